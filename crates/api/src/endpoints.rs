@@ -1,0 +1,266 @@
+//! `/v1/endpoints`: requests, the endpoint object, and dedi's additive fields in it.
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// A PATCH or POST field whose absence and null mean different things.
+///
+/// `None` is absent, `Some(None)` is null, `Some(Some(x))` is a value.
+pub type Nullable<T> = Option<Option<T>>;
+
+fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(input: D) -> Result<Nullable<T>, D::Error> {
+    Option::<T>::deserialize(input).map(Some)
+}
+
+/// `POST /v1/endpoints`. Everything is optional here so that a missing member is answered with a sentence
+/// that names it; the server checks. Numbers are wider than the contract's so that out-of-range values are
+/// refused by name as well.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CreateEndpointRequest {
+    /// Model to deploy, `<org>/<name>`. Required.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Hardware id. Required; the v2 command line sends an empty string when its flag is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hardware: Option<String>,
+    /// Replica bounds. Required, both members.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoscaling: Option<AutoscalingRequest>,
+    /// Name for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
+    /// `STARTED` (default) or `STOPPED`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// Minutes without inference until it stops; 0 or null is never, absent is the server's default.
+    #[serde(default, deserialize_with = "nullable", skip_serializing_if = "Option::is_none")]
+    pub inactive_timeout: Nullable<i64>,
+    /// Steadier latency instead of speculative decoding.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disable_speculative_decoding: Option<bool>,
+    /// Deprecated, without effect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disable_prompt_cache: Option<bool>,
+    /// Zone; the query parameter of the same name is accepted too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub availability_zone: Option<String>,
+}
+
+/// Replica bounds as requests send them; PATCH may carry one alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AutoscalingRequest {
+    /// Fewest replicas.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_replicas: Option<i64>,
+    /// Most replicas.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_replicas: Option<i64>,
+}
+
+/// `PATCH /v1/endpoints/{id}`. Absent members stay as they are.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct UpdateEndpointRequest {
+    /// Name for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
+    /// `STARTED` or `STOPPED`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// Replica bounds; merged with the stored pair, then checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoscaling: Option<AutoscalingRequest>,
+    /// Minutes; 0 or null is never.
+    #[serde(default, deserialize_with = "nullable", skip_serializing_if = "Option::is_none")]
+    pub inactive_timeout: Nullable<i64>,
+    /// Can't be changed; a value is refused by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Can't be changed; a value is refused by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hardware: Option<String>,
+}
+
+/// Replica bounds in answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Autoscaling {
+    /// Fewest replicas, kept even without load.
+    pub min_replicas: u32,
+    /// Most replicas under load.
+    pub max_replicas: u32,
+}
+
+/// The endpoint object. The first eleven fields are the contract's and never null; the rest is dedi's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DedicatedEndpoint {
+    /// Always `endpoint`.
+    pub object: String,
+    /// `endpoint-<uuid>`.
+    pub id: String,
+    /// What inference requests put into `model`.
+    pub name: String,
+    /// Name for people.
+    pub display_name: String,
+    /// The model it serves.
+    pub model: String,
+    /// The hardware of each replica.
+    pub hardware: String,
+    /// Always `dedicated`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The tenant.
+    pub owner: String,
+    /// One of the six state words.
+    pub state: String,
+    /// Replica bounds.
+    pub autoscaling: Autoscaling,
+    /// RFC 3339, UTC, milliseconds.
+    pub created_at: String,
+    /// Minutes without inference until it stops; null is never.
+    #[serde(default)]
+    pub inactive_timeout: Option<u32>,
+    /// The zone asked for.
+    #[serde(default)]
+    pub availability_zone: Option<String>,
+    /// As requested.
+    #[serde(default)]
+    pub disable_speculative_decoding: bool,
+    /// Why it is in its state. Absent only in what another server answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<EndpointStatus>,
+    /// Its replicas.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<Vec<ReplicaInfo>>,
+}
+
+/// Why an endpoint is in its state.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EndpointStatus {
+    /// A reason code, see docs/reasons.md.
+    pub reason: String,
+    /// The reason as a sentence with its numbers.
+    pub message: String,
+    /// What would help, where something would.
+    pub next_step: Option<String>,
+    /// Since when the state is shown, RFC 3339.
+    pub since: String,
+    /// Replicas that answer.
+    pub ready_replicas: u32,
+    /// Replicas wanted now.
+    pub wanted_replicas: u32,
+    /// How far the furthest launch is.
+    pub progress: Option<LaunchProgress>,
+    /// When a failed endpoint is tried again, RFC 3339; null in ERROR means not before you act.
+    pub next_retry_at: Option<String>,
+    /// The first failure since it was started.
+    pub first_failure: Option<FailureInfo>,
+    /// The last failure since it was started.
+    pub last_failure: Option<FailureInfo>,
+    /// Counts changes of what is wanted.
+    pub generation: u64,
+    /// The last such change that the reconciler has seen.
+    pub observed_generation: u64,
+}
+
+/// How far a launch is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LaunchProgress {
+    /// What it is doing: `downloading`, `launching`, `loading`.
+    pub stage: String,
+    /// Percent of the stage done, where known.
+    pub percent: Option<u8>,
+    /// Bytes of the stage done, where it has bytes.
+    #[serde(default)]
+    pub bytes_done: Option<u64>,
+    /// Bytes of the stage in all.
+    #[serde(default)]
+    pub bytes_total: Option<u64>,
+    /// Seconds since the launch.
+    pub elapsed_secs: u64,
+    /// Seconds a launch of this model has taken on this host before; null on the first.
+    #[serde(default)]
+    pub expected_secs: Option<u64>,
+}
+
+/// One failed attempt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FailureInfo {
+    /// Which attempt.
+    pub attempt: u32,
+    /// A reason code.
+    pub reason: String,
+    /// The cause as a sentence.
+    pub message: String,
+    /// RFC 3339.
+    pub at: String,
+}
+
+/// One replica.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReplicaInfo {
+    /// `replica-<uuid>`.
+    pub id: String,
+    /// Counts the endpoint's launches.
+    pub attempt: u32,
+    /// `reserved`, `launching`, `ready`, `unresponsive`, `draining`, `stopping`, `releasing`, `exited`, `lost`.
+    pub phase: String,
+    /// Devices it holds.
+    pub devices: Vec<String>,
+    /// Requests it is working on.
+    pub in_flight: u32,
+    /// When it was reserved, RFC 3339.
+    pub created_at: String,
+    /// When it became ready, RFC 3339.
+    pub ready_at: Option<String>,
+}
+
+/// An item of `GET /v1/endpoints`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ListEndpoint {
+    /// Always `endpoint`.
+    pub object: String,
+    /// `endpoint-<uuid>`.
+    pub id: String,
+    /// What inference requests use.
+    pub name: String,
+    /// The model.
+    pub model: String,
+    /// Always `dedicated`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The tenant.
+    pub owner: String,
+    /// One of the six state words.
+    pub state: String,
+    /// RFC 3339.
+    pub created_at: String,
+}
+
+/// `{"object":"list","data":[…]}`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct List<T> {
+    /// Always `list`.
+    pub object: String,
+    /// The items.
+    pub data: Vec<T>,
+}
+
+impl<T> List<T> {
+    /// The list around its items.
+    pub fn new(data: Vec<T>) -> Self {
+        Self { object: "list".to_owned(), data }
+    }
+}
+
+/// An item of `GET /v1/endpoints/{id}/events`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EndpointEvent {
+    /// Grows; `?after=` takes it.
+    pub id: i64,
+    /// RFC 3339.
+    pub at: String,
+    /// `created`, `state_changed`, `replica_launched`, `replica_ready`, `replica_failed`, …
+    pub kind: String,
+    /// The replica it is about, if one.
+    pub replica: Option<String>,
+    /// A sentence.
+    pub message: String,
+}

@@ -1,0 +1,1 @@
+//! The dialect engines speak: OpenAI's chat, completions and embeddings.

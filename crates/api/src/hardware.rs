@@ -1,0 +1,69 @@
+//! `/v1/hardware` and `/v1/clusters/availability-zones`.
+
+use serde::{Deserialize, Serialize};
+
+/// One hardware configuration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Hardware {
+    /// Always `hardware`.
+    pub object: String,
+    /// `2x_nvidia_h100_80gb_sxm`, `4x_cpu_8gb`.
+    pub id: String,
+    /// What it costs.
+    pub pricing: HardwarePricing,
+    /// What it is.
+    pub specs: HardwareSpecs,
+    /// Whether a replica could start now; only with `?model=`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub availability: Option<HardwareAvailability>,
+    /// RFC 3339.
+    pub updated_at: String,
+    /// dedi's addition: the devices of this kind and who uses them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<HardwareUsage>,
+}
+
+/// Price of the whole configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HardwarePricing {
+    /// Cents per replica and minute.
+    pub cents_per_minute: f64,
+}
+
+/// What a configuration is made of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HardwareSpecs {
+    /// `h100-80gb`, `cpu-8gb`.
+    pub gpu_type: String,
+    /// `sxm`, `pcie`, or empty.
+    pub gpu_link: String,
+    /// GB per device.
+    pub gpu_memory: f64,
+    /// Devices.
+    pub gpu_count: u32,
+}
+
+/// Whether it can be had now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HardwareAvailability {
+    /// `available`, `unavailable` or `insufficient`.
+    pub status: String,
+}
+
+/// Devices of one kind, now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HardwareUsage {
+    /// Devices of the kind on this host.
+    pub devices: u32,
+    /// Of those, free now.
+    pub free: u32,
+    /// Names of endpoints (the caller's own; others as `another tenant`) and of foreign processes on them.
+    pub used_by: Vec<String>,
+}
+
+/// `{"avzones":[…]}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AvailabilityZones {
+    /// Zone names, sorted, unique.
+    pub avzones: Vec<String>,
+}

@@ -1,0 +1,22 @@
+//! The wire: request, response, error and stream types exactly as clients see them. Only data; every rule
+//! about it is elsewhere.
+
+pub mod endpoints;
+pub mod engine;
+pub mod error;
+pub mod hardware;
+pub mod keys;
+pub mod models;
+pub mod whoami;
+
+pub use endpoints::{
+    Autoscaling, AutoscalingRequest, CreateEndpointRequest, DedicatedEndpoint, EndpointEvent, EndpointStatus,
+    FailureInfo, LaunchProgress, List, ListEndpoint, Nullable, ReplicaInfo, UpdateEndpointRequest,
+};
+pub use error::{ErrorBody, ErrorDetail};
+pub use hardware::{
+    AvailabilityZones, Hardware, HardwareAvailability, HardwarePricing, HardwareSpecs, HardwareUsage,
+};
+pub use keys::{CreateKeyRequest, KeyInfo};
+pub use models::{AutoscaleModel, Model, ModelPricing};
+pub use whoami::{Named, Project, WhoamiV1, WhoamiV3};

@@ -1,0 +1,177 @@
+//! What past failures mean for the next try. Derived from the recorded attempts each time; nothing counts
+//! up in memory, so a restart of the server changes no verdict.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::EndpointId;
+use crate::replica::FailureCause;
+use crate::time::Timestamp;
+
+/// One ended attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Which attempt.
+    pub attempt: u32,
+    /// Why it ended.
+    pub cause: FailureCause,
+    /// When.
+    pub at: Timestamp,
+    /// How long it had been ready before; zero if it never was.
+    pub ready_for: Duration,
+    /// Exit code, signal and last log line in a short clause.
+    pub detail: String,
+}
+
+/// Numbers of the back-off.
+#[derive(Clone, Copy, Debug)]
+pub struct BackoffSettings {
+    /// Wait after the first failure; doubles with each.
+    pub base: Duration,
+    /// Longest wait.
+    pub cap: Duration,
+    /// Failures within `window` that make it an ERROR.
+    pub failures_max: u32,
+    /// The window those are counted in.
+    pub window: Duration,
+    /// A replica that was ready this long forgives what was before.
+    pub healthy_after: Duration,
+}
+
+impl Default for BackoffSettings {
+    fn default() -> Self {
+        Self {
+            base: Duration::from_secs(1),
+            cap: Duration::from_secs(300),
+            failures_max: 5,
+            window: Duration::from_secs(600),
+            healthy_after: Duration::from_secs(600),
+        }
+    }
+}
+
+/// What the failures so far say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// None that counts.
+    Clean,
+    /// Some; the next try waits.
+    BackingOff {
+        /// Not before this.
+        retry_at: Timestamp,
+        /// How many in a row.
+        n_failures: u32,
+    },
+    /// Too many, or one that trying again cannot mend.
+    Broken {
+        /// When it is tried again all the same; `None` waits for the user.
+        retry_at: Option<Timestamp>,
+        /// How many in a row.
+        n_failures: u32,
+    },
+}
+
+impl Verdict {
+    /// Whether a launch is allowed now.
+    pub fn allows_launch(&self, now: Timestamp) -> bool {
+        match self {
+            Self::Clean => true,
+            Self::BackingOff { retry_at, .. } => now >= *retry_at,
+            Self::Broken { retry_at, .. } => retry_at.is_some_and(|it| now >= it),
+        }
+    }
+}
+
+/// Judges `failures` (oldest first) of an endpoint started at `started_at`.
+pub fn verdict(
+    endpoint: EndpointId,
+    failures: &[Failure],
+    started_at: Timestamp,
+    settings: &BackoffSettings,
+) -> Verdict {
+    let counted: Vec<&Failure> =
+        failures.iter().filter(|it| it.at >= started_at && it.cause.counts()).collect();
+    // The row of failures that no healthy stretch interrupts: what the last one's back-off grows with.
+    let in_a_row = counted
+        .iter()
+        .rposition(|it| it.ready_for >= settings.healthy_after)
+        .map_or(counted.as_slice(), |at| counted.get(at..).unwrap_or_default());
+    let Some(last) = in_a_row.last() else { return Verdict::Clean };
+    let n_failures = u32::try_from(in_a_row.len()).unwrap_or(u32::MAX);
+    if last.cause.is_terminal() {
+        return Verdict::Broken { retry_at: None, n_failures };
+    }
+    let retry_at = last.at.plus(delay(endpoint, n_failures, settings));
+    let n_recent = in_a_row.iter().filter(|it| last.at.since(it.at) <= settings.window).count();
+    if u32::try_from(n_recent).unwrap_or(u32::MAX) >= settings.failures_max {
+        // Tried again at the longest wait: what broke it may have been mended outside.
+        Verdict::Broken { retry_at: Some(last.at.plus(settings.cap)), n_failures }
+    } else {
+        Verdict::BackingOff { retry_at, n_failures }
+    }
+}
+
+/// `base * 2^(n-1)` up to the cap, less up to a fifth of it: a jitter drawn from the endpoint's id, so that
+/// endpoints broken by one cause do not all come back in the same second.
+fn delay(endpoint: EndpointId, n_failures: u32, settings: &BackoffSettings) -> Duration {
+    let doubled = settings.base.saturating_mul(2_u32.saturating_pow(n_failures.saturating_sub(1)));
+    let full = doubled.min(settings.cap);
+    let draw =
+        endpoint.uuid().as_u128().wrapping_add(u128::from(n_failures)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let share = u32::try_from((draw >> 32) & 0xff).unwrap_or(0);
+    full - full / 5 * share / 255
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    fn failed(at_secs: i64, cause: FailureCause) -> Failure {
+        Failure {
+            attempt: 1,
+            cause,
+            at: Timestamp(at_secs * 1000),
+            ready_for: Duration::ZERO,
+            detail: String::new(),
+        }
+    }
+
+    fn judge(failures: &[Failure]) -> Verdict {
+        verdict(EndpointId::from_uuid(Uuid::nil()), failures, Timestamp(0), &BackoffSettings::default())
+    }
+
+    #[test]
+    fn waits_double_and_five_within_ten_minutes_are_an_error() {
+        let all: Vec<Failure> = [0, 2, 5, 10, 20].map(|at| failed(at, FailureCause::EngineExited)).into();
+        let mut waits = Vec::new();
+        for n in 1..=4 {
+            match judge(&all[..n]) {
+                Verdict::BackingOff { retry_at, .. } => waits.push(retry_at.since(all[n - 1].at).as_millis()),
+                other @ (Verdict::Clean | Verdict::Broken { .. }) => panic!("{other:?}"),
+            }
+        }
+        for (wait, full) in waits.iter().zip([1_000, 2_000, 4_000, 8_000]) {
+            assert!((full * 4 / 5..=full).contains(wait), "{waits:?}");
+        }
+        assert_eq!(judge(&all), Verdict::Broken { retry_at: Some(Timestamp(320_000)), n_failures: 5 });
+    }
+
+    #[test]
+    fn a_damaged_model_is_not_tried_again_until_the_user_says_so() {
+        let all = [failed(1, FailureCause::ModelUnusable)];
+        assert_eq!(judge(&all), Verdict::Broken { retry_at: None, n_failures: 1 });
+        let id = EndpointId::from_uuid(Uuid::nil());
+        assert_eq!(verdict(id, &all, Timestamp(2_000), &BackoffSettings::default()), Verdict::Clean);
+    }
+
+    #[test]
+    fn ten_healthy_minutes_forgive_and_a_host_restart_does_not_count() {
+        let mut healthy = failed(1_000, FailureCause::EngineKilled);
+        healthy.ready_for = Duration::from_secs(900);
+        let all = [failed(1, FailureCause::EngineExited), failed(2, FailureCause::EngineExited), healthy];
+        assert!(matches!(judge(&all), Verdict::BackingOff { n_failures: 1, .. }));
+        assert_eq!(judge(&[failed(1, FailureCause::HostRestarted)]), Verdict::Clean);
+    }
+}

@@ -1,0 +1,230 @@
+//! Devices of a host and the hardware configurations made of them. Discovered elsewhere; here they are
+//! only named, counted and compared.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::InvalidName;
+
+/// A hardware configuration by its wire name, such as `2x_nvidia_h100_80gb_sxm` or `4x_cpu_8gb`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct HardwareId(String);
+
+impl HardwareId {
+    /// Accepts `^[1-9][0-9]*x_[a-z0-9]+(_[a-z0-9]+)*$`, at most 96 bytes.
+    pub fn parse(text: &str) -> Result<Self, InvalidName> {
+        let fits = text.len() <= 96
+            && text.split_once("x_").is_some_and(|(count, kind)| {
+                count.len() <= 6
+                    && !count.starts_with('0')
+                    && count.bytes().all(|it| it.is_ascii_digit())
+                    && !count.is_empty()
+                    && kind.split('_').all(|part| {
+                        !part.is_empty()
+                            && part.bytes().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit())
+                    })
+            });
+        if fits {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidName(format!("`{text}` is not of the form <count>x_<kind>_<memory>gb_<link>")))
+        }
+    }
+
+    /// The text itself.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// How many devices the configuration has.
+    pub fn count(&self) -> u32 {
+        self.0.split_once("x_").and_then(|(count, _)| count.parse().ok()).unwrap_or(0)
+    }
+
+    /// The name without its count: what kind of device it is made of.
+    pub fn kind_name(&self) -> &str {
+        self.0.split_once("x_").map_or("", |(_, kind)| kind)
+    }
+}
+
+impl fmt::Display for HardwareId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for HardwareId {
+    type Error = InvalidName;
+
+    fn try_from(text: String) -> Result<Self, InvalidName> {
+        Self::parse(&text)
+    }
+}
+
+impl From<HardwareId> for String {
+    fn from(it: HardwareId) -> Self {
+        it.0
+    }
+}
+
+/// One device of this host, stable across restarts: `cpu-3`, or a GPU's UUID.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct DeviceId(pub String);
+
+impl fmt::Display for DeviceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What sort of device it is, as far as a configuration's name tells.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct DeviceKind {
+    /// `cpu`, `nvidia_h100`, `nvidia_rtx_6000_ada`: lower-case words joined by `_`.
+    pub product: String,
+    /// Memory of one device as marketed, in GB; in CPU kinds, the memory that goes with one core.
+    pub memory_gb: u32,
+    /// `sxm`, `pcie`; empty where there is none.
+    pub link: String,
+}
+
+impl DeviceKind {
+    /// Whether devices of this kind are processor cores of the host.
+    pub fn is_cpu(&self) -> bool {
+        self.product == "cpu"
+    }
+
+    /// The kind's part of a hardware id: `nvidia_h100_80gb_sxm`.
+    pub fn name(&self) -> String {
+        if self.link.is_empty() {
+            format!("{}_{}gb", self.product, self.memory_gb)
+        } else {
+            format!("{}_{}gb_{}", self.product, self.memory_gb, self.link)
+        }
+    }
+
+    /// The contract's `gpu_type`: the product without its vendor, and the memory: `h100-80gb`.
+    pub fn gpu_type(&self) -> String {
+        let product = self.product.split_once('_').map_or(self.product.as_str(), |(_, it)| it);
+        format!("{}-{}gb", product.replace('_', "-"), self.memory_gb)
+    }
+
+    /// The configuration of `count` such devices.
+    pub fn hardware_id(&self, count: u32) -> HardwareId {
+        HardwareId(format!("{count}x_{}", self.name()))
+    }
+}
+
+/// Whether a device can be used at all.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Health {
+    /// Answers and reports no fault.
+    Healthy,
+    /// Reported a fault or stopped answering; the text names it.
+    Faulty(String),
+}
+
+/// One device and what was measured of it at the last look.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    /// Which device.
+    pub id: DeviceId,
+    /// Its kind.
+    pub kind: DeviceKind,
+    /// Position among the devices of its kind, as the engine's command line counts them.
+    pub index: u32,
+    /// Whether it works.
+    pub health: Health,
+    /// Memory in bytes that one replica may use on it.
+    pub memory_total_bytes: u64,
+    /// Bytes in use by processes that are not ours.
+    pub foreign_bytes: u64,
+    /// Who uses those bytes: process id and name, largest first.
+    pub foreign_processes: Vec<String>,
+    /// Bytes still held though the process of ours that took them is gone. Always 0 on CPU devices.
+    pub leftover_bytes: u64,
+}
+
+impl Device {
+    /// Bytes a replica placed here now could have, if no other replica of ours is on it.
+    pub fn available_bytes(&self) -> u64 {
+        self.memory_total_bytes.saturating_sub(self.foreign_bytes).saturating_sub(self.leftover_bytes)
+    }
+}
+
+/// The host's devices at one look.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inventory {
+    /// All devices, sorted by kind and index.
+    pub devices: Vec<Device>,
+}
+
+/// A configuration on offer: so many devices of one kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HardwareConfig {
+    /// Its wire name.
+    pub id: HardwareId,
+    /// What it is made of.
+    pub kind: DeviceKind,
+    /// How many.
+    pub count: u32,
+}
+
+impl Inventory {
+    /// Every configuration this host can offer: for each kind, 1 to as many devices as there are.
+    pub fn catalog(&self) -> Vec<HardwareConfig> {
+        let mut kinds: Vec<&DeviceKind> = self.devices.iter().map(|it| &it.kind).collect();
+        kinds.sort();
+        kinds.dedup();
+        let n_of = |kind: &DeviceKind| {
+            u32::try_from(self.devices.iter().filter(|it| it.kind == *kind).count()).unwrap_or(u32::MAX)
+        };
+        kinds
+            .into_iter()
+            .flat_map(|kind| {
+                (1..=n_of(kind)).map(|count| HardwareConfig {
+                    id: kind.hardware_id(count),
+                    kind: kind.clone(),
+                    count,
+                })
+            })
+            .collect()
+    }
+
+    /// The configuration of that name, if this host has such devices.
+    pub fn config(&self, id: &HardwareId) -> Option<HardwareConfig> {
+        self.catalog().into_iter().find(|it| it.id == *id)
+    }
+
+    /// The device of that id.
+    pub fn device(&self, id: &DeviceId) -> Option<&Device> {
+        self.devices.iter().find(|it| it.id == *id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hardware_ids_follow_the_contract_grammar() {
+        for good in ["1x_cpu_8gb", "8x_nvidia_h200_140gb_sxm", "1x_nvidia_l40", "1x_nvidia_rtx_6000_ada"] {
+            assert!(HardwareId::parse(good).is_ok(), "{good}");
+        }
+        for bad in ["", "x_cpu", "0x_cpu", "1x_", "1x_CPU", "1x_cpu__8gb", "cpu", "1x_cpu_", "99999999x_cpu"]
+        {
+            assert!(HardwareId::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_kind_is_named_as_the_contract_names_it() {
+        let kind = DeviceKind { product: "nvidia_h100".into(), memory_gb: 80, link: "sxm".into() };
+        assert_eq!(kind.hardware_id(2).as_str(), "2x_nvidia_h100_80gb_sxm");
+        assert_eq!(kind.gpu_type(), "h100-80gb");
+        assert_eq!(kind.hardware_id(2).kind_name(), "nvidia_h100_80gb_sxm");
+    }
+}

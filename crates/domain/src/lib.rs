@@ -1,0 +1,28 @@
+//! The rules of dedi: what things are called, what is wanted, what is seen, and what to do about the
+//! difference. Nothing here does IO, waits, or reads a clock; time and observations are arguments.
+
+pub mod autoscale;
+pub mod endpoint;
+pub mod failure;
+pub mod fit;
+pub mod hardware;
+pub mod ids;
+pub mod keys;
+pub mod launch;
+pub mod placement;
+pub mod reconcile;
+pub mod replica;
+pub mod route;
+pub mod status;
+pub mod time;
+
+pub use endpoint::{Desired, EndpointState, ReplicaRange, Run};
+pub use hardware::{Device, DeviceId, DeviceKind, HardwareConfig, HardwareId, Inventory};
+pub use ids::{EndpointId, EndpointName, ModelName, Nonce, Owner, ReplicaId};
+pub use keys::{KeyId, KeyTable, Principal, Role};
+pub use launch::{Address, Launch};
+pub use reconcile::{Action, EndpointView, Observation, World, decide};
+pub use replica::{Exit, FailureCause, Intent, ObservedReplica, ReplicaPhase, ReplicaRow};
+pub use route::{LoadReport, Route, RouteReplica, RouteTable};
+pub use status::{Progress, Reason, ReasonCode, Status};
+pub use time::Timestamp;

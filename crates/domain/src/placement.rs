@@ -1,0 +1,89 @@
+//! Which devices a new replica gets. First come, first served for each kind of device: nobody who asked
+//! later for the same kind overtakes, so a large request is not starved by small ones.
+
+use std::collections::BTreeSet;
+
+use crate::hardware::{Device, DeviceId, HardwareId, Health, Inventory};
+
+/// The devices still to be given out in one pass.
+pub(crate) struct Pool<'a> {
+    inventory: &'a Inventory,
+    taken: BTreeSet<&'a DeviceId>,
+    blocked_kinds: BTreeSet<String>,
+}
+
+/// Why no devices were given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shortage {
+    /// The host has fewer such devices than one replica needs.
+    NoSuchHardware {
+        /// Healthy devices of the kind.
+        n_healthy: u32,
+        /// Devices needed.
+        n_needed: u32,
+    },
+    /// Too few are free.
+    Busy {
+        /// Free ones.
+        n_free: u32,
+        /// Devices needed.
+        n_needed: u32,
+    },
+    /// Free ones lack memory, because other programs use it.
+    Memory {
+        /// Most bytes available on a free device.
+        available_bytes: u64,
+        /// Bytes needed on each.
+        needed_bytes: u64,
+        /// The largest user, if known.
+        user: Option<String>,
+    },
+    /// Somebody who asked earlier for this kind is served first.
+    Turn,
+}
+
+impl<'a> Pool<'a> {
+    pub(crate) fn new(inventory: &'a Inventory, taken: impl IntoIterator<Item = &'a DeviceId>) -> Self {
+        Self { inventory, taken: taken.into_iter().collect(), blocked_kinds: BTreeSet::new() }
+    }
+
+    /// Takes devices for one replica, lowest index first.
+    pub(crate) fn take(&mut self, hardware: &HardwareId, bytes_each: u64) -> Result<Vec<DeviceId>, Shortage> {
+        let kind = hardware.kind_name();
+        let n_needed = hardware.count();
+        let healthy: Vec<&'a Device> = self
+            .inventory
+            .devices
+            .iter()
+            .filter(|it| it.health == Health::Healthy && it.kind.name() == kind)
+            .collect();
+        if healthy.len() < n_needed as usize {
+            let n_healthy = u32::try_from(healthy.len()).unwrap_or(u32::MAX);
+            return Err(Shortage::NoSuchHardware { n_healthy, n_needed });
+        }
+        if self.blocked_kinds.contains(kind) {
+            return Err(Shortage::Turn);
+        }
+        let free: Vec<&'a Device> = healthy.into_iter().filter(|it| !self.taken.contains(&it.id)).collect();
+        if free.len() < n_needed as usize {
+            self.blocked_kinds.insert(kind.to_owned());
+            let n_free = u32::try_from(free.len()).unwrap_or(u32::MAX);
+            return Err(Shortage::Busy { n_free, n_needed });
+        }
+        let mut able: Vec<&'a Device> =
+            free.iter().copied().filter(|it| it.available_bytes() >= bytes_each).collect();
+        if able.len() < n_needed as usize {
+            // Does not block the kind: memory that strangers hold may never come back.
+            let fullest = free.iter().max_by_key(|it| it.foreign_bytes);
+            return Err(Shortage::Memory {
+                available_bytes: free.iter().map(|it| it.available_bytes()).max().unwrap_or(0),
+                needed_bytes: bytes_each,
+                user: fullest.and_then(|it| it.foreign_processes.first().cloned()),
+            });
+        }
+        able.sort_by_key(|it| it.index);
+        able.truncate(n_needed as usize);
+        self.taken.extend(able.iter().map(|it| &it.id));
+        Ok(able.into_iter().map(|it| it.id.clone()).collect())
+    }
+}

@@ -1,0 +1,224 @@
+//! One running copy of a model: what the store says of it, and what the runtime sees of it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::hardware::DeviceId;
+use crate::ids::{EndpointId, Nonce, ReplicaId};
+use crate::launch::Address;
+use crate::time::Timestamp;
+
+/// What is to become of a replica. It only ever moves down this list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(tag = "intent", rename_all = "snake_case")]
+pub enum Intent {
+    /// It should exist and serve.
+    Run,
+    /// It takes no new requests and finishes those it has.
+    Drain {
+        /// When draining began.
+        since: Timestamp,
+    },
+    /// Its processes should be gone.
+    Stop {
+        /// When that was decided.
+        since: Timestamp,
+    },
+}
+
+/// A replica as the store knows it. The row is written before anything is started and deleted after
+/// everything is seen gone, so the devices it names are taken for exactly that long.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicaRow {
+    /// Which replica.
+    pub id: ReplicaId,
+    /// Whose.
+    pub endpoint: EndpointId,
+    /// Its process's mark.
+    pub nonce: Nonce,
+    /// Counts the endpoint's launches, from 1.
+    pub attempt: u32,
+    /// The devices it holds.
+    pub devices: Vec<DeviceId>,
+    /// What is to become of it.
+    pub intent: Intent,
+    /// Whether the runtime has ever shown it. One that was seen and is absent has been lost; one never
+    /// seen has yet to be launched.
+    pub seen: bool,
+    /// When it was first seen ready.
+    pub ready_at: Option<Timestamp>,
+    /// When the row was written.
+    pub reserved_at: Timestamp,
+    /// When the runtime's list first lacked it after its processes had existed: device memory is awaited.
+    pub gone_at: Option<Timestamp>,
+}
+
+/// How a replica's processes are doing, as the runtime sees them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "phase", rename_all = "snake_case")]
+pub enum ReplicaPhase {
+    /// Started; not ready yet.
+    Launching {
+        /// When the process was started, or when it last showed progress, whichever is later.
+        progress_at: Timestamp,
+        /// Percent of the loading done, where the engine says.
+        percent: Option<u8>,
+    },
+    /// Has generated a token and answers under this address.
+    Ready {
+        /// Where.
+        address: Address,
+    },
+    /// Was ready and does not answer probes.
+    Unresponsive {
+        /// When the first unanswered probe was sent.
+        since: Timestamp,
+        /// Where it answered before.
+        address: Address,
+    },
+    /// Told to go; some process still exists.
+    Stopping,
+    /// Its supervisor is gone while engine processes may still live.
+    Orphaned,
+    /// No process is left; the record of how it ended is.
+    Exited(Exit),
+}
+
+/// How a replica's engine ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exit {
+    /// Exit code, where it exited by itself.
+    pub code: Option<i32>,
+    /// Signal number, where one ended it.
+    pub signal: Option<i32>,
+    /// The classified cause.
+    pub cause: FailureCause,
+    /// When.
+    pub at: Timestamp,
+    /// The last lines it logged, oldest first; at most [`LOG_TAIL_LINES_MAX`].
+    pub log_tail: Vec<String>,
+}
+
+/// Lines of log kept with a failure.
+pub const LOG_TAIL_LINES_MAX: usize = 100;
+
+/// Why a replica failed, as far as can be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureCause {
+    /// The engine exited by itself with an error.
+    EngineExited,
+    /// A signal we did not send ended it.
+    EngineKilled,
+    /// It ran out of host memory.
+    OutOfMemory,
+    /// It ran out of device memory while loading.
+    DeviceOutOfMemory,
+    /// The model's files are unusable.
+    ModelUnusable,
+    /// The engine program could not be started.
+    SpawnFailed,
+    /// It did not become ready in time.
+    StartupDeadline,
+    /// It stopped answering probes.
+    Unresponsive,
+    /// It hit its limit of processes.
+    ProcessLimit,
+    /// Its processes are gone and nothing tells why: the supervisor was killed too.
+    Lost,
+    /// The host restarted under it.
+    HostRestarted,
+    /// A device it ran on became faulty.
+    DeviceLost,
+    /// We stopped it.
+    Stopped,
+}
+
+impl FailureCause {
+    /// Every cause.
+    pub const ALL: [Self; 13] = [
+        Self::EngineExited,
+        Self::EngineKilled,
+        Self::OutOfMemory,
+        Self::DeviceOutOfMemory,
+        Self::ModelUnusable,
+        Self::SpawnFailed,
+        Self::StartupDeadline,
+        Self::Unresponsive,
+        Self::ProcessLimit,
+        Self::Lost,
+        Self::HostRestarted,
+        Self::DeviceLost,
+        Self::Stopped,
+    ];
+
+    /// Whether trying again as before cannot help, so that only a changed wish starts a new try.
+    pub fn is_terminal(self) -> bool {
+        match self {
+            Self::DeviceOutOfMemory | Self::ModelUnusable | Self::StartupDeadline => true,
+            Self::EngineExited
+            | Self::EngineKilled
+            | Self::OutOfMemory
+            | Self::SpawnFailed
+            | Self::Unresponsive
+            | Self::ProcessLimit
+            | Self::Lost
+            | Self::HostRestarted
+            | Self::DeviceLost
+            | Self::Stopped => false,
+        }
+    }
+
+    /// Whether it says something about the endpoint, rather than about us or the host.
+    pub fn counts(self) -> bool {
+        match self {
+            Self::HostRestarted | Self::Stopped | Self::DeviceLost => false,
+            Self::EngineExited
+            | Self::EngineKilled
+            | Self::OutOfMemory
+            | Self::DeviceOutOfMemory
+            | Self::ModelUnusable
+            | Self::SpawnFailed
+            | Self::StartupDeadline
+            | Self::Unresponsive
+            | Self::ProcessLimit
+            | Self::Lost => true,
+        }
+    }
+
+    /// The cause as a clause: "the engine …".
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::EngineExited => "the engine exited with an error",
+            Self::EngineKilled => "the engine was killed by a signal that dedi did not send",
+            Self::OutOfMemory => "the engine ran out of memory",
+            Self::DeviceOutOfMemory => "the device has too little free memory for this model",
+            Self::ModelUnusable => "the model's files are damaged or of an unsupported kind",
+            Self::SpawnFailed => "the engine program could not be started",
+            Self::StartupDeadline => "the engine did not become ready in time",
+            Self::Unresponsive => "the engine stopped answering",
+            Self::ProcessLimit => "the engine hit its limit of processes",
+            Self::Lost => "the engine and its supervisor disappeared",
+            Self::HostRestarted => "the host restarted",
+            Self::DeviceLost => "a device it ran on became faulty",
+            Self::Stopped => "it was stopped",
+        }
+    }
+}
+
+/// What the runtime sees of one replica. A replica absent from the runtime's list has no process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObservedReplica {
+    /// Which replica the process says it is.
+    pub id: ReplicaId,
+    /// The mark it carries.
+    pub nonce: Nonce,
+    /// How it is doing.
+    pub phase: ReplicaPhase,
+}
+
+impl ObservedReplica {
+    /// Whether any process of it may still exist.
+    pub fn may_live(&self) -> bool {
+        !matches!(self.phase, ReplicaPhase::Exited(_))
+    }
+}

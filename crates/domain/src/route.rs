@@ -1,0 +1,96 @@
+//! The two values control plane and gateway share: routes one way, loads the other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::endpoint::EndpointState;
+use crate::ids::{EndpointId, EndpointName, ModelName, Owner, ReplicaId};
+use crate::keys::KeyTable;
+use crate::launch::Address;
+use crate::time::Timestamp;
+
+/// The gateway's snapshot of the world. Replaced as a whole; a gateway cut off from the control plane
+/// goes on with the last one.
+#[derive(Clone, Debug, Default)]
+pub struct RouteTable {
+    /// Grows with every published table.
+    pub version: u64,
+    /// One entry an endpoint, running or not, sorted by id.
+    pub routes: Vec<Arc<Route>>,
+    /// Models that exist on this host though they may have no endpoint.
+    pub models: BTreeSet<ModelName>,
+    /// Keys that may use the data plane.
+    pub keys: Arc<KeyTable>,
+}
+
+/// What the gateway knows of one endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Its id; inference requests may use it.
+    pub endpoint: EndpointId,
+    /// Its name; inference requests may use it.
+    pub name: EndpointName,
+    /// Whose it is.
+    pub owner: Owner,
+    /// What it serves.
+    pub model: ModelName,
+    /// The published state.
+    pub state: EndpointState,
+    /// Why, in a sentence; for refusals.
+    pub reason: String,
+    /// Whether the first request may wait for a replica (`min_replicas` 0) instead of being refused.
+    pub wakes_on_request: bool,
+    /// Replicas that may get requests now, sorted by id.
+    pub replicas: Vec<RouteReplica>,
+    /// Requests one replica generates at the same time; more wait inside the engine.
+    pub slots_per_replica: u32,
+    /// Tokens of context per request.
+    pub context_tokens: u32,
+}
+
+/// One ready replica.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteReplica {
+    /// Which.
+    pub id: ReplicaId,
+    /// Where its engine is.
+    pub address: Address,
+    /// The model name its engine answers to.
+    pub engine_model: String,
+}
+
+impl RouteTable {
+    /// The caller's endpoint of that name or id; another tenant's is as absent as one that never was.
+    pub fn find(&self, model: &str, owner: &Owner) -> Option<&Arc<Route>> {
+        let id = model.parse::<EndpointId>().ok();
+        self.routes
+            .iter()
+            .filter(|it| it.owner == *owner)
+            .find(|it| Some(it.endpoint) == id || it.name.as_str() == model)
+    }
+}
+
+/// What the gateway tells the control plane about the load it sees.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LoadReport {
+    /// The version of the table that new requests are routed by. A replica that is not in that table
+    /// gets no request any more.
+    pub routes_version: u64,
+    /// Requests accepted and not finished, streams included, by replica. Absent is 0.
+    pub in_flight: BTreeMap<ReplicaId, u32>,
+    /// The same by endpoint, with what waits for a replica.
+    pub endpoints: BTreeMap<EndpointId, EndpointLoad>,
+    /// When the report was made.
+    pub at: Timestamp,
+}
+
+/// Load of one endpoint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EndpointLoad {
+    /// Accepted and not finished.
+    pub in_flight: u32,
+    /// Held until a replica is ready.
+    pub waiting: u32,
+    /// When the last request ended; `None` if there was none since the gateway started.
+    pub last_finished_at: Option<Timestamp>,
+}
