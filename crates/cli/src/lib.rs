@@ -1,1 +1,109 @@
-//! placeholder
+//! The command line: a client of the HTTP API like any other. It reads nothing of the server but its
+//! answers, the address file and the key file. Data goes to stdout, everything said about it to stderr.
+
+mod account;
+mod chat;
+mod client;
+pub mod console;
+mod endpoints;
+mod error;
+mod models;
+mod render;
+mod resolve;
+mod settings;
+mod wait;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use clap_complete::Shell;
+
+use crate::client::Client;
+use crate::console::Console;
+use crate::settings::Settings;
+
+pub use crate::error::Exit;
+pub use crate::settings::{ApiKey, Globals};
+
+/// What the exit codes of every client command mean; for the program's `--help`.
+pub const EXIT_CODES: &str = "Exit codes: 0 done; 1 the server said no, or what was waited for failed; \
+2 wrong usage or configuration; 3 no server answers; 130 interrupted.";
+
+/// Everything that only needs a server to talk to.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Create, watch, change and end endpoints
+    #[command(subcommand, visible_alias = "endpoint", after_help = EXIT_CODES)]
+    Endpoints(endpoints::EndpointsCommand),
+    /// Talk to an endpoint
+    #[command(after_help = EXIT_CODES)]
+    Chat(chat::ChatArgs),
+    /// Models that can be deployed
+    #[command(subcommand, after_help = EXIT_CODES)]
+    Models(models::ModelsCommand),
+    /// API keys
+    #[command(subcommand, after_help = EXIT_CODES)]
+    Keys(account::KeysCommand),
+    /// Whose key is used
+    #[command(after_help = EXIT_CODES)]
+    Whoami,
+    /// Print the completion script of a shell
+    #[command(
+        after_help = "Example for bash: dedi completions bash > ~/.local/share/bash-completion/completions/dedi"
+    )]
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+}
+
+/// Runs one command on the process's own terminal. `program` is the whole program's command, for completions.
+pub async fn run(command: Command, globals: &Globals, program: &mut clap::Command) -> ExitCode {
+    run_on(command, globals, program, &mut Console::standard()).await.into()
+}
+
+/// Runs one command on any console; what tests call.
+pub async fn run_on(
+    command: Command,
+    globals: &Globals,
+    program: &mut clap::Command,
+    console: &mut Console,
+) -> Exit {
+    let done = match command {
+        Command::Completions { shell } => {
+            let name = program.get_name().to_owned();
+            let mut script = Vec::new();
+            clap_complete::generate(shell, program, name, &mut script);
+            console.data(&String::from_utf8_lossy(&script))
+        }
+        Command::Endpoints(_)
+        | Command::Chat(_)
+        | Command::Models(_)
+        | Command::Keys(_)
+        | Command::Whoami => ask_server(command, globals, console).await,
+    };
+    match done {
+        Ok(()) => Exit::Done,
+        Err(err) => err.report(globals.json, console),
+    }
+}
+
+async fn ask_server(command: Command, globals: &Globals, console: &mut Console) -> error::Result {
+    let settings = Settings::resolve(globals, |name| std::env::var_os(name))?;
+    let context = Context { json: globals.json, client: Client::new(settings)? };
+    match command {
+        Command::Endpoints(command) => endpoints::run(command, &context, console).await,
+        Command::Chat(args) => chat::run(args, &context, console).await,
+        Command::Models(command) => models::run(command, &context, console).await,
+        Command::Keys(command) => account::run(command, &context, console).await,
+        Command::Whoami => account::whoami(&context, console).await,
+        Command::Completions { .. } => Ok(()),
+    }
+}
+
+/// What every command gets.
+struct Context {
+    /// Whether stdout carries JSON instead of text for people.
+    json: bool,
+    client: Client,
+}

@@ -1,0 +1,317 @@
+//! `dedi chat`: one question, or a conversation when a person sits at the terminal.
+
+use std::io::BufRead;
+use std::time::Instant;
+
+use clap::Args;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use crate::Context;
+use crate::console::Console;
+use crate::error::{CliError, Result};
+use crate::resolve::{Match, resolve};
+
+/// Flags of `chat`.
+#[derive(Debug, Args)]
+pub struct ChatArgs {
+    /// Id, name, display name, or a unique beginning of one
+    #[arg(value_name = "ENDPOINT")]
+    endpoint: String,
+    /// What to say; `-` or nothing reads stdin, and at a terminal nothing begins a conversation
+    #[arg(value_name = "TEXT")]
+    text: Option<String>,
+    /// Instructions that come before everything
+    #[arg(long, value_name = "TEXT")]
+    system: Option<String>,
+    /// Most tokens of the answer
+    #[arg(long, value_name = "N")]
+    max_tokens: Option<u32>,
+    /// 0 is always the likeliest token
+    #[arg(long, value_name = "T")]
+    temperature: Option<f32>,
+    /// Print the answer when it is whole
+    #[arg(long)]
+    no_stream: bool,
+}
+
+pub(crate) async fn run(args: ChatArgs, context: &Context, console: &mut Console) -> Result {
+    // A name goes out as it is: a key for inference alone may not list endpoints.
+    let model = if args.endpoint.contains('/') {
+        args.endpoint.clone()
+    } else {
+        resolve(&context.client, &args.endpoint, Match::Beginning).await?
+    };
+    let mut talk = Talk { context, args: &args, model, messages: Vec::new() };
+    if let Some(system) = &args.system {
+        talk.messages.push(json!({"role": "system", "content": system}));
+    }
+    match args.text.as_deref() {
+        Some(text) if text != "-" => talk.once(text, console).await,
+        None if console.terminals().input => talk.converse(console).await,
+        Some(_) | None => {
+            let mut text = String::new();
+            if let Some(mut input) = console.take_input() {
+                input.read_to_string(&mut text).map_err(|err| {
+                    CliError::usage(
+                        format!("stdin can't be read as text: {err}"),
+                        "pipe UTF-8 text, or pass it as TEXT",
+                    )
+                })?;
+            }
+            if text.trim().is_empty() {
+                return Err(CliError::usage(
+                    "there is nothing to say: stdin is empty",
+                    "pass the text as TEXT",
+                ));
+            }
+            talk.once(text.trim_end_matches('\n'), console).await
+        }
+    }
+}
+
+struct Talk<'a> {
+    context: &'a Context,
+    args: &'a ChatArgs,
+    model: String,
+    messages: Vec<Value>,
+}
+
+impl Talk<'_> {
+    async fn once(&mut self, text: &str, console: &mut Console) -> Result {
+        self.messages.push(json!({"role": "user", "content": text}));
+        self.answer(console).await.map(|_answer| ())
+    }
+
+    /// Turn by turn until the end of stdin or Ctrl-C at the prompt. Ctrl-C in an answer ends the answer.
+    async fn converse(&mut self, console: &mut Console) -> Result {
+        let Some(input) = console.take_input() else { return Ok(()) };
+        let mut lines = read_lines(input)?;
+        console.say("Ctrl-D ends the conversation, Ctrl-C an answer.");
+        loop {
+            console.prompt("> ");
+            let interrupted = console.interrupted();
+            let line = tokio::select! {
+                line = lines.recv() => line,
+                () = interrupted => return Err(CliError::interrupted("the endpoint is unaffected", None)),
+            };
+            let Some(line) = line else {
+                console.say("");
+                return Ok(());
+            };
+            if line.trim().is_empty() {
+                continue;
+            }
+            self.messages.push(json!({"role": "user", "content": line}));
+            match self.answer(console).await {
+                Ok(answer) => self.messages.push(json!({"role": "assistant", "content": answer})),
+                Err(err) if err.message.is_empty() => return Err(err),
+                Err(err) => {
+                    // The turn that failed is forgotten, so that the next one is a valid conversation.
+                    err.report(false, console);
+                    self.messages.pop();
+                }
+            }
+        }
+    }
+
+    /// Asks with the messages so far and prints the answer.
+    async fn answer(&self, console: &mut Console) -> Result<String> {
+        let interrupted = console.interrupted();
+        tokio::select! {
+            answer = self.ask(console) => answer,
+            () = interrupted => Err(CliError::interrupted("the answer was cut short; the endpoint is unaffected", None)),
+        }
+    }
+
+    async fn ask(&self, console: &mut Console) -> Result<String> {
+        let streaming = !self.args.no_stream && !self.context.json;
+        let mut body = json!({"model": self.model, "messages": self.messages, "stream": streaming});
+        if let Some(max_tokens) = self.args.max_tokens {
+            body["max_tokens"] = json!(max_tokens);
+        }
+        if let Some(temperature) = self.args.temperature {
+            body["temperature"] = json!(temperature);
+        }
+        let begun = Instant::now();
+        let mut stream = self.context.client.post_stream("/chat/completions", &body).await?;
+        let mut events = Events::default();
+        let mut whole = Vec::new();
+        let mut told = Told::default();
+        while let Some(bytes) = stream.next().await? {
+            if !stream.is_events() {
+                whole.extend_from_slice(&bytes);
+                continue;
+            }
+            for event in events.feed(&bytes) {
+                if event == "[DONE]" {
+                    told.done = true;
+                } else {
+                    told.take(&event, console)?;
+                }
+            }
+            if told.done {
+                break;
+            }
+        }
+        if stream.is_events() {
+            if !told.done {
+                return Err(CliError::failed("the answer broke off", Some("ask again".to_owned())));
+            }
+        } else if self.context.json {
+            let answer: Value = serde_json::from_slice(&whole).map_err(|err| garbled(&err))?;
+            console.json(&answer)?;
+        } else {
+            told.take_whole(&whole, console)?;
+        }
+        if !self.context.json {
+            told.finish(begun, console)?;
+        }
+        Ok(told.text)
+    }
+}
+
+fn garbled(err: &serde_json::Error) -> CliError {
+    CliError::failed(format!("the answer can't be read: {err}"), None)
+}
+
+/// What has been heard of one answer.
+#[derive(Default)]
+struct Told {
+    text: String,
+    finish_reason: Option<String>,
+    usage: Option<Usage>,
+    done: bool,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    #[serde(default)]
+    choices: Vec<Choice>,
+    #[serde(default)]
+    usage: Option<Usage>,
+    #[serde(default)]
+    error: Option<dedi_api::ErrorDetail>,
+}
+
+#[derive(Deserialize)]
+struct Choice {
+    #[serde(default, alias = "delta")]
+    message: Message,
+    #[serde(default)]
+    finish_reason: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+struct Message {
+    #[serde(default)]
+    content: Option<String>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+struct Usage {
+    prompt_tokens: u64,
+    completion_tokens: u64,
+}
+
+impl Told {
+    fn take(&mut self, event: &str, console: &mut Console) -> Result {
+        self.hear(serde_json::from_str(event).map_err(|err| garbled(&err))?, console)
+    }
+
+    fn take_whole(&mut self, body: &[u8], console: &mut Console) -> Result {
+        self.hear(serde_json::from_slice(body).map_err(|err| garbled(&err))?, console)
+    }
+
+    fn hear(&mut self, answer: Answer, console: &mut Console) -> Result {
+        if let Some(error) = answer.error {
+            if !self.text.is_empty() {
+                console.foreign("\n")?;
+            }
+            let mut err = CliError::failed(error.message.clone(), None);
+            err.detail = Some(Box::new(error));
+            return Err(err);
+        }
+        for choice in answer.choices {
+            if let Some(content) = choice.message.content.filter(|it| !it.is_empty()) {
+                console.foreign(&content)?;
+                self.text.push_str(&content);
+            }
+            self.finish_reason = choice.finish_reason.or(self.finish_reason.take());
+        }
+        self.usage = answer.usage.or(self.usage);
+        Ok(())
+    }
+
+    /// Ends the line, and tells a person what the answer cost.
+    fn finish(&self, begun: Instant, console: &mut Console) -> Result {
+        if !self.text.ends_with('\n') {
+            console.foreign("\n")?;
+        }
+        if self.finish_reason.as_deref() == Some("length") {
+            console.say("(stopped at the token limit; --max-tokens N raises it)");
+        }
+        if let Some(usage) = self.usage.filter(|_| console.terminals().err) {
+            let secs = begun.elapsed().as_secs_f64();
+            console.say(&format!(
+                "({} + {} tokens in {secs:.1} s)",
+                usage.prompt_tokens, usage.completion_tokens
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Cuts an event stream into its `data:` payloads; bytes may be split anywhere.
+#[derive(Default)]
+struct Events {
+    rest: Vec<u8>,
+}
+
+impl Events {
+    fn feed(&mut self, bytes: &[u8]) -> Vec<String> {
+        self.rest.extend_from_slice(bytes);
+        let mut events = Vec::new();
+        while let Some(end) = self.rest.iter().position(|it| *it == b'\n') {
+            let line: Vec<u8> = self.rest.drain(..=end).collect();
+            let line = String::from_utf8_lossy(&line);
+            if let Some(data) = line.trim_end_matches(['\r', '\n']).strip_prefix("data:") {
+                events.push(data.trim_start().to_owned());
+            }
+        }
+        events
+    }
+}
+
+/// Lines of a blocking reader. A thread of its own, not the runtime's: the runtime would wait for it at exit.
+fn read_lines(input: Box<dyn BufRead + Send>) -> Result<mpsc::Receiver<String>> {
+    let (sender, receiver) = mpsc::channel(1);
+    std::thread::Builder::new()
+        .name("stdin".to_owned())
+        .spawn(move || {
+            for line in input.lines() {
+                let Ok(line) = line else { return };
+                if sender.blocking_send(line).is_err() {
+                    return;
+                }
+            }
+        })
+        .map_err(|err| CliError::failed(format!("stdin can't be read: {err}"), None))?;
+    Ok(receiver)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_the_same_however_the_bytes_are_cut() {
+        let bytes = ": ping\n\ndata: {\"a\":\"ä\"}\r\n\r\ndata:[DONE]\n\n".as_bytes();
+        for size in 1..bytes.len() {
+            let mut events = Events::default();
+            let got: Vec<String> = bytes.chunks(size).flat_map(|it| events.feed(it)).collect();
+            assert_eq!(got, ["{\"a\":\"ä\"}", "[DONE]"], "cut every {size} bytes");
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! HTTP to the API, one request at a time, every wait bounded. Plain HTTP only: TLS is for a proxy, here as
+//! in the server.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use dedi_api::{ErrorBody, ErrorDetail};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, USER_AGENT};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::{CliError, Result as CliResult};
+use crate::settings::Settings;
+
+/// A server, a key, and a bound on patience.
+pub(crate) struct Client {
+    http: hyper_util::client::legacy::Client<HttpConnector, Full<Bytes>>,
+    base_url: String,
+    authorization: HeaderValue,
+    key_source: String,
+    timeout: Option<Duration>,
+}
+
+/// Why there is no answer that could be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ClientError {
+    #[error("no dedi server answers at {url}")]
+    Unreachable { url: String },
+    #[error("{url} did not answer within {secs} s")]
+    TimedOut { url: String, secs: u64 },
+    #[error("the connection to {url} broke: {cause}")]
+    Broken { url: String, cause: String },
+    #[error("{url} is not a dedi server: {what}")]
+    Foreign { url: String, what: String },
+    #[error("{}", .detail.message)]
+    Refused { status: StatusCode, detail: Box<ErrorDetail>, key_source: String },
+}
+
+type Result<T> = std::result::Result<T, ClientError>;
+
+/// How long a control request may stay without an answer.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a chat may stay without a byte; a first request may have to wait for a replica to start.
+const CHAT_TIMEOUT: Duration = Duration::from_secs(300);
+/// How long a connection may take to come up.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The largest answer that is read; the log of a replica is the largest one there is.
+const BODY_BYTES_MAX: usize = 64 << 20;
+
+impl Client {
+    pub(crate) fn new(settings: Settings) -> CliResult<Self> {
+        let Settings { base_url, api_key, key_source, timeout } = settings;
+        match base_url.parse::<http::Uri>().ok().and_then(|it| it.scheme_str().map(str::to_owned)).as_deref()
+        {
+            Some("http") => {}
+            Some("https") => {
+                return Err(CliError::usage(
+                    format!("{base_url} needs TLS, which this command line does not speak"),
+                    "run it on the server's host, or through `ssh -L 7437:127.0.0.1:7437 HOST`",
+                ));
+            }
+            Some(_) | None => {
+                return Err(CliError::usage(
+                    format!("`{base_url}` is not a base URL"),
+                    "it looks like http://127.0.0.1:7437/v1",
+                ));
+            }
+        }
+        let mut authorization =
+            HeaderValue::from_str(&format!("Bearer {}", api_key.reveal())).map_err(|_invalid| {
+                CliError::usage(
+                    format!("the API key from {key_source} contains characters no key has"),
+                    "copy it again; a key is one word",
+                )
+            })?;
+        authorization.set_sensitive(true);
+        let mut connector = HttpConnector::new();
+        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        connector.set_nodelay(true);
+        let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build(connector);
+        Ok(Self { http, base_url, authorization, key_source, timeout })
+    }
+
+    pub(crate) fn base_url(&self) -> &str {
+        &self.base_url
+    }
+
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        let (_, bytes) = self.whole(Method::GET, path, None).await?;
+        self.parse(path, &bytes)
+    }
+
+    /// The body as text, and whether it is JSON.
+    pub(crate) async fn get_text(&self, path: &str) -> Result<(String, bool)> {
+        let (parts, bytes) = self.whole(Method::GET, path, None).await?;
+        let json = content_type(&parts.headers).is_some_and(|it| it.starts_with("application/json"));
+        Ok((String::from_utf8_lossy(&bytes).into_owned(), json))
+    }
+
+    pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T> {
+        let (_, bytes) = self.whole(Method::POST, path, Some(self.encode(path, body)?)).await?;
+        self.parse(path, &bytes)
+    }
+
+    pub(crate) async fn patch<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T> {
+        let (_, bytes) = self.whole(Method::PATCH, path, Some(self.encode(path, body)?)).await?;
+        self.parse(path, &bytes)
+    }
+
+    /// Whatever a 2xx answer carries is ignored.
+    pub(crate) async fn delete(&self, path: &str) -> Result<()> {
+        self.whole(Method::DELETE, path, None).await.map(|_answer| ())
+    }
+
+    /// Posts and hands out the body as it arrives.
+    pub(crate) async fn post_stream(&self, path: &str, body: &impl Serialize) -> Result<Stream> {
+        let patience = self.timeout.unwrap_or(CHAT_TIMEOUT);
+        let answer = self.send(Method::POST, path, Some(self.encode(path, body)?), patience).await?;
+        let is_events = content_type(answer.headers()).is_some_and(|it| it.contains("text/event-stream"));
+        Ok(Stream { body: answer.into_body(), is_events, url: self.url(path), patience })
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base_url)
+    }
+
+    fn encode(&self, path: &str, body: &impl Serialize) -> Result<Bytes> {
+        serde_json::to_vec(body)
+            .map(Bytes::from)
+            .map_err(|err| ClientError::Foreign { url: self.url(path), what: err.to_string() })
+    }
+
+    fn parse<T: DeserializeOwned>(&self, path: &str, bytes: &[u8]) -> Result<T> {
+        serde_json::from_slice(bytes).map_err(|err| ClientError::Foreign {
+            url: self.url(path),
+            what: format!("its answer is not what was asked for ({err})"),
+        })
+    }
+
+    async fn whole(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Bytes>,
+    ) -> Result<(http::response::Parts, Bytes)> {
+        let patience = self.timeout.unwrap_or(TIMEOUT);
+        let answer = self.send(method, path, body, patience).await?;
+        let (parts, body) = answer.into_parts();
+        let bytes = self.collect(path, body, patience).await?;
+        Ok((parts, bytes))
+    }
+
+    async fn collect(&self, path: &str, body: Incoming, patience: Duration) -> Result<Bytes> {
+        match tokio::time::timeout(patience, Limited::new(body, BODY_BYTES_MAX).collect()).await {
+            Ok(Ok(body)) => Ok(body.to_bytes()),
+            Ok(Err(err)) => Err(ClientError::Broken { url: self.url(path), cause: err.to_string() }),
+            Err(_elapsed) => Err(ClientError::TimedOut { url: self.url(path), secs: patience.as_secs() }),
+        }
+    }
+
+    /// The answer, if it is a 2xx.
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Bytes>,
+        patience: Duration,
+    ) -> Result<Response<Incoming>> {
+        let url = self.url(path);
+        let mut request = Request::builder()
+            .method(method)
+            .uri(&url)
+            .header(AUTHORIZATION, self.authorization.clone())
+            .header(USER_AGENT, concat!("dedi/", env!("CARGO_PKG_VERSION")))
+            .header(ACCEPT, "*/*");
+        if body.is_some() {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        let request = request
+            .body(Full::new(body.unwrap_or_default()))
+            .map_err(|err| ClientError::Foreign { url: url.clone(), what: err.to_string() })?;
+        let answer = match tokio::time::timeout(patience, self.http.request(request)).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(err)) if err.is_connect() => {
+                return Err(ClientError::Unreachable { url: self.base_url.clone() });
+            }
+            Ok(Err(err)) => return Err(ClientError::Broken { url, cause: innermost(&err) }),
+            Err(_elapsed) => return Err(ClientError::TimedOut { url, secs: patience.as_secs() }),
+        };
+        if answer.status().is_success() {
+            return Ok(answer);
+        }
+        let status = answer.status();
+        let bytes = self.collect(path, answer.into_body(), patience).await?;
+        match serde_json::from_slice::<ErrorBody>(&bytes) {
+            Ok(body) => Err(ClientError::Refused {
+                status,
+                detail: Box::new(body.error),
+                key_source: self.key_source.clone(),
+            }),
+            Err(_other_shape) => Err(ClientError::Foreign {
+                url: self.base_url.clone(),
+                what: format!("it answered {status} without an error object"),
+            }),
+        }
+    }
+}
+
+impl ClientError {
+    /// What to do about it, where something can be done.
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            Self::Unreachable { .. } => Some(
+                "start one with `dedi serve` or `make up`, or say where it is with --base-url".to_owned(),
+            ),
+            Self::TimedOut { .. } => {
+                Some("wait longer with --timeout SECONDS; `dedi doctor` checks the host".to_owned())
+            }
+            Self::Broken { .. } => Some("if the server was restarted, run the command again".to_owned()),
+            Self::Foreign { .. } => {
+                Some("check --base-url; it looks like http://127.0.0.1:7437/v1".to_owned())
+            }
+            Self::Refused { status, detail, key_source } => refused_hint(*status, detail, key_source),
+        }
+    }
+
+    /// Whether the server said that there is no such thing.
+    pub(crate) fn is_not_found(&self) -> bool {
+        matches!(self, Self::Refused { status, .. } if *status == StatusCode::NOT_FOUND)
+    }
+
+    /// Whether a server that is being restarted could be the cause.
+    pub(crate) fn is_passing(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::TimedOut { .. } | Self::Broken { .. } => true,
+            Self::Foreign { .. } => false,
+            Self::Refused { status, .. } => {
+                status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS
+            }
+        }
+    }
+}
+
+fn refused_hint(status: StatusCode, detail: &ErrorDetail, key_source: &str) -> Option<String> {
+    let code = detail.code.as_deref().unwrap_or_default();
+    match (status, code, detail.param.as_deref()) {
+        (_, "invalid_api_key", _) => Some(format!(
+            "the key was read from {key_source}; `dedi keys list` with a key that works shows which exist"
+        )),
+        (StatusCode::FORBIDDEN, _, _) => Some(format!("the key from {key_source} may not do this; `dedi whoami` says whose it is")),
+        (_, "dedicated_endpoint_not_running", _) => {
+            Some("start it with `dedi endpoints start ENDPOINT --wait`; `dedi endpoints why ENDPOINT` says why it is not running".to_owned())
+        }
+        (_, "model_not_available", _) => Some("`dedi endpoints list` shows what can be asked".to_owned()),
+        (_, _, Some("hardware")) => Some("`dedi endpoints hardware --model MODEL` lists what the model fits on".to_owned()),
+        (_, _, Some("model")) => Some("`dedi models list` shows what can be deployed".to_owned()),
+        (_, _, Some("availability_zone")) => Some("`dedi endpoints availability-zones` lists them".to_owned()),
+        (StatusCode::NOT_FOUND, _, _) => Some("`dedi endpoints list` shows what there is".to_owned()),
+        (StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE, _, _) => {
+            Some("try again in a moment".to_owned())
+        }
+        (status, _, _) if status.is_server_error() => Some("the server's log says more".to_owned()),
+        (_, _, _) => None,
+    }
+}
+
+/// An answer's body as it arrives.
+pub(crate) struct Stream {
+    body: Incoming,
+    is_events: bool,
+    url: String,
+    patience: Duration,
+}
+
+impl Stream {
+    /// Whether it is an event stream rather than one JSON document.
+    pub(crate) fn is_events(&self) -> bool {
+        self.is_events
+    }
+
+    /// The next bytes; `None` at a clean end.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>> {
+        loop {
+            match tokio::time::timeout(self.patience, self.body.frame()).await {
+                Ok(None) => return Ok(None),
+                Ok(Some(Ok(frame))) => {
+                    if let Ok(data) = frame.into_data() {
+                        return Ok(Some(data));
+                    }
+                }
+                Ok(Some(Err(err))) => {
+                    return Err(ClientError::Broken { url: self.url.clone(), cause: innermost(&err) });
+                }
+                Err(_elapsed) => {
+                    return Err(ClientError::TimedOut {
+                        url: self.url.clone(),
+                        secs: self.patience.as_secs(),
+                    });
+                }
+            }
+        }
+    }
+}
+
+fn content_type(headers: &http::HeaderMap) -> Option<&str> {
+    headers.get(CONTENT_TYPE).and_then(|it| it.to_str().ok())
+}
+
+/// The outer errors of an HTTP client only say that a request failed.
+fn innermost(err: &dyn std::error::Error) -> String {
+    let mut at = err;
+    while let Some(source) = at.source() {
+        at = source;
+    }
+    at.to_string()
+}
+
+/// A path segment or query value with everything else than unreserved characters encoded.
+pub(crate) fn encoded(text: &str) -> String {
+    use std::fmt::Write;
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            // Writing to a String can't fail.
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slash_in_a_name_does_not_become_a_path() {
+        assert_eq!(encoded("local/dedi/demo-1 ä"), "local%2Fdedi%2Fdemo-1%20%C3%A4");
+    }
+
+    #[test]
+    fn a_refused_key_is_told_where_it_was_read() {
+        let detail = ErrorDetail {
+            message: "Invalid API key".to_owned(),
+            kind: "invalid_request_error".to_owned(),
+            param: None,
+            code: Some("invalid_api_key".to_owned()),
+        };
+        let hint = refused_hint(StatusCode::FORBIDDEN, &detail, "TOGETHER_API_KEY").unwrap();
+        assert!(hint.starts_with("the key was read from TOGETHER_API_KEY"), "{hint}");
+    }
+}

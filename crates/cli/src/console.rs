@@ -1,0 +1,171 @@
+//! The terminal, or what stands in for it: the only place of this crate that writes or reads one.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::sync::Arc;
+
+use anstyle::{AnsiColor, Style};
+use serde::Serialize;
+use tokio::sync::Notify;
+
+use crate::error::{CliError, Result};
+
+/// Where a command writes, reads, and hears Ctrl-C.
+pub struct Console {
+    out: Box<dyn Write + Send>,
+    err: Box<dyn Write + Send>,
+    input: Option<Box<dyn BufRead + Send>>,
+    terminals: Terminals,
+    colours: bool,
+    interrupt: Option<Arc<Notify>>,
+}
+
+/// Which of the three streams a person sits at.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Terminals {
+    /// Stdin.
+    pub input: bool,
+    /// Stdout.
+    pub out: bool,
+    /// Stderr.
+    pub err: bool,
+}
+
+impl Console {
+    /// The process's own streams. Colours only on terminals, and not under `NO_COLOR` or `TERM=dumb`.
+    pub fn standard() -> Self {
+        let is_set = |name: &str| std::env::var_os(name).is_some_and(|it| !it.is_empty());
+        let dumb = std::env::var_os("TERM").is_some_and(|it| it == "dumb");
+        Self {
+            out: Box::new(io::stdout()),
+            err: Box::new(io::stderr()),
+            input: Some(Box::new(io::BufReader::new(io::stdin()))),
+            terminals: Terminals {
+                input: io::stdin().is_terminal(),
+                out: io::stdout().is_terminal(),
+                err: io::stderr().is_terminal(),
+            },
+            colours: !is_set("NO_COLOR") && !dumb,
+            interrupt: None,
+        }
+    }
+
+    /// Given streams without colours. A notification of `interrupt` stands for Ctrl-C.
+    pub fn scripted(
+        input: Box<dyn BufRead + Send>,
+        out: Box<dyn Write + Send>,
+        err: Box<dyn Write + Send>,
+        terminals: Terminals,
+        interrupt: Arc<Notify>,
+    ) -> Self {
+        Self { out, err, input: Some(input), terminals, colours: false, interrupt: Some(interrupt) }
+    }
+
+    pub(crate) fn terminals(&self) -> Terminals {
+        self.terminals
+    }
+
+    /// Writes data to stdout and ends the line if it has no end. The text is ours: cells are made harmless
+    /// when they are rendered.
+    pub(crate) fn data(&mut self, text: &str) -> Result {
+        let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+        self.write(&format!("{text}{end}"))
+    }
+
+    /// Writes a piece of other people's text to stdout at once. On a terminal its control characters are
+    /// shown, not obeyed.
+    pub(crate) fn foreign(&mut self, text: &str) -> Result {
+        if self.terminals.out { self.write(&harmless(text)) } else { self.write(text) }
+    }
+
+    fn write(&mut self, text: &str) -> Result {
+        match self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()) {
+            Ok(()) => Ok(()),
+            Err(err) if err.kind() == io::ErrorKind::BrokenPipe => Err(CliError::closed()),
+            Err(err) => Err(CliError::failed(format!("stdout can't be written: {err}"), None)),
+        }
+    }
+
+    /// Writes a value as indented JSON to stdout.
+    pub(crate) fn json(&mut self, value: &impl Serialize) -> Result {
+        match serde_json::to_string_pretty(value) {
+            Ok(text) => self.data(&text),
+            Err(err) => Err(CliError::failed(format!("the answer can't be written as JSON: {err}"), None)),
+        }
+    }
+
+    /// Says a line on stderr. Nothing better can be done about a closed stderr than to go on.
+    pub(crate) fn say(&mut self, line: &str) {
+        let _ = writeln!(self.err, "{}", harmless(line));
+    }
+
+    /// Says `label: line` on stderr, the label in its colour.
+    pub(crate) fn say_labelled(&mut self, label: &str, line: &str) {
+        let style = match label {
+            "error" => AnsiColor::Red.on_default().bold(),
+            "hint" => AnsiColor::Cyan.on_default(),
+            _ => AnsiColor::Yellow.on_default(),
+        };
+        let label = paint(label, style, self.terminals.err && self.colours);
+        let _ = writeln!(self.err, "{label}: {}", harmless(line));
+    }
+
+    /// Asks for a line on stderr, without ending it.
+    pub(crate) fn prompt(&mut self, text: &str) {
+        let _ = write!(self.err, "{text}");
+        let _ = self.err.flush();
+    }
+
+    /// Whether stdout shows colours.
+    pub(crate) fn colours(&self) -> bool {
+        self.terminals.out && self.colours
+    }
+
+    /// Stdin; a second call gets none.
+    pub(crate) fn take_input(&mut self) -> Option<Box<dyn BufRead + Send>> {
+        self.input.take()
+    }
+
+    /// Resolves at Ctrl-C. Before the first call Ctrl-C ends the process as usual.
+    pub(crate) fn interrupted(&self) -> impl Future<Output = ()> + Send + use<> {
+        let scripted = self.interrupt.clone();
+        async move {
+            match scripted {
+                Some(notify) => notify.notified().await,
+                // Where no handler can be installed Ctrl-C keeps ending the process.
+                None => {
+                    if tokio::signal::ctrl_c().await.is_err() {
+                        std::future::pending::<()>().await;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// `text` in `style` where colours are wanted.
+pub(crate) fn paint(text: &str, style: Style, colours: bool) -> String {
+    if colours { format!("{style}{text}{style:#}") } else { text.to_owned() }
+}
+
+/// Text with its control characters, tabs and line ends apart, made visible.
+pub(crate) fn harmless(text: &str) -> String {
+    text.chars()
+        .map(|it| if it.is_control() && it != '\n' && it != '\t' { char::REPLACEMENT_CHARACTER } else { it })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_escape_in_foreign_text_is_shown_instead_of_obeyed() {
+        assert_eq!(harmless("a\u{1b}[2Jb\tc\nd\r"), "a\u{fffd}[2Jb\tc\nd\u{fffd}");
+    }
+
+    #[test]
+    fn paint_leaves_text_alone_without_colours() {
+        assert_eq!(paint("STARTED", AnsiColor::Green.on_default(), false), "STARTED");
+        assert_eq!(paint("STARTED", AnsiColor::Green.on_default(), true), "\u{1b}[32mSTARTED\u{1b}[0m");
+    }
+}

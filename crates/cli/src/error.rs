@@ -1,0 +1,113 @@
+//! What a command ends with when it does not end well: a sentence, what to do, and the exit code.
+
+use std::process::ExitCode;
+
+use dedi_api::{ErrorBody, ErrorDetail};
+
+use crate::client::ClientError;
+use crate::console::Console;
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// It did what it was told: 0.
+    Done,
+    /// The server said no, or what was waited for failed: 1.
+    Refused,
+    /// Wrong usage or configuration: 2.
+    Usage,
+    /// No server answers: 3.
+    Unreachable,
+    /// Ctrl-C: 130.
+    Interrupted,
+}
+
+impl Exit {
+    /// The process's exit code.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Refused => 1,
+            Self::Usage => 2,
+            Self::Unreachable => 3,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+/// The result of a command.
+pub(crate) type Result<T = ()> = std::result::Result<T, CliError>;
+
+/// Why a command did not do what it was told.
+#[derive(Debug)]
+pub(crate) struct CliError {
+    pub exit: Exit,
+    /// Empty for a reader that closed its end of the pipe: nobody is there to hear it.
+    pub message: String,
+    pub hint: Option<String>,
+    /// The server's own words for `--json`, where it said some.
+    pub detail: Option<Box<ErrorDetail>>,
+}
+
+impl CliError {
+    pub(crate) fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { exit: Exit::Usage, message: message.into(), hint: Some(hint.into()), detail: None }
+    }
+
+    pub(crate) fn failed(message: impl Into<String>, hint: Option<String>) -> Self {
+        Self { exit: Exit::Refused, message: message.into(), hint, detail: None }
+    }
+
+    pub(crate) fn interrupted(message: impl Into<String>, hint: Option<String>) -> Self {
+        Self { exit: Exit::Interrupted, message: message.into(), hint, detail: None }
+    }
+
+    /// The reader of stdout has gone, as in `| head`.
+    pub(crate) fn closed() -> Self {
+        Self { exit: Exit::Done, message: String::new(), hint: None, detail: None }
+    }
+
+    /// Says it: on stderr for people, and with `--json` as the API's error object on stdout.
+    pub(crate) fn report(&self, json: bool, console: &mut Console) -> Exit {
+        if self.message.is_empty() {
+            return self.exit;
+        }
+        if json {
+            let error = self.detail.as_deref().cloned().unwrap_or_else(|| ErrorDetail {
+                message: self.message.clone(),
+                kind: "client_error".to_owned(),
+                param: None,
+                code: None,
+            });
+            // A closed stdout leaves stderr, which is written next.
+            let _ = console.json(&ErrorBody { id: None, error });
+        }
+        let label = if self.exit == Exit::Interrupted { "interrupted" } else { "error" };
+        console.say_labelled(label, &self.message);
+        if let Some(hint) = &self.hint {
+            console.say_labelled("hint", hint);
+        }
+        self.exit
+    }
+}
+
+impl From<ClientError> for CliError {
+    fn from(err: ClientError) -> Self {
+        let hint = err.hint();
+        let message = err.to_string();
+        let (exit, detail) = match err {
+            ClientError::Unreachable { .. } | ClientError::TimedOut { .. } | ClientError::Broken { .. } => {
+                (Exit::Unreachable, None)
+            }
+            ClientError::Foreign { .. } => (Exit::Refused, None),
+            ClientError::Refused { detail, .. } => (Exit::Refused, Some(detail)),
+        };
+        Self { exit, message, hint, detail }
+    }
+}
