@@ -5,6 +5,7 @@ pub mod endpoints;
 pub mod engine;
 pub mod error;
 pub mod hardware;
+pub mod inference;
 pub mod keys;
 pub mod models;
 pub mod whoami;
