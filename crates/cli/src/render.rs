@@ -488,7 +488,7 @@ pub(crate) mod tests {
     #[test]
     fn foreign_text_stays_in_its_cell() {
         let rows = [vec![Cell::plain("a\nb\u{1b}[31m"), Cell::plain("c")]];
-        assert_eq!(table(&["X", "Y"], &rows), "X        Y\na b\u{fffd}[31m  c\n");
+        assert_eq!(table(&["X", "Y"], &rows), "X         Y\na b\u{fffd}[31m  c\n");
     }
 
     #[test]
@@ -498,11 +498,11 @@ pub(crate) mod tests {
             "nearest": {"hardware": "2x_cpu_8gb"}, "note": null
         });
         insta::assert_snapshot!(value(&plan), @r"
-        Fits: no
-        Needed bytes: 2.5 GB
         Devices: cpu-0, cpu-1
+        Fits: no
         Nearest:
           Hardware: 2x_cpu_8gb
+        Needed bytes: 2.5 GB
         ");
     }
 

@@ -1,0 +1,66 @@
+# Everything a contributor runs. `make` lists it.
+#
+# What is built lands outside the clone, so that a second clone starts warm: CARGO_TARGET_DIR and DEDI_TOOLS
+# say where.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+export CARGO_TARGET_DIR ?= $(HOME)/.cache/dedi/target
+export DEDI_TOOLS ?= $(HOME)/.cache/dedi/tools
+export PATH := $(DEDI_TOOLS)/bin:$(PATH)
+
+SEEDS ?= 1000
+KILLS ?= 50
+
+.PHONY: help up down test lint deny build-test sdk-test sim kill-sweep bench demo-model fmt
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+up: ## Build, start the server, deploy the demo model and chat with it (DEDI_PORT=7437)
+	@scripts/need build curl
+	@cargo build --release -p dedi-server -p dedi-engine
+	@scripts/up
+
+down: ## Stop the server and every replica it left
+	@scripts/down
+
+test: lint deny build-test ## Format, lints, licences, all Rust tests, then the SDK suites
+	@scripts/need nextest
+	cargo nextest run --workspace
+	@$(MAKE) --no-print-directory sdk-test
+
+lint:
+	@scripts/need build
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+deny: ## Check licences, bans and sources of dependencies; advisories when their database is reachable
+	@scripts/deny
+
+# The profile of the tests: one build serves the system tests and the SDK suites.
+build-test:
+	@scripts/need build
+	cargo build --workspace --bins
+
+sdk-test: build-test ## Run the official SDKs and command lines against a real server (SUITES="v2 v1 openai node curl")
+	@scripts/sdk-test
+
+sim: ## Drive the reconciler through seeded faults (SEEDS=1000)
+	@scripts/need build
+	cargo run --release -p dedi-sim -- --seeds $(SEEDS)
+
+kill-sweep: ## Kill the server at every step of every operation and audit what is left
+	@scripts/need build nextest
+	DEDI_KILLS=$(KILLS) cargo nextest run -p dedi-server --run-ignored all -E 'test(/kill/)'
+
+bench: ## Measure the engine and the gateway on this machine
+	@scripts/bench
+
+demo-model: ## Train the bundled demo model again (an hour on two cores)
+	@$(MAKE) --no-print-directory -C demo-model
+
+fmt: ## Format the Rust code
+	cargo fmt --all

@@ -1,0 +1,18 @@
+"""What suites share beside the fixtures."""
+
+import time
+
+MODEL = "dedi/demo"
+STATE_SECS_MAX = 120
+
+
+def eventually_state(retrieve, endpoint_id, state):
+    """Polls with the client under test until the endpoint is in the state."""
+    deadline = time.monotonic() + STATE_SECS_MAX
+    while True:
+        endpoint = retrieve(endpoint_id)
+        if endpoint.state == state:
+            return endpoint
+        assert endpoint.state != "ERROR", endpoint
+        assert time.monotonic() < deadline, f"{endpoint_id} is still {endpoint.state}, not {state}"
+        time.sleep(0.2)

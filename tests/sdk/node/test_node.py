@@ -1,0 +1,32 @@
+"""Runs the Node suites with node's own test runner; one pytest test for each file."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="session")
+def modules():
+    """The packages of the lock file, installed once."""
+    installed = HERE / "node_modules" / ".package-lock.json"
+    if not installed.exists() or installed.stat().st_mtime < (HERE / "package-lock.json").stat().st_mtime:
+        subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"], cwd=HERE, check=True, timeout=600)
+        installed.touch()
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("suite", ["together.test.mjs", "openai.test.mjs"])
+def test_suite(dedi, started, hardware, modules, suite):
+    env = dedi.client_env() | {
+        "OPENAI_BASE_URL": dedi.base_url,
+        "OPENAI_API_KEY": dedi.key,
+        "DEDI_STARTED": started["id"],
+        "DEDI_STARTED_NAME": started["name"],
+        "DEDI_HARDWARE": hardware,
+    }
+    done = subprocess.run(["node", "--test", suite], cwd=HERE, env=env, capture_output=True, text=True, timeout=300)
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout + done.stderr

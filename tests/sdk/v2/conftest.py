@@ -1,0 +1,46 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import together
+
+
+@pytest.fixture(scope="session")
+def client(dedi):
+    return together.Together(api_key=dedi.key, base_url=dedi.base_url)
+
+
+class Cli:
+    """The `together` program of this environment."""
+
+    def __init__(self, dedi):
+        self.dedi = dedi
+        self.program = Path(sys.executable).parent / "together"
+
+    def run(self, *args, code=0, env=None):
+        """Its stdout; the exit code must be `code`."""
+        done = subprocess.run(
+            [self.program, *args],
+            capture_output=True,
+            text=True,
+            timeout=150,
+            stdin=subprocess.DEVNULL,
+            env={**self.dedi.client_env(), "COLUMNS": "200", **(env or {})},
+        )
+        said = f"{args}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert done.returncode == code, said
+        assert "Traceback" not in done.stdout + done.stderr, said
+        return done.stdout
+
+    def endpoints(self, *args, **more):
+        return self.run("endpoints", *args, "--no-json", **more)
+
+    def json(self, *args, **more):
+        return json.loads(self.run("endpoints", *args, "--json", **more))
+
+
+@pytest.fixture(scope="session")
+def cli(dedi):
+    return Cli(dedi)
