@@ -14,7 +14,7 @@ export PATH := $(DEDI_TOOLS)/bin:$(PATH)
 SEEDS ?= 1000
 KILLS ?= 50
 
-.PHONY: help up down test lint deny build-test sdk-test sim kill-sweep bench demo-model fmt
+.PHONY: help up down test lint deny build-test sdk-test sim kill-sweep demo-model fmt
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,11 +56,9 @@ kill-sweep: ## Kill the server at every step of every operation and audit what i
 	@scripts/need build nextest
 	DEDI_KILLS=$(KILLS) cargo nextest run -p dedi-server --run-ignored all -E 'test(/kill/)'
 
-bench: ## Measure the engine and the gateway on this machine
-	@scripts/bench
-
-demo-model: ## Train the bundled demo model again (an hour on two cores)
-	@$(MAKE) --no-print-directory -C demo-model
+demo-model: ## Train the bundled demo model again (MINUTES=50 on all cores)
+	@scripts/need python
+	@scripts/demo-model
 
 fmt: ## Format the Rust code
 	cargo fmt --all
