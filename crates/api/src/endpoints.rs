@@ -264,3 +264,45 @@ pub struct EndpointEvent {
     /// A sentence.
     pub message: String,
 }
+
+/// The answer to `POST /v1/endpoints?dry_run=true`: what a create would need, and whether this host has it.
+/// All sizes are of one replica, in bytes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EndpointPlan {
+    /// Always `endpoint.plan`.
+    pub object: String,
+    /// The model.
+    pub model: String,
+    /// The hardware asked for.
+    pub hardware: String,
+    /// Whether that hardware could hold it on an idle host.
+    pub fits: bool,
+    /// Whether a replica could start now.
+    pub can_start_now: bool,
+    /// The verdict as a sentence.
+    pub message: String,
+    /// Memory in all: the sum of the four parts.
+    pub needed_bytes: u64,
+    /// Of that on each device.
+    pub needed_bytes_per_device: u64,
+    /// The tensors.
+    pub weights_bytes: u64,
+    /// Keys and values of all slots at full context.
+    pub kv_cache_bytes: u64,
+    /// Scratch of one step.
+    pub compute_bytes: u64,
+    /// Allowance for the rest.
+    pub margin_bytes: u64,
+    /// Memory available now on the free devices it would get.
+    pub available_bytes: u64,
+    /// Devices needed.
+    pub devices_needed: u32,
+    /// Free devices of the kind, at most as many as needed.
+    pub devices_free: u32,
+    /// Tokens of context per request.
+    pub context_tokens: u32,
+    /// Requests at the same time.
+    pub slots: u32,
+    /// The smallest configuration of this host that could hold it.
+    pub nearest_hardware: Option<String>,
+}

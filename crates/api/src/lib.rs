@@ -11,7 +11,7 @@ pub mod models;
 pub mod whoami;
 
 pub use endpoints::{
-    Autoscaling, AutoscalingRequest, CreateEndpointRequest, DedicatedEndpoint, EndpointEvent, EndpointStatus,
+    Autoscaling, AutoscalingRequest, CreateEndpointRequest, DedicatedEndpoint, EndpointEvent, EndpointPlan, EndpointStatus,
     FailureInfo, LaunchProgress, List, ListEndpoint, Nullable, ReplicaInfo, UpdateEndpointRequest,
 };
 pub use error::{ErrorBody, ErrorDetail};

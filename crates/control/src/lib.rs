@@ -1,1 +1,16 @@
-//! placeholder
+//! The control plane: records what is wanted, serves the management API, and brings the world to what is
+//! recorded. It carries no inference and starts no process by itself; a [`Runtime`](dedi_runtime::Runtime) does.
+
+mod config;
+pub mod http;
+mod logs;
+pub mod models;
+mod plane;
+mod reconciler;
+mod shared;
+pub mod store;
+
+pub use config::ControlConfig;
+pub use logs::{FileLogs, LogName, LogPiece, LogSource};
+pub use plane::{ControlError, ControlPlane, DataPaths};
+pub use shared::Clock;

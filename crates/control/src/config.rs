@@ -1,0 +1,169 @@
+//! What an operator can set, and why each default is what it is.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use dedi_domain::autoscale::Policy;
+use dedi_domain::failure::BackoffSettings;
+use dedi_domain::fit::{ModelFacts, Serving};
+use dedi_domain::reconcile::Settings;
+use serde::{Deserialize, Serialize};
+
+/// The control plane's part of the config file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ControlConfig {
+    /// Zones this host is in; a create may name one of them.
+    pub zones: Vec<String>,
+    /// Price of one device in cents per minute, by kind: `"nvidia_h100_80gb_sxm" = 5.5`.
+    pub cents_per_device_minute: BTreeMap<String, f64>,
+    /// Tokens of context per request, where the model allows as many.
+    pub context_tokens: u32,
+    /// Requests one replica generates at the same time.
+    pub slots: u32,
+    /// Minutes without inference until an endpoint stops, when a create does not say; 0 is never.
+    pub inactive_timeout_minutes: u32,
+    /// The same when a create says null; 0 is never.
+    pub null_inactive_timeout_minutes: u32,
+    /// Seconds that load must stay lower before a replica goes.
+    pub scale_down_delay_secs: u32,
+    /// Longest wait for running requests on a replica that is taken out.
+    pub drain_timeout_secs: u32,
+    /// Longest wait without progress for a launched replica to become ready.
+    pub startup_deadline_secs: u32,
+    /// Longest a ready replica may leave probes unanswered.
+    pub unresponsive_limit_secs: u32,
+    /// Longest wait for device memory after the processes are gone.
+    pub release_wait_secs: u32,
+    /// Replicas that may exist above `max_replicas` while old ones drain.
+    pub surge_replicas: u32,
+    /// Wait after a first failure; it doubles with each further one.
+    pub backoff_base_secs: u32,
+    /// Longest such wait.
+    pub backoff_cap_secs: u32,
+    /// Failures within the window that make an endpoint ERROR.
+    pub failures_max: u32,
+    /// The window those are counted in.
+    pub failure_window_secs: u32,
+    /// A replica that was ready this long forgives the failures before it.
+    pub healthy_after_secs: u32,
+    /// Milliseconds between looks when nothing nudges.
+    pub tick_millis: u64,
+    /// A load report older than this counts as none.
+    pub load_report_age_max_secs: u32,
+    /// Most endpoints a tenant may have.
+    pub endpoints_per_owner_max: u32,
+    /// Most keys a tenant may have.
+    pub keys_per_owner_max: u32,
+    /// Days an endpoint's events are kept.
+    pub events_kept_days: u32,
+    /// Hours the answer to an `Idempotency-Key` is kept.
+    pub idempotency_kept_hours: u32,
+}
+
+impl Default for ControlConfig {
+    fn default() -> Self {
+        Self {
+            // One host is one zone; any name would do.
+            zones: vec!["local".to_owned()],
+            // Your own hardware has no list price.
+            cents_per_device_minute: BTreeMap::new(),
+            // Holds a long chat; a cache of this size leaves small devices room for the weights.
+            context_tokens: 4_096,
+            // Decoding four sequences together costs little more than one.
+            slots: 4,
+            // The contract's default.
+            inactive_timeout_minutes: 60,
+            // The contract says null is off, though the v2 command line sends it when its flag is absent.
+            null_inactive_timeout_minutes: 0,
+            // Longer than most models take to start on a warm disk.
+            scale_down_delay_secs: 60,
+            // Most answers take less; a longer one ends with an explicit error.
+            drain_timeout_secs: 30,
+            // A large model from a cold network disk; progress extends it.
+            startup_deadline_secs: 1_800,
+            // Three missed probes of a busy engine are no fault, half a minute of them is.
+            unresponsive_limit_secs: 30,
+            // Drivers give memory back within seconds; a process that still holds it will not.
+            release_wait_secs: 30,
+            // One replica may be started before its predecessor has drained.
+            surge_replicas: 1,
+            // A crash at start shows within a second.
+            backoff_base_secs: 1,
+            // Five minutes: long enough to be cheap, short enough to notice a repair.
+            backoff_cap_secs: 300,
+            // Five within ten minutes is no coincidence.
+            failures_max: 5,
+            failure_window_secs: 600,
+            // Ten minutes of serving show that the start was sound.
+            healthy_after_secs: 600,
+            // A look costs about a millisecond; people notice half a second.
+            tick_millis: 500,
+            // Several missed reports: the gateway is gone, not late.
+            load_report_age_max_secs: 10,
+            // Far above real use; bounds what a runaway script can store.
+            endpoints_per_owner_max: 100,
+            keys_per_owner_max: 50,
+            // A quarter: what somebody asks about has usually happened since.
+            events_kept_days: 90,
+            // SDKs and job runners retry within a day.
+            idempotency_kept_hours: 24,
+        }
+    }
+}
+
+impl ControlConfig {
+    /// What is wrong with the values, as a sentence; types are checked before.
+    pub fn check(&self) -> Result<(), String> {
+        let at_least_one = [
+            ("context_tokens", u64::from(self.context_tokens)),
+            ("slots", u64::from(self.slots)),
+            ("failures_max", u64::from(self.failures_max)),
+            ("tick_millis", self.tick_millis),
+            ("load_report_age_max_secs", u64::from(self.load_report_age_max_secs)),
+        ];
+        if let Some((name, _)) = at_least_one.iter().find(|(_, value)| *value == 0) {
+            return Err(format!("control.{name} must be at least 1"));
+        }
+        let free = self.cents_per_device_minute.iter().find(|(_, it)| !it.is_finite() || **it < 0.0);
+        if let Some((kind, price)) = free {
+            return Err(format!("control.cents_per_device_minute.{kind} must be 0 or more, got {price}"));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn settings(&self) -> Settings {
+        let secs = |it: u32| Duration::from_secs(u64::from(it));
+        Settings {
+            drain_timeout: secs(self.drain_timeout_secs),
+            startup_deadline: secs(self.startup_deadline_secs),
+            unresponsive_limit: secs(self.unresponsive_limit_secs),
+            release_wait: secs(self.release_wait_secs),
+            surge: self.surge_replicas,
+            backoff: BackoffSettings {
+                base: secs(self.backoff_base_secs),
+                cap: secs(self.backoff_cap_secs),
+                failures_max: self.failures_max,
+                window: secs(self.failure_window_secs),
+                healthy_after: secs(self.healthy_after_secs),
+            },
+        }
+    }
+
+    pub(crate) fn policy(&self) -> Policy {
+        Policy {
+            slots_per_replica: self.slots,
+            scale_down_delay: Duration::from_secs(u64::from(self.scale_down_delay_secs)),
+        }
+    }
+
+    /// How a model is run here: the same numbers for the plan, the placement and the launch.
+    pub(crate) fn serving(&self, facts: Option<&ModelFacts>) -> Serving {
+        let most = facts.map_or(u32::MAX, |it| it.context_tokens_max.max(1));
+        Serving { context_tokens: self.context_tokens.min(most), slots: self.slots }
+    }
+
+    pub(crate) fn timeout(minutes: u32) -> Option<u32> {
+        (minutes > 0).then_some(minutes)
+    }
+}

@@ -1,0 +1,333 @@
+//! `POST /v1/endpoints`: the request checked field by field in the contract's order, then against the model
+//! store and the host. What is stored could run here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use dedi_api::{AutoscalingRequest, CreateEndpointRequest, Nullable};
+use dedi_domain::endpoint::RunCause;
+use dedi_domain::fit::{Fit, ModelFacts};
+use dedi_domain::{
+    Desired, EndpointId, EndpointName, EndpointState, HardwareConfig, HardwareId, ModelName, ReplicaRange,
+    Run, Timestamp,
+};
+use http::HeaderMap;
+use sha2::{Digest, Sha256};
+
+use super::auth::Caller;
+use super::body::{Fields, JsonBody, Query};
+use super::error::ApiError;
+use super::plan::{self, gib};
+use super::views;
+use crate::config::ControlConfig;
+use crate::models::ModelError;
+use crate::shared::{Shared, random_uuid};
+use crate::store::{EndpointKey, Inserted, NewEndpoint, StoreError};
+
+/// Longest display name, in characters.
+const DISPLAY_NAME_CHARS_MAX: usize = 256;
+/// Longest inactivity timeout: a year, in minutes.
+const INACTIVE_TIMEOUT_MINUTES_MAX: i64 = 366 * 24 * 60;
+/// Longest idempotency key, in bytes.
+const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
+
+pub(super) async fn create(
+    State(shared): State<Arc<Shared>>,
+    caller: Caller,
+    query: Query,
+    headers: HeaderMap,
+    body: JsonBody,
+) -> Result<Response, ApiError> {
+    caller.must_change()?;
+    let is_plan = query.boolean("dry_run")?;
+    let mut request = read(&body.fields)?;
+    request.availability_zone =
+        request.availability_zone.or_else(|| query.get("availability_zone").map(str::to_owned));
+    let checked = check(&shared.config, &request)?;
+    let facts = deployable(&shared, &checked.model).await?;
+    let hardware = known_hardware(&shared, &checked.hardware).await?;
+    if is_plan {
+        return Ok(Json(plan::plan(&shared, &checked.model, &facts, &hardware)).into_response());
+    }
+    must_fit(&shared, &facts, &hardware)?;
+
+    let idempotency = idempotency_key(&headers)?.map(|it| (it, Sha256::digest(&body.bytes).into()));
+    let now = shared.clock.now();
+    let kept = Duration::from_secs(u64::from(shared.config.idempotency_kept_hours) * 3_600);
+    let new = NewEndpoint {
+        desired: desired(&caller, checked, now),
+        idempotency,
+        quota: shared.config.endpoints_per_owner_max,
+        forget_before: Timestamp(now.0.saturating_sub(i64::try_from(kept.as_millis()).unwrap_or(i64::MAX))),
+    };
+    let stored = match shared.store.insert_endpoint(&new, now).await? {
+        Inserted::New => {
+            shared.nudge.notify_one();
+            tracing::info!(endpoint.id = %new.desired.id, owner = %new.desired.owner, "created an endpoint for {}", new.desired.model);
+            new.desired
+        }
+        Inserted::Before(id) => {
+            let found = shared.store.endpoint(&caller.0.owner, &EndpointKey::Id(id)).await;
+            found.map_err(|err| match err {
+                StoreError::NotFound => ApiError::no_endpoint(&id.to_string()),
+                other => other.into(),
+            })?
+        }
+        Inserted::OtherBody => {
+            return Err(ApiError::field(
+                "Idempotency-Key",
+                "This Idempotency-Key was used with another request body",
+            ));
+        }
+        Inserted::QuotaFull => {
+            let most = shared.config.endpoints_per_owner_max;
+            return Err(ApiError::Invalid {
+                message: format!(
+                    "This account has {most} endpoints, which is the most it may have; delete one"
+                ),
+                param: None,
+                code: Some("quota_exceeded"),
+            });
+        }
+    };
+    Ok(Json(views::endpoint(&shared, stored).await?).into_response())
+}
+
+/// The request's members by type. Null is absent, but for the inactivity timeout.
+fn read(fields: &Fields) -> Result<CreateEndpointRequest, ApiError> {
+    let autoscaling = match fields.object("autoscaling")?.flatten() {
+        Some(pair) => Some(read_autoscaling(&pair)?),
+        None => None,
+    };
+    Ok(CreateEndpointRequest {
+        model: fields.text("model")?.flatten(),
+        hardware: fields.text("hardware")?.flatten(),
+        autoscaling,
+        display_name: fields.text("display_name")?.flatten(),
+        state: fields.text("state")?.flatten(),
+        inactive_timeout: fields.integer("inactive_timeout")?,
+        disable_speculative_decoding: fields.boolean("disable_speculative_decoding")?.flatten(),
+        disable_prompt_cache: fields.boolean("disable_prompt_cache")?.flatten(),
+        availability_zone: fields.text("availability_zone")?.flatten(),
+    })
+}
+
+pub(super) fn read_autoscaling(pair: &Fields) -> Result<AutoscalingRequest, ApiError> {
+    Ok(AutoscalingRequest {
+        min_replicas: pair.integer("min_replicas")?.flatten(),
+        max_replicas: pair.integer("max_replicas")?.flatten(),
+    })
+}
+
+/// A create whose every field is in order by itself.
+struct Checked {
+    model: ModelName,
+    hardware: HardwareId,
+    replicas: ReplicaRange,
+    display_name: Option<String>,
+    run: Run,
+    inactive_timeout_minutes: Option<u32>,
+    availability_zone: Option<String>,
+    disable_speculative_decoding: bool,
+}
+
+fn check(config: &ControlConfig, request: &CreateEndpointRequest) -> Result<Checked, ApiError> {
+    let required = |value: &Option<String>, name: &str| match value.as_deref().map(str::trim) {
+        None | Some("") => Err(ApiError::field(name, format!("{name} is required"))),
+        Some(text) => Ok(text.to_owned()),
+    };
+    let model = required(&request.model, "model")?;
+    let hardware = required(&request.hardware, "hardware")?;
+    let Some(autoscaling) = request.autoscaling else {
+        return Err(ApiError::field("autoscaling", "autoscaling is required: {min_replicas, max_replicas}"));
+    };
+    let member = |value: Option<i64>, name: &str| {
+        let param = format!("autoscaling.{name}");
+        value.ok_or_else(|| ApiError::field(param.clone(), format!("{param} is required")))
+    };
+    let min = member(autoscaling.min_replicas, "min_replicas")?;
+    let max = member(autoscaling.max_replicas, "max_replicas")?;
+    let replicas = check_range(min, max)?;
+    let display_name = request.display_name.as_deref().map(check_display_name).transpose()?;
+    let run = request.state.as_deref().map_or(Ok(Run::Started), check_run)?;
+    let inactive_timeout_minutes = check_inactive_timeout(config, request.inactive_timeout)?
+        .unwrap_or_else(|| ControlConfig::timeout(config.inactive_timeout_minutes));
+    let availability_zone = check_zone(config, request.availability_zone.as_deref())?;
+    Ok(Checked {
+        model: ModelName::parse(&model).map_err(|_malformed| no_model(&model))?,
+        hardware: HardwareId::parse(&hardware).map_err(|_malformed| no_hardware(&hardware))?,
+        replicas,
+        display_name,
+        run,
+        inactive_timeout_minutes,
+        availability_zone,
+        disable_speculative_decoding: request.disable_speculative_decoding.unwrap_or(false),
+    })
+}
+
+/// The bounds, or a refusal that names the one that is wrong.
+pub(super) fn check_range(min: i64, max: i64) -> Result<ReplicaRange, ApiError> {
+    ReplicaRange::new(min, max).map_err(|err| {
+        let name = if err.0.starts_with("max") { "max_replicas" } else { "min_replicas" };
+        ApiError::field(format!("autoscaling.{name}"), err.0)
+    })
+}
+
+pub(super) fn check_display_name(text: &str) -> Result<String, ApiError> {
+    let n_chars = text.chars().count();
+    if n_chars > DISPLAY_NAME_CHARS_MAX {
+        return Err(ApiError::field(
+            "display_name",
+            format!("display_name may have {DISPLAY_NAME_CHARS_MAX} characters, it has {n_chars}"),
+        ));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(ApiError::field("display_name", "display_name may not have control characters"));
+    }
+    Ok(text.to_owned())
+}
+
+pub(super) fn check_run(text: &str) -> Result<Run, ApiError> {
+    match text {
+        "STARTED" => Ok(Run::Started),
+        "STOPPED" => Ok(Run::Stopped),
+        _ => Err(ApiError::field("state", "state must be STARTED or STOPPED")),
+    }
+}
+
+/// `None` when the request does not say.
+pub(super) fn check_inactive_timeout(
+    config: &ControlConfig,
+    asked: Nullable<i64>,
+) -> Result<Option<Option<u32>>, ApiError> {
+    let minutes = match asked {
+        None => return Ok(None),
+        Some(None) => return Ok(Some(ControlConfig::timeout(config.null_inactive_timeout_minutes))),
+        Some(Some(minutes)) => minutes,
+    };
+    match u32::try_from(minutes) {
+        Ok(fits) if minutes <= INACTIVE_TIMEOUT_MINUTES_MAX => Ok(Some(ControlConfig::timeout(fits))),
+        Ok(_) | Err(_) => Err(ApiError::field(
+            "inactive_timeout",
+            format!("inactive_timeout must be 0 to {INACTIVE_TIMEOUT_MINUTES_MAX} minutes, got {minutes}"),
+        )),
+    }
+}
+
+fn check_zone(config: &ControlConfig, asked: Option<&str>) -> Result<Option<String>, ApiError> {
+    match asked {
+        None | Some("") => Ok(None),
+        Some(zone) if config.zones.iter().any(|it| it == zone) => Ok(Some(zone.to_owned())),
+        Some(zone) => Err(ApiError::field(
+            "availability_zone",
+            format!("availability_zone {} is unknown; known are: {}", shown(zone), config.zones.join(", ")),
+        )),
+    }
+}
+
+/// A client's text inside a sentence: bounded and without control characters.
+pub(super) fn shown(text: &str) -> String {
+    text.chars().filter(|it| !it.is_control()).take(256).collect()
+}
+
+pub(super) fn no_model(named: &str) -> ApiError {
+    ApiError::NotFound(format!(
+        "Model {} not found; GET /v1/models lists those that can be deployed",
+        shown(named)
+    ))
+}
+
+fn no_hardware(named: &str) -> ApiError {
+    ApiError::field(
+        "hardware",
+        format!(
+            "Invalid hardware provided: {}. Check the hardware API (GET /v1/hardware) for what this host has",
+            shown(named)
+        ),
+    )
+}
+
+/// What the model's files say, or why it can't be deployed.
+pub(super) async fn deployable(shared: &Shared, model: &ModelName) -> Result<ModelFacts, ApiError> {
+    shared.facts(model).await.map_err(|err| match err {
+        ModelError::Absent(_) => no_model(model.as_str()),
+        ModelError::Unusable(why) => ApiError::Invalid {
+            message: format!("Model {model} is not supported: {why}"),
+            param: Some("model".to_owned()),
+            code: Some("model_unusable"),
+        },
+    })
+}
+
+async fn known_hardware(shared: &Shared, id: &HardwareId) -> Result<HardwareConfig, ApiError> {
+    let inventory = super::hardware::inventory(shared).await?;
+    inventory.config(id).ok_or_else(|| no_hardware(id.as_str()))
+}
+
+fn must_fit(shared: &Shared, facts: &ModelFacts, hardware: &HardwareConfig) -> Result<(), ApiError> {
+    let plan = plan::Sizes::of(shared, facts, hardware);
+    match plan.fit {
+        Fit::Fits { .. } => Ok(()),
+        Fit::TooSmall { total_bytes } => {
+            let nearest = match &plan.nearest {
+                Some(id) => format!("the smallest that fits is {id}"),
+                None => "nothing on this host is large enough".to_owned(),
+            };
+            Err(ApiError::NotFound(format!(
+                "Hardware {} is not available for this model: a replica needs {}, it has {}; {nearest}. \
+                 Check the hardware API (GET /v1/hardware?model=…)",
+                hardware.id,
+                gib(plan.need.total_bytes()),
+                gib(total_bytes)
+            )))
+        }
+    }
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    let fits = |it: &&str| (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&it.len());
+    match value.to_str().ok().filter(fits) {
+        Some(key) => Ok(Some(key.to_owned())),
+        None => Err(ApiError::field(
+            "Idempotency-Key",
+            format!("Idempotency-Key must be 1 to {IDEMPOTENCY_KEY_BYTES_MAX} visible ASCII characters"),
+        )),
+    }
+}
+
+fn desired(caller: &Caller, checked: Checked, now: Timestamp) -> Desired {
+    let owner = caller.0.owner.clone();
+    let uuid = random_uuid();
+    let [suffix @ .., _, _, _, _, _, _, _, _, _, _, _, _] = random_uuid().into_bytes();
+    let suffix = u32::from_be_bytes(suffix);
+    let display_name =
+        checked.display_name.unwrap_or_else(|| format!("{}-{suffix:08x}", checked.model.base()));
+    Desired {
+        id: EndpointId::from_uuid(uuid),
+        name: EndpointName::compose(&owner, &checked.model, suffix),
+        owner,
+        display_name,
+        model: checked.model,
+        hardware: checked.hardware,
+        replicas: checked.replicas,
+        run: checked.run,
+        run_cause: RunCause::User,
+        deleted: false,
+        inactive_timeout_minutes: checked.inactive_timeout_minutes,
+        availability_zone: checked.availability_zone,
+        disable_speculative_decoding: checked.disable_speculative_decoding,
+        generation: 1,
+        observed_generation: 0,
+        published: match checked.run {
+            Run::Started => EndpointState::Pending,
+            Run::Stopped => EndpointState::Stopped,
+        },
+        published_at: now,
+        created_at: now,
+        started_at: now,
+    }
+}

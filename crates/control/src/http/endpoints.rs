@@ -1,0 +1,39 @@
+//! `GET /v1/endpoints`: the caller's endpoints, newest first.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use dedi_api::{List, ListEndpoint};
+
+use super::auth::Caller;
+use super::body::Query;
+use super::error::ApiError;
+use super::views;
+use crate::shared::Shared;
+
+pub(super) async fn list(
+    State(shared): State<Arc<Shared>>,
+    caller: Caller,
+    query: Query,
+) -> Result<Json<List<ListEndpoint>>, ApiError> {
+    caller.must_read()?;
+    let of_type = one_of(&query, "type", &["dedicated", "serverless"])?;
+    let of_usage = one_of(&query, "usage_type", &["on-demand", "reserved"])?;
+    // A key sees its own tenant's endpoints only, so `mine` changes nothing but must read as a boolean.
+    query.boolean("mine")?;
+    if of_type == Some("serverless") || of_usage == Some("reserved") {
+        return Ok(Json(List::new(Vec::new())));
+    }
+    let endpoints = shared.store.endpoints(&caller.0.owner).await?;
+    Ok(Json(List::new(endpoints.iter().map(views::list_item).collect())))
+}
+
+fn one_of<'a>(query: &'a Query, name: &str, words: &[&str]) -> Result<Option<&'a str>, ApiError> {
+    match query.get(name) {
+        Some(it) if !words.contains(&it) => {
+            Err(ApiError::field(name, format!("{name} must be {}", words.join(" or "))))
+        }
+        other => Ok(other),
+    }
+}

@@ -1,0 +1,164 @@
+//! Every way a request can be refused, in one enum and one match. The client gets a sentence; causes go to the log.
+//!
+//! Command lines of the official SDKs search these sentences for words, so the words are part of the contract:
+//! `Invalid hardware provided`, `Check the hardware API`, `hardware is required`, `Endpoint … not found`,
+//! `Model … not found`, `permission`, `authentication`. No sentence has another's words.
+
+use std::sync::Arc;
+
+use axum::response::{IntoResponse, Response};
+use dedi_api::ErrorDetail;
+use http::StatusCode;
+
+use crate::store::StoreError;
+
+/// Why a request was refused.
+#[derive(Clone, Debug)]
+pub(crate) enum ApiError {
+    /// A field or the whole request is wrong; `param` is the field's path.
+    Invalid {
+        /// What is wrong.
+        message: String,
+        /// Which field.
+        param: Option<String>,
+        /// For programs.
+        code: Option<&'static str>,
+    },
+    /// No key, or one that is not valid.
+    Unauthenticated,
+    /// A valid key whose role is too low.
+    Forbidden(String),
+    /// Nothing of that name for this tenant.
+    NotFound(String),
+    /// The route has other methods.
+    Method,
+    /// The body is too long.
+    TooLarge,
+    /// The body is not JSON.
+    MediaType(String),
+    /// It may work in a moment.
+    Unavailable(String),
+    /// Our fault.
+    Internal,
+}
+
+/// How long a client waits after 503, in milliseconds: a full disk or a backup's lock takes about that long.
+pub(crate) const RETRY_AFTER_MILLIS: &str = "2000";
+
+impl ApiError {
+    /// A wrong field.
+    pub(crate) fn field(param: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Invalid { message: message.into(), param: Some(param.into()), code: None }
+    }
+
+    /// A wrong request.
+    pub(crate) fn request(message: impl Into<String>) -> Self {
+        Self::Invalid { message: message.into(), param: None, code: None }
+    }
+
+    /// The endpoint of that id or name is not there, or is another tenant's: the same words.
+    pub(crate) fn no_endpoint(named: &str) -> Self {
+        Self::NotFound(format!("Endpoint {named} not found"))
+    }
+
+    fn status_and_type(&self) -> (StatusCode, &'static str, Option<&'static str>) {
+        const REQUEST: &str = "invalid_request_error";
+        match self {
+            Self::Invalid { code, .. } => (StatusCode::BAD_REQUEST, REQUEST, *code),
+            Self::Unauthenticated => (StatusCode::FORBIDDEN, REQUEST, Some("invalid_api_key")),
+            Self::Forbidden(_) => (StatusCode::FORBIDDEN, REQUEST, Some("permission_denied")),
+            Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found", Some("not_found")),
+            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, REQUEST, Some("method_not_allowed")),
+            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, REQUEST, Some("body_too_large")),
+            Self::MediaType(_) => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, REQUEST, Some("unsupported_media_type"))
+            }
+            Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "server_error", None),
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "server_error", None),
+        }
+    }
+
+    fn message(&self) -> String {
+        match self {
+            Self::Invalid { message, .. } => message.clone(),
+            Self::Unauthenticated => {
+                "Invalid API key provided or authentication failed: send `Authorization: Bearer <key>` \
+                 with a key of this server; its first one is in the file admin.key of its data folder"
+                    .to_owned()
+            }
+            Self::Forbidden(message)
+            | Self::NotFound(message)
+            | Self::MediaType(message)
+            | Self::Unavailable(message) => message.clone(),
+            Self::Method => "This route does not take that method".to_owned(),
+            Self::TooLarge => "The request body is longer than 64 KiB".to_owned(),
+            Self::Internal => "The server failed; its log has more under this request's id".to_owned(),
+        }
+    }
+
+    fn param(&self) -> Option<String> {
+        match self {
+            Self::Invalid { param, .. } => param.clone(),
+            Self::Unauthenticated
+            | Self::Forbidden(_)
+            | Self::NotFound(_)
+            | Self::Method
+            | Self::TooLarge
+            | Self::MediaType(_)
+            | Self::Unavailable(_)
+            | Self::Internal => None,
+        }
+    }
+
+    /// The error for a status that some layer answered by itself.
+    pub(crate) fn of_status(status: StatusCode) -> Option<Self> {
+        match status {
+            StatusCode::METHOD_NOT_ALLOWED => Some(Self::Method),
+            StatusCode::NOT_FOUND => Some(Self::NotFound("There is no such route".to_owned())),
+            StatusCode::PAYLOAD_TOO_LARGE => Some(Self::TooLarge),
+            it if it.is_client_error() => Some(Self::request("The request could not be read")),
+            it if it.is_server_error() => Some(Self::Internal),
+            _ => None,
+        }
+    }
+}
+
+/// Travels with the response to the outermost layer, which knows the request's id and writes the body.
+#[derive(Clone)]
+pub(crate) struct Refused(pub(crate) Arc<ErrorDetail>);
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let (status, kind, code) = self.status_and_type();
+        let detail = ErrorDetail {
+            message: self.message(),
+            kind: kind.to_owned(),
+            param: self.param(),
+            code: code.map(str::to_owned),
+        };
+        let mut response = status.into_response();
+        response.extensions_mut().insert(Refused(Arc::new(detail)));
+        response
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(err: StoreError) -> Self {
+        match err {
+            StoreError::Full | StoreError::Busy | StoreError::Conflict | StoreError::Closed => {
+                tracing::warn!("a request could not be served: {err}");
+                Self::Unavailable(format!("The server can't do this now: {err}; nothing was changed"))
+            }
+            StoreError::NotFound => Self::NotFound("There is no such object".to_owned()),
+            StoreError::Corrupt { .. }
+            | StoreError::Newer { .. }
+            | StoreError::Unreadable { .. }
+            | StoreError::Library { .. }
+            | StoreError::Database(_)
+            | StoreError::Value(_) => {
+                tracing::error!("a request failed: {}", crate::reconciler::chain(&err));
+                Self::Internal
+            }
+        }
+    }
+}

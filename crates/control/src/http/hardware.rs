@@ -1,0 +1,131 @@
+//! `GET /v1/hardware` and the zones: what this host has, and with `?model=` what of it could hold that model.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use dedi_api::{
+    AvailabilityZones, Hardware, HardwareAvailability, HardwarePricing, HardwareSpecs, HardwareUsage, List,
+};
+use dedi_domain::fit::{Fit, fit};
+use dedi_domain::hardware::Health;
+use dedi_domain::reconcile::World;
+use dedi_domain::{DeviceId, DeviceKind, HardwareConfig, Inventory, ModelName, Owner};
+
+use super::auth::Caller;
+use super::body::Query;
+use super::create::{deployable, no_model};
+use super::error::ApiError;
+use super::{plan, views};
+use crate::shared::Shared;
+
+pub(super) async fn list(
+    State(shared): State<Arc<Shared>>,
+    caller: Caller,
+    query: Query,
+) -> Result<Json<List<Hardware>>, ApiError> {
+    let need = match query.get("model") {
+        Some(named) => {
+            let model = ModelName::parse(named).map_err(|_malformed| no_model(named))?;
+            Some(shared.need(&deployable(&shared, &model).await?).1)
+        }
+        None => None,
+    };
+    let inventory = inventory(&shared).await?;
+    let world = shared.world();
+    let taken = plan::taken(&shared);
+    let mut data = Vec::new();
+    for config in inventory.catalog() {
+        let availability = match need.map(|it| fit(it, &config, &inventory, |id| taken.contains(id))) {
+            None => None,
+            Some(Fit::TooSmall { .. }) => continue,
+            Some(Fit::Fits { n_free, n_needed }) => Some(availability(n_free, n_needed)),
+        };
+        data.push(hardware(&shared, &config, availability, &inventory, &world, &taken, &caller.0.owner));
+    }
+    Ok(Json(List::new(data)))
+}
+
+pub(super) async fn zones(State(shared): State<Arc<Shared>>, _caller: Caller) -> Json<AvailabilityZones> {
+    let zones: BTreeSet<String> = shared.config.zones.iter().cloned().collect();
+    Json(AvailabilityZones { avzones: zones.into_iter().collect() })
+}
+
+/// The devices of the last look; before the first one that succeeded, the runtime is asked.
+pub(super) async fn inventory(shared: &Shared) -> Result<Inventory, ApiError> {
+    let last = &shared.world().inventory;
+    if !last.devices.is_empty() {
+        return Ok(last.clone());
+    }
+    shared.runtime.inventory().await.map_err(|err| {
+        tracing::warn!("the devices can't be measured: {}", crate::reconciler::chain(&err));
+        ApiError::Unavailable("This host's devices can't be measured now".to_owned())
+    })
+}
+
+fn availability(n_free: u32, n_needed: u32) -> HardwareAvailability {
+    let status = if n_free >= n_needed {
+        "available"
+    } else if n_free > 0 {
+        "insufficient"
+    } else {
+        "unavailable"
+    };
+    HardwareAvailability { status: status.to_owned() }
+}
+
+fn hardware(
+    shared: &Shared,
+    config: &HardwareConfig,
+    availability: Option<HardwareAvailability>,
+    inventory: &Inventory,
+    world: &World,
+    taken: &BTreeSet<DeviceId>,
+    owner: &Owner,
+) -> Hardware {
+    let kind = &config.kind;
+    let price = shared.config.cents_per_device_minute.get(&kind.name()).copied().unwrap_or(0.0);
+    Hardware {
+        object: "hardware".to_owned(),
+        id: config.id.to_string(),
+        pricing: HardwarePricing { cents_per_minute: price * f64::from(config.count) },
+        specs: HardwareSpecs {
+            gpu_type: kind.gpu_type(),
+            gpu_link: kind.link.clone(),
+            gpu_memory: f64::from(kind.memory_gb),
+            gpu_count: config.count,
+        },
+        availability,
+        updated_at: views::time(world.now),
+        usage: Some(usage(kind, inventory, world, taken, owner)),
+    }
+}
+
+fn usage(
+    kind: &DeviceKind,
+    inventory: &Inventory,
+    world: &World,
+    taken: &BTreeSet<DeviceId>,
+    owner: &Owner,
+) -> HardwareUsage {
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let of_kind: Vec<_> = inventory.devices.iter().filter(|it| it.kind == *kind).collect();
+    let free = of_kind.iter().filter(|it| it.health == Health::Healthy && !taken.contains(&it.id));
+    let ids: BTreeSet<&DeviceId> = of_kind.iter().map(|it| &it.id).collect();
+    let ours = world
+        .endpoints
+        .iter()
+        .filter(|it| it.replicas.iter().flat_map(|it| &it.row.devices).any(|it| ids.contains(it)))
+        .map(|it| {
+            let is_own = it.desired.owner == *owner;
+            if is_own { it.desired.name.to_string() } else { "another tenant".to_owned() }
+        });
+    let foreign = of_kind.iter().flat_map(|it| it.foreign_processes.iter().cloned());
+    let used_by: BTreeSet<String> = ours.chain(foreign).collect();
+    HardwareUsage {
+        devices: count(of_kind.len()),
+        free: count(free.count()),
+        used_by: used_by.into_iter().collect(),
+    }
+}

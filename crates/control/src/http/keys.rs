@@ -1,0 +1,144 @@
+//! `/v1/keys`: a tenant's owners manage its keys, an admin those of the host. A key never makes a stronger one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use dedi_api::{KeyInfo, List};
+use dedi_domain::keys::KeyText;
+use dedi_domain::{KeyId, Owner, Role};
+use http::StatusCode;
+
+use super::auth::Caller;
+use super::body::{JsonBody, Query};
+use super::create::{check_display_name, shown};
+use super::error::ApiError;
+use super::views;
+use crate::shared::{Shared, random_digits};
+use crate::store::{StoreError, StoredKey};
+
+/// Longest life that can be asked for.
+const DAYS_MAX: i64 = 3_650;
+
+pub(super) async fn list(
+    State(shared): State<Arc<Shared>>,
+    caller: Caller,
+    query: Query,
+) -> Result<Json<List<KeyInfo>>, ApiError> {
+    caller.must_manage_keys()?;
+    let keys = shared.store.keys(reach(&caller)).await?;
+    let wanted = query.get("owner");
+    let keys = keys.into_iter().filter(|it| wanted.is_none_or(|wanted| it.owner.as_str() == wanted));
+    Ok(Json(List::new(keys.map(|it| info(it, None)).collect())))
+}
+
+pub(super) async fn create(
+    State(shared): State<Arc<Shared>>,
+    caller: Caller,
+    body: JsonBody,
+) -> Result<Json<KeyInfo>, ApiError> {
+    caller.must_manage_keys()?;
+    let fields = &body.fields;
+    let role = match fields.text("role")?.flatten() {
+        Some(word) => Role::parse(&word).map_err(|err| ApiError::field("role", err.0))?,
+        None => Role::Developer,
+    };
+    if role > caller.0.role {
+        let own = caller.0.role.as_str();
+        let message =
+            format!("A key with the role `{own}` has no permission to make one with `{}`", role.as_str());
+        return Err(ApiError::Forbidden(message));
+    }
+    let owner = match fields.text("owner")?.flatten() {
+        Some(text) => Owner::parse(&text).map_err(|err| ApiError::field("owner", err.0))?,
+        None => caller.0.owner.clone(),
+    };
+    if owner != caller.0.owner && caller.0.role != Role::Admin {
+        let message = "Only an admin key has permission to make keys of another owner";
+        return Err(ApiError::Forbidden(message.to_owned()));
+    }
+    let name = fields.text("name")?.flatten().unwrap_or_default();
+    let name = check_display_name(&name).map_err(|_too_long| {
+        ApiError::field("name", "name may have 256 characters, none of them control characters")
+    })?;
+    let now = shared.clock.now();
+    let expires_at = match fields.integer("expires_in_days")?.flatten() {
+        None => None,
+        Some(days) => Some(now.plus(life(days)?)),
+    };
+    let n_keys = shared.store.keys(Some(&owner)).await?.len();
+    if n_keys >= shared.config.keys_per_owner_max as usize {
+        return Err(ApiError::Invalid {
+            message: format!("This account has {n_keys} keys, which is the most it may have; delete one"),
+            param: None,
+            code: Some("quota_exceeded"),
+        });
+    }
+    let text = KeyText::from_random(&random_digits());
+    let key = StoredKey { id: text.id(), name, owner, role, created_at: now, expires_at };
+    shared.store.insert_key(&key, text.hash(), || Ok::<_, StoreError>(())).await?;
+    changed(&shared).await?;
+    tracing::info!(key.id = %key.id, owner = %key.owner, role = role.as_str(), by = %caller.0.key, "made an API key");
+    Ok(Json(info(key, Some(text.reveal().to_owned()))))
+}
+
+pub(super) async fn revoke(
+    State(shared): State<Arc<Shared>>,
+    caller: Caller,
+    path: Result<Path<String>, PathRejection>,
+) -> Result<StatusCode, ApiError> {
+    caller.must_manage_keys()?;
+    let Path(id) = path.map_err(|_not_text| ApiError::request("The path could not be read"))?;
+    let revoked = shared.store.revoke_key(reach(&caller), &KeyId(id.clone()), shared.clock.now()).await;
+    match revoked {
+        Ok(()) => {}
+        Err(StoreError::NotFound) => return Err(ApiError::NotFound(format!("Key {} not found", shown(&id)))),
+        Err(StoreError::Conflict) => {
+            return Err(ApiError::request(
+                "This is the last admin key of this server; make another one first",
+            ));
+        }
+        Err(other) => return Err(other.into()),
+    }
+    changed(&shared).await?;
+    tracing::info!(key.id = %id, by = %caller.0.key, "revoked an API key");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The tenants whose keys the caller manages; `None` is all.
+fn reach(caller: &Caller) -> Option<&Owner> {
+    (caller.0.role != Role::Admin).then_some(&caller.0.owner)
+}
+
+fn life(days: i64) -> Result<Duration, ApiError> {
+    match u64::try_from(days) {
+        Ok(fits) if (1..=DAYS_MAX).contains(&days) => Ok(Duration::from_secs(fits * 86_400)),
+        Ok(_) | Err(_) => Err(ApiError::field(
+            "expires_in_days",
+            format!("expires_in_days must be 1 to {DAYS_MAX}, got {days}"),
+        )),
+    }
+}
+
+/// Management requests are checked against the new keys from here on; the gateway's table follows with the
+/// pass that is nudged.
+async fn changed(shared: &Shared) -> Result<(), ApiError> {
+    shared.reload_keys().await?;
+    shared.nudge.notify_one();
+    Ok(())
+}
+
+fn info(it: StoredKey, text: Option<String>) -> KeyInfo {
+    KeyInfo {
+        object: "api_key".to_owned(),
+        id: it.id.to_string(),
+        name: it.name,
+        owner: it.owner.to_string(),
+        role: it.role.as_str().to_owned(),
+        created_at: views::time(it.created_at),
+        expires_at: it.expires_at.map(views::time),
+        key: text,
+    }
+}

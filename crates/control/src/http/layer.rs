@@ -1,0 +1,71 @@
+//! Around every handler: a request id, a span, a stop for panics, JSON for every refusal, and the headers that
+//! all answers have.
+
+use std::panic::AssertUnwindSafe;
+
+use axum::Json;
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use dedi_api::ErrorBody;
+use futures_util::FutureExt;
+use http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderName, HeaderValue, StatusCode};
+use tracing::Instrument;
+
+use super::error::{ApiError, RETRY_AFTER_MILLIS, Refused};
+use crate::shared::random_uuid;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
+
+/// The outermost layer.
+pub(crate) async fn around(request: Request, next: Next) -> Response {
+    let id = format!("req_{}", random_uuid().simple());
+    let method = request.method().clone();
+    let span = tracing::info_span!("request", request.id = %id, %method, path = request.uri().path());
+    let answered = AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span.clone()).await;
+    let mut response = answered.unwrap_or_else(|_panic| {
+        span.in_scope(|| tracing::error!("a handler panicked; see the message before this one"));
+        ApiError::Internal.into_response()
+    });
+    if response.status().is_client_error() || response.status().is_server_error() {
+        response = refusal(response, &id);
+    }
+    span.in_scope(|| tracing::debug!(status = response.status().as_u16(), "answered"));
+    let headers = response.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        headers.insert(REQUEST_ID, value);
+    }
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// The refusal as the contract's JSON, whichever layer it came from.
+fn refusal(response: Response, id: &str) -> Response {
+    let status = response.status();
+    let response = match response.extensions().get::<Refused>() {
+        Some(_) => response,
+        None => ApiError::of_status(status).unwrap_or(ApiError::Internal).into_response(),
+    };
+    let Some(Refused(detail)) = response.extensions().get::<Refused>().cloned() else { return response };
+    let status = response.status();
+    let body = ErrorBody { id: Some(id.to_owned()), error: detail.as_ref().clone() };
+    let mut answer = (status, Json(body)).into_response();
+    let headers = answer.headers_mut();
+    if let Some(allow) = response.headers().get(http::header::ALLOW) {
+        headers.insert(http::header::ALLOW, allow.clone());
+    }
+    match status {
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+            headers.insert(RETRY_AFTER_MS, HeaderValue::from_static(RETRY_AFTER_MILLIS));
+        }
+        StatusCode::INTERNAL_SERVER_ERROR => {}
+        _ => {
+            headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+        }
+    }
+    answer
+}

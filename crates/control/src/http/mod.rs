@@ -1,0 +1,60 @@
+//! The management API: wire types in, desired state out. One file a resource. Nothing here waits for a process:
+//! a change is recorded, the reconciler is nudged, and the answer shows the state from then on.
+
+mod auth;
+mod body;
+mod create;
+mod endpoints;
+mod error;
+mod hardware;
+mod item;
+mod keys;
+mod layer;
+mod logs;
+mod models;
+mod plan;
+mod update;
+mod views;
+mod whoami;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::from_fn;
+use axum::routing::{any, delete, get};
+
+use crate::shared::Shared;
+use error::ApiError;
+
+/// Every route with its methods. A test walks this list with every kind of sender.
+pub const ROUTES: &[(&str, &[&str])] = &[
+    ("/v1/endpoints", &["GET", "POST"]),
+    ("/v1/endpoints/{*rest}", &["DELETE", "GET", "PATCH", "POST"]),
+    ("/v1/hardware", &["GET"]),
+    ("/v1/clusters/availability-zones", &["GET"]),
+    ("/v1/models", &["GET"]),
+    ("/v1/autoscale/models", &["GET"]),
+    ("/v1/whoami", &["GET"]),
+    ("/v3/whoami", &["GET"]),
+    ("/v1/keys", &["GET", "POST"]),
+    ("/v1/keys/{id}", &["DELETE"]),
+];
+
+pub(crate) fn router(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .route("/v1/endpoints", get(endpoints::list).post(create::create))
+        // Names have slashes, raw or encoded, and so has what follows them: one route takes it all.
+        .route("/v1/endpoints/{*rest}", any(item::dispatch))
+        .route("/v1/hardware", get(hardware::list))
+        .route("/v1/clusters/availability-zones", get(hardware::zones))
+        .route("/v1/models", get(models::list))
+        .route("/v1/autoscale/models", get(models::autoscale))
+        .route("/v1/whoami", get(whoami::v1))
+        .route("/v3/whoami", get(whoami::v3))
+        .route("/v1/keys", get(keys::list).post(keys::create))
+        .route("/v1/keys/{id}", delete(keys::revoke))
+        .method_not_allowed_fallback(|| async { ApiError::Method })
+        .fallback(|| async { ApiError::NotFound("There is no such route".to_owned()) })
+        .layer(from_fn(layer::around))
+        .with_state(shared)
+}

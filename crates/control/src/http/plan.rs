@@ -1,0 +1,119 @@
+//! What a create would do, with the arithmetic: `POST /v1/endpoints?dry_run=true`.
+
+use dedi_api::EndpointPlan;
+use dedi_domain::fit::{Fit, MemoryNeed, ModelFacts, Serving, bytes_per_device, fit};
+use dedi_domain::hardware::Health;
+use dedi_domain::{DeviceId, HardwareConfig, HardwareId, ModelName};
+
+use crate::shared::Shared;
+
+/// How one model suits one configuration of this host now.
+pub(super) struct Sizes {
+    pub(super) serving: Serving,
+    pub(super) need: MemoryNeed,
+    pub(super) fit: Fit,
+    /// The smallest configuration that could hold it.
+    pub(super) nearest: Option<HardwareId>,
+}
+
+impl Sizes {
+    pub(super) fn of(shared: &Shared, facts: &ModelFacts, hardware: &HardwareConfig) -> Self {
+        let world = shared.world();
+        let (serving, need) = shared.need(facts);
+        let taken = taken(shared);
+        let judge = |config: &HardwareConfig| fit(need, config, &world.inventory, |it| taken.contains(it));
+        let nearest = world
+            .inventory
+            .catalog()
+            .into_iter()
+            .filter(|it| matches!(judge(it), Fit::Fits { .. }))
+            // The same kind of device first, then as few devices as possible.
+            .min_by_key(|it| (it.kind != hardware.kind, it.count, it.id.clone()))
+            .map(|it| it.id);
+        Self { serving, need, fit: judge(hardware), nearest }
+    }
+}
+
+/// Devices held by replicas.
+pub(super) fn taken(shared: &Shared) -> std::collections::BTreeSet<DeviceId> {
+    let world = shared.world();
+    world.endpoints.iter().flat_map(|it| &it.replicas).flat_map(|it| it.row.devices.clone()).collect()
+}
+
+pub(super) fn plan(
+    shared: &Shared,
+    model: &ModelName,
+    facts: &ModelFacts,
+    hardware: &HardwareConfig,
+) -> EndpointPlan {
+    let sizes = Sizes::of(shared, facts, hardware);
+    let Sizes { serving, need, fit, nearest } = sizes;
+    let world = shared.world();
+    let taken = taken(shared);
+    let of_kind: Vec<_> = world.inventory.devices.iter().filter(|it| it.kind == hardware.kind).collect();
+    let free = of_kind.iter().filter(|it| it.health == Health::Healthy && !taken.contains(&it.id));
+    let mut available: Vec<u64> = free.map(|it| it.available_bytes()).collect();
+    available.sort_unstable_by(|a, b| b.cmp(a));
+    available.truncate(hardware.count as usize);
+    let available_bytes = available.iter().fold(0_u64, |sum, it| sum.saturating_add(*it));
+    let n_available = u32::try_from(available.len()).unwrap_or(u32::MAX);
+    let (fits, can_start_now, message) = match fit {
+        Fit::TooSmall { total_bytes } => {
+            let has = gib(total_bytes);
+            (
+                false,
+                false,
+                format!(
+                    "{} is too small: a replica needs {}, it has {has}",
+                    hardware.id,
+                    gib(need.total_bytes())
+                ),
+            )
+        }
+        Fit::Fits { n_free, n_needed } if n_free >= n_needed => (
+            true,
+            true,
+            format!(
+                "a replica needs {} and {n_free} suitable device(s) are free; it starts at once",
+                gib(need.total_bytes())
+            ),
+        ),
+        Fit::Fits { n_free, n_needed } => (
+            true,
+            false,
+            format!(
+                "it fits, but {n_needed} device(s) are needed and {n_free} suitable one(s) are free now; it would wait as PENDING"
+            ),
+        ),
+    };
+    EndpointPlan {
+        object: "endpoint.plan".to_owned(),
+        model: model.to_string(),
+        hardware: hardware.id.to_string(),
+        fits,
+        can_start_now,
+        message,
+        needed_bytes: need.total_bytes(),
+        needed_bytes_per_device: bytes_per_device(need, hardware.count),
+        weights_bytes: need.weights_bytes,
+        kv_cache_bytes: need.kv_cache_bytes,
+        compute_bytes: need.compute_bytes,
+        margin_bytes: need.margin_bytes,
+        available_bytes,
+        devices_needed: hardware.count,
+        devices_free: n_available,
+        context_tokens: serving.context_tokens,
+        slots: serving.slots,
+        nearest_hardware: nearest.map(|it| it.to_string()),
+    }
+}
+
+/// Bytes for people: `1.5 GiB`, `300 MiB`.
+#[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
+pub(super) fn gib(bytes: u64) -> String {
+    if bytes >= 1 << 30 {
+        format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30))
+    } else {
+        format!("{} MiB", bytes.div_ceil(1 << 20))
+    }
+}

@@ -1,0 +1,190 @@
+//! Domain values as the wire shows them.
+
+use dedi_api::{
+    Autoscaling, DedicatedEndpoint, EndpointEvent, EndpointStatus, FailureInfo, LaunchProgress, ListEndpoint,
+    ReplicaInfo,
+};
+use dedi_domain::failure::Failure;
+use dedi_domain::reconcile::{EndpointView, ReplicaView, World, index};
+use dedi_domain::status::explain;
+use dedi_domain::{Desired, Intent, Observation, ObservedReplica, ReasonCode, ReplicaPhase, Timestamp};
+
+use super::error::ApiError;
+use crate::reconciler::view_of;
+use crate::shared::Shared;
+use crate::store::{EndpointRows, EventRecord};
+
+/// RFC 3339, UTC, milliseconds, `Z`.
+pub(crate) fn time(at: Timestamp) -> String {
+    let at = jiff::Timestamp::from_millisecond(at.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    format!("{at:.3}")
+}
+
+/// The endpoint object, with why it is as it is.
+pub(crate) async fn endpoint(shared: &Shared, desired: Desired) -> Result<DedicatedEndpoint, ApiError> {
+    let rows = shared.store.rows(desired).await?;
+    let world = shared.world();
+    let view = fresh_view(rows, &world);
+    let status = status(shared, &view, &world).await;
+    let replicas = replicas(&view, &world);
+    let desired = view.desired;
+    Ok(DedicatedEndpoint {
+        object: "endpoint".to_owned(),
+        id: desired.id.to_string(),
+        name: desired.name.to_string(),
+        display_name: desired.display_name,
+        model: desired.model.to_string(),
+        hardware: desired.hardware.to_string(),
+        kind: "dedicated".to_owned(),
+        owner: desired.owner.to_string(),
+        state: desired.published.to_string(),
+        autoscaling: Autoscaling {
+            min_replicas: desired.replicas.min(),
+            max_replicas: desired.replicas.max(),
+        },
+        created_at: time(desired.created_at),
+        inactive_timeout: desired.inactive_timeout_minutes,
+        availability_zone: desired.availability_zone,
+        disable_speculative_decoding: desired.disable_speculative_decoding,
+        status: Some(status),
+        replicas: Some(replicas),
+    })
+}
+
+/// An item of the list.
+pub(crate) fn list_item(desired: &Desired) -> ListEndpoint {
+    ListEndpoint {
+        object: "endpoint".to_owned(),
+        id: desired.id.to_string(),
+        name: desired.name.to_string(),
+        model: desired.model.to_string(),
+        kind: "dedicated".to_owned(),
+        owner: desired.owner.to_string(),
+        state: desired.published.to_string(),
+        created_at: time(desired.created_at),
+    }
+}
+
+/// The stored rows of now, with what the last look said of them.
+pub(crate) fn fresh_view(rows: EndpointRows, world: &World) -> EndpointView {
+    let EndpointRows { desired, replicas, failures } = rows;
+    let last = view_of(world, desired.id);
+    let replicas = replicas
+        .into_iter()
+        .map(|row| {
+            let seen = last.and_then(|it| it.replicas.iter().find(|it| it.row.id == row.id));
+            ReplicaView {
+                out_of_routing: seen.is_some_and(|it| it.out_of_routing),
+                in_flight: seen.map_or(0, |it| it.in_flight),
+                row,
+            }
+        })
+        .collect();
+    EndpointView {
+        target: last.map_or(desired.replicas.min().max(1), |it| it.target),
+        load: last.and_then(|it| it.load),
+        last_activity: last.map_or(world.now, |it| it.last_activity),
+        bytes_per_device: last.and_then(|it| it.bytes_per_device),
+        desired,
+        replicas,
+        failures,
+    }
+}
+
+async fn status(shared: &Shared, view: &EndpointView, world: &World) -> EndpointStatus {
+    let status = explain(view, world);
+    let expected_secs = match status.progress {
+        Some(_) => shared.store.usual_start(&view.desired.model).await.ok().flatten(),
+        None => None,
+    };
+    EndpointStatus {
+        reason: status.reason.code.to_string(),
+        message: status.reason.message,
+        next_step: status.reason.next_step,
+        since: time(status.since),
+        ready_replicas: status.n_ready,
+        wanted_replicas: status.n_wanted,
+        progress: status.progress.map(|it| LaunchProgress {
+            stage: if it.percent.is_some() { "loading" } else { "launching" }.to_owned(),
+            percent: it.percent,
+            bytes_done: None,
+            bytes_total: None,
+            elapsed_secs: it.elapsed_secs,
+            expected_secs: expected_secs.map(|it| it.as_secs().max(1)),
+        }),
+        next_retry_at: status.next_retry_at.map(time),
+        first_failure: status.first_failure.as_ref().map(failure),
+        last_failure: status.last_failure.as_ref().map(failure),
+        generation: view.desired.generation,
+        observed_generation: view.desired.observed_generation,
+    }
+}
+
+fn failure(it: &Failure) -> FailureInfo {
+    let detail = if it.detail.is_empty() { String::new() } else { format!(" ({})", it.detail) };
+    FailureInfo {
+        attempt: it.attempt,
+        reason: ReasonCode::from(it.cause).to_string(),
+        message: format!("{}{detail}", it.cause.sentence()),
+        at: time(it.at),
+    }
+}
+
+/// The replicas of an endpoint, oldest first.
+pub(crate) fn replicas(view: &EndpointView, world: &World) -> Vec<ReplicaInfo> {
+    let observed: &[ObservedReplica] = match &world.observation {
+        Observation::Known(observed) => observed,
+        Observation::Unknown => &[],
+    };
+    let seen = index(observed);
+    let mut replicas: Vec<&ReplicaView> = view.replicas.iter().collect();
+    replicas.sort_by_key(|it| it.row.attempt);
+    replicas
+        .into_iter()
+        .map(|it| {
+            let process = seen.get(&it.row.id).filter(|seen| seen.nonce == it.row.nonce);
+            ReplicaInfo {
+                id: it.row.id.to_string(),
+                attempt: it.row.attempt,
+                phase: phase(it, process.map(|it| &it.phase)).to_owned(),
+                devices: it.row.devices.iter().map(|it| it.0.clone()).collect(),
+                in_flight: it.in_flight,
+                created_at: time(it.row.reserved_at),
+                ready_at: it.row.ready_at.map(time),
+            }
+        })
+        .collect()
+}
+
+fn phase(it: &ReplicaView, seen: Option<&ReplicaPhase>) -> &'static str {
+    match (it.row.intent, seen) {
+        (Intent::Stop { .. }, None) => "releasing",
+        (Intent::Stop { .. }, Some(_)) => "stopping",
+        (Intent::Drain { .. }, _) => "draining",
+        (Intent::Run, None) if it.row.seen => "lost",
+        (Intent::Run, None) => "reserved",
+        (Intent::Run, Some(ReplicaPhase::Launching { .. })) => "launching",
+        (Intent::Run, Some(ReplicaPhase::Ready { .. })) => "ready",
+        (Intent::Run, Some(ReplicaPhase::Unresponsive { .. })) => "unresponsive",
+        (Intent::Run, Some(ReplicaPhase::Stopping)) => "stopping",
+        (Intent::Run, Some(ReplicaPhase::Orphaned)) => "lost",
+        (Intent::Run, Some(ReplicaPhase::Exited(_))) => "exited",
+    }
+}
+
+/// An event.
+pub(crate) fn event(it: EventRecord) -> EndpointEvent {
+    EndpointEvent { id: it.id, at: time(it.at), kind: it.kind, replica: it.replica, message: it.message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_has_exactly_three_digits_and_a_z() {
+        assert_eq!(time(Timestamp(1_738_665_835_405)), "2025-02-04T10:43:55.405Z");
+        assert_eq!(time(Timestamp(1_738_665_835_000)), "2025-02-04T10:43:55.000Z");
+        assert_eq!(time(Timestamp(i64::MAX)), "1970-01-01T00:00:00.000Z");
+    }
+}

@@ -1,0 +1,161 @@
+//! The model store: `<folder>/<org>/<name>/` with `*.gguf`, or `config.json` and `*.safetensors`. A model
+//! exists when such a folder does. Names are checked before they become paths, and what a name leads to must lie
+//! inside the store: a link out of it is as absent as nothing.
+
+mod bytes;
+mod gguf;
+mod safetensors;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
+
+use dedi_domain::ModelName;
+use dedi_domain::fit::ModelFacts;
+
+/// Why a model can't be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ModelError {
+    /// The store has no such model.
+    #[error("the model store has no `{0}`")]
+    Absent(ModelName),
+    /// Its files are there and can't be used; a sentence that names the file.
+    #[error("{0}")]
+    Unusable(String),
+}
+
+/// A model's files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelFiles {
+    /// What an engine is given: the first GGUF file, or the folder of safetensors.
+    pub path: PathBuf,
+    /// The files with tensors, in order.
+    pub files: Vec<PathBuf>,
+    /// Milliseconds since the epoch when the newest of them was written.
+    pub modified: i64,
+}
+
+type Stamp = Vec<(PathBuf, u64, Option<SystemTime>)>;
+type Judged = (Stamp, Result<ModelFacts, ModelError>);
+
+/// The store on disk.
+#[derive(Debug)]
+pub struct ModelStore {
+    folder: PathBuf,
+    judged: Mutex<BTreeMap<ModelName, Judged>>,
+}
+
+/// Files of one model that are looked at; a folder with more is not a model's.
+const FILES_MAX: usize = 1_000;
+/// Models listed.
+const MODELS_MAX: usize = 10_000;
+
+impl ModelStore {
+    /// The store at `folder`, which need not exist yet.
+    pub fn new(folder: PathBuf) -> Self {
+        Self { folder, judged: Mutex::new(BTreeMap::new()) }
+    }
+
+    /// All models, by name. Reads folders only.
+    pub fn list(&self) -> Vec<ModelName> {
+        let mut names: Vec<ModelName> = folders(&self.folder)
+            .into_iter()
+            .flat_map(|org| {
+                folders(&self.folder.join(&org)).into_iter().map(move |name| format!("{org}/{name}"))
+            })
+            .filter_map(|it| ModelName::parse(&it).ok())
+            .filter(|it| self.files(it).is_ok())
+            .take(MODELS_MAX)
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// The files of a model.
+    pub fn files(&self, model: &ModelName) -> Result<ModelFiles, ModelError> {
+        let absent = || ModelError::Absent(model.clone());
+        // A checked name has exactly two parts and neither is `.` or `..`.
+        let dir = self.folder.join(model.org()).join(model.base());
+        let root = self.folder.canonicalize().map_err(|_absent| absent())?;
+        let dir = dir.canonicalize().map_err(|_absent| absent())?;
+        if !dir.starts_with(&root) {
+            return Err(absent());
+        }
+        let entries = fs::read_dir(&dir).map_err(|_absent| absent())?;
+        let mut paths: Vec<PathBuf> = entries
+            .take(FILES_MAX)
+            .filter_map(Result::ok)
+            .map(|it| it.path())
+            .filter(|it| it.canonicalize().is_ok_and(|real| real.starts_with(&root) && real.is_file()))
+            .collect();
+        paths.sort();
+        let with_extension = |wanted: &str| -> Vec<PathBuf> {
+            paths.iter().filter(|it| it.extension().is_some_and(|it| it == wanted)).cloned().collect()
+        };
+        let ggufs = gguf::pick(with_extension("gguf"), model.base());
+        let (path, files) = match ggufs.first() {
+            Some(first) => (first.clone(), ggufs),
+            None => (dir.clone(), with_extension("safetensors")),
+        };
+        if files.is_empty() {
+            return Err(absent());
+        }
+        let modified = files.iter().filter_map(|it| fs::metadata(it).ok()?.modified().ok()).max();
+        let modified = modified.and_then(|it| it.duration_since(SystemTime::UNIX_EPOCH).ok());
+        let modified = modified.map_or(0, |it| i64::try_from(it.as_millis()).unwrap_or(i64::MAX));
+        Ok(ModelFiles { path, files, modified })
+    }
+
+    /// What the headers of a model's files say. Read once for each state of the files.
+    pub fn facts(&self, model: &ModelName) -> Result<ModelFacts, ModelError> {
+        let found = self.files(model)?;
+        let mut watched = found.files.clone();
+        watched.push(found.path.join("config.json"));
+        let stamp: Stamp = watched
+            .into_iter()
+            .filter_map(|path| fs::metadata(&path).ok().map(|meta| (path, meta.len(), meta.modified().ok())))
+            .collect();
+        let judged = || self.judged.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((of, facts)) = judged().get(model)
+            && *of == stamp
+        {
+            return facts.clone();
+        }
+        let facts = if found.path.is_dir() {
+            safetensors::read(&found.path, &found.files)
+        } else {
+            gguf::read(&found.files)
+        };
+        let facts = facts.map_err(ModelError::Unusable);
+        judged().insert(model.clone(), (stamp, facts.clone()));
+        facts
+    }
+}
+
+fn folders(of: &Path) -> Vec<String> {
+    let names = |entries: fs::ReadDir| {
+        entries.filter_map(|it| it.ok()?.file_name().into_string().ok()).take(MODELS_MAX).collect()
+    };
+    fs::read_dir(of).map(names).unwrap_or_default()
+}
+
+/// A sentence about a file that could not be read.
+fn said(file: &Path, what: impl std::fmt::Display) -> String {
+    let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
+    format!("{name}: {what}")
+}
+
+fn open(file: &Path) -> Result<(fs::File, u64), String> {
+    let open = || -> io::Result<(fs::File, u64)> {
+        let opened = fs::File::open(file)?;
+        let n_bytes = opened.metadata()?.len();
+        Ok((opened, n_bytes))
+    };
+    open().map_err(|err| said(file, format_args!("it can't be read ({err})")))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,159 @@
+//! The control plane as the server holds it: opened once, run until cancelled, closed.
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError};
+
+use dedi_domain::keys::KeyText;
+use dedi_domain::{LoadReport, Owner, Role, RouteTable};
+use dedi_runtime::Runtime;
+use tokio::sync::{Mutex, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::ControlConfig;
+use crate::http;
+use crate::logs::LogSource;
+use crate::models::ModelStore;
+use crate::reconciler::Reconciler;
+use crate::shared::{Clock, Shared, random_digits, random_uuid};
+use crate::store::{DataLock, LockError, Store, StoreError, StoredKey};
+
+/// Where the control plane keeps its things.
+#[derive(Clone, Debug)]
+pub struct DataPaths {
+    /// The database.
+    pub database: PathBuf,
+    /// The file whose lock says who is the server of this folder.
+    pub lock: PathBuf,
+    /// The model store.
+    pub models: PathBuf,
+}
+
+impl DataPaths {
+    /// The usual places below a data folder.
+    pub fn below(root: &Path) -> Self {
+        Self { database: root.join("state.db"), lock: root.join("server.lock"), models: root.join("models") }
+    }
+}
+
+/// Why the control plane can't be opened. Each prints as one sentence.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// Another server has this data folder; the program's exit code is 3.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The store can't be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The config makes no sense.
+    #[error("{0}")]
+    Config(String),
+    /// The first key could not be written down; none was made.
+    #[error("the first key could not be written")]
+    FirstKey(#[source] std::io::Error),
+}
+
+/// The control plane. Clones are the same one.
+#[derive(Clone, Debug)]
+pub struct ControlPlane {
+    shared: Arc<Shared>,
+    reconciler: Arc<Mutex<Reconciler>>,
+    lock: Arc<std::sync::Mutex<Option<DataLock>>>,
+}
+
+impl ControlPlane {
+    /// Takes the data folder and opens the store in it.
+    pub async fn open(
+        config: ControlConfig,
+        paths: DataPaths,
+        runtime: Arc<dyn Runtime>,
+        logs: Arc<dyn LogSource>,
+        clock: Clock,
+    ) -> Result<Self, ControlError> {
+        let lock = DataLock::acquire(&paths.lock)?;
+        Self::open_locked(lock, config, paths, runtime, logs, clock).await
+    }
+
+    /// The same with a lock that a predecessor handed over.
+    pub async fn open_locked(
+        lock: DataLock,
+        config: ControlConfig,
+        paths: DataPaths,
+        runtime: Arc<dyn Runtime>,
+        logs: Arc<dyn LogSource>,
+        clock: Clock,
+    ) -> Result<Self, ControlError> {
+        config.check().map_err(ControlError::Config)?;
+        let store = Store::open(&paths.database, random_uuid(), clock.now()).await?;
+        let models = ModelStore::new(paths.models);
+        let shared = Arc::new(Shared::new(config, store, models, runtime, logs, clock).await?);
+        let reconciler = Arc::new(Mutex::new(Reconciler::new(shared.clone())));
+        Ok(Self { shared, reconciler, lock: Arc::new(std::sync::Mutex::new(Some(lock))) })
+    }
+
+    /// Makes the host's first key, an admin of `owner`, if there is no key at all. `keep` is given its text,
+    /// the only time it is ever shown, and must have it on disk when it returns: the key becomes valid after
+    /// that, so one that exists was written down. Answers whether a key was made.
+    pub async fn first_key(
+        &self,
+        owner: &Owner,
+        keep: impl FnOnce(&str) -> std::io::Result<()>,
+    ) -> Result<bool, ControlError> {
+        if !self.shared.keys().is_empty() {
+            return Ok(false);
+        }
+        let text = KeyText::from_random(&random_digits());
+        let key = StoredKey {
+            id: text.id(),
+            name: "first key".to_owned(),
+            owner: owner.clone(),
+            role: Role::Admin,
+            created_at: self.shared.clock.now(),
+            expires_at: None,
+        };
+        let keep = || keep(text.reveal()).map_err(ControlError::FirstKey);
+        self.shared.store.insert_key(&key, text.hash(), keep).await?;
+        self.shared.reload_keys().await?;
+        Ok(true)
+    }
+
+    /// The management API, JSON 404 for every unknown route included.
+    pub fn router(&self) -> axum::Router {
+        http::router(self.shared.clone())
+    }
+
+    /// What the gateway routes by.
+    pub fn routes(&self) -> watch::Receiver<RouteTable> {
+        self.shared.routes.subscribe()
+    }
+
+    /// Names this data folder for as long as it exists.
+    pub fn installation(&self) -> uuid::Uuid {
+        self.shared.store.installation()
+    }
+
+    /// Looks at the world and does what is due at once, so that the first answer to a client is not a guess.
+    pub async fn first_pass(&self) {
+        self.reconciler.lock().await.settle(&LoadReport::default()).await;
+    }
+
+    /// Keeps the world as recorded until `cancel`. `loads` is what the gateway reports.
+    pub fn run(
+        self,
+        loads: watch::Receiver<LoadReport>,
+        cancel: CancellationToken,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        async move { self.reconciler.lock().await.run(loads, cancel).await }
+    }
+
+    /// Closes the store and then lets go of the data folder. Replicas go on.
+    pub async fn close(&self) {
+        self.shared.store.close().await;
+        drop(self.release_lock());
+    }
+
+    /// Gives the lock away, to be sent to a successor after [`ControlPlane::close`]-like care by the caller.
+    pub fn release_lock(&self) -> Option<DataLock> {
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}

@@ -1,0 +1,240 @@
+//! Carries out one action of a decision. Each may be lost, repeated or half done; the next look goes on from
+//! what is there.
+
+use std::time::Duration;
+
+use dedi_domain::fit::bytes_per_device;
+use dedi_domain::launch::AssignedDevice;
+use dedi_domain::reconcile::{EndpointView, ReplicaView, World};
+use dedi_domain::status::explain;
+use dedi_domain::{
+    Action, EndpointState, Exit, FailureCause, Launch, Nonce, Observation, ReplicaId, ReplicaPhase,
+};
+use tokio::time::timeout;
+
+use super::{chain, view_of};
+use crate::shared::{Shared, random_uuid};
+use crate::store::{Ending, StoreError};
+
+/// Longest wait for the runtime to start or end a process.
+const DO_MAX: Duration = Duration::from_secs(30);
+/// Longest clause that says how an attempt ended, in characters.
+const DETAIL_CHARS_MAX: usize = 300;
+/// Longest log kept with a failure, in bytes.
+const LOG_TAIL_BYTES_MAX: usize = 64 << 10;
+
+/// Why an action was not done.
+pub(super) enum Trouble {
+    /// The row has moved on since the look.
+    Moved,
+    /// A sentence for the log.
+    Failed(String),
+}
+
+impl From<StoreError> for Trouble {
+    fn from(err: StoreError) -> Self {
+        match err {
+            StoreError::Conflict | StoreError::NotFound => Self::Moved,
+            other => Self::Failed(format!("a step could not be recorded: {}", chain(&other))),
+        }
+    }
+}
+
+pub(super) async fn act(shared: &Shared, world: &World, action: &Action) -> Result<(), Trouble> {
+    let now = shared.clock.now();
+    let store = &shared.store;
+    match action {
+        Action::Reserve { endpoint, devices } => {
+            let replica = ReplicaId::from_uuid(random_uuid());
+            let nonce = Nonce::from_uuid(random_uuid());
+            let attempt = store.reserve(*endpoint, replica, nonce, devices, now).await?;
+            tracing::info!(endpoint.id = %endpoint, replica.id = %replica, attempt, "reserved devices for a replica");
+        }
+        Action::Spawn { replica } => spawn(shared, world, *replica).await?,
+        Action::MarkSeen { replica } => store.mark_seen(*replica).await?,
+        Action::MarkReady { replica } => {
+            store.mark_ready(*replica, now).await?;
+            tracing::info!(replica.id = %replica, "a replica is ready");
+        }
+        Action::Fail { replica, cause } => {
+            let ending = ending(world, *replica, *cause);
+            store.fail(*replica, &ending, now).await?;
+            tracing::warn!(replica.id = %replica, detail = ending.detail, "a replica failed: {}", cause.sentence());
+        }
+        Action::Drain { replica } => store.drain(*replica, now).await?,
+        Action::Stop { replica } => store.stop(*replica, now).await?,
+        Action::Remove { replica, nonce } => {
+            match timeout(DO_MAX, shared.runtime.remove(*replica, *nonce)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(err)) => {
+                    return Err(Trouble::Failed(format!("{replica} could not be removed: {}", chain(&err))));
+                }
+                Err(_elapsed) => return Err(Trouble::Failed(format!("{replica} was not removed in time"))),
+            }
+        }
+        Action::MarkGone { replica } => store.mark_gone(*replica, now).await?,
+        Action::Release { replica, leftover_bytes } => {
+            store.release(*replica, *leftover_bytes, now).await?;
+            tracing::info!(replica.id = %replica, leftover_bytes, "a replica is gone and its devices are free");
+        }
+        Action::StopIdle { endpoint, generation } => {
+            store.stop_idle(*endpoint, *generation, now).await?;
+            tracing::info!(endpoint.id = %endpoint, "stopped an endpoint that was idle for its whole timeout");
+        }
+        Action::Publish { endpoint, from, state, generation } => {
+            let message = message(world, *endpoint, *from, *state);
+            store.publish(*endpoint, *from, *state, *generation, &message, now).await?;
+            if from != state {
+                tracing::info!(endpoint.id = %endpoint, "{message}");
+            }
+        }
+        Action::Erase { endpoint } => {
+            store.erase(*endpoint, now).await?;
+            tracing::info!(endpoint.id = %endpoint, "a deleted endpoint is gone");
+        }
+    }
+    Ok(())
+}
+
+async fn spawn(shared: &Shared, world: &World, replica: ReplicaId) -> Result<(), Trouble> {
+    let Some((view, own)) = find(world, replica) else { return Err(Trouble::Moved) };
+    let launch = match launch(shared, world, view, own).await {
+        Ok(launch) => launch,
+        Err(sentence) => {
+            let ending = plain(FailureCause::ModelUnusable, sentence);
+            return Ok(shared.store.fail(replica, &ending, shared.clock.now()).await?);
+        }
+    };
+    match timeout(DO_MAX, shared.runtime.ensure(&launch)).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(err)) => {
+            let ending = plain(FailureCause::SpawnFailed, chain(&err));
+            tracing::warn!(replica.id = %replica, detail = ending.detail, "a replica could not be launched");
+            Ok(shared.store.fail(replica, &ending, shared.clock.now()).await?)
+        }
+        // Whether it was started is not known; the next look tells.
+        Err(_elapsed) => Err(Trouble::Failed(format!("{replica} was not launched in time"))),
+    }
+}
+
+async fn launch(
+    shared: &Shared,
+    world: &World,
+    view: &EndpointView,
+    own: &ReplicaView,
+) -> Result<Launch, String> {
+    let desired = &view.desired;
+    let facts = shared.facts(&desired.model).await.map_err(|err| err.to_string())?;
+    let (models, name) = (shared.models.clone(), desired.model.clone());
+    let files = tokio::task::spawn_blocking(move || models.files(&name))
+        .await
+        .map_err(|err| err.to_string())?
+        .map_err(|err| err.to_string())?;
+    let (serving, need) = shared.need(&facts);
+    let devices: Vec<AssignedDevice> = own
+        .row
+        .devices
+        .iter()
+        .filter_map(|it| world.inventory.device(it))
+        .map(|it| AssignedDevice { id: it.id.clone(), kind: it.kind.clone(), index: it.index })
+        .collect();
+    // On processor cores the device's memory is the host's, so the replica is held to its share of it.
+    let is_on_cores = devices.iter().any(|it| it.kind.is_cpu());
+    let share: u64 = own
+        .row
+        .devices
+        .iter()
+        .filter_map(|it| world.inventory.device(it))
+        .fold(0, |sum, it| sum.saturating_add(it.memory_total_bytes));
+    let needed = bytes_per_device(need, 1);
+    Ok(Launch {
+        replica: own.row.id,
+        nonce: own.row.nonce,
+        endpoint: desired.id,
+        attempt: own.row.attempt,
+        model: desired.model.clone(),
+        model_path: files.path,
+        devices,
+        context_tokens: serving.context_tokens,
+        slots: serving.slots,
+        memory_limit_bytes: is_on_cores.then_some(share.max(needed)),
+        embedding: facts.is_embedding,
+    })
+}
+
+fn find(world: &World, replica: ReplicaId) -> Option<(&EndpointView, &ReplicaView)> {
+    world
+        .endpoints
+        .iter()
+        .find_map(|view| view.replicas.iter().find(|it| it.row.id == replica).map(|it| (view, it)))
+}
+
+fn plain(cause: FailureCause, text: String) -> Ending {
+    let detail = text.chars().take(DETAIL_CHARS_MAX).collect();
+    Ending { cause, code: None, signal: None, detail, log_tail: String::new() }
+}
+
+/// How an attempt ended, from what the look showed of its process.
+fn ending(world: &World, replica: ReplicaId, cause: FailureCause) -> Ending {
+    let Observation::Known(observed) = &world.observation else { return plain(cause, String::new()) };
+    let exit = observed.iter().find(|it| it.id == replica).and_then(|it| match &it.phase {
+        ReplicaPhase::Exited(exit) => Some(exit),
+        ReplicaPhase::Launching { .. }
+        | ReplicaPhase::Ready { .. }
+        | ReplicaPhase::Unresponsive { .. }
+        | ReplicaPhase::Stopping
+        | ReplicaPhase::Orphaned => None,
+    });
+    let Some(exit) = exit else { return plain(cause, String::new()) };
+    Ending {
+        code: exit.code,
+        signal: exit.signal,
+        log_tail: joined(&exit.log_tail),
+        ..plain(cause, detail(exit))
+    }
+}
+
+fn detail(exit: &Exit) -> String {
+    let how = match (exit.code, exit.signal) {
+        (Some(code), _) => Some(format!("exit code {code}")),
+        (None, Some(signal)) => Some(format!("signal {signal}")),
+        (None, None) => None,
+    };
+    let last = exit.log_tail.iter().rev().find(|it| !it.trim().is_empty());
+    let last = last.map(|it| format!("last log line: {}", it.trim()));
+    how.into_iter().chain(last).collect::<Vec<_>>().join("; ")
+}
+
+/// The lines as one text, without the oldest where they are too long.
+fn joined(lines: &[String]) -> String {
+    let mut n_bytes = 0;
+    let mut kept: Vec<&str> = lines
+        .iter()
+        .rev()
+        .map(String::as_str)
+        .take_while(|it| {
+            n_bytes += it.len() + 1;
+            n_bytes <= LOG_TAIL_BYTES_MAX
+        })
+        .collect();
+    kept.reverse();
+    kept.join("\n")
+}
+
+/// `STARTING -> STARTED: 1 of 1 replica(s) answer`.
+fn message(
+    world: &World,
+    endpoint: dedi_domain::EndpointId,
+    from: EndpointState,
+    to: EndpointState,
+) -> String {
+    let why = view_of(world, endpoint).map(|view| {
+        let mut shown = view.clone();
+        shown.desired.published = to;
+        explain(&shown, world).reason.message
+    });
+    match why {
+        Some(why) => format!("{from} -> {to}: {why}"),
+        None => format!("{from} -> {to}"),
+    }
+}

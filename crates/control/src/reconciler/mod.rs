@@ -1,0 +1,231 @@
+//! The loop that brings the world to what is recorded: observe, decide, act, publish. It is driven by state,
+//! not by events: a nudge says "look again", and a lost one costs at most a tick.
+
+mod act;
+mod observe;
+mod routes;
+mod scale;
+
+use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dedi_domain::reconcile::{World, decide};
+use dedi_domain::{LoadReport, Observation};
+use futures_util::FutureExt;
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::shared::Shared;
+use crate::store::StoreError;
+use routes::Published;
+use scale::Scaler;
+
+/// Passes in a row while each does something: a stop takes about six, so this ends only endless ones.
+const PASSES_IN_A_ROW_MAX: u32 = 16;
+/// Shortest time between two passes that something woke.
+const GAP: Duration = Duration::from_millis(20);
+/// Longest wait after passes that failed.
+const BACKOFF_MAX: Duration = Duration::from_secs(10);
+
+/// The loop and what it remembers. Nothing of it has to survive a restart.
+#[derive(Debug)]
+pub(crate) struct Reconciler {
+    shared: Arc<Shared>,
+    scaler: Scaler,
+    published: Published,
+    /// What went wrong in the last pass, so that each thing is logged when it begins and not twice a second.
+    troubles: BTreeSet<String>,
+    /// Failed passes in a row.
+    n_failed: u32,
+}
+
+impl Reconciler {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        let published = Published::default();
+        Self { shared, scaler: Scaler::default(), published, troubles: BTreeSet::new(), n_failed: 0 }
+    }
+
+    /// Runs until `cancel`.
+    pub(crate) async fn run(&mut self, mut loads: watch::Receiver<LoadReport>, cancel: CancellationToken) {
+        let shared = self.shared.clone();
+        let mut tick = interval(Duration::from_millis(shared.config.tick_millis));
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut last_clean_up: Option<Instant> = None;
+        loop {
+            tokio::select! {
+                () = cancel.cancelled() => return,
+                () = shared.nudge.notified() => {}
+                () = shared.runtime.changed() => {}
+                () = needs_a_look(&mut loads) => {}
+                _ = tick.tick() => {}
+            }
+            let report = loads.borrow_and_update().clone();
+            self.settle(&report).await;
+            if last_clean_up.is_none_or(|it| it.elapsed() > Duration::from_secs(3_600)) {
+                last_clean_up = Some(Instant::now());
+                self.forget_events().await;
+            }
+            let wait = self.backoff().max(GAP);
+            if timeout(wait, cancel.cancelled()).await.is_ok() {
+                return;
+            }
+        }
+    }
+
+    /// Passes until one has nothing to do.
+    pub(crate) async fn settle(&mut self, report: &LoadReport) {
+        for _ in 0..PASSES_IN_A_ROW_MAX {
+            // A panic in a decision must not end the loop that keeps everybody's endpoints.
+            match AssertUnwindSafe(self.pass(report)).catch_unwind().await {
+                Ok(Ok(n_done)) => {
+                    self.n_failed = 0;
+                    if n_done == 0 {
+                        return;
+                    }
+                }
+                Ok(Err(err)) => return self.failed(&format!("a pass failed: {}", chain(&err))),
+                Err(_panic) => return self.failed("a pass panicked; see the message before this one"),
+            }
+        }
+    }
+
+    fn failed(&mut self, what: &str) {
+        self.n_failed = self.n_failed.saturating_add(1);
+        if self.n_failed == 1 {
+            tracing::error!("{what}; it is tried again at growing intervals");
+        }
+    }
+
+    fn backoff(&self) -> Duration {
+        match self.n_failed {
+            0 => Duration::ZERO,
+            n => GAP.saturating_mul(2_u32.saturating_pow(n.min(16))).min(BACKOFF_MAX),
+        }
+    }
+
+    /// One look and one step; answers how many actions were done.
+    async fn pass(&mut self, report: &LoadReport) -> Result<usize, StoreError> {
+        let mut troubles = BTreeSet::new();
+        let seen = observe::observe(&self.shared, report, &mut self.scaler, &self.published).await?;
+        troubles.extend(seen.trouble);
+        let world = Arc::new(seen.world);
+        self.shared.set_world(world.clone());
+        let keys = self.shared.reload_keys().await?;
+        if world.observation != Observation::Unknown {
+            self.published.publish(&self.shared, &world, seen.models, keys);
+        }
+        let mut n_done = 0;
+        for action in decide(&world) {
+            match act::act(&self.shared, &world, &action).await {
+                Ok(()) => n_done += 1,
+                // Somebody changed the row since the look; the next one decides anew.
+                Err(act::Trouble::Moved) => n_done += 1,
+                Err(act::Trouble::Failed(what)) => {
+                    troubles.insert(what);
+                }
+            }
+        }
+        self.tell(troubles);
+        Ok(n_done)
+    }
+
+    fn tell(&mut self, troubles: BTreeSet<String>) {
+        for new in troubles.difference(&self.troubles) {
+            tracing::warn!("{new}");
+        }
+        if troubles.is_empty() && !self.troubles.is_empty() {
+            tracing::info!("the reconciler works without trouble again");
+        }
+        self.troubles = troubles;
+    }
+
+    async fn forget_events(&self) {
+        let kept = Duration::from_secs(u64::from(self.shared.config.events_kept_days) * 86_400);
+        let before = dedi_domain::Timestamp(
+            self.shared.clock.now().0.saturating_sub(i64::try_from(kept.as_millis()).unwrap_or(i64::MAX)),
+        );
+        if let Err(err) = self.shared.store.forget_events(before).await {
+            tracing::warn!("old events could not be removed: {}", chain(&err));
+        }
+    }
+}
+
+/// Returns when a report says something that can't wait for the tick: a request waits for a replica, or a
+/// route table was acknowledged.
+async fn needs_a_look(loads: &mut watch::Receiver<LoadReport>) {
+    let version = loads.borrow().routes_version;
+    loop {
+        if loads.changed().await.is_err() {
+            // No gateway any more; ticks go on.
+            loop {
+                sleep(Duration::from_secs(3_600)).await;
+            }
+        }
+        let report = loads.borrow_and_update();
+        if report.routes_version != version || report.endpoints.values().any(|it| it.waiting > 0) {
+            return;
+        }
+    }
+}
+
+/// An error with its causes, for the log.
+pub(crate) fn chain(err: &dyn std::error::Error) -> String {
+    let mut text = err.to_string();
+    let mut source = err.source();
+    while let Some(cause) = source {
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// What a world says of one endpoint.
+pub(crate) fn view_of(
+    world: &World,
+    id: dedi_domain::EndpointId,
+) -> Option<&dedi_domain::reconcile::EndpointView> {
+    world.endpoints.iter().find(|it| it.desired.id == id)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use dedi_domain::endpoint::RunCause;
+    use dedi_domain::{
+        Desired, EndpointId, EndpointName, EndpointState, HardwareId, ModelName, Owner, ReplicaRange, Run,
+        Timestamp,
+    };
+
+    /// A new endpoint with these bounds.
+    pub(crate) fn desired(min: i64, max: i64) -> Desired {
+        let owner = Owner::parse("team").unwrap();
+        let model = ModelName::parse("dedi/demo").unwrap();
+        Desired {
+            id: EndpointId::from_uuid(uuid::Uuid::new_v4()),
+            name: EndpointName::compose(&owner, &model, 1),
+            owner,
+            display_name: "demo".to_owned(),
+            model,
+            hardware: HardwareId::parse("1x_cpu_8gb").unwrap(),
+            replicas: ReplicaRange::new(min, max).unwrap(),
+            run: Run::Started,
+            run_cause: RunCause::User,
+            deleted: false,
+            inactive_timeout_minutes: None,
+            availability_zone: None,
+            disable_speculative_decoding: false,
+            generation: 1,
+            observed_generation: 0,
+            published: EndpointState::Pending,
+            published_at: Timestamp(0),
+            created_at: Timestamp(0),
+            started_at: Timestamp(0),
+        }
+    }
+}

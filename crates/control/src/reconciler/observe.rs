@@ -1,0 +1,128 @@
+//! One look at the world: rows, processes, devices, loads. A runtime that can't be asked makes the look
+//! unknown, and an unknown look decides nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use dedi_domain::fit::bytes_per_device;
+use dedi_domain::reconcile::{EndpointView, ReplicaView, World};
+use dedi_domain::{
+    Intent, Inventory, LoadReport, ModelName, Observation, ObservedReplica, ReplicaRow, Timestamp,
+};
+use tokio::time::timeout;
+
+use super::chain;
+use super::routes::Published;
+use super::scale::Scaler;
+use crate::shared::Shared;
+use crate::store::{EndpointRows, StoreError};
+
+/// Longest wait for one answer of the runtime: it reads a few files and asks a driver.
+const ASK_MAX: Duration = Duration::from_secs(10);
+
+/// What a look gave.
+pub(super) struct Seen {
+    pub(super) world: World,
+    /// All models of the store.
+    pub(super) models: BTreeSet<ModelName>,
+    /// Why the world is unknown, if it is.
+    pub(super) trouble: Option<String>,
+}
+
+pub(super) async fn observe(
+    shared: &Shared,
+    report: &LoadReport,
+    scaler: &mut Scaler,
+    published: &Published,
+) -> Result<Seen, StoreError> {
+    let rows = shared.store.snapshot().await?;
+    let (models, needs) = read_models(shared, &rows).await;
+    let (observation, inventory, trouble) = match ask_runtime(shared).await {
+        Ok((replicas, inventory)) => (Observation::Known(replicas), inventory, None),
+        // The last devices stay for those who only want to see them.
+        Err(what) => (Observation::Unknown, shared.world().inventory.clone(), Some(what)),
+    };
+    let now = shared.clock.now();
+    let age_max = Duration::from_secs(u64::from(shared.config.load_report_age_max_secs));
+    let is_fresh = report.at != Timestamp::default() && now.since(report.at) <= age_max;
+    scaler.keep(|id| rows.iter().any(|it| it.desired.id == id));
+    let endpoints = rows
+        .into_iter()
+        .map(|row| {
+            let bytes = needs
+                .get(&row.desired.model)
+                .map(|total| bytes_per_device(*total, row.desired.hardware.count()));
+            view(shared, row, is_fresh.then_some(report), report, scaler, published, bytes, now)
+        })
+        .collect();
+    let settings = shared.config.settings();
+    Ok(Seen { world: World { now, endpoints, observation, inventory, settings }, models, trouble })
+}
+
+#[expect(clippy::too_many_arguments, reason = "one look's parts, joined in one place")]
+fn view(
+    shared: &Shared,
+    row: EndpointRows,
+    fresh: Option<&LoadReport>,
+    report: &LoadReport,
+    scaler: &mut Scaler,
+    published: &Published,
+    bytes_per_device: Option<u64>,
+    now: Timestamp,
+) -> EndpointView {
+    let EndpointRows { desired, replicas, failures } = row;
+    let load = fresh.map(|it| it.endpoints.get(&desired.id).copied().unwrap_or_default());
+    let n_running = replicas.iter().filter(|it| it.intent == Intent::Run).count();
+    let n_running = u32::try_from(n_running).unwrap_or(u32::MAX);
+    let target = scaler.target(&shared.config.policy(), &desired, n_running, load, now);
+    let last_activity = replicas
+        .iter()
+        .filter_map(|it| it.ready_at)
+        .chain(load.and_then(|it| it.last_finished_at))
+        .chain([desired.published_at, desired.started_at, shared.opened_at])
+        .max()
+        .unwrap_or(now);
+    let replicas = replicas.into_iter().map(|row| replica_view(row, report, published)).collect();
+    EndpointView { desired, replicas, failures, target, load, last_activity, bytes_per_device }
+}
+
+/// A report that routes by a table without the replica counts every request it still has, so its two
+/// numbers are right together however old it is: no new request can come.
+fn replica_view(row: ReplicaRow, report: &LoadReport, published: &Published) -> ReplicaView {
+    let out_of_routing =
+        published.absent_since(row.id).is_some_and(|version| report.routes_version >= version);
+    let in_flight = report.in_flight.get(&row.id).copied().unwrap_or(0);
+    ReplicaView { row, out_of_routing, in_flight }
+}
+
+async fn ask_runtime(shared: &Shared) -> Result<(Vec<ObservedReplica>, Inventory), String> {
+    let late = |what: &str| format!("the runtime did not {what} within {} s", ASK_MAX.as_secs());
+    let replicas = timeout(ASK_MAX, shared.runtime.list())
+        .await
+        .map_err(|_elapsed| late("list its replicas"))?
+        .map_err(|err| format!("the runtime can't list its replicas: {}", chain(&err)))?;
+    let inventory = timeout(ASK_MAX, shared.runtime.inventory())
+        .await
+        .map_err(|_elapsed| late("measure the devices"))?
+        .map_err(|err| format!("the runtime can't measure the devices: {}", chain(&err)))?;
+    Ok((replicas, inventory))
+}
+
+type Needs = BTreeMap<ModelName, dedi_domain::fit::MemoryNeed>;
+
+/// The models of the store, and what each deployed one needs.
+async fn read_models(shared: &Shared, rows: &[EndpointRows]) -> (BTreeSet<ModelName>, Needs) {
+    let deployed: BTreeSet<ModelName> = rows.iter().map(|it| it.desired.model.clone()).collect();
+    let models = shared.models.clone();
+    let read = tokio::task::spawn_blocking(move || {
+        let facts: Vec<_> =
+            deployed.into_iter().filter_map(|it| models.facts(&it).ok().map(|facts| (it, facts))).collect();
+        (models.list().into_iter().collect(), facts)
+    });
+    match read.await {
+        Ok((listed, facts)) => {
+            (listed, facts.into_iter().map(|(it, facts)| (it, shared.need(&facts).1)).collect())
+        }
+        Err(_panicked) => (BTreeSet::new(), Needs::new()),
+    }
+}

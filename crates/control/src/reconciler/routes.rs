@@ -1,0 +1,109 @@
+//! The route table: which replicas may be asked what. It is published before anything is taken away from what
+//! it shows, and it remembers since which version a replica is no longer in it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use dedi_domain::reconcile::{EndpointView, World, index};
+use dedi_domain::status::explain;
+use dedi_domain::{
+    Intent, KeyTable, ModelName, Observation, ReplicaId, ReplicaPhase, Route, RouteReplica, RouteTable,
+};
+
+use crate::shared::Shared;
+
+/// What was published.
+#[derive(Debug, Default)]
+pub(super) struct Published {
+    version: u64,
+    /// Existing replicas that are not in the table, with the first version that lacked them.
+    absent: BTreeMap<ReplicaId, u64>,
+}
+
+impl Published {
+    /// The first table without this replica; `None` while it is in the table, or was never looked at.
+    pub(super) fn absent_since(&self, replica: ReplicaId) -> Option<u64> {
+        self.absent.get(&replica).copied()
+    }
+
+    /// Publishes what `world` shows, if it differs from what is out.
+    pub(super) fn publish(
+        &mut self,
+        shared: &Shared,
+        world: &World,
+        models: BTreeSet<ModelName>,
+        keys: Arc<KeyTable>,
+    ) {
+        let routes = routes(shared, world);
+        let is_same = {
+            let old = shared.routes.borrow();
+            self.version > 0 && old.routes == routes && old.models == models && old.keys == keys
+        };
+        if !is_same {
+            self.version += 1;
+            let version = self.version;
+            shared.routes.send_replace(RouteTable { version, routes, models, keys });
+        }
+        self.note_absent(world, &shared.routes.borrow());
+    }
+
+    fn note_absent(&mut self, world: &World, table: &RouteTable) {
+        let routed: BTreeSet<ReplicaId> =
+            table.routes.iter().flat_map(|it| &it.replicas).map(|it| it.id).collect();
+        let existing: BTreeSet<ReplicaId> =
+            world.endpoints.iter().flat_map(|it| &it.replicas).map(|it| it.row.id).collect();
+        self.absent.retain(|id, _| existing.contains(id) && !routed.contains(id));
+        for id in existing.difference(&routed) {
+            self.absent.entry(*id).or_insert(self.version);
+        }
+    }
+}
+
+fn routes(shared: &Shared, world: &World) -> Vec<Arc<Route>> {
+    let mut routes: Vec<Arc<Route>> = world
+        .endpoints
+        .iter()
+        .filter(|it| !it.desired.deleted)
+        .map(|it| Arc::new(route(shared, it, world)))
+        .collect();
+    routes.sort_by_key(|it| it.endpoint);
+    routes
+}
+
+fn route(shared: &Shared, view: &EndpointView, world: &World) -> Route {
+    let desired = &view.desired;
+    let replicas = if desired.wants_replicas() { ready(view, world) } else { Vec::new() };
+    Route {
+        endpoint: desired.id,
+        name: desired.name.clone(),
+        owner: desired.owner.clone(),
+        model: desired.model.clone(),
+        state: desired.published,
+        reason: explain(view, world).reason.message,
+        wakes_on_request: desired.wants_replicas() && desired.replicas.min() == 0,
+        replicas,
+        slots_per_replica: shared.config.slots,
+        context_tokens: shared.config.context_tokens,
+    }
+}
+
+fn ready(view: &EndpointView, world: &World) -> Vec<RouteReplica> {
+    let Observation::Known(observed) = &world.observation else { return Vec::new() };
+    let seen = index(observed);
+    let mut replicas: Vec<RouteReplica> = view
+        .replicas
+        .iter()
+        .filter(|it| it.row.intent == Intent::Run)
+        .filter_map(|it| {
+            let process = seen.get(&it.row.id).filter(|seen| seen.nonce == it.row.nonce)?;
+            let ReplicaPhase::Ready { address } = &process.phase else { return None };
+            Some(RouteReplica {
+                id: it.row.id,
+                address: address.clone(),
+                engine_model: view.desired.model.to_string(),
+            })
+        })
+        .collect();
+    replicas.sort_by_key(|it| it.id);
+    replicas
+}

@@ -1,0 +1,149 @@
+//! What HTTP and the reconciler both hold. The store is the truth; the rest here are the last look at the
+//! world and copies that each pass renews.
+
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use dedi_domain::fit::{MemoryNeed, ModelFacts, Serving, memory_need};
+use dedi_domain::reconcile::World;
+use dedi_domain::{KeyTable, ModelName, Observation, RouteTable, Timestamp};
+use dedi_runtime::Runtime;
+use rand::Rng;
+use tokio::sync::{Notify, watch};
+use uuid::Uuid;
+
+use crate::config::ControlConfig;
+use crate::logs::LogSource;
+use crate::models::{ModelError, ModelStore};
+use crate::store::{Store, StoreError};
+
+/// Where the time comes from.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+
+impl Clock {
+    /// A clock that reads `now`.
+    pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+
+    /// The system's clock.
+    pub fn system() -> Self {
+        Self::new(|| Timestamp(jiff::Timestamp::now().as_millisecond()))
+    }
+
+    /// The time now.
+    pub fn now(&self) -> Timestamp {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Clock({})", self.now().0)
+    }
+}
+
+pub(crate) struct Shared {
+    pub(crate) config: ControlConfig,
+    pub(crate) store: Store,
+    pub(crate) models: Arc<ModelStore>,
+    pub(crate) runtime: Arc<dyn Runtime>,
+    pub(crate) logs: Arc<dyn LogSource>,
+    pub(crate) clock: Clock,
+    /// When this control plane was opened: it knows of no inference before that.
+    pub(crate) opened_at: Timestamp,
+    pub(crate) nudge: Notify,
+    pub(crate) routes: watch::Sender<RouteTable>,
+    world: RwLock<Arc<World>>,
+    keys: RwLock<Arc<KeyTable>>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    pub(crate) async fn new(
+        config: ControlConfig,
+        store: Store,
+        models: ModelStore,
+        runtime: Arc<dyn Runtime>,
+        logs: Arc<dyn LogSource>,
+        clock: Clock,
+    ) -> Result<Self, StoreError> {
+        let keys = RwLock::new(Arc::new(store.key_table().await?));
+        let now = clock.now();
+        let world = RwLock::new(Arc::new(World {
+            now,
+            endpoints: Vec::new(),
+            observation: Observation::Unknown,
+            inventory: dedi_domain::Inventory::default(),
+            settings: config.settings(),
+        }));
+        let models = Arc::new(models);
+        let (routes, _) = watch::channel(RouteTable::default());
+        let nudge = Notify::new();
+        Ok(Self { config, store, models, runtime, logs, clock, opened_at: now, nudge, routes, world, keys })
+    }
+
+    /// The last look at the world.
+    pub(crate) fn world(&self) -> Arc<World> {
+        self.world.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_world(&self, world: Arc<World>) {
+        *self.world.write().unwrap_or_else(PoisonError::into_inner) = world;
+    }
+
+    /// The keys that are valid now, but for their expiry.
+    pub(crate) fn keys(&self) -> Arc<KeyTable> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Reads the keys anew; called after each change of them, and by each pass.
+    pub(crate) async fn reload_keys(&self) -> Result<Arc<KeyTable>, StoreError> {
+        let fresh = Arc::new(self.store.key_table().await?);
+        let mut held = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        if **held != *fresh {
+            *held = fresh;
+        }
+        Ok(held.clone())
+    }
+
+    /// What a model's files say. Reads files, so not on the async threads.
+    pub(crate) async fn facts(&self, model: &ModelName) -> Result<ModelFacts, ModelError> {
+        let (models, name) = (self.models.clone(), model.clone());
+        match tokio::task::spawn_blocking(move || models.facts(&name)).await {
+            Ok(facts) => facts,
+            Err(err) => Err(ModelError::Unusable(format!("{model}: its files could not be read ({err})"))),
+        }
+    }
+
+    /// How a model is run here, and the memory that takes.
+    pub(crate) fn need(&self, facts: &ModelFacts) -> (Serving, MemoryNeed) {
+        let serving = self.config.serving(Some(facts));
+        (serving, memory_need(facts, serving))
+    }
+}
+
+/// A random (version 4) UUID.
+pub(crate) fn random_uuid() -> Uuid {
+    Uuid::new_v4()
+}
+
+/// `N` random bytes below 248, so that each of 62 digits is as likely as any other. From the thread's
+/// generator, which is cryptographic and seeded by the system.
+pub(crate) fn random_digits<const N: usize>() -> [u8; N] {
+    let mut rng = rand::rng();
+    std::array::from_fn(|_| {
+        loop {
+            let [byte, ..] = rng.next_u32().to_le_bytes();
+            if byte < 248 {
+                return byte;
+            }
+        }
+    })
+}

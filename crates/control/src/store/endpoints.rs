@@ -1,0 +1,246 @@
+//! Desired state: what tenants read and change. Each function names the tenant; another's row is not there.
+
+use dedi_domain::{Desired, EndpointId, EndpointName, Owner, Timestamp};
+use sqlx::{Sqlite, Transaction};
+
+use super::error::StoreError;
+use super::events::{EventKind, add_event};
+use super::rows::{EndpointRecord, run_cause_word, run_word, stored};
+use super::sqlite::Store;
+
+/// How a request names an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EndpointKey {
+    /// By id.
+    Id(EndpointId),
+    /// By name.
+    Name(EndpointName),
+}
+
+impl EndpointKey {
+    /// The key in `text`, if it has the form of one.
+    pub fn parse(text: &str) -> Option<Self> {
+        text.parse().map(Self::Id).or_else(|_| EndpointName::parse(text).map(Self::Name)).ok()
+    }
+
+    fn parts(&self) -> (String, String) {
+        match self {
+            Self::Id(id) => (id.to_string(), String::new()),
+            Self::Name(name) => (String::new(), name.to_string()),
+        }
+    }
+}
+
+/// An endpoint to be, with the request that made it.
+#[derive(Clone, Debug)]
+pub struct NewEndpoint {
+    /// All of it; generation 1.
+    pub desired: Desired,
+    /// The client's `Idempotency-Key` and the SHA-256 of the request's body.
+    pub idempotency: Option<(String, [u8; 32])>,
+    /// Most endpoints its owner may have.
+    pub quota: u32,
+    /// Answers to idempotency keys older than this are forgotten.
+    pub forget_before: Timestamp,
+}
+
+/// What became of an insert.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Inserted {
+    /// It is stored.
+    New,
+    /// This idempotency key made this endpoint before.
+    Before(EndpointId),
+    /// This idempotency key was used with another body.
+    OtherBody,
+    /// The owner has as many as it may.
+    QuotaFull,
+}
+
+const SELECT_ONE: &str = "SELECT * FROM endpoints WHERE owner = ? AND deleted = 0 AND (id = ? OR name = ?)";
+
+impl Store {
+    /// Writes a new endpoint.
+    pub async fn insert_endpoint(&self, new: &NewEndpoint, now: Timestamp) -> Result<Inserted, StoreError> {
+        let desired = &new.desired;
+        let owner = desired.owner.as_str();
+        let mut tx = self.write().await?;
+        if let Some((key, body_hash)) = &new.idempotency {
+            sqlx::query("DELETE FROM idempotency WHERE at < ?")
+                .bind(new.forget_before.0)
+                .execute(&mut *tx)
+                .await?;
+            let before: Option<(Vec<u8>, String)> =
+                sqlx::query_as("SELECT body_hash, endpoint FROM idempotency WHERE owner = ? AND key = ?")
+                    .bind(owner)
+                    .bind(key)
+                    .fetch_optional(&mut *tx)
+                    .await?;
+            if let Some((hash, endpoint)) = before {
+                if hash != body_hash {
+                    return Ok(Inserted::OtherBody);
+                }
+                return Ok(Inserted::Before(endpoint.parse().map_err(super::rows::bad)?));
+            }
+            sqlx::query(
+                "INSERT INTO idempotency (owner, key, body_hash, endpoint, at) VALUES (?, ?, ?, ?, ?)",
+            )
+            .bind(owner)
+            .bind(key)
+            .bind(body_hash.as_slice())
+            .bind(desired.id.to_string())
+            .bind(now.0)
+            .execute(&mut *tx)
+            .await?;
+        }
+        let n_owned: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM endpoints WHERE owner = ? AND deleted = 0")
+                .bind(owner)
+                .fetch_one(&mut *tx)
+                .await?;
+        if n_owned >= i64::from(new.quota) {
+            return Ok(Inserted::QuotaFull);
+        }
+        insert(&mut tx, desired).await?;
+        let message = format!("created for {} on {}", desired.model, desired.hardware);
+        add_event(&mut tx, now, desired.id, None, EventKind::Created, &message).await?;
+        tx.commit().await?;
+        Ok(Inserted::New)
+    }
+
+    /// The tenant's endpoint of that id or name.
+    pub async fn endpoint(&self, owner: &Owner, key: &EndpointKey) -> Result<Desired, StoreError> {
+        let (id, name) = key.parts();
+        let row: Option<EndpointRecord> = sqlx::query_as(SELECT_ONE)
+            .bind(owner.as_str())
+            .bind(id)
+            .bind(name)
+            .fetch_optional(&self.reader)
+            .await?;
+        row.ok_or(StoreError::NotFound)?.try_into()
+    }
+
+    /// All endpoints of the tenant, newest first.
+    pub async fn endpoints(&self, owner: &Owner) -> Result<Vec<Desired>, StoreError> {
+        let rows: Vec<EndpointRecord> = sqlx::query_as(
+            "SELECT * FROM endpoints WHERE owner = ? AND deleted = 0 ORDER BY created_at DESC, id",
+        )
+        .bind(owner.as_str())
+        .fetch_all(&self.reader)
+        .await?;
+        rows.into_iter().map(Desired::try_from).collect()
+    }
+
+    /// Changes the tenant's endpoint by `change`, which sees the current row and answers the new one with a
+    /// sentence for the history, or `None` for no change. Concurrent changes come one after the other, each
+    /// on what the one before left.
+    pub async fn update_endpoint<E: From<StoreError>>(
+        &self,
+        owner: &Owner,
+        key: &EndpointKey,
+        now: Timestamp,
+        mut change: impl FnMut(&Desired) -> Result<Option<(Desired, EventKind, String)>, E>,
+    ) -> Result<Desired, E> {
+        let (id, name) = key.parts();
+        let mut tx = self.write().await?;
+        let row: Option<EndpointRecord> = sqlx::query_as(SELECT_ONE)
+            .bind(owner.as_str())
+            .bind(id)
+            .bind(name)
+            .fetch_optional(&mut *tx)
+            .await
+            .map_err(StoreError::from)?;
+        let before: Desired = row.ok_or(StoreError::NotFound)?.try_into()?;
+        let Some((mut after, kind, message)) = change(&before)? else { return Ok(before) };
+        after.generation = before.generation + 1;
+        set_desired(&mut tx, &after, before.generation).await?;
+        add_event(&mut tx, now, after.id, None, kind, &message).await?;
+        tx.commit().await.map_err(StoreError::from)?;
+        Ok(after)
+    }
+
+    /// The idle rule's stop; refused when anything was changed since `generation`.
+    pub async fn stop_idle(
+        &self,
+        endpoint: EndpointId,
+        generation: u64,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        let done = sqlx::query(
+            "UPDATE endpoints SET run = 'STOPPED', run_cause = 'inactive', generation = generation + 1 \
+             WHERE id = ? AND generation = ? AND run = 'STARTED' AND deleted = 0",
+        )
+        .bind(endpoint.to_string())
+        .bind(stored(generation))
+        .execute(&mut *tx)
+        .await?;
+        if done.rows_affected() == 0 {
+            return Err(StoreError::Conflict);
+        }
+        let message = "stopped: no inference request for its whole inactivity timeout";
+        add_event(&mut tx, now, endpoint, None, EventKind::StoppedInactive, message).await?;
+        Ok(tx.commit().await?)
+    }
+}
+
+async fn insert(tx: &mut Transaction<'static, Sqlite>, it: &Desired) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO endpoints (id, name, owner, display_name, model, hardware, min_replicas, max_replicas, \
+         run, run_cause, deleted, inactive_timeout_minutes, availability_zone, disable_speculative_decoding, \
+         generation, observed_generation, published, published_at, created_at, started_at) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(it.id.to_string())
+    .bind(it.name.as_str())
+    .bind(it.owner.as_str())
+    .bind(&it.display_name)
+    .bind(it.model.as_str())
+    .bind(it.hardware.as_str())
+    .bind(i64::from(it.replicas.min()))
+    .bind(i64::from(it.replicas.max()))
+    .bind(run_word(it.run))
+    .bind(run_cause_word(it.run_cause))
+    .bind(it.deleted)
+    .bind(it.inactive_timeout_minutes.map(i64::from))
+    .bind(it.availability_zone.as_deref())
+    .bind(it.disable_speculative_decoding)
+    .bind(stored(it.generation))
+    .bind(stored(it.observed_generation))
+    .bind(it.published.as_str())
+    .bind(it.published_at.0)
+    .bind(it.created_at.0)
+    .bind(it.started_at.0)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Everything of a row that a request can change, and the state it shows at once.
+async fn set_desired(
+    tx: &mut Transaction<'static, Sqlite>,
+    it: &Desired,
+    read_generation: u64,
+) -> Result<(), StoreError> {
+    let done = sqlx::query(
+        "UPDATE endpoints SET display_name = ?, min_replicas = ?, max_replicas = ?, run = ?, run_cause = ?, \
+         deleted = ?, inactive_timeout_minutes = ?, published = ?, published_at = ?, started_at = ?, \
+         generation = ? WHERE id = ? AND generation = ?",
+    )
+    .bind(&it.display_name)
+    .bind(i64::from(it.replicas.min()))
+    .bind(i64::from(it.replicas.max()))
+    .bind(run_word(it.run))
+    .bind(run_cause_word(it.run_cause))
+    .bind(it.deleted)
+    .bind(it.inactive_timeout_minutes.map(i64::from))
+    .bind(it.published.as_str())
+    .bind(it.published_at.0)
+    .bind(it.started_at.0)
+    .bind(stored(it.generation))
+    .bind(it.id.to_string())
+    .bind(stored(read_generation))
+    .execute(&mut **tx)
+    .await?;
+    if done.rows_affected() == 0 { Err(StoreError::Conflict) } else { Ok(()) }
+}

@@ -1,0 +1,103 @@
+//! Why the store could not do it, by what the caller can do about it.
+
+use std::path::PathBuf;
+
+/// What went wrong with the store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The file is damaged. Nothing is started over it: an empty store would end every replica.
+    #[error(
+        "the database {} is damaged ({detail}); restore it from a backup, or move it away to begin without any endpoints",
+        path.display()
+    )]
+    Corrupt {
+        /// Which file.
+        path: PathBuf,
+        /// What the check said.
+        detail: String,
+    },
+    /// A later dedi wrote it.
+    #[error(
+        "the database {} was written by a newer dedi (schema step {step} is unknown here); run that version or a later one",
+        path.display()
+    )]
+    Newer {
+        /// Which file.
+        path: PathBuf,
+        /// The first schema step this program lacks.
+        step: i64,
+    },
+    /// It can't be opened, or its schema can't be brought up to date.
+    #[error("the database {} can't be opened: {detail}", path.display())]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        detail: String,
+    },
+    /// The database library is too old to be trusted with this.
+    #[error(
+        "the SQLite library is {found}; dedi needs 3.51.3 or later, which has the fix for losing data in WAL resets"
+    )]
+    Library {
+        /// Its version.
+        found: String,
+    },
+    /// The disk is full; nothing was written.
+    #[error("the disk that holds the database is full")]
+    Full,
+    /// Another program holds the database for longer than the wait.
+    #[error("the database is locked by another program")]
+    Busy,
+    /// Somebody else changed the row meanwhile.
+    #[error("the row was changed meanwhile")]
+    Conflict,
+    /// There is no such row for this tenant.
+    #[error("no such row")]
+    NotFound,
+    /// The store has been closed.
+    #[error("the store is closed")]
+    Closed,
+    /// Anything else the database said.
+    #[error("the database failed: {0}")]
+    Database(#[source] sqlx::Error),
+    /// A stored value is not what this program writes.
+    #[error("the database holds an unexpected value: {0}")]
+    Value(String),
+}
+
+impl StoreError {
+    /// Whether waiting may mend it: then a client is told to come back.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Full | Self::Busy | Self::Conflict | Self::Closed => true,
+            Self::Corrupt { .. }
+            | Self::Newer { .. }
+            | Self::Unreadable { .. }
+            | Self::Library { .. }
+            | Self::NotFound
+            | Self::Database(_)
+            | Self::Value(_) => false,
+        }
+    }
+}
+
+/// SQLite's primary result code of an error, if it is one of SQLite's.
+pub(crate) fn sqlite_code(err: &sqlx::Error) -> Option<i64> {
+    err.as_database_error().and_then(|it| it.code()).and_then(|it| it.parse::<i64>().ok()).map(|it| it & 0xff)
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(err: sqlx::Error) -> Self {
+        match sqlite_code(&err) {
+            Some(13) => Self::Full,
+            Some(5 | 6) => Self::Busy,
+            Some(_) | None => match err {
+                sqlx::Error::PoolTimedOut => Self::Busy,
+                sqlx::Error::PoolClosed => Self::Closed,
+                sqlx::Error::RowNotFound => Self::NotFound,
+                other => Self::Database(other),
+            },
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! The history of each endpoint: only added to, in the transaction of what it tells.
+
+use dedi_domain::{EndpointId, ReplicaId, Timestamp};
+use sqlx::{Sqlite, Transaction};
+
+use super::error::StoreError;
+use super::rows::bad;
+use super::sqlite::Store;
+
+macro_rules! event_kinds {
+    ($($(#[$doc:meta])* $name:ident = $word:literal,)*) => {
+        /// What an event tells of.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum EventKind {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl EventKind {
+            /// Every kind.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// The word on the wire and in the store.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $word,)*
+                }
+            }
+        }
+    };
+}
+
+event_kinds! {
+    /// The endpoint was created.
+    Created = "created",
+    /// Its name, bounds or timeout were changed.
+    Updated = "updated",
+    /// It was told to start.
+    StartRequested = "start_requested",
+    /// It was told to stop.
+    StopRequested = "stop_requested",
+    /// It was told to go.
+    DeleteRequested = "delete_requested",
+    /// It was idle for its whole timeout.
+    StoppedInactive = "stopped_inactive",
+    /// It shows another state.
+    StateChanged = "state_changed",
+    /// A replica took its devices and is being launched.
+    ReplicaLaunched = "replica_launched",
+    /// A replica answers.
+    ReplicaReady = "replica_ready",
+    /// A replica failed.
+    ReplicaFailed = "replica_failed",
+    /// A replica takes no new requests.
+    ReplicaDraining = "replica_draining",
+    /// A replica is being ended.
+    ReplicaStopping = "replica_stopping",
+    /// A replica is gone and its devices are free.
+    ReplicaReleased = "replica_released",
+}
+
+/// One event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventRecord {
+    /// Grows.
+    pub id: i64,
+    /// When.
+    pub at: Timestamp,
+    /// A kind's word.
+    pub kind: String,
+    /// The replica it is about, if one.
+    pub replica: Option<String>,
+    /// A sentence.
+    pub message: String,
+}
+
+impl Store {
+    /// Up to `limit` events of an endpoint after event `after`, oldest first. The caller has looked the
+    /// endpoint up within its tenant.
+    pub async fn events(
+        &self,
+        endpoint: EndpointId,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<EventRecord>, StoreError> {
+        let rows: Vec<(i64, i64, String, Option<String>, String)> = sqlx::query_as(
+            "SELECT id, at, kind, replica, message FROM events WHERE endpoint = ? AND id > ? ORDER BY id LIMIT ?",
+        )
+        .bind(endpoint.to_string())
+        .bind(after)
+        .bind(i64::from(limit))
+        .fetch_all(&self.reader)
+        .await?;
+        Ok(rows
+            .into_iter()
+            .map(|(id, at, kind, replica, message)| EventRecord {
+                id,
+                at: Timestamp(at),
+                kind,
+                replica,
+                message,
+            })
+            .collect())
+    }
+
+    /// Removes events older than `before`, a bounded number at a time; answers how many went.
+    pub async fn forget_events(&self, before: Timestamp) -> Result<u64, StoreError> {
+        let mut tx = self.write().await?;
+        let done = sqlx::query(
+            "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE at < ? ORDER BY id LIMIT 10000)",
+        )
+        .bind(before.0)
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(done.rows_affected())
+    }
+}
+
+pub(super) async fn add_event(
+    tx: &mut Transaction<'static, Sqlite>,
+    now: Timestamp,
+    endpoint: EndpointId,
+    replica: Option<ReplicaId>,
+    kind: EventKind,
+    message: &str,
+) -> Result<(), StoreError> {
+    sqlx::query("INSERT INTO events (at, endpoint, replica, kind, message) VALUES (?, ?, ?, ?, ?)")
+        .bind(now.0)
+        .bind(endpoint.to_string())
+        .bind(replica.map(|it| it.to_string()))
+        .bind(kind.as_str())
+        .bind(message)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// The endpoint of a replica, for events about it.
+pub(super) async fn endpoint_of(
+    tx: &mut Transaction<'static, Sqlite>,
+    replica: ReplicaId,
+) -> Result<(EndpointId, i64), StoreError> {
+    let row: Option<(String, i64)> = sqlx::query_as("SELECT endpoint, attempt FROM replicas WHERE id = ?")
+        .bind(replica.to_string())
+        .fetch_optional(&mut **tx)
+        .await?;
+    let (endpoint, attempt) = row.ok_or(StoreError::Conflict)?;
+    Ok((endpoint.parse().map_err(bad)?, attempt))
+}

@@ -1,0 +1,23 @@
+//! What is wanted, what was reserved, and what happened, on disk. A write that returned is kept; a write that
+//! failed changed nothing. Each change of desired state names the generation it read.
+//!
+//! Everything a tenant can reach takes the tenant as an argument. What takes a bare id is for the reconciler.
+
+mod endpoints;
+mod error;
+mod events;
+mod keys;
+mod lock;
+mod pass;
+mod rows;
+mod snapshot;
+mod sqlite;
+
+pub use endpoints::{EndpointKey, Inserted, NewEndpoint};
+pub use error::StoreError;
+pub use events::{EventKind, EventRecord};
+pub use keys::StoredKey;
+pub use lock::{DataLock, LockError};
+pub use pass::Ending;
+pub use snapshot::{Attempt, EndpointRows};
+pub use sqlite::Store;

@@ -1,0 +1,309 @@
+//! The reconciler's writes. Each names what it saw; a row that has moved on is [`StoreError::Conflict`], and
+//! the next pass decides anew. Repeating one changes nothing.
+
+use dedi_domain::{DeviceId, EndpointId, EndpointState, FailureCause, Nonce, ReplicaId, Timestamp};
+use sqlx::{Sqlite, Transaction};
+
+use super::error::StoreError;
+use super::events::{EventKind, add_event, endpoint_of};
+use super::rows::{cause_word, stored};
+use super::sqlite::Store;
+
+/// How an attempt ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ending {
+    /// Why.
+    pub cause: FailureCause,
+    /// Exit code, where there was one.
+    pub code: Option<i32>,
+    /// Signal, where one ended it.
+    pub signal: Option<i32>,
+    /// A short clause: exit code, signal, last log line.
+    pub detail: String,
+    /// The last lines of its log.
+    pub log_tail: String,
+}
+
+/// Launches kept in an endpoint's history.
+const ATTEMPTS_KEPT: i64 = 200;
+
+impl Store {
+    /// Takes devices for a new replica of an endpoint that still wants one; answers the attempt's number.
+    pub async fn reserve(
+        &self,
+        endpoint: EndpointId,
+        replica: ReplicaId,
+        nonce: Nonce,
+        devices: &[DeviceId],
+        now: Timestamp,
+    ) -> Result<u32, StoreError> {
+        let mut tx = self.write().await?;
+        let id = endpoint.to_string();
+        let row: Option<(String, i64)> = sqlx::query_as(
+            "SELECT e.model, coalesce((SELECT max(attempt) FROM attempts WHERE endpoint = e.id), 0) + 1 \
+             FROM endpoints e WHERE e.id = ? AND e.run = 'STARTED' AND e.deleted = 0",
+        )
+        .bind(&id)
+        .fetch_optional(&mut *tx)
+        .await?;
+        let (model, attempt) = row.ok_or(StoreError::Conflict)?;
+        sqlx::query(
+            "INSERT INTO replicas (id, endpoint, nonce, attempt, intent, intent_since, seen, reserved_at) \
+             VALUES (?, ?, ?, ?, 'run', ?, 0, ?)",
+        )
+        .bind(replica.to_string())
+        .bind(&id)
+        .bind(nonce.to_string())
+        .bind(attempt)
+        .bind(now.0)
+        .bind(now.0)
+        .execute(&mut *tx)
+        .await?;
+        for (position, device) in (0_i64..).zip(devices) {
+            let done = sqlx::query(
+                "INSERT INTO replica_devices (device_id, replica, position) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+            )
+            .bind(&device.0)
+            .bind(replica.to_string())
+            .bind(position)
+            .execute(&mut *tx)
+            .await?;
+            if done.rows_affected() == 0 {
+                return Err(StoreError::Conflict);
+            }
+        }
+        sqlx::query(
+            "INSERT INTO attempts (replica, endpoint, attempt, model, reserved_at) VALUES (?, ?, ?, ?, ?)",
+        )
+        .bind(replica.to_string())
+        .bind(&id)
+        .bind(attempt)
+        .bind(model)
+        .bind(now.0)
+        .execute(&mut *tx)
+        .await?;
+        sqlx::query("DELETE FROM attempts WHERE endpoint = ? AND attempt <= ? AND ended_at IS NOT NULL")
+            .bind(&id)
+            .bind(attempt - ATTEMPTS_KEPT)
+            .execute(&mut *tx)
+            .await?;
+        let on = devices.iter().map(|it| it.0.as_str()).collect::<Vec<_>>().join(", ");
+        let message = format!("attempt {attempt}: launching on {on}");
+        add_event(&mut tx, now, endpoint, Some(replica), EventKind::ReplicaLaunched, &message).await?;
+        tx.commit().await?;
+        super::rows::small(attempt)
+    }
+
+    /// The runtime has shown it.
+    pub async fn mark_seen(&self, replica: ReplicaId) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        sqlx::query("UPDATE replicas SET seen = 1 WHERE id = ?")
+            .bind(replica.to_string())
+            .execute(&mut *tx)
+            .await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// It is ready for the first time.
+    pub async fn mark_ready(&self, replica: ReplicaId, now: Timestamp) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        let done = sqlx::query("UPDATE replicas SET ready_at = ? WHERE id = ? AND ready_at IS NULL")
+            .bind(now.0)
+            .bind(replica.to_string())
+            .execute(&mut *tx)
+            .await?;
+        if done.rows_affected() == 0 {
+            return Ok(());
+        }
+        sqlx::query("UPDATE attempts SET ready_at = ? WHERE replica = ?")
+            .bind(now.0)
+            .bind(replica.to_string())
+            .execute(&mut *tx)
+            .await?;
+        let reserved_at: i64 = sqlx::query_scalar("SELECT reserved_at FROM replicas WHERE id = ?")
+            .bind(replica.to_string())
+            .fetch_one(&mut *tx)
+            .await?;
+        let (endpoint, attempt) = endpoint_of(&mut tx, replica).await?;
+        let secs = now.since(Timestamp(reserved_at)).as_secs_f64();
+        let message = format!("attempt {attempt}: ready after {secs:.1} s");
+        add_event(&mut tx, now, endpoint, Some(replica), EventKind::ReplicaReady, &message).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Ends the attempt with a cause and turns the row to stop.
+    pub async fn fail(&self, replica: ReplicaId, ending: &Ending, now: Timestamp) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        if !turn(&mut tx, replica, Turn::Stop, now).await? {
+            return Ok(());
+        }
+        sqlx::query(
+            "UPDATE attempts SET ended_at = ?, cause = ?, exit_code = ?, signal = ?, detail = ?, log_tail = ? \
+             WHERE replica = ? AND ended_at IS NULL",
+        )
+        .bind(now.0)
+        .bind(cause_word(ending.cause)?)
+        .bind(ending.code)
+        .bind(ending.signal)
+        .bind(&ending.detail)
+        .bind(&ending.log_tail)
+        .bind(replica.to_string())
+        .execute(&mut *tx)
+        .await?;
+        let (endpoint, attempt) = endpoint_of(&mut tx, replica).await?;
+        let detail = if ending.detail.is_empty() { String::new() } else { format!(" ({})", ending.detail) };
+        let message = format!("attempt {attempt}: {}{detail}", ending.cause.sentence());
+        add_event(&mut tx, now, endpoint, Some(replica), EventKind::ReplicaFailed, &message).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// It takes no new requests.
+    pub async fn drain(&self, replica: ReplicaId, now: Timestamp) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        if turn(&mut tx, replica, Turn::Drain, now).await? {
+            let (endpoint, attempt) = endpoint_of(&mut tx, replica).await?;
+            let message = format!("attempt {attempt}: takes no new requests");
+            add_event(&mut tx, now, endpoint, Some(replica), EventKind::ReplicaDraining, &message).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
+    /// Its processes should be gone.
+    pub async fn stop(&self, replica: ReplicaId, now: Timestamp) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        if turn(&mut tx, replica, Turn::Stop, now).await? {
+            let (endpoint, attempt) = endpoint_of(&mut tx, replica).await?;
+            let message = format!("attempt {attempt}: being ended");
+            add_event(&mut tx, now, endpoint, Some(replica), EventKind::ReplicaStopping, &message).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
+    /// Its processes are gone; device memory is awaited.
+    pub async fn mark_gone(&self, replica: ReplicaId, now: Timestamp) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        sqlx::query("UPDATE replicas SET gone_at = ? WHERE id = ? AND gone_at IS NULL")
+            .bind(now.0)
+            .bind(replica.to_string())
+            .execute(&mut *tx)
+            .await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Deletes the row of a replica whose processes are gone; its devices are free.
+    pub async fn release(
+        &self,
+        replica: ReplicaId,
+        leftover_bytes: u64,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        let (endpoint, attempt) = endpoint_of(&mut tx, replica).await?;
+        let done = sqlx::query("DELETE FROM replicas WHERE id = ? AND intent = 'stop'")
+            .bind(replica.to_string())
+            .execute(&mut *tx)
+            .await?;
+        if done.rows_affected() == 0 {
+            return Err(StoreError::Conflict);
+        }
+        sqlx::query("UPDATE attempts SET ended_at = ? WHERE replica = ? AND ended_at IS NULL")
+            .bind(now.0)
+            .bind(replica.to_string())
+            .execute(&mut *tx)
+            .await?;
+        let message = if leftover_bytes == 0 {
+            format!("attempt {attempt}: gone, its devices are free")
+        } else {
+            let mib = leftover_bytes >> 20;
+            format!("attempt {attempt}: gone, but {mib} MiB are still held on its devices")
+        };
+        add_event(&mut tx, now, endpoint, Some(replica), EventKind::ReplicaReleased, &message).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Shows a state, and that a pass has seen `generation`.
+    pub async fn publish(
+        &self,
+        endpoint: EndpointId,
+        from: EndpointState,
+        state: EndpointState,
+        generation: u64,
+        message: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        let done = sqlx::query(
+            "UPDATE endpoints SET published = ?1, \
+             published_at = CASE WHEN published = ?1 THEN published_at ELSE ?2 END, \
+             observed_generation = max(observed_generation, min(?3, generation)) \
+             WHERE id = ?4 AND published = ?5 AND generation = ?3",
+        )
+        .bind(state.as_str())
+        .bind(now.0)
+        .bind(stored(generation))
+        .bind(endpoint.to_string())
+        .bind(from.as_str())
+        .execute(&mut *tx)
+        .await?;
+        if done.rows_affected() == 0 {
+            return Err(StoreError::Conflict);
+        }
+        if from != state {
+            add_event(&mut tx, now, endpoint, None, EventKind::StateChanged, message).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
+    /// Removes the row of a deleted endpoint that has no replica left; its id and name never come back.
+    pub async fn erase(&self, endpoint: EndpointId, now: Timestamp) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        let id = endpoint.to_string();
+        sqlx::query("INSERT INTO erased (id, name, at) SELECT id, name, ? FROM endpoints WHERE id = ? AND deleted = 1")
+            .bind(now.0)
+            .bind(&id)
+            .execute(&mut *tx)
+            .await?;
+        let done = sqlx::query(
+            "DELETE FROM endpoints WHERE id = ?1 AND deleted = 1 \
+             AND NOT EXISTS (SELECT 1 FROM replicas WHERE endpoint = ?1)",
+        )
+        .bind(&id)
+        .execute(&mut *tx)
+        .await?;
+        if done.rows_affected() == 0 {
+            return Err(StoreError::Conflict);
+        }
+        sqlx::query("DELETE FROM attempts WHERE endpoint = ?").bind(&id).execute(&mut *tx).await?;
+        Ok(tx.commit().await?)
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Turn {
+    Drain,
+    Stop,
+}
+
+/// Moves a row's intent on; false when it is there already or beyond.
+async fn turn(
+    tx: &mut Transaction<'static, Sqlite>,
+    replica: ReplicaId,
+    to: Turn,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let (intent, also_from_drain) = match to {
+        Turn::Drain => ("drain", false),
+        Turn::Stop => ("stop", true),
+    };
+    let done = sqlx::query(
+        "UPDATE replicas SET intent = ?, intent_since = ? \
+         WHERE id = ? AND (intent = 'run' OR (? AND intent = 'drain'))",
+    )
+    .bind(intent)
+    .bind(now.0)
+    .bind(replica.to_string())
+    .bind(also_from_drain)
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}

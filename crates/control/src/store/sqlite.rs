@@ -1,0 +1,216 @@
+//! The SQLite file: opening it safely, and its two pools. One connection writes; readers never wait for it.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use dedi_domain::Timestamp;
+use sqlx::migrate::MigrateError;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{Sqlite, Transaction};
+use uuid::Uuid;
+
+use super::error::{StoreError, sqlite_code};
+
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
+
+/// How long a statement waits for another program's lock.
+const BUSY_WAIT: Duration = Duration::from_secs(5);
+/// Enough for the requests of a console and a few scripts; a reader is a thread.
+const READERS_MAX: u32 = 4;
+/// Files up to this size get the full check at start (about a second); larger ones the quick one.
+const FULL_CHECK_BYTES_MAX: u64 = 64 << 20;
+
+/// The store.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pub(super) writer: SqlitePool,
+    pub(super) reader: SqlitePool,
+    installation: Uuid,
+}
+
+impl Store {
+    /// Opens the file at `path`, makes it if there is none, and brings its schema up to date. `installation`
+    /// names a new one.
+    pub async fn open(path: &Path, installation: Uuid, now: Timestamp) -> Result<Self, StoreError> {
+        match std::fs::metadata(path) {
+            Ok(meta) => check(path, meta.len()).await?,
+            Err(err) if err.kind() == std::io::ErrorKind::NotFound => create(path, installation, now).await?,
+            Err(err) => return Err(unreadable(path, &err)),
+        }
+        let writer = connect(path, 1).await.map_err(|err| opening(path, err))?;
+        migrate(path, &writer).await?;
+        let reader = connect(path, READERS_MAX).await.map_err(|err| opening(path, err))?;
+        let (text,): (String,) = sqlx::query_as("SELECT installation FROM meta WHERE one = 1")
+            .fetch_one(&reader)
+            .await
+            .map_err(|err| opening(path, err))?;
+        let installation = Uuid::parse_str(&text)
+            .map_err(|_invalid| StoreError::Value(format!("installation id `{text}`")))?;
+        Ok(Self { writer, reader, installation })
+    }
+
+    /// Names this data folder for as long as it exists.
+    pub fn installation(&self) -> Uuid {
+        self.installation
+    }
+
+    /// Closes every connection; later calls answer [`StoreError::Closed`].
+    pub async fn close(&self) {
+        self.reader.close().await;
+        self.writer.close().await;
+    }
+
+    /// A transaction that holds the write lock from its first statement, so it never has to be upgraded.
+    pub(super) async fn write(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    /// A transaction that sees one moment.
+    pub(super) async fn read(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+        Ok(self.reader.begin().await?)
+    }
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        // FULL: an acknowledged create survives a power cut, not only a crash of this program.
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_WAIT)
+        // Text that is not the schema's is refused when it is read, not when it breaks something later.
+        .pragma("cell_size_check", "ON")
+        .pragma("trusted_schema", "OFF")
+}
+
+async fn connect(path: &Path, n_connections: u32) -> Result<SqlitePool, sqlx::Error> {
+    SqlitePoolOptions::new()
+        .max_connections(n_connections)
+        .min_connections(1)
+        .acquire_timeout(BUSY_WAIT)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .connect_with(options(path))
+        .await
+}
+
+/// Makes the file under another name first, so that a file of the real name is always a whole one.
+async fn create(path: &Path, installation: Uuid, now: Timestamp) -> Result<(), StoreError> {
+    let log = sibling(path, "-wal");
+    if log.exists() {
+        let detail = format!("it is missing, but its log {} is there", log.display());
+        return Err(StoreError::Corrupt { path: path.to_owned(), detail });
+    }
+    let new = sibling(path, ".new");
+    for stale in [new.clone(), sibling(&new, "-wal"), sibling(&new, "-shm")] {
+        match std::fs::remove_file(&stale) {
+            Ok(()) => {}
+            Err(err) if err.kind() == std::io::ErrorKind::NotFound => {}
+            Err(err) => return Err(unreadable(path, &err)),
+        }
+    }
+    let pool = SqlitePoolOptions::new()
+        .max_connections(1)
+        .connect_with(options(&new).create_if_missing(true))
+        .await
+        .map_err(|err| opening(path, err))?;
+    check_library(&pool, path).await?;
+    migrate(path, &pool).await?;
+    sqlx::query("INSERT INTO meta (one, installation, created_at) VALUES (1, ?, ?)")
+        .bind(installation.to_string())
+        .bind(now.0)
+        .execute(&pool)
+        .await
+        .map_err(|err| opening(path, err))?;
+    // The log is folded into the file, so that the rename moves everything.
+    sqlx::query("PRAGMA journal_mode = DELETE").execute(&pool).await.map_err(|err| opening(path, err))?;
+    pool.close().await;
+    std::fs::rename(&new, path).map_err(|err| unreadable(path, &err))
+}
+
+/// Reads an existing file through before anything is written to it.
+async fn check(path: &Path, n_bytes: u64) -> Result<(), StoreError> {
+    let corrupt = |detail: String| StoreError::Corrupt { path: path.to_owned(), detail };
+    if n_bytes == 0 {
+        return Err(corrupt("it is empty".to_owned()));
+    }
+    let pool = connect(path, 1).await.map_err(|err| opening(path, err))?;
+    check_library(&pool, path).await?;
+    let checked = if n_bytes <= FULL_CHECK_BYTES_MAX {
+        sqlx::query_scalar::<_, String>("PRAGMA integrity_check(3)").fetch_all(&pool).await
+    } else {
+        sqlx::query_scalar::<_, String>("PRAGMA quick_check(3)").fetch_all(&pool).await
+    };
+    let said = checked.map_err(|err| opening(path, err))?;
+    let foreign = sqlx::query("PRAGMA foreign_key_check").fetch_all(&pool).await;
+    pool.close().await;
+    if said.iter().any(|it| it != "ok") {
+        return Err(corrupt(said.join("; ").chars().take(300).collect()));
+    }
+    let n_dangling = foreign.map_err(|err| opening(path, err))?.len();
+    if n_dangling > 0 {
+        return Err(corrupt(format!("{n_dangling} row(s) refer to rows that do not exist")));
+    }
+    Ok(())
+}
+
+async fn check_library(pool: &SqlitePool, path: &Path) -> Result<(), StoreError> {
+    let found: String = sqlx::query_scalar("SELECT sqlite_version()")
+        .fetch_one(pool)
+        .await
+        .map_err(|err| opening(path, err))?;
+    if is_trusted(&found) { Ok(()) } else { Err(StoreError::Library { found }) }
+}
+
+fn is_trusted(version: &str) -> bool {
+    let mut parts = version.split('.').map(|it| it.parse::<u32>().unwrap_or(0));
+    let mut next = || parts.next().unwrap_or(0);
+    (next(), next(), next()) >= (3, 51, 3)
+}
+
+async fn migrate(path: &Path, pool: &SqlitePool) -> Result<(), StoreError> {
+    match MIGRATIONS.run(pool).await {
+        Ok(()) => Ok(()),
+        Err(MigrateError::VersionMissing(step) | MigrateError::VersionNotPresent(step)) => {
+            Err(StoreError::Newer { path: path.to_owned(), step })
+        }
+        Err(MigrateError::Execute(err) | MigrateError::ExecuteMigration(err, _)) => Err(opening(path, err)),
+        Err(other) => Err(unreadable(path, &other)),
+    }
+}
+
+fn sibling(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+fn unreadable(path: &Path, err: &dyn std::fmt::Display) -> StoreError {
+    StoreError::Unreadable { path: path.to_owned(), detail: err.to_string() }
+}
+
+fn opening(path: &Path, err: sqlx::Error) -> StoreError {
+    match sqlite_code(&err) {
+        Some(11 | 26) => StoreError::Corrupt { path: path.to_owned(), detail: err.to_string() },
+        // 1: the schema itself does not read; 8, 10, 14: read-only, I/O, can't open.
+        Some(1 | 8 | 10 | 14) => unreadable(path, &err),
+        Some(_) | None => match StoreError::from(err) {
+            StoreError::Database(err) => unreadable(path, &err),
+            other => other,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_compare_as_numbers() {
+        assert!(is_trusted("3.51.3") && is_trusted("3.100.0") && is_trusted("4.0.0"));
+        assert!(!is_trusted("3.51.2") && !is_trusted("3.9.9") && !is_trusted("nonsense"));
+    }
+}
