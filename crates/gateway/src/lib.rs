@@ -1,1 +1,177 @@
-//! placeholder
+//! The data plane: keys, route table, admission, balance, upstream, stream. It carries inference requests to
+//! replicas and their answers back, in the contract's shape; it never decides what runs.
+//!
+//! It shares two values with the control plane, a route table and a load report, and nothing else. Cut off from
+//! it, it goes on with the last table.
+
+mod admission;
+mod attempt;
+mod balance;
+mod config;
+mod health;
+mod http;
+mod load;
+mod metrics;
+mod request;
+mod respond;
+mod route;
+mod stream;
+mod upstream;
+mod waiting;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use dedi_domain::{LoadReport, RouteTable, Timestamp};
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use crate::config::GatewayConfig;
+use crate::health::RetryBudget;
+use crate::http::auth::FailureLimiter;
+use crate::http::body::BodyMemory;
+use crate::metrics::Metrics;
+use crate::route::{Fleet, Replica};
+
+/// Tells the time: the system's, or a test's.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+
+impl Clock {
+    /// The clock that `now` reads.
+    pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+
+    /// The system's.
+    pub fn system() -> Self {
+        Self::new(|| {
+            let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+            Timestamp(since.map_or(0, |it| i64::try_from(it.as_millis()).unwrap_or(i64::MAX)))
+        })
+    }
+
+    fn now(&self) -> Timestamp {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Clock({})", self.now().0)
+    }
+}
+
+/// The data plane. Clones are handles to the same one.
+#[derive(Clone, Debug)]
+pub struct Gateway {
+    core: Arc<Core>,
+    routes: watch::Receiver<RouteTable>,
+    loads: watch::Sender<LoadReport>,
+}
+
+/// What every request needs.
+#[derive(Debug)]
+pub(crate) struct Core {
+    config: Arc<GatewayConfig>,
+    clock: Clock,
+    fleet: Fleet,
+    memory: Arc<BodyMemory>,
+    failures: FailureLimiter,
+    metrics: Arc<Metrics>,
+    retries: Mutex<RetryBudget>,
+    /// Relays of streams that have not ended.
+    streams: TaskTracker,
+    /// Ends what is still running.
+    kill: CancellationToken,
+}
+
+impl Gateway {
+    /// A gateway that routes by the table that `routes` has now, and by later ones while it is run.
+    pub fn new(
+        config: GatewayConfig,
+        routes: watch::Receiver<RouteTable>,
+        loads: watch::Sender<LoadReport>,
+        clock: Clock,
+    ) -> Self {
+        let config = Arc::new(config);
+        let fleet = Fleet::new(clock.clone());
+        fleet.install(routes.borrow().clone());
+        let core = Core {
+            fleet,
+            memory: Arc::default(),
+            failures: FailureLimiter::new(config.key_failures_per_minute_max),
+            metrics: Arc::default(),
+            retries: Mutex::new(RetryBudget::new(config.retry_percent, config.retries_per_sec, clock.now())),
+            streams: TaskTracker::new(),
+            kill: CancellationToken::new(),
+            config,
+            clock,
+        };
+        Self { core: Arc::new(core), routes, loads }
+    }
+
+    /// `POST /v1/chat/completions`, `/v1/completions` and `/v1/embeddings`. A client's address is read from the
+    /// request extension `ConnectInfo<SocketAddr>`.
+    pub fn router(&self) -> Router {
+        http::router(self.core.clone())
+    }
+
+    /// Takes over new route tables and publishes load reports until `cancel`. A report's `routes_version` is
+    /// that of the table which requests are routed by when it is made: a replica that is not in it, and has
+    /// nothing in flight there, gets nothing any more.
+    pub async fn run(&self, cancel: CancellationToken) {
+        let interval = self.core.config.report_interval_ms;
+        load::run(&self.core.fleet, self.routes.clone(), &self.loads, interval, cancel).await;
+    }
+
+    /// Requests that have been accepted and not finished: on replicas, and held for one.
+    pub fn in_flight(&self) -> u32 {
+        let report = self.core.fleet.report();
+        report
+            .endpoints
+            .values()
+            .map(|it| it.in_flight.saturating_add(it.waiting))
+            .fold(0, u32::saturating_add)
+    }
+
+    /// Waits until nothing is in flight, at most for `limit`; then ends what is left with an error that says
+    /// so. To be called once nothing new can come. Returns how many were ended.
+    pub async fn drain(&self, limit: Duration) -> u32 {
+        let mut changes = self.core.fleet.changes();
+        let idle = timeout(limit, async { while self.in_flight() > 0 && changes.changed().await.is_ok() {} });
+        let left = if idle.await.is_ok() { 0 } else { self.in_flight() };
+        self.core.kill.cancel();
+        self.core.streams.close();
+        // Each relay has only its error event left to hand over.
+        let _ = timeout(Duration::from_secs(1), self.core.streams.wait()).await;
+        left
+    }
+
+    /// The counters in Prometheus' text format.
+    pub fn metrics(&self) -> String {
+        let report = self.core.fleet.report();
+        let in_flight = report.endpoints.values().map(|it| u64::from(it.in_flight)).sum();
+        let waiting = report.endpoints.values().map(|it| u64::from(it.waiting)).sum();
+        self.core.metrics.text(in_flight, waiting)
+    }
+}
+
+impl Core {
+    fn retries(&self) -> MutexGuard<'_, RetryBudget> {
+        self.retries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a failure against a replica.
+    fn blame(&self, replica: &Replica) {
+        self.metrics.replica_failures.add(1);
+        if replica.failed(self.clock.now(), &self.config) {
+            self.metrics.ejections.add(1);
+            tracing::warn!(replica.id = %replica.id, "{} failed too often and is avoided for a while", replica.id);
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! A place for every request, or a refusal: per endpoint a number of requests and of bytes. Counting is done by
+//! guards that live as long as what they count.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use dedi_domain::Timestamp;
+use dedi_domain::route::EndpointLoad;
+use tokio::sync::watch;
+
+use crate::Clock;
+use crate::config::GatewayConfig;
+use crate::http::body::HeldBytes;
+use crate::http::error::ApiError;
+use crate::route::Replica;
+
+/// Tells those who watch that something was counted.
+#[derive(Clone, Debug)]
+pub(crate) struct Changed(watch::Sender<()>);
+
+impl Default for Changed {
+    fn default() -> Self {
+        Self(watch::Sender::new(()))
+    }
+}
+
+impl Changed {
+    pub(crate) fn tell(&self) {
+        self.0.send_replace(());
+    }
+
+    pub(crate) fn subscribe(&self) -> watch::Receiver<()> {
+        self.0.subscribe()
+    }
+}
+
+/// Counters of one endpoint.
+#[derive(Debug, Default)]
+pub(crate) struct Endpoint {
+    places: AtomicU32,
+    bytes: AtomicU64,
+    in_flight: AtomicU32,
+    waiting: AtomicU32,
+    /// Milliseconds since the epoch, plus one; 0 is never.
+    last_finished: AtomicU64,
+}
+
+impl Endpoint {
+    /// Whether anything is counted on it.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.places.load(Ordering::SeqCst) > 0
+    }
+
+    /// As load reports say it.
+    pub(crate) fn load(&self) -> EndpointLoad {
+        let last = self.last_finished.load(Ordering::SeqCst).checked_sub(1);
+        EndpointLoad {
+            in_flight: self.in_flight.load(Ordering::SeqCst),
+            waiting: self.waiting.load(Ordering::SeqCst),
+            last_finished_at: last.and_then(|it| i64::try_from(it).ok()).map(Timestamp),
+        }
+    }
+
+    fn finished(&self, now: Timestamp) {
+        let now = u64::try_from(now.0).unwrap_or(0).saturating_add(1);
+        self.last_finished.fetch_max(now, Ordering::SeqCst);
+    }
+}
+
+/// One accepted request; counted until dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    endpoint: Arc<Endpoint>,
+    held: HeldBytes,
+}
+
+impl Place {
+    /// A place for a request with a body that holds `held`, under both limits of its endpoint.
+    pub(crate) fn take(
+        endpoint: &Arc<Endpoint>,
+        held: HeldBytes,
+        config: &GatewayConfig,
+    ) -> Result<Self, ApiError> {
+        // Counted first and compared after: two that come at once can't both take the last place.
+        let bytes = held.bytes();
+        let place = Self { endpoint: endpoint.clone(), held };
+        let places = endpoint.places.fetch_add(1, Ordering::SeqCst).saturating_add(1);
+        let held = endpoint.bytes.fetch_add(bytes, Ordering::SeqCst).saturating_add(bytes);
+        if places > config.requests_per_endpoint_max {
+            return Err(ApiError::EndpointFull { max: config.requests_per_endpoint_max });
+        }
+        if held > config.bytes_per_endpoint_max {
+            return Err(ApiError::MemoryFull);
+        }
+        Ok(place)
+    }
+
+    /// The counters it is counted in.
+    pub(crate) fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.endpoint
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.endpoint.places.fetch_sub(1, Ordering::SeqCst);
+        self.endpoint.bytes.fetch_sub(self.held.bytes(), Ordering::SeqCst);
+    }
+}
+
+/// One request that is held until a replica is ready.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    endpoint: Arc<Endpoint>,
+    changed: Changed,
+}
+
+impl Waiting {
+    pub(crate) fn enter(endpoint: &Arc<Endpoint>, changed: &Changed) -> Self {
+        endpoint.waiting.fetch_add(1, Ordering::SeqCst);
+        changed.tell();
+        Self { endpoint: endpoint.clone(), changed: changed.clone() }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.endpoint.waiting.fetch_sub(1, Ordering::SeqCst);
+        self.changed.tell();
+    }
+}
+
+/// One request on one replica: from the pick to the last byte, or to the client's hang-up.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    endpoint: Arc<Endpoint>,
+    replica: Arc<Replica>,
+    changed: Changed,
+    clock: Clock,
+}
+
+impl InFlight {
+    pub(crate) fn enter(
+        endpoint: &Arc<Endpoint>,
+        replica: &Arc<Replica>,
+        changed: &Changed,
+        clock: &Clock,
+    ) -> Self {
+        endpoint.in_flight.fetch_add(1, Ordering::SeqCst);
+        replica.in_flight.fetch_add(1, Ordering::SeqCst);
+        changed.tell();
+        let (endpoint, replica) = (endpoint.clone(), replica.clone());
+        Self { endpoint, replica, changed: changed.clone(), clock: clock.clone() }
+    }
+
+    /// The replica it is on.
+    pub(crate) fn replica(&self) -> &Arc<Replica> {
+        &self.replica
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.endpoint.finished(self.clock.now());
+        self.replica.in_flight.fetch_sub(1, Ordering::SeqCst);
+        self.endpoint.in_flight.fetch_sub(1, Ordering::SeqCst);
+        self.changed.tell();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_endpoint_refuses_and_a_dropped_place_is_free_again() {
+        let config = GatewayConfig {
+            requests_per_endpoint_max: 2,
+            bytes_per_endpoint_max: 100,
+            ..GatewayConfig::default()
+        };
+        let endpoint = Arc::new(Endpoint::default());
+        let take = |bytes| Place::take(&endpoint, HeldBytes::of(bytes), &config);
+        let first = take(60).unwrap();
+        assert_eq!(take(60).unwrap_err(), ApiError::MemoryFull);
+        let _second = take(40).unwrap();
+        assert_eq!(take(0).unwrap_err(), ApiError::EndpointFull { max: 2 });
+        drop(first);
+        assert!(take(60).is_ok());
+        assert!(endpoint.is_busy());
+    }
+}

@@ -1,0 +1,212 @@
+//! The one error of the data plane, and the one match that turns it into a status. Each message is a sentence
+//! the client can act on; causes go to the log.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::Response;
+use dedi_api::{ErrorBody, ErrorDetail};
+use dedi_domain::{EndpointState, Role};
+use http::{HeaderValue, StatusCode, header};
+
+use super::RequestId;
+
+/// Why a request gets no answer, or no whole one.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub(crate) enum ApiError {
+    #[error(
+        "Invalid API key: authentication failed. Send `Authorization: Bearer <key>` with a key of this server"
+    )]
+    InvalidKey,
+    #[error("Too many failed authentication attempts from this address; the next is looked at in {} s", secs(*retry_after))]
+    TooManyKeys { retry_after: Duration },
+    #[error("A key with the role `{}` may not run inference; use one with the role inference, developer, owner or admin", role.as_str())]
+    RoleForbidden { role: Role },
+    #[error("{message}")]
+    Invalid { param: Option<String>, message: String },
+    #[error("{0}")]
+    UnsupportedMedia(&'static str),
+    #[error("The request body is larger than {max} bytes; send a shorter one")]
+    TooLarge { max: usize },
+    #[error("The request body did not arrive in time")]
+    BodyTimeout,
+    #[error("The request body was cut off")]
+    BodyCut,
+    #[error("{method} is not a method of {path}; use POST")]
+    Method { method: String, path: String },
+    #[error(
+        "Unable to access the model `{model}`: this key can use no such endpoint. `model` takes the name or the id of one of your endpoints; GET /v1/endpoints lists them"
+    )]
+    UnknownModel { model: String },
+    #[error(
+        "Unable to access non-serverless model `{model}`: it is on this host, but models are served by dedicated endpoints only. Create one for it, and send its name as `model`"
+    )]
+    ModelNotAvailable { model: String },
+    #[error("The dedicated endpoint for {model} is not running. It is {state}{}", reason(why))]
+    NotRunning { model: String, state: EndpointState, why: String },
+    #[error("This endpoint has {max} requests running or waiting, its limit; try again in a moment")]
+    EndpointFull { max: u32 },
+    #[error("The requests that are running hold all the memory set aside for them; try again in a moment")]
+    MemoryFull,
+    #[error("The endpoint was waking up for {} s and no replica is ready yet; try again in a moment{}", secs(*waited), reason(why))]
+    ColdStart { waited: Duration, why: String },
+    #[error("No replica of the endpoint is ready now; try again in a moment{}", reason(why))]
+    NoReplica { why: String },
+    #[error("{message}")]
+    EngineRefused { status: StatusCode, message: String, param: Option<String>, code: Option<String> },
+    #[error("The endpoint's replicas are all busy; try again in a moment")]
+    EngineBusy,
+    #[error("The replica that took the request could not answer it: {0}")]
+    EngineFailed(String),
+    #[error("The replica that took the request sent nothing for {} s", secs(*after))]
+    FirstByteTimeout { after: Duration },
+    #[error("The replica that took the request stopped sending for {} s; the answer is incomplete", secs(*after))]
+    IdleTimeout { after: Duration },
+    #[error("The answer took longer than {} s and was ended; it is incomplete", secs(*after))]
+    TotalTimeout { after: Duration },
+    #[error("The server is shutting down; the answer is incomplete")]
+    ShuttingDown,
+    #[error("The server could not do this; its log has the cause under this request's id")]
+    Internal,
+}
+
+fn secs(duration: Duration) -> u64 {
+    duration.as_millis().div_ceil(1_000).try_into().unwrap_or(u64::MAX)
+}
+
+fn reason(why: &str) -> String {
+    if why.is_empty() { String::new() } else { format!(": {why}") }
+}
+
+impl ApiError {
+    /// A refusal of one field.
+    pub(crate) fn field(param: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Invalid { param: Some(param.into()), message: message.into() }
+    }
+
+    /// A replica that could not answer, and how.
+    pub(crate) fn failed(how: impl Into<String>) -> Self {
+        Self::EngineFailed(how.into())
+    }
+
+    /// Status, type, code.
+    fn kind(&self) -> (StatusCode, &'static str, Option<&str>) {
+        const REQUEST: &str = "invalid_request_error";
+        const SERVER: &str = "server_error";
+        match self {
+            Self::InvalidKey => (StatusCode::UNAUTHORIZED, REQUEST, Some("invalid_api_key")),
+            Self::TooManyKeys { .. } => {
+                (StatusCode::TOO_MANY_REQUESTS, REQUEST, Some("too_many_failed_attempts"))
+            }
+            Self::RoleForbidden { .. } => (StatusCode::FORBIDDEN, REQUEST, Some("role_forbidden")),
+            Self::Invalid { .. } => (StatusCode::BAD_REQUEST, REQUEST, None),
+            Self::UnsupportedMedia(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, REQUEST, None),
+            Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, REQUEST, Some("body_too_large")),
+            Self::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, REQUEST, None),
+            Self::BodyCut => (StatusCode::BAD_REQUEST, REQUEST, None),
+            Self::Method { .. } => (StatusCode::METHOD_NOT_ALLOWED, REQUEST, None),
+            Self::UnknownModel { .. } => (StatusCode::NOT_FOUND, REQUEST, Some("model_not_available")),
+            Self::ModelNotAvailable { .. } => (StatusCode::BAD_REQUEST, REQUEST, Some("model_not_available")),
+            Self::NotRunning { .. } => {
+                (StatusCode::BAD_REQUEST, REQUEST, Some("dedicated_endpoint_not_running"))
+            }
+            Self::EndpointFull { .. } => (StatusCode::TOO_MANY_REQUESTS, SERVER, Some("endpoint_full")),
+            Self::MemoryFull => (StatusCode::TOO_MANY_REQUESTS, SERVER, Some("memory_full")),
+            Self::ColdStart { .. } => (StatusCode::SERVICE_UNAVAILABLE, SERVER, Some("cold_start")),
+            Self::NoReplica { .. } => (StatusCode::SERVICE_UNAVAILABLE, SERVER, Some("no_ready_replica")),
+            Self::EngineRefused { status, code, .. } => (*status, REQUEST, code.as_deref()),
+            Self::EngineBusy => (StatusCode::SERVICE_UNAVAILABLE, SERVER, Some("replicas_busy")),
+            Self::EngineFailed(_) => (StatusCode::BAD_GATEWAY, SERVER, Some("replica_failed")),
+            Self::FirstByteTimeout { .. } => {
+                (StatusCode::GATEWAY_TIMEOUT, SERVER, Some("first_byte_timeout"))
+            }
+            Self::IdleTimeout { .. } => (StatusCode::GATEWAY_TIMEOUT, SERVER, Some("idle_timeout")),
+            Self::TotalTimeout { .. } => (StatusCode::GATEWAY_TIMEOUT, SERVER, Some("total_timeout")),
+            Self::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, SERVER, Some("shutting_down")),
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, SERVER, None),
+        }
+    }
+
+    /// The status it is answered with.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.kind().0
+    }
+
+    /// When to come back, for the errors that pass by themselves.
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::TooManyKeys { retry_after } => Some(*retry_after),
+            Self::EndpointFull { .. } | Self::MemoryFull | Self::EngineBusy | Self::NoReplica { .. } => {
+                Some(Duration::from_secs(1))
+            }
+            Self::ColdStart { .. } => Some(Duration::from_secs(5)),
+            Self::ShuttingDown => Some(Duration::from_secs(2)),
+            Self::InvalidKey
+            | Self::RoleForbidden { .. }
+            | Self::Invalid { .. }
+            | Self::UnsupportedMedia(_)
+            | Self::TooLarge { .. }
+            | Self::BodyTimeout
+            | Self::BodyCut
+            | Self::Method { .. }
+            | Self::UnknownModel { .. }
+            | Self::ModelNotAvailable { .. }
+            | Self::NotRunning { .. }
+            | Self::EngineRefused { .. }
+            | Self::EngineFailed(_)
+            | Self::FirstByteTimeout { .. }
+            | Self::IdleTimeout { .. }
+            | Self::TotalTimeout { .. }
+            | Self::Internal => None,
+        }
+    }
+
+    fn detail(&self) -> ErrorDetail {
+        let (_, kind, code) = self.kind();
+        let param = if let Self::Invalid { param, .. } | Self::EngineRefused { param, .. } = self {
+            param.clone()
+        } else {
+            None
+        };
+        ErrorDetail { message: self.to_string(), kind: kind.to_owned(), param, code: code.map(str::to_owned) }
+    }
+
+    /// The answer, as long as nothing has been sent.
+    pub(crate) fn respond(&self, id: &RequestId) -> Response {
+        let body = ErrorBody { id: Some(id.to_string()), error: self.detail() };
+        let bytes = serde_json::to_vec(&body).unwrap_or_default();
+        let mut response = super::response(self.status(), "application/json", Body::from(bytes), id);
+        let headers = response.headers_mut();
+        match self.retry_after() {
+            Some(delay) => {
+                let millis = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+                headers.insert("retry-after-ms", HeaderValue::from(millis));
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(secs(delay)));
+            }
+            None if self.status() != StatusCode::BAD_GATEWAY => {
+                headers.insert("x-should-retry", HeaderValue::from_static("false"));
+            }
+            None => {}
+        }
+        if matches!(self, Self::TooLarge { .. } | Self::BodyTimeout | Self::BodyCut) {
+            // What is left of the body would be read as the next request.
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        if matches!(self, Self::Method { .. }) {
+            headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
+        }
+        response
+    }
+
+    /// The last event of a stream that has begun.
+    pub(crate) fn event(&self) -> Vec<u8> {
+        #[derive(serde::Serialize)]
+        struct Event {
+            error: ErrorDetail,
+        }
+        let mut bytes = b"data: ".to_vec();
+        bytes.extend(serde_json::to_vec(&Event { error: self.detail() }).unwrap_or_default());
+        bytes.extend_from_slice(b"\n\n");
+        bytes
+    }
+}

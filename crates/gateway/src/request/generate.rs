@@ -1,0 +1,205 @@
+//! Chat and completions: checks every field and writes the engine's request.
+
+use dedi_api::inference::{Content, GenerateRequest, Logprobs, Message};
+
+use super::{Job, Kind, check, engine, format};
+use crate::http::error::ApiError;
+
+const MESSAGES_MAX: usize = 4_096;
+const TOOLS_MAX: usize = 128;
+const STOPS_MAX: usize = 4;
+const CHOICES_MAX: i64 = 16;
+const LOGPROBS_MAX: i64 = 20;
+const BIASES_MAX: usize = 1_024;
+const ROLES: [&str; 6] = ["system", "developer", "user", "assistant", "tool", "function"];
+
+pub(super) fn translate(
+    kind: Kind,
+    model: String,
+    request: &GenerateRequest<'_>,
+    context_tokens: u32,
+) -> Result<Job, ApiError> {
+    let chat = kind == Kind::Chat;
+    let stream = request.stream.unwrap_or(false);
+    let n = check::int("n", request.n, 1, CHOICES_MAX)?.and_then(|it| u32::try_from(it).ok());
+    let (logprobs, top_logprobs) = logprobs(chat, request.logprobs)?;
+    let mut body = engine::Generate {
+        stream,
+        stream_options: stream.then_some(engine::StreamOptions { include_usage: true }),
+        max_tokens: max_tokens(request, context_tokens)?,
+        temperature: check::number("temperature", request.temperature, 0.0, 100.0)?,
+        top_p: check::number("top_p", request.top_p, 0.0, 1.0)?,
+        top_k: check::int("top_k", request.top_k, -1, i64::from(i32::MAX))?,
+        min_p: check::number("min_p", request.min_p, 0.0, 1.0)?,
+        repetition_penalty: check::number("repetition_penalty", request.repetition_penalty, 0.01, 100.0)?,
+        presence_penalty: check::number("presence_penalty", request.presence_penalty, -2.0, 2.0)?,
+        frequency_penalty: check::number("frequency_penalty", request.frequency_penalty, -2.0, 2.0)?,
+        logit_bias: logit_bias(request)?,
+        seed: request.seed,
+        n: n.filter(|it| *it != 1),
+        logprobs,
+        top_logprobs,
+        echo: request.echo.filter(|it| *it),
+        context_length_exceeded_behavior: check::word(
+            "context_length_exceeded_behavior",
+            request.context_length_exceeded_behavior.as_ref().map(|it| it.as_str()),
+            &["error", "truncate"],
+        )?,
+        ..engine::Generate::default()
+    };
+    if let Some(stop) = &request.stop {
+        check::count("stop", stop.0.len(), STOPS_MAX)?;
+        if stop.0.iter().any(|it| it.as_str().is_empty()) {
+            return Err(ApiError::field(
+                "stop",
+                "`stop` has an empty text in it, which would end every answer at once",
+            ));
+        }
+        body.stop = &stop.0;
+    }
+    if chat {
+        chat_fields(&mut body, request)?;
+    } else {
+        let Some(prompt) = &request.prompt else {
+            return Err(ApiError::field("prompt", "`prompt` is missing; send the text to go on from"));
+        };
+        body.prompt = Some(prompt.as_str());
+    }
+    let echo = body.echo.and(request.prompt.as_ref()).map(|it| it.as_str().to_owned());
+    let mut job = Job::new(kind, model, &body)?;
+    (job.stream, job.n, job.seed, job.echo) = (stream, n.unwrap_or(1), request.seed, echo);
+    Ok(job)
+}
+
+fn chat_fields<'a>(
+    body: &mut engine::Generate<'a>,
+    request: &'a GenerateRequest<'a>,
+) -> Result<(), ApiError> {
+    let messages = request.messages.as_deref().unwrap_or_default();
+    if messages.is_empty() {
+        return Err(ApiError::field("messages", "`messages` is missing or empty; send one message or more"));
+    }
+    check::count("messages", messages.len(), MESSAGES_MAX)?;
+    for (index, message) in messages.iter().enumerate() {
+        check_message(index, message)?;
+    }
+    body.messages = Some(messages);
+    let tools = request.tools.as_deref().unwrap_or_default();
+    check::count("tools", tools.len(), TOOLS_MAX)?;
+    for (index, tool) in tools.iter().enumerate() {
+        check::word(&format!("tools[{index}].type"), Some(tool.kind.as_str()), &["function"])?;
+        if tool.function.parameters.is_some_and(|it| !format::is_object(it)) {
+            let field = format!("tools[{index}].function.parameters");
+            return Err(ApiError::field(field, "`parameters` must be a JSON schema, an object"));
+        }
+    }
+    body.tools = (!tools.is_empty()).then_some(tools);
+    body.tool_choice = match (&request.tool_choice, &request.function_call) {
+        (Some(choice), _) => Some(format::tool_choice("tool_choice", choice, tools)?),
+        (None, Some(choice)) => Some(format::tool_choice("function_call", choice, tools)?),
+        (None, None) => None,
+    };
+    body.response_format = request.response_format.as_ref().map(format::response_format).transpose()?;
+    body.reasoning_effort = check::word(
+        "reasoning_effort",
+        request.reasoning_effort.as_ref().map(|it| it.as_str()),
+        &["low", "medium", "high"],
+    )?;
+    body.chat_template_kwargs =
+        match (request.chat_template_kwargs, request.reasoning.and_then(|it| it.enabled)) {
+            (Some(given), _) if !format::is_object(given) => {
+                return Err(ApiError::field(
+                    "chat_template_kwargs",
+                    "`chat_template_kwargs` must be an object",
+                ));
+            }
+            (Some(given), _) => Some(engine::TemplateArguments::Given(given)),
+            (None, Some(enabled)) => Some(engine::TemplateArguments::Thinking { enable_thinking: enabled }),
+            (None, None) => None,
+        };
+    Ok(())
+}
+
+fn check_message(index: usize, message: &Message<'_>) -> Result<(), ApiError> {
+    let role = message.role.as_ref().map(|it| it.as_str());
+    if role.is_none() {
+        let field = format!("messages[{index}].role");
+        return Err(ApiError::field(field, "each message needs a `role`: system, user, assistant or tool"));
+    }
+    check::word(&format!("messages[{index}].role"), role, &ROLES)?;
+    match &message.content {
+        Some(Content::Text(_)) => Ok(()),
+        Some(Content::Parts(parts)) => {
+            let other = parts.iter().position(|it| {
+                it.text.is_none() || it.kind.as_ref().is_none_or(|kind| kind.as_str() != "text")
+            });
+            match other {
+                None => Ok(()),
+                Some(part) => Err(ApiError::field(
+                    format!("messages[{index}].content[{part}]"),
+                    "this server takes parts of the form {\"type\":\"text\",\"text\":…} only; no image, video or audio",
+                )),
+            }
+        }
+        None if role == Some("assistant") => Ok(()),
+        None => Err(ApiError::field(
+            format!("messages[{index}].content"),
+            "`content` is missing; only an assistant's message may have none",
+        )),
+    }
+}
+
+fn max_tokens(request: &GenerateRequest<'_>, context_tokens: u32) -> Result<Option<i64>, ApiError> {
+    let (field, value) = match request.max_tokens {
+        Some(it) => ("max_tokens", Some(it)),
+        None => ("max_completion_tokens", request.max_completion_tokens),
+    };
+    let value = check::int(field, value, 1, i64::MAX)?;
+    let context = i64::from(context_tokens);
+    let truncate =
+        request.context_length_exceeded_behavior.as_ref().is_some_and(|it| it.as_str() == "truncate");
+    match value {
+        Some(it) if context > 0 && it > context && truncate => Ok(Some(context)),
+        Some(it) if context > 0 && it > context => Err(ApiError::field(
+            field,
+            format!("`{field}` must be {context} or less, the context of this endpoint, got {it}"),
+        )),
+        value => Ok(value),
+    }
+}
+
+/// Chat engines read a boolean and a count, completions engines a count.
+fn logprobs(
+    chat: bool,
+    wanted: Option<Logprobs>,
+) -> Result<(Option<engine::Logprobs>, Option<u32>), ApiError> {
+    let top = match wanted {
+        None | Some(Logprobs::Wanted(false)) => return Ok((None, None)),
+        Some(Logprobs::Wanted(true)) => 1,
+        Some(Logprobs::Top(top)) => check::int("logprobs", Some(top), 0, LOGPROBS_MAX)?.unwrap_or(0),
+    };
+    let top = u32::try_from(top).unwrap_or(0);
+    if chat {
+        Ok((Some(engine::Logprobs::Wanted(true)), Some(top)))
+    } else {
+        Ok((Some(engine::Logprobs::Top(top)), None))
+    }
+}
+
+fn logit_bias<'a>(
+    request: &'a GenerateRequest<'a>,
+) -> Result<Option<&'a std::collections::BTreeMap<dedi_api::inference::Text<'a>, f64>>, ApiError> {
+    let Some(biases) = &request.logit_bias else { return Ok(None) };
+    check::count("logit_bias", biases.len(), BIASES_MAX)?;
+    for (token, bias) in biases {
+        let field = format!("logit_bias.{}", check::short(token.as_str()));
+        if token.as_str().parse::<u32>().is_err() {
+            return Err(ApiError::field(
+                "logit_bias",
+                "the keys of `logit_bias` must be token ids, such as \"50256\"",
+            ));
+        }
+        check::number(&field, Some(*bias), -100.0, 100.0)?;
+    }
+    Ok(Some(biases))
+}

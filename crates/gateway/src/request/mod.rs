@@ -1,0 +1,104 @@
+//! From the contract's request to the engine's: parsed at the door, checked once, and written again in OpenAI's
+//! dialect with only the fields we know.
+
+mod check;
+mod embed;
+mod engine;
+mod format;
+mod generate;
+mod json;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use dedi_api::inference::{EmbeddingsRequest, GenerateRequest};
+
+use crate::http::error::ApiError;
+
+/// Which route a request came by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Chat,
+    Completions,
+    Embeddings,
+}
+
+impl Kind {
+    /// The route, here and at the engine.
+    pub(crate) fn path(self) -> &'static str {
+        match self {
+            Self::Chat => "/v1/chat/completions",
+            Self::Completions => "/v1/completions",
+            Self::Embeddings => "/v1/embeddings",
+        }
+    }
+}
+
+/// A body whose fields have the right types.
+#[derive(Debug)]
+pub(crate) enum Parsed<'a> {
+    Generate(Kind, Box<GenerateRequest<'a>>),
+    Embed(EmbeddingsRequest<'a>),
+}
+
+/// All that is left of a request once it is understood.
+#[derive(Clone, Debug)]
+pub(crate) struct Job {
+    pub(crate) kind: Kind,
+    /// As the client wrote it; echoed.
+    pub(crate) model: String,
+    pub(crate) stream: bool,
+    /// Choices asked for.
+    pub(crate) n: u32,
+    pub(crate) seed: Option<i64>,
+    /// The prompt, when it shall be repeated.
+    pub(crate) echo: Option<String>,
+    /// The engine's request without its model.
+    payload: Bytes,
+}
+
+impl<'a> Parsed<'a> {
+    /// Reads a body.
+    pub(crate) fn read(kind: Kind, body: &'a [u8]) -> Result<Self, ApiError> {
+        match kind {
+            Kind::Chat | Kind::Completions => Ok(Self::Generate(kind, Box::new(json::generate(body)?))),
+            Kind::Embeddings => Ok(Self::Embed(json::embeddings(body)?)),
+        }
+    }
+
+    /// The model asked for.
+    pub(crate) fn model(&self) -> Result<&str, ApiError> {
+        let model = match self {
+            Self::Generate(_, request) => &request.model,
+            Self::Embed(request) => &request.model,
+        };
+        model.as_ref().map(|it| it.as_str()).filter(|it| !it.is_empty()).ok_or_else(|| {
+            ApiError::field("model", "`model` is missing; send the name or the id of an endpoint")
+        })
+    }
+
+    /// Checks ranges and writes the engine's request. `context_tokens` 0 means not known.
+    pub(crate) fn translate(&self, context_tokens: u32) -> Result<Job, ApiError> {
+        let model = self.model()?.to_owned();
+        match self {
+            Self::Generate(kind, request) => generate::translate(*kind, model, request, context_tokens),
+            Self::Embed(request) => embed::translate(model, request),
+        }
+    }
+}
+
+impl Job {
+    fn new(kind: Kind, model: String, body: &impl serde::Serialize) -> Result<Self, ApiError> {
+        let payload = serde_json::to_vec(body).map_err(|_| ApiError::Internal)?;
+        Ok(Self { kind, model, stream: false, n: 1, seed: None, echo: None, payload: payload.into() })
+    }
+
+    /// The engine's request for a replica whose engine knows the model as `engine_model`.
+    pub(crate) fn body_for(&self, engine_model: &str) -> Bytes {
+        let name = serde_json::Value::from(engine_model).to_string();
+        let mut body = BytesMut::with_capacity(self.payload.len() + name.len() + 10);
+        body.put_slice(b"{\"model\":");
+        body.put_slice(name.as_bytes());
+        body.put_u8(b',');
+        body.put_slice(self.payload.get(1..).unwrap_or_default());
+        body.freeze()
+    }
+}

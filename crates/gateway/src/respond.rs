@@ -1,0 +1,230 @@
+//! A whole answer: read within its bounds, understood, and written again in the contract's shape.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::BytesMut;
+use dedi_api::inference::{
+    ChatChoice, ChatCompletion, Completion, CompletionChoice, Embedding, EmbeddingUsage, Embeddings,
+    FinishReason, PromptPart, ReplyMessage, Usage,
+};
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::time::timeout;
+
+use crate::Core;
+use crate::admission::Place;
+use crate::attempt::{Begun, begin, give_back};
+use crate::config::ms;
+use crate::http::RequestId;
+use crate::http::error::ApiError;
+use crate::metrics::{Ended, Record};
+use crate::request::{Job, Kind};
+use crate::route::Target;
+use crate::stream::dialect::{self, Whole};
+
+/// The answer, or why there is none.
+pub(crate) async fn respond(
+    core: Arc<Core>,
+    id: RequestId,
+    target: Target,
+    place: Place,
+    job: Job,
+    mut record: Record,
+) -> Result<Response, ApiError> {
+    let limit = ms(core.config.total_timeout_ms);
+    let done = tokio::select! {
+        biased;
+        () = core.kill.cancelled() => Err(ApiError::ShuttingDown),
+        done = timeout(limit, read(&core, &id, &target, &place, &job)) => {
+            done.unwrap_or(Err(ApiError::TotalTimeout { after: limit }))
+        }
+    };
+    let answered = done.and_then(|(bytes, created)| rewrite(&bytes, &id, created, &job));
+    match answered {
+        Ok((body, usage)) => {
+            record.usage = usage;
+            record.end(Ended::Whole);
+            Ok(crate::http::response(StatusCode::OK, "application/json", Body::from(body), &id))
+        }
+        Err(error) => {
+            record.end(Ended::Failed(&error));
+            Err(error)
+        }
+    }
+}
+
+/// The engine's whole body, and when it began, in Unix seconds.
+async fn read(
+    core: &Core,
+    id: &RequestId,
+    target: &Target,
+    place: &Place,
+    job: &Job,
+) -> Result<(BytesMut, i64), ApiError> {
+    let Begun { in_flight, mut exchange, first } = begin(core, id, target, place, job).await?;
+    let created = core.clock.now().0.div_euclid(1_000);
+    let mut bytes = BytesMut::from(first);
+    let idle = ms(core.config.idle_timeout_ms);
+    loop {
+        let failure = match timeout(idle, exchange.chunk()).await {
+            Ok(None) => break,
+            Ok(Some(Ok(chunk))) if bytes.len() + chunk.len() <= core.config.response_bytes_max => {
+                bytes.extend_from_slice(&chunk);
+                continue;
+            }
+            Ok(Some(Ok(_))) => ApiError::failed("its answer is longer than the limit"),
+            Ok(Some(Err(_))) => ApiError::failed("its connection broke"),
+            Err(_elapsed) => ApiError::IdleTimeout { after: idle },
+        };
+        core.blame(in_flight.replica());
+        return Err(failure);
+    }
+    give_back(core, &in_flight, exchange).await;
+    Ok((bytes, created))
+}
+
+type Answer = (Vec<u8>, Option<Usage>);
+
+fn rewrite(bytes: &[u8], id: &RequestId, created: i64, job: &Job) -> Result<Answer, ApiError> {
+    let garbage = |_| ApiError::failed("it sent what is not an answer");
+    match job.kind {
+        Kind::Chat => chat(serde_json::from_slice(bytes).map_err(garbage)?, id, created, job),
+        Kind::Completions => completion(serde_json::from_slice(bytes).map_err(garbage)?, id, created, job),
+        Kind::Embeddings => embeddings(&serde_json::from_slice(bytes).map_err(garbage)?, job),
+    }
+}
+
+fn chat(whole: Whole<'_>, id: &RequestId, created: i64, job: &Job) -> Result<Answer, ApiError> {
+    let usage = whole.usage.map(Usage::from);
+    let mut choices = Vec::with_capacity(whole.choices.len());
+    for choice in whole.choices {
+        let mut message = choice.message.unwrap_or_default();
+        let tool_calls = message.take_calls();
+        choices.push(ChatChoice {
+            index: choice.index,
+            finish_reason: finish_reason(choice.finish_reason.as_ref().map(|it| it.as_str()))?,
+            seed: job.seed,
+            logprobs: choice.logprobs.map(dialect::Logprobs::into_lists),
+            message: ReplyMessage {
+                role: Cow::Borrowed("assistant"),
+                reasoning: message.take_reasoning(),
+                content: message.content.map(|it| it.0),
+                tool_calls,
+            },
+        });
+    }
+    let answer = ChatCompletion {
+        id: Cow::Owned(id.to_string()),
+        object: Cow::Borrowed("chat.completion"),
+        created,
+        model: Cow::Borrowed(&job.model),
+        prompt: Vec::new(),
+        choices,
+        usage,
+    };
+    Ok((json(&answer)?, usage))
+}
+
+fn completion(whole: Whole<'_>, id: &RequestId, created: i64, job: &Job) -> Result<Answer, ApiError> {
+    let usage = whole.usage.map(Usage::from);
+    let echo = job.echo.as_deref();
+    let mut choices = Vec::with_capacity(whole.choices.len());
+    for choice in whole.choices {
+        let text = choice.text.unwrap_or_default().0;
+        choices.push(CompletionChoice {
+            index: choice.index,
+            text: match echo {
+                Some(prompt) => without_prompt(text, prompt),
+                None => text,
+            },
+            finish_reason: finish_reason(choice.finish_reason.as_ref().map(|it| it.as_str()))?,
+            seed: job.seed,
+            logprobs: choice.logprobs.map(dialect::Logprobs::into_lists),
+        });
+    }
+    let answer = Completion {
+        id: Cow::Owned(id.to_string()),
+        object: Cow::Borrowed("text.completion"),
+        created,
+        model: Cow::Borrowed(&job.model),
+        prompt: echo.map(|it| PromptPart { text: Cow::Borrowed(it), logprobs: None }).into_iter().collect(),
+        choices,
+        usage,
+    };
+    Ok((json(&answer)?, usage))
+}
+
+/// OpenAI's engines put an echoed prompt before the text; the contract has a place of its own for it.
+fn without_prompt<'a>(text: Cow<'a, str>, prompt: &str) -> Cow<'a, str> {
+    match text {
+        Cow::Borrowed(it) => Cow::Borrowed(it.strip_prefix(prompt).unwrap_or(it)),
+        Cow::Owned(it) => Cow::Owned(it.strip_prefix(prompt).map(str::to_owned).unwrap_or(it)),
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct Vectors<'a> {
+    #[serde(borrow)]
+    data: Vec<Vector<'a>>,
+    #[serde(default)]
+    usage: Option<VectorUsage>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Vector<'a> {
+    index: u32,
+    #[serde(borrow)]
+    embedding: &'a RawValue,
+}
+
+#[derive(Debug, Deserialize)]
+struct VectorUsage {
+    #[serde(default)]
+    prompt_tokens: u64,
+}
+
+fn embeddings(vectors: &Vectors<'_>, job: &Job) -> Result<Answer, ApiError> {
+    let n = u32::try_from(vectors.data.len()).unwrap_or(u32::MAX);
+    if n != job.n || !vectors.data.iter().all(|it| it.index < n && is_numbers(it.embedding)) {
+        return Err(ApiError::failed("it sent what is not an answer"));
+    }
+    let data = vectors.data.iter();
+    let answer = Embeddings {
+        object: "list",
+        model: &job.model,
+        data: data
+            .map(|it| Embedding { object: "embedding", index: it.index, embedding: it.embedding })
+            .collect(),
+        usage: vectors
+            .usage
+            .as_ref()
+            .map(|it| EmbeddingUsage { prompt_tokens: it.prompt_tokens, total_tokens: it.prompt_tokens }),
+    };
+    let read = vectors.usage.as_ref().map(|it| it.prompt_tokens);
+    let usage = read.map(|it| Usage { prompt_tokens: it, completion_tokens: 0, total_tokens: it });
+    Ok((json(&answer)?, usage))
+}
+
+/// A flat array of numbers: it is JSON already, so its alphabet is enough to tell.
+fn is_numbers(raw: &RawValue) -> bool {
+    let inner = raw.get().strip_prefix('[').and_then(|it| it.strip_suffix(']'));
+    inner.is_some_and(|it| {
+        it.bytes().all(|byte| {
+            byte.is_ascii_digit()
+                || byte.is_ascii_whitespace()
+                || matches!(byte, b'.' | b',' | b'-' | b'+' | b'e' | b'E')
+        })
+    })
+}
+
+fn finish_reason(word: Option<&str>) -> Result<FinishReason, ApiError> {
+    dialect::finish_reason(word.unwrap_or("stop")).ok_or_else(|| ApiError::failed("it failed in the middle"))
+}
+
+fn json(answer: &impl serde::Serialize) -> Result<Vec<u8>, ApiError> {
+    serde_json::to_vec(answer).map_err(|_| ApiError::Internal)
+}

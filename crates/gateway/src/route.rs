@@ -1,0 +1,252 @@
+//! The table new requests are routed by, and every replica with what it is doing. A pick and the count that
+//! goes with it happen under one lock with the table, so that once a table is installed no request goes to a
+//! replica that is not in it.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use dedi_domain::{
+    Address, EndpointId, EndpointState, LoadReport, Owner, ReplicaId, Route, RouteTable, Timestamp,
+};
+use tokio::sync::watch;
+
+use crate::Clock;
+use crate::admission::{Changed, Endpoint, InFlight, Waiting};
+use crate::balance;
+use crate::config::{GatewayConfig, ms};
+use crate::health::Health;
+use crate::http::error::ApiError;
+use crate::upstream::Pool;
+
+/// One replica, as long as it is in the table or has requests.
+#[derive(Debug)]
+pub(crate) struct Replica {
+    pub(crate) id: ReplicaId,
+    pub(crate) address: Address,
+    pub(crate) engine_model: String,
+    pub(crate) in_flight: AtomicU32,
+    pub(crate) pool: Pool,
+    health: Mutex<Health>,
+}
+
+/// Everything that can be routed to.
+#[derive(Debug)]
+pub(crate) struct Fleet {
+    view: RwLock<View>,
+    versions: watch::Sender<u64>,
+    /// Told when a load report would differ from the last.
+    changed: Changed,
+    clock: Clock,
+}
+
+#[derive(Debug, Default)]
+struct View {
+    table: Arc<RouteTable>,
+    replicas: HashMap<ReplicaId, Arc<Replica>>,
+    endpoints: HashMap<EndpointId, Arc<Endpoint>>,
+}
+
+/// Whose request for which endpoint.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    pub(crate) endpoint: EndpointId,
+    /// As the client wrote it.
+    pub(crate) model: String,
+}
+
+/// What a look at the table says about a request.
+#[derive(Debug)]
+pub(crate) enum Turn {
+    /// This replica; it is counted.
+    Go(InFlight),
+    /// None is ready now, but one may come.
+    Wait {
+        /// The endpoint sleeps and is woken by waiting.
+        wakes: bool,
+        why: String,
+    },
+}
+
+impl Fleet {
+    pub(crate) fn new(clock: Clock) -> Self {
+        let changed = Changed::default();
+        Self { view: RwLock::default(), versions: watch::Sender::new(0), changed, clock }
+    }
+
+    /// From here on requests are routed by `table`.
+    pub(crate) fn install(&self, table: RouteTable) {
+        let table = Arc::new(table);
+        let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
+        let mut replicas = HashMap::new();
+        for (endpoint, replica) in table.routes.iter().flat_map(|it| it.replicas.iter().map(move |r| (it, r)))
+        {
+            let known = view
+                .replicas
+                .get(&replica.id)
+                .filter(|it| it.address == replica.address && it.engine_model == replica.engine_model);
+            let state = known.cloned().unwrap_or_else(|| {
+                tracing::debug!(endpoint.id = %endpoint.endpoint, replica.id = %replica.id, "routes to a new replica");
+                Arc::new(Replica {
+                    id: replica.id,
+                    address: replica.address.clone(),
+                    engine_model: replica.engine_model.clone(),
+                    in_flight: AtomicU32::new(0),
+                    pool: Pool::default(),
+                    health: Mutex::default(),
+                })
+            });
+            replicas.insert(replica.id, state);
+        }
+        for (id, old) in &view.replicas {
+            let stays = replicas.get(id).is_some_and(|it| Arc::ptr_eq(it, old));
+            if !stays {
+                old.pool.close();
+            }
+            if !replicas.contains_key(id) && old.in_flight.load(Ordering::SeqCst) > 0 {
+                replicas.insert(*id, old.clone()); // reported until its last request ends
+            }
+        }
+        view.replicas = replicas;
+        view.endpoints
+            .retain(|id, it| it.is_busy() || table.routes.iter().any(|route| route.endpoint == *id));
+        let version = table.version;
+        view.table = table;
+        drop(view);
+        self.versions.send_replace(version);
+        self.changed.tell();
+    }
+
+    /// The table in use.
+    pub(crate) fn table(&self) -> Arc<RouteTable> {
+        self.view.read().unwrap_or_else(PoisonError::into_inner).table.clone()
+    }
+
+    /// Changes whenever another table is installed.
+    pub(crate) fn versions(&self) -> watch::Receiver<u64> {
+        self.versions.subscribe()
+    }
+
+    /// Changes whenever a request comes, moves or goes.
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    /// Counts a request as waiting until the guard is dropped.
+    pub(crate) fn wait_at(&self, endpoint: &Arc<Endpoint>) -> Waiting {
+        Waiting::enter(endpoint, &self.changed)
+    }
+
+    /// Whether the endpoint may get requests at all, or why not.
+    pub(crate) fn may_run(&self, target: &Target) -> Result<(), ApiError> {
+        let table = self.table();
+        let route = table.routes.iter().find(|it| it.endpoint == target.endpoint);
+        running(route, target).map(|_| ())
+    }
+
+    /// The caller's endpoint of that name or id, with its counters. What another tenant has is as unknown as
+    /// what nobody has.
+    pub(crate) fn resolve(
+        &self,
+        model: &str,
+        owner: &Owner,
+    ) -> Result<(Arc<Route>, Arc<Endpoint>), ApiError> {
+        let table = self.table();
+        let Some(route) = table.find(model, owner) else {
+            let model = shown(model);
+            let is_here = table.models.iter().any(|it| it.as_str() == model);
+            return Err(if is_here {
+                ApiError::ModelNotAvailable { model }
+            } else {
+                ApiError::UnknownModel { model }
+            });
+        };
+        let known = {
+            let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
+            view.endpoints.get(&route.endpoint).cloned()
+        };
+        let endpoint = known.unwrap_or_else(|| {
+            let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
+            view.endpoints.entry(route.endpoint).or_default().clone()
+        });
+        Ok((route.clone(), endpoint))
+    }
+
+    /// Picks a replica and counts the request on it, or says why not. `not` was tried already.
+    pub(crate) fn turn(
+        &self,
+        target: &Target,
+        endpoint: &Arc<Endpoint>,
+        not: Option<ReplicaId>,
+    ) -> Result<Turn, ApiError> {
+        let now = self.clock.now();
+        let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
+        let route = running(view.table.routes.iter().find(|it| it.endpoint == target.endpoint), target)?;
+        let ready = route.replicas.iter().filter(|it| Some(it.id) != not);
+        let ready: Vec<_> = ready.filter_map(|it| view.replicas.get(&it.id)).collect();
+        let well: Vec<_> = ready.iter().filter(|it| !it.health().is_ejected(now)).copied().collect();
+        // Never none because all were ejected: a failing replica is better than a certain error.
+        let candidates = if well.is_empty() { ready } else { well };
+        let loads: Vec<_> = candidates.iter().map(|it| it.in_flight.load(Ordering::SeqCst)).collect();
+        let picked = balance::pick(&loads, &mut rand::rng()).and_then(|it| candidates.get(it));
+        Ok(match picked {
+            Some(replica) => Turn::Go(InFlight::enter(endpoint, replica, &self.changed, &self.clock)),
+            None => Turn::Wait { wakes: route.wakes_on_request, why: route.reason.clone() },
+        })
+    }
+
+    /// What is going on now.
+    pub(crate) fn report(&self) -> LoadReport {
+        let at = self.clock.now();
+        let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
+        let replicas = view.replicas.values().map(|it| (it.id, it.in_flight.load(Ordering::SeqCst)));
+        LoadReport {
+            routes_version: view.table.version,
+            in_flight: replicas.filter(|(_, n)| *n > 0).collect(),
+            endpoints: view.endpoints.iter().map(|(id, it)| (*id, it.load())).collect(),
+            at,
+        }
+    }
+}
+
+impl Replica {
+    fn health(&self) -> Health {
+        *self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// It began an answer.
+    pub(crate) fn succeeded(&self) {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner).succeeded();
+    }
+
+    /// It failed; true when it will be avoided for a while.
+    pub(crate) fn failed(&self, now: Timestamp, config: &GatewayConfig) -> bool {
+        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        health.failed(now, config.ejection_failures, ms(config.ejection_ms))
+    }
+}
+
+/// The route, if its endpoint may get requests.
+fn running<'a>(route: Option<&'a Arc<Route>>, target: &Target) -> Result<&'a Route, ApiError> {
+    let Some(route) = route else {
+        return Err(ApiError::UnknownModel { model: shown(&target.model) });
+    };
+    let may_run = match route.state {
+        EndpointState::Started => true,
+        EndpointState::Pending | EndpointState::Starting => {
+            route.wakes_on_request || !route.replicas.is_empty()
+        }
+        EndpointState::Stopping | EndpointState::Stopped | EndpointState::Error => false,
+    };
+    if may_run {
+        Ok(route)
+    } else {
+        let (model, why) = (shown(&target.model), route.reason.clone());
+        Err(ApiError::NotRunning { model, state: route.state, why })
+    }
+}
+
+/// As much of a client's text as belongs into a message.
+fn shown(model: &str) -> String {
+    model.chars().take(256).collect()
+}

@@ -1,0 +1,214 @@
+//! A streamed answer: one task relays from the replica to the client, with back-pressure, comments while nothing
+//! comes, and an end for every wait. It stops at once when the client hangs up.
+
+mod body;
+pub(crate) mod dialect;
+mod rewrite;
+mod sse;
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use http::StatusCode;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use self::body::Piece;
+use self::rewrite::{Broken, Rewriter};
+use crate::Core;
+use crate::admission::{InFlight, Place};
+use crate::attempt::{Begun, begin, give_back, words};
+use crate::config::ms;
+use crate::http::RequestId;
+use crate::http::error::ApiError;
+use crate::metrics::{Ended, Record};
+use crate::request::Job;
+use crate::route::Target;
+use crate::upstream::Exchange;
+
+/// A stream must have said something by then, even if only that it is alive.
+const FIRST_COMMENT_MS: u64 = 1_000;
+const COMMENT: &[u8] = b": keep-alive\n\n";
+
+/// Begins the stream. An error that comes soon enough is the answer's status, a later one its last event.
+pub(crate) async fn respond(
+    core: Arc<Core>,
+    id: RequestId,
+    target: Target,
+    place: Place,
+    job: Job,
+    record: Record,
+) -> Result<Response, ApiError> {
+    let (pieces, body) = body::channel();
+    let (head, mut began) = oneshot::channel();
+    let response_id = id.clone();
+    let relay = Relay { core: core.clone(), id, target, place, job, record, pieces, head: Some(head) };
+    core.streams.spawn(relay.run());
+    match timeout(ms(core.config.stream_head_wait_ms), &mut began).await {
+        Ok(Ok(result)) => result?,
+        Ok(Err(_)) => return Err(ApiError::Internal),
+        Err(_elapsed) => {
+            began.close();
+            if let Ok(result) = began.try_recv() {
+                result?;
+            }
+        }
+    }
+    Ok(crate::http::response(StatusCode::OK, "text/event-stream", Body::new(body), &response_id))
+}
+
+struct Relay {
+    core: Arc<Core>,
+    id: RequestId,
+    target: Target,
+    place: Place,
+    job: Job,
+    record: Record,
+    pieces: mpsc::Sender<Piece>,
+    /// Until the status is decided.
+    head: Option<oneshot::Sender<Result<(), ApiError>>>,
+}
+
+/// Why a relay ended before the answer did.
+enum End {
+    HungUp,
+    Stalled,
+    Failed(ApiError),
+}
+
+impl From<ApiError> for End {
+    fn from(it: ApiError) -> Self {
+        Self::Failed(it)
+    }
+}
+
+impl Relay {
+    async fn run(mut self) {
+        let core = self.core.clone();
+        let client = self.pieces.clone();
+        let limit = ms(core.config.total_timeout_ms);
+        // Whatever ends the wait drops the relaying, and with it the connection to the engine.
+        let done = tokio::select! {
+            biased;
+            () = client.closed() => Err(End::HungUp),
+            () = core.kill.cancelled() => Err(End::Failed(ApiError::ShuttingDown)),
+            done = timeout(limit, self.relay()) => {
+                done.unwrap_or(Err(End::Failed(ApiError::TotalTimeout { after: limit })))
+            }
+        };
+        match done {
+            Ok((in_flight, exchange)) => {
+                self.record.end(Ended::Whole);
+                give_back(&core, &in_flight, exchange).await;
+            }
+            Err(End::HungUp) => self.record.end(Ended::HungUp),
+            Err(End::Stalled) => self.record.end(Ended::Stalled),
+            Err(End::Failed(error)) => {
+                self.record.end(Ended::Failed(&error));
+                // Its receiver is gone when the status has been sent; then the error is an event.
+                let unsent = match self.head.take() {
+                    Some(head) => head.send(Err(error)).err().and_then(Result::err),
+                    None => Some(error),
+                };
+                if let Some(error) = unsent {
+                    let cut = self.pieces.send(Piece::Cut(error.event().into()));
+                    let _ = timeout(ms(core.config.write_stall_timeout_ms), cut).await;
+                }
+            }
+        }
+    }
+
+    /// Relays the whole answer; what it came by is left over.
+    async fn relay(&mut self) -> Result<(InFlight, Exchange), End> {
+        let core = self.core.clone();
+        let Begun { in_flight, mut exchange, first } = {
+            let begun = begin(&core, &self.id, &self.target, &self.place, &self.job);
+            self.commenting(begun).await??
+        };
+        let blame = |broken: ApiError| {
+            tracing::warn!(replica.id = %in_flight.replica().id, "a replica broke its stream: {broken}");
+            core.blame(in_flight.replica());
+            End::Failed(broken)
+        };
+        let created = core.clock.now().0.div_euclid(1_000);
+        let mut rewriter = Rewriter::new(self.id.to_string(), created, &self.job);
+        let mut piece = first;
+        loop {
+            let mut out = Vec::with_capacity(piece.len() * 2);
+            let pushed = rewriter.push(&piece, &mut out);
+            self.record.usage = rewriter.usage();
+            if !out.is_empty() {
+                self.record.first_token(core.clock.now());
+                self.decide_status();
+                let out = Bytes::from(out);
+                let done = rewriter.is_done();
+                self.send(if done { Piece::Last(out) } else { Piece::Part(out) }).await?;
+            }
+            pushed.map_err(|broken| blame(explain(broken)))?;
+            if rewriter.is_done() {
+                break;
+            }
+            let idle = ms(core.config.idle_timeout_ms);
+            let next = self.commenting(timeout(idle, exchange.chunk())).await?;
+            piece = match next {
+                Err(_elapsed) => return Err(blame(ApiError::IdleTimeout { after: idle })),
+                Ok(Some(Ok(bytes))) => bytes,
+                Ok(Some(Err(_))) => {
+                    return Err(blame(ApiError::failed("its connection broke; the answer is incomplete")));
+                }
+                Ok(None) => return Err(blame(explain(Broken::Unfinished))),
+            };
+        }
+        Ok((in_flight, exchange))
+    }
+
+    /// Says that the status may be sent.
+    fn decide_status(&mut self) {
+        if let Some(head) = self.head.take() {
+            let _ = head.send(Ok(()));
+        }
+    }
+
+    /// Waits, and lets the client know from time to time that we do.
+    async fn commenting<T>(&self, work: impl Future<Output = T>) -> Result<T, End> {
+        let mut work = pin!(work);
+        let mut next = Instant::now()
+            + if self.head.is_some() {
+                ms(FIRST_COMMENT_MS)
+            } else {
+                ms(self.core.config.keep_alive_interval_ms)
+            };
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return Ok(done),
+                () = sleep_until(next) => {
+                    // One that finds no room is not missed: the client has unread bytes.
+                    let _ = self.pieces.try_send(Piece::Part(Bytes::from_static(COMMENT)));
+                    next = Instant::now() + ms(self.core.config.keep_alive_interval_ms);
+                }
+            }
+        }
+    }
+
+    async fn send(&self, piece: Piece) -> Result<(), End> {
+        match timeout(ms(self.core.config.write_stall_timeout_ms), self.pieces.send(piece)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(End::HungUp),
+            Err(_elapsed) => Err(End::Stalled),
+        }
+    }
+}
+
+fn explain(broken: Broken) -> ApiError {
+    match broken {
+        Broken::TooLong => ApiError::failed("it sent a line longer than the limit; the answer is incomplete"),
+        Broken::Garbage => ApiError::failed("it sent what is not an answer; the answer is incomplete"),
+        Broken::Unfinished => ApiError::failed("its stream ended too early; the answer is incomplete"),
+        Broken::Engine(text) if text.is_empty() => ApiError::failed("it failed; the answer is incomplete"),
+        Broken::Engine(text) => ApiError::failed(words(&text)),
+    }
+}

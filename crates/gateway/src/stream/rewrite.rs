@@ -1,0 +1,211 @@
+//! One pass from an engine's stream to the contract's: role in every delta, text beside content, numeric log
+//! probabilities, usage in the chunk that ends the last choice, `[DONE]` last. A stream that does not end so is
+//! an error, never a shorter answer.
+
+use std::borrow::Cow;
+use std::io::Write as _;
+
+use dedi_api::inference::{ChunkChoice, Delta, StreamChunk, Usage};
+
+use super::dialect::{self, Chunk};
+use super::sse::{Events, TooLong};
+use crate::request::{Job, Kind};
+
+/// Why an engine's stream can't be passed on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Broken {
+    /// A line or an event above the limit.
+    TooLong,
+    /// Not the dialect.
+    Garbage,
+    /// `[DONE]` or the end of the body came before every choice had ended.
+    Unfinished,
+    /// The engine says so, with its words.
+    Engine(String),
+}
+
+impl From<TooLong> for Broken {
+    fn from(_: TooLong) -> Self {
+        Self::TooLong
+    }
+}
+
+/// Turns pieces of the engine's body into pieces of ours.
+#[derive(Debug)]
+pub(crate) struct Rewriter {
+    events: Events,
+    chunks: Chunks,
+}
+
+#[derive(Debug)]
+struct Chunks {
+    id: String,
+    model: String,
+    object: &'static str,
+    created: i64,
+    seed: Option<i64>,
+    /// Which choices have ended.
+    ended: Vec<bool>,
+    /// The event that ends the last choice, up to its usage, until the usage is known.
+    held: Option<Vec<u8>>,
+    usage: Option<Usage>,
+    done: bool,
+}
+
+/// How an event ends whose usage is not known.
+const NO_USAGE: &[u8] = b"null}";
+
+impl Rewriter {
+    pub(crate) fn new(id: String, created: i64, job: &Job) -> Self {
+        let object = match job.kind {
+            Kind::Chat | Kind::Embeddings => "chat.completion.chunk",
+            Kind::Completions => "completion.chunk",
+        };
+        let ended = vec![false; usize::try_from(job.n).unwrap_or(1)];
+        Self {
+            events: Events::default(),
+            chunks: Chunks {
+                id,
+                model: job.model.clone(),
+                object,
+                created,
+                seed: job.seed,
+                ended,
+                held: None,
+                usage: None,
+                done: false,
+            },
+        }
+    }
+
+    /// Takes a piece; what it completes is appended to `out`. After an error `out` still holds whole events.
+    pub(crate) fn push(&mut self, piece: &[u8], out: &mut Vec<u8>) -> Result<(), Broken> {
+        let chunks = &mut self.chunks;
+        self.events.push(piece, |data| chunks.event(data, out))
+    }
+
+    /// Whether `[DONE]` has been written.
+    pub(crate) fn is_done(&self) -> bool {
+        self.chunks.done
+    }
+
+    /// What the engine counted so far.
+    pub(crate) fn usage(&self) -> Option<Usage> {
+        self.chunks.usage
+    }
+}
+
+impl Chunks {
+    fn event(&mut self, data: &[u8], out: &mut Vec<u8>) -> Result<(), Broken> {
+        if self.done {
+            return Ok(());
+        }
+        if data.trim_ascii() == b"[DONE]" {
+            if self.ended.contains(&false) {
+                return Err(Broken::Unfinished);
+            }
+            self.release(out);
+            out.extend_from_slice(b"data: [DONE]\n\n");
+            self.done = true;
+            return Ok(());
+        }
+        let chunk: Chunk<'_> = serde_json::from_slice(data).map_err(|_| Broken::Garbage)?;
+        if let Some(fault) = chunk.error {
+            return Err(Broken::Engine(fault.message.unwrap_or_default().0.into_owned()));
+        }
+        if let Some(usage) = chunk.usage {
+            self.usage = Some(usage.into());
+        }
+        let mut choices = Vec::new();
+        for choice in chunk.choices.unwrap_or_default() {
+            if let Some(choice) = self.choice(choice)? {
+                choices.push(choice);
+            }
+        }
+        if !choices.is_empty() {
+            self.write(choices, out)?;
+        }
+        if chunk.usage.is_some() {
+            self.release(out);
+        }
+        Ok(())
+    }
+
+    /// `None` for what says nothing after a choice has ended.
+    fn choice<'a>(&mut self, choice: dialect::ChunkChoice<'a>) -> Result<Option<ChunkChoice<'a>>, Broken> {
+        let mut message = choice.delta.unwrap_or_default();
+        let content = message.content.take().or(choice.text).unwrap_or_default().0;
+        let reasoning = message.take_reasoning();
+        let tool_calls = message.take_calls();
+        let ended = usize::try_from(choice.index).ok().and_then(|it| self.ended.get_mut(it));
+        let ended = ended.ok_or(Broken::Garbage)?;
+        if *ended {
+            let empty = content.is_empty() && tool_calls.is_empty() && reasoning.is_none();
+            return if empty { Ok(None) } else { Err(Broken::Garbage) };
+        }
+        let finish_reason = match &choice.finish_reason {
+            None => None,
+            Some(word) => match dialect::finish_reason(word.as_str()) {
+                None => return Err(Broken::Engine(String::new())),
+                known => known,
+            },
+        };
+        *ended = finish_reason.is_some();
+        Ok(Some(ChunkChoice {
+            index: choice.index,
+            text: content.clone(),
+            logprobs: choice.logprobs.as_ref().and_then(dialect::Logprobs::sum),
+            top_logprobs: choice.logprobs.as_ref().and_then(dialect::Logprobs::first_candidates),
+            finish_reason,
+            seed: finish_reason.and(self.seed),
+            delta: Delta {
+                token_id: message.token_id.or(choice.token_ids.and_then(|it| it.first().copied())),
+                role: Cow::Borrowed("assistant"),
+                content,
+                tool_calls,
+                reasoning,
+            },
+        }))
+    }
+
+    /// Writes an event, or holds it if it ends the last choice.
+    fn write(&mut self, choices: Vec<ChunkChoice<'_>>, out: &mut Vec<u8>) -> Result<(), Broken> {
+        let chunk = StreamChunk {
+            id: Cow::Borrowed(&self.id),
+            object: Cow::Borrowed(self.object),
+            created: self.created,
+            model: Cow::Borrowed(&self.model),
+            choices,
+            usage: None,
+        };
+        let all_ended = !self.ended.contains(&false);
+        let mut held = Vec::new();
+        let into = if all_ended { &mut held } else { &mut *out };
+        into.extend_from_slice(b"data: ");
+        serde_json::to_writer(&mut *into, &chunk).map_err(|_| Broken::Garbage)?;
+        if all_ended {
+            held.truncate(held.len().saturating_sub(NO_USAGE.len()));
+            self.held = Some(held);
+        } else {
+            out.extend_from_slice(b"\n\n");
+        }
+        Ok(())
+    }
+
+    /// Writes the held event with what is known of the usage.
+    fn release(&mut self, out: &mut Vec<u8>) {
+        let Some(held) = self.held.take() else { return };
+        out.extend_from_slice(&held);
+        match self.usage {
+            Some(it) => {
+                let (prompt, completion, total) = (it.prompt_tokens, it.completion_tokens, it.total_tokens);
+                let _ = write!(
+                    out,
+                    "{{\"prompt_tokens\":{prompt},\"completion_tokens\":{completion},\"total_tokens\":{total}}}}}"
+                );
+            }
+            None => out.extend_from_slice(NO_USAGE),
+        }
+        out.extend_from_slice(b"\n\n");
+    }
+}

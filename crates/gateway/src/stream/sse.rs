@@ -1,0 +1,128 @@
+//! Cuts a byte stream into server-sent events, however it was cut into pieces on its way. Only `data` fields
+//! count; nothing grows beyond the line limit.
+
+use memchr::memchr;
+
+/// Longest line, and longest event.
+pub(crate) const LINE_BYTES_MAX: usize = 1 << 20;
+
+/// A line or an event is too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TooLong;
+
+/// What is left of the bytes so far.
+#[derive(Debug, Default)]
+pub(crate) struct Events {
+    /// A line whose end has not come.
+    line: Vec<u8>,
+    /// The data of an event whose end has not come.
+    data: Vec<u8>,
+    has_data: bool,
+}
+
+impl Events {
+    /// Takes a piece and hands the data of each event that it completes to `each`.
+    pub(crate) fn push<E: From<TooLong>>(
+        &mut self,
+        mut piece: &[u8],
+        mut each: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        while let Some(end) = memchr(b'\n', piece) {
+            let (line, rest) = piece.split_at(end);
+            piece = rest.get(1..).unwrap_or_default();
+            if self.line.is_empty() {
+                self.line(line, &mut each)?;
+            } else {
+                let mut whole = std::mem::take(&mut self.line);
+                fits(whole.len() + line.len())?;
+                whole.extend_from_slice(line);
+                self.line(&whole, &mut each)?;
+                whole.clear();
+                self.line = whole;
+            }
+        }
+        fits(self.line.len() + piece.len())?;
+        self.line.extend_from_slice(piece);
+        Ok(())
+    }
+
+    fn line<E: From<TooLong>>(
+        &mut self,
+        line: &[u8],
+        each: &mut impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.is_empty() {
+            if self.has_data {
+                each(&self.data)?;
+            }
+            self.data.clear();
+            self.has_data = false;
+        } else if let Some(data) = line.strip_prefix(b"data:") {
+            let data = data.strip_prefix(b" ").unwrap_or(data);
+            fits(self.data.len() + data.len() + 1)?;
+            if self.has_data {
+                self.data.push(b'\n');
+            }
+            self.data.extend_from_slice(data);
+            self.has_data = true;
+        }
+        Ok(())
+    }
+}
+
+fn fits(bytes: usize) -> Result<(), TooLong> {
+    if bytes <= LINE_BYTES_MAX { Ok(()) } else { Err(TooLong) }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn events<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<String>, TooLong> {
+        let (mut events, mut seen) = (Events::default(), Vec::new());
+        for piece in pieces {
+            events.push(piece, |data| {
+                seen.push(String::from_utf8_lossy(data).into_owned());
+                Ok::<_, TooLong>(())
+            })?;
+        }
+        Ok(seen)
+    }
+
+    const SAMPLE: &str = ": hello\r\n\r\ndata: {\"a\":\"é🦀\"}\n\nevent: x\nid: 7\ndata:one\ndata: two\r\n\r\n\n\ndata:\n\ndata: [DONE]\n\ndata: cut";
+
+    #[test]
+    fn a_stream_means_the_same_wherever_it_is_cut() {
+        let whole = events([SAMPLE.as_bytes()]).unwrap();
+        assert_eq!(whole, ["{\"a\":\"é🦀\"}", "one\ntwo", "", "[DONE]"]);
+        for at in 0..=SAMPLE.len() {
+            let (left, right) = SAMPLE.as_bytes().split_at(at);
+            assert_eq!(events([left, right]).unwrap(), whole, "cut at {at}");
+        }
+        assert_eq!(events(SAMPLE.as_bytes().chunks(1)).unwrap(), whole);
+    }
+
+    #[test]
+    fn a_line_or_an_event_without_an_end_is_refused_in_bounded_memory() {
+        let piece = vec![b'x'; 64 * 1024];
+        assert_eq!(events(std::iter::repeat_n(&piece[..], 17)), Err(TooLong));
+        let line = format!("data: {}\n", "x".repeat(1_000));
+        assert_eq!(events(std::iter::repeat_n(line.as_bytes(), 2_000)), Err(TooLong));
+        assert!(events(std::iter::repeat_n(format!("{line}\n").as_bytes(), 2_000)).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_in_any_pieces_mean_what_they_mean_in_one(
+            bytes in proptest::collection::vec(prop_oneof![Just(b'\n'), Just(b'\r'), Just(b':'), Just(b'd'), any::<u8>()], 0..400),
+            lines in proptest::collection::vec("(data: ?)?[a-z\n]{0,5}", 0..20),
+            size in 1_usize..17,
+        ) {
+            let all = [lines.join("\n").into_bytes(), bytes].concat();
+            prop_assert_eq!(events([&all[..]]), events(all.chunks(size)));
+        }
+    }
+}

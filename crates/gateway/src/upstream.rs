@@ -1,0 +1,218 @@
+//! Connections to replicas: HTTP/1.1 over unix sockets or TCP, kept for the next request while idle. Whoever
+//! uses a connection also drives it, so that dropping an exchange closes its socket at once and the engine
+//! stops generating.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use dedi_domain::Address;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use http_body::Body;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::{Instant, timeout};
+use tokio_util::either::Either;
+
+use crate::http::RequestId;
+
+type Socket = TokioIo<Either<UnixStream, TcpStream>>;
+
+/// Header fields of an engine's answer.
+const HEADERS_MAX: usize = 64;
+/// Bytes read ahead of the client, and the longest head of an answer.
+const BUFFER_BYTES: usize = 64 * 1024;
+
+/// Why a replica gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UpstreamError {
+    #[error("could not connect")]
+    Connect(#[source] std::io::Error),
+    #[error("could not connect in time")]
+    ConnectTimeout,
+    #[error("the connection broke")]
+    Broken(#[source] hyper::Error),
+}
+
+/// An open connection.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    sender: http1::SendRequest<Full<Bytes>>,
+    driver: http1::Connection<Socket, Full<Bytes>>,
+    closed: bool,
+    /// Whether it has carried a request before.
+    pub(crate) used: bool,
+}
+
+impl Connection {
+    pub(crate) async fn open(address: &Address, limit: Duration) -> Result<Self, UpstreamError> {
+        let connect = async {
+            match address {
+                Address::Unix(path) => UnixStream::connect(path).await.map(Either::Left),
+                Address::Tcp(address) => {
+                    let stream = TcpStream::connect(address).await?;
+                    stream.set_nodelay(true)?;
+                    Ok(Either::Right(stream))
+                }
+            }
+        };
+        let socket = timeout(limit, connect)
+            .await
+            .map_err(|_elapsed| UpstreamError::ConnectTimeout)?
+            .map_err(UpstreamError::Connect)?;
+        let (sender, driver) = http1::Builder::new()
+            .max_headers(HEADERS_MAX)
+            .max_buf_size(BUFFER_BYTES)
+            .handshake(TokioIo::new(socket))
+            .await
+            .map_err(UpstreamError::Broken)?;
+        Ok(Self { sender, driver, closed: false, used: false })
+    }
+
+    fn drive(&mut self, cx: &mut Context<'_>) {
+        if !self.closed && Pin::new(&mut self.driver).poll(cx).is_ready() {
+            self.closed = true;
+        }
+    }
+
+    /// Whether it can take a request; notices what happened to it while nobody drove it.
+    fn is_usable(&mut self) -> bool {
+        self.drive(&mut Context::from_waker(Waker::noop()));
+        !self.closed && self.sender.is_ready()
+    }
+
+    /// Sends a request and waits for the head of the answer.
+    pub(crate) async fn send(mut self, request: Request<Full<Bytes>>) -> Result<Exchange, UpstreamError> {
+        let response = {
+            let mut answer = pin!(self.sender.send_request(request));
+            let (driver, closed) = (&mut self.driver, &mut self.closed);
+            poll_fn(|cx| {
+                if !*closed && Pin::new(&mut *driver).poll(cx).is_ready() {
+                    *closed = true;
+                }
+                if let Poll::Ready(done) = answer.as_mut().poll(cx) {
+                    return Poll::Ready(done);
+                }
+                // The first poll only hands the request over; this one puts it on the wire.
+                if !*closed && Pin::new(&mut *driver).poll(cx).is_ready() {
+                    *closed = true;
+                }
+                answer.as_mut().poll(cx)
+            })
+            .await
+        };
+        let response = response.map_err(UpstreamError::Broken)?;
+        self.used = true;
+        Ok(Exchange { connection: self, response })
+    }
+}
+
+/// A request on its connection, its answer being read.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    connection: Connection,
+    response: Response<Incoming>,
+}
+
+impl Exchange {
+    pub(crate) fn status(&self) -> StatusCode {
+        self.response.status()
+    }
+
+    /// The first part of the answer's content type.
+    pub(crate) fn is_event_stream(&self) -> bool {
+        let value = self.response.headers().get(header::CONTENT_TYPE).and_then(|it| it.to_str().ok());
+        value.is_some_and(|it| it.to_ascii_lowercase().starts_with("text/event-stream"))
+    }
+
+    /// The next piece of the body; `None` at its proper end. May be dropped and called again.
+    pub(crate) async fn chunk(&mut self) -> Option<Result<Bytes, hyper::Error>> {
+        poll_fn(|cx| self.poll_chunk(cx)).await
+    }
+
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, hyper::Error>>> {
+        let mut asked = false;
+        loop {
+            self.connection.drive(cx);
+            match Pin::new(self.response.body_mut()).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    if let Ok(data) = frame.into_data() {
+                        return Poll::Ready(Some(Ok(data)));
+                    }
+                }
+                Poll::Ready(Some(Err(err))) => return Poll::Ready(Some(Err(err))),
+                Poll::Ready(None) => return Poll::Ready(None),
+                // The body has told the connection that it wants more; let the connection hear it.
+                Poll::Pending if !asked => asked = true,
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// The connection, once the body has ended.
+    pub(crate) fn finish(mut self) -> Option<Connection> {
+        drop(self.response);
+        self.connection.is_usable().then_some(self.connection)
+    }
+}
+
+/// Idle connections of one replica.
+#[derive(Debug, Default)]
+pub(crate) struct Pool {
+    idle: Mutex<Idle>,
+}
+
+#[derive(Debug, Default)]
+struct Idle {
+    closed: bool,
+    connections: Vec<(Connection, Instant)>,
+}
+
+impl Pool {
+    /// The one used last, if it is still open.
+    pub(crate) fn take(&self, idle_max: Duration) -> Option<Connection> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some((mut connection, since)) = idle.connections.pop() {
+            if since.elapsed() > idle_max {
+                idle.connections.clear(); // the others are older
+            } else if connection.is_usable() {
+                return Some(connection);
+            }
+        }
+        None
+    }
+
+    /// Keeps it for the next request, unless there are `max` or the replica is gone.
+    pub(crate) fn put(&self, connection: Connection, max: usize) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if !idle.closed && idle.connections.len() < max {
+            idle.connections.push((connection, Instant::now()));
+        }
+    }
+
+    /// Closes all, and those that would come back.
+    pub(crate) fn close(&self) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.closed = true;
+        idle.connections.clear();
+    }
+}
+
+/// A request built from nothing: no header of the client travels on.
+pub(crate) fn request(path: &'static str, id: &RequestId, body: Bytes) -> Request<Full<Bytes>> {
+    let mut request = Request::new(Full::new(body));
+    *request.method_mut() = http::Method::POST;
+    *request.uri_mut() = http::Uri::from_static(path);
+    let headers = request.headers_mut();
+    headers.insert(header::HOST, HeaderValue::from_static("localhost"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+    headers.insert("x-request-id", id.header());
+    request
+}
