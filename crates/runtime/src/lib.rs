@@ -1,5 +1,8 @@
 //! Makes replicas exist and says how they and the host's devices are. Decides nothing.
 
+pub mod hardware;
+pub mod process;
+
 use async_trait::async_trait;
 use dedi_domain::{Inventory, Launch, Nonce, ObservedReplica, ReplicaId};
 

@@ -1,0 +1,55 @@
+//! The host's devices: cores through the operating system, GPUs through NVML. Measures; decides nothing.
+
+mod cpu;
+mod names;
+mod nvml;
+
+use std::io;
+use std::path::PathBuf;
+
+use dedi_domain::Inventory;
+use serde::{Deserialize, Serialize};
+
+/// What an operator can say about devices.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HardwareSettings {
+    /// Cores on offer as devices; absent is all that this process may use, 0 is none.
+    pub cpu_devices: Option<u32>,
+    /// Memory in GiB that goes with one core; absent is the largest power of two that all can have.
+    pub cpu_memory_gb: Option<u32>,
+    /// Whether GPUs are looked for.
+    pub gpus: bool,
+    /// NVML's library; empty looks for `libnvidia-ml.so.1` where libraries are.
+    pub nvml_library: PathBuf,
+}
+
+impl Default for HardwareSettings {
+    fn default() -> Self {
+        Self { cpu_devices: None, cpu_memory_gb: None, gpus: true, nvml_library: PathBuf::new() }
+    }
+}
+
+/// The host's devices, looked at anew each time.
+#[derive(Debug)]
+pub(crate) struct Hardware {
+    settings: HardwareSettings,
+    gpus: nvml::Gpus,
+}
+
+impl Hardware {
+    pub(crate) fn new(settings: HardwareSettings) -> Self {
+        let gpus = nvml::Gpus::new(settings.nvml_library.clone());
+        Self { settings, gpus }
+    }
+
+    /// All devices. `ours` are the pids of our engines: what they use is not foreign.
+    pub(crate) fn inventory(&self, ours: &[i32]) -> io::Result<Inventory> {
+        let mut devices = cpu::devices(&self.settings, ours)?;
+        if self.settings.gpus {
+            devices.extend(self.gpus.devices(ours));
+        }
+        devices.sort_by(|a, b| (&a.kind, a.index).cmp(&(&b.kind, b.index)));
+        Ok(Inventory { devices })
+    }
+}

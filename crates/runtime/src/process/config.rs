@@ -1,0 +1,89 @@
+//! What an operator can say about replica processes. Every key has a default that works.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::hardware::HardwareSettings;
+
+/// Replica processes, their probes, their logs, and the devices they get.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ProcessConfig {
+    /// Seconds between the request to end (TERM) and the kill of the whole group.
+    pub stop_grace_secs: u64,
+    /// Milliseconds between looks at a replica that is ready.
+    pub probe_interval_ms: u64,
+    /// Milliseconds between looks at a replica that is loading.
+    pub launch_probe_interval_ms: u64,
+    /// Longest wait in milliseconds for the answer to a look.
+    pub probe_timeout_ms: u64,
+    /// Looks in a row without an answer that make a ready replica unresponsive.
+    pub probe_failures_max: u32,
+    /// Longest wait in seconds for the one token that proves a replica ready.
+    pub first_token_timeout_secs: u64,
+    /// Bytes of one log file; a full one is rotated away.
+    pub log_bytes_max: u64,
+    /// Log files kept for one attempt, the current one included.
+    pub log_files: u32,
+    /// Attempts whose logs are kept for each endpoint.
+    pub log_attempts_kept: usize,
+    /// Processes and threads one replica may have, where the host can enforce it.
+    pub pids_max: u64,
+    /// Environment variables of the server that engines get too, besides the few they always get.
+    pub env_pass: Vec<String>,
+    /// The devices on offer.
+    pub hardware: HardwareSettings,
+}
+
+impl Default for ProcessConfig {
+    fn default() -> Self {
+        Self {
+            // An engine that finishes its requests was drained before; what is left is closing files.
+            stop_grace_secs: 10,
+            // A hung replica is noticed within probe_interval * failures + timeout: about 5 s.
+            probe_interval_ms: 1_000,
+            // Small models load in under a second; nobody should wait longer for the look than for the load.
+            launch_probe_interval_ms: 100,
+            // A host whose cores are all busy generating answers late, not never.
+            probe_timeout_ms: 3_000,
+            probe_failures_max: 2,
+            // The first token may compile kernels and page in all weights.
+            first_token_timeout_secs: 300,
+            log_bytes_max: 100 << 20,
+            log_files: 3,
+            log_attempts_kept: 20,
+            pids_max: 4_096,
+            env_pass: Vec::new(),
+            hardware: HardwareSettings::default(),
+        }
+    }
+}
+
+/// `PathBuf` that is empty when it was not given.
+pub(crate) fn given(path: &PathBuf) -> Option<&PathBuf> {
+    (!path.as_os_str().is_empty()).then_some(path)
+}
+
+impl ProcessConfig {
+    pub(crate) fn probe_interval(&self) -> Duration {
+        Duration::from_millis(self.probe_interval_ms.max(10))
+    }
+
+    pub(crate) fn launch_probe_interval(&self) -> Duration {
+        Duration::from_millis(self.launch_probe_interval_ms.max(10))
+    }
+
+    pub(crate) fn probe_timeout(&self) -> Duration {
+        Duration::from_millis(self.probe_timeout_ms.max(10))
+    }
+
+    pub(crate) fn first_token_timeout(&self) -> Duration {
+        Duration::from_secs(self.first_token_timeout_secs.max(1))
+    }
+
+    pub(crate) fn stop_grace(&self) -> Duration {
+        Duration::from_secs(self.stop_grace_secs)
+    }
+}

@@ -1,0 +1,304 @@
+//! Replicas as processes of this host: a shim for each, which keeps an engine. The server may come and go.
+//!
+//! What is true is in each replica's folder and in `/proc`; memory holds only what probes said last. Every
+//! look reads both anew, and picks up whatever an earlier run of the server left half done.
+
+mod cgroup;
+mod clock;
+mod config;
+mod doctor;
+mod engines;
+mod identity;
+mod logs;
+mod monitor;
+mod observe;
+mod probe;
+mod records;
+mod remove;
+pub mod shim;
+mod watched;
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use dedi_domain::{Inventory, Launch, Nonce, ObservedReplica, ReplicaId};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use self::config::ProcessConfig;
+pub use self::doctor::{Isolation, isolation_level};
+pub use self::logs::{AttemptLog, LogChunk, LogCursor, ReplicaLogs};
+pub use crate::hardware::HardwareSettings;
+
+pub(crate) use self::config::given;
+pub(crate) use self::identity::pids;
+
+use self::engines::Engine;
+use self::monitor::Tracked;
+use self::records::{LaunchRecord, ReplicaDir, SOCKET_PATH_BYTES_MAX};
+use crate::hardware::Hardware;
+use crate::{Runtime, RuntimeError};
+
+/// Starts and ends replicas as processes. Dropping it, or the end of the server, leaves them running.
+#[derive(Debug)]
+pub struct ProcessRuntime {
+    inner: Arc<Inner>,
+}
+
+/// What every task of the runtime shares.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    config: ProcessConfig,
+    run: PathBuf,
+    logs: ReplicaLogs,
+    installation: String,
+    boot_id: String,
+    shim: PathBuf,
+    engine: Engine,
+    hardware: Hardware,
+    /// Replicas whose shim is being watched, by mark.
+    tracked: Mutex<HashMap<Nonce, Arc<Tracked>>>,
+    /// Folders that a task is removing.
+    removing: Mutex<HashMap<PathBuf, Nonce>>,
+    /// One launch at a time: two for one replica at once would be decided on the same sight.
+    launching: tokio::sync::Mutex<()>,
+    changed: Notify,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl ProcessRuntime {
+    /// Opens the run folder, makes it if it is absent, and finds the replicas that an earlier server left.
+    /// `shim` is the program that runs [`shim::main`] on `shim <folder>`; `engine` is the engine program.
+    pub async fn open(
+        config: ProcessConfig,
+        run: PathBuf,
+        logs: PathBuf,
+        shim: PathBuf,
+        engine: PathBuf,
+    ) -> io::Result<Self> {
+        let absolute = |path: PathBuf| std::path::absolute(path);
+        let (run, logs, shim, engine) = (absolute(run)?, absolute(logs)?, absolute(shim)?, absolute(engine)?);
+        check_length(&run)?;
+        let installation = {
+            let (run, logs) = (run.clone(), logs.clone());
+            blocking(move || {
+                logs::create_root(&run)?;
+                logs::create_root(&logs)?;
+                records::sweep_drafts(&run)?;
+                installation_of(&run)
+            })
+            .await?
+        };
+        let inner = Inner {
+            hardware: Hardware::new(config.hardware.clone()),
+            config,
+            run,
+            logs: ReplicaLogs::new(logs),
+            installation,
+            boot_id: identity::boot_id()?,
+            shim,
+            engine: Engine::dedi(engine),
+            tracked: Mutex::default(),
+            removing: Mutex::default(),
+            launching: tokio::sync::Mutex::default(),
+            changed: Notify::new(),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        };
+        let runtime = Self { inner: Arc::new(inner) };
+        Inner::look(&runtime.inner).await?;
+        Ok(runtime)
+    }
+
+    /// The replicas' logs.
+    pub fn logs(&self) -> ReplicaLogs {
+        self.inner.logs.clone()
+    }
+
+    /// Ends the runtime's own tasks. Replicas go on; a removal under way is taken up by the next `open`.
+    pub async fn shutdown(&self) {
+        self.inner.stop.cancel();
+        self.inner.tasks.close();
+        self.inner.tasks.wait().await;
+    }
+}
+
+impl Drop for ProcessRuntime {
+    fn drop(&mut self) {
+        self.inner.stop.cancel();
+    }
+}
+
+#[async_trait]
+impl Runtime for ProcessRuntime {
+    async fn ensure(&self, launch: &Launch) -> Result<(), RuntimeError> {
+        Inner::ensure(&self.inner, launch)
+            .await
+            .map_err(|err| RuntimeError::Launch { replica: launch.replica, reason: err.to_string() })
+    }
+
+    async fn remove(&self, replica: ReplicaId, nonce: Nonce) -> Result<(), RuntimeError> {
+        Inner::begin_removal(&self.inner, replica, nonce).await.map_err(|source| RuntimeError::Unavailable {
+            what: format!("{replica} could not be removed"),
+            source,
+        })
+    }
+
+    async fn list(&self) -> Result<Vec<ObservedReplica>, RuntimeError> {
+        Inner::look(&self.inner).await.map_err(|source| RuntimeError::Unavailable {
+            what: format!("the replicas in {} could not be looked at", self.inner.run.display()),
+            source,
+        })
+    }
+
+    async fn inventory(&self) -> Result<Inventory, RuntimeError> {
+        let inner = self.inner.clone();
+        blocking(move || {
+            let ours = inner.engine_processes()?;
+            inner.hardware.inventory(&ours)
+        })
+        .await
+        .map_err(|source| RuntimeError::Unavailable {
+            what: "the host's devices could not be looked at".to_owned(),
+            source,
+        })
+    }
+
+    async fn changed(&self) {
+        self.inner.changed.notified().await;
+    }
+}
+
+impl Inner {
+    async fn ensure(self: &Arc<Self>, launch: &Launch) -> io::Result<()> {
+        let _one_at_a_time = self.launching.lock().await;
+        let (inner, launch) = (self.clone(), launch.clone());
+        let started = blocking(move || inner.start_shim(&launch)).await?;
+        if let Some((dir, record, child)) = started {
+            self.watch(dir, &record, Some(child));
+            self.changed.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Writes the launch down and starts a shim, unless this launch has been used already.
+    fn start_shim(
+        &self,
+        launch: &Launch,
+    ) -> io::Result<Option<(ReplicaDir, LaunchRecord, std::process::Child)>> {
+        let dir = ReplicaDir::of(&self.run, launch.replica);
+        let record = self.record(launch, &dir)?;
+        if !dir.create(&self.run, &record)? {
+            let known = dir.launch()?;
+            let is_same = known.as_ref().is_some_and(|it| {
+                it.launch.nonce == launch.nonce
+                    && it.launch.replica == launch.replica
+                    && it.installation == self.installation
+            });
+            if !is_same {
+                return Err(io::Error::other(format!("{} holds another replica", dir.path().display())));
+            }
+            let is_used = dir.has_exit()?
+                || dir.has_shim()?
+                || dir.is_asked_to_stop()?
+                || dir.is_to_be_removed()?
+                || dir.is_locked()?
+                || self.is_tracked(launch.nonce);
+            if is_used {
+                return Ok(None);
+            }
+        }
+        #[expect(clippy::zombie_processes, reason = "whoever watches the replica reaps it through its pidfd")]
+        let child = Command::new(&self.shim)
+            .arg("shim")
+            .arg(dir.path())
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|err| io::Error::new(err.kind(), format!("{}: {err}", self.shim.display())))?;
+        tracing::info!(replica = %launch.replica, attempt = launch.attempt, "launching {}", launch.endpoint);
+        Ok(Some((dir, record, child)))
+    }
+
+    fn record(&self, launch: &Launch, dir: &ReplicaDir) -> io::Result<LaunchRecord> {
+        let n_cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let mut launch = launch.clone();
+        launch.model_path = std::path::absolute(launch.model_path)?;
+        Ok(LaunchRecord {
+            installation: self.installation.clone(),
+            boot_id: self.boot_id.clone(),
+            at: clock::now(),
+            program: self.engine.program().to_owned(),
+            // Relative to the folder it is started in, so that no length limit is met by the engine.
+            args: self.engine.args(&launch, "engine.sock", n_cores),
+            env: engines::environment(&launch, dir.path(), &self.config.env_pass, |name| {
+                std::env::var(name).ok()
+            }),
+            log: self.logs.path(launch.endpoint, launch.attempt),
+            log_bytes_max: self.config.log_bytes_max,
+            log_files: self.config.log_files,
+            stop_grace_secs: self.config.stop_grace_secs,
+            pids_max: self.config.pids_max,
+            launch,
+        })
+    }
+
+    fn is_tracked(&self, nonce: Nonce) -> bool {
+        locked(&self.tracked).contains_key(&nonce)
+    }
+}
+
+/// The socket below the folder must have a path that the kernel takes.
+fn check_length(run: &Path) -> io::Result<()> {
+    let n_bytes = run.as_os_str().len();
+    let n_max = SOCKET_PATH_BYTES_MAX - ReplicaDir::socket_suffix_bytes();
+    if n_bytes <= n_max {
+        return Ok(());
+    }
+    Err(io::Error::new(
+        io::ErrorKind::InvalidInput,
+        format!(
+            "the run folder {} has a path of {n_bytes} bytes; at most {n_max} work, because unix sockets lie below it",
+            run.display()
+        ),
+    ))
+}
+
+/// Whose run folder this is: drawn once, then kept in it. Marks replicas' records and control groups, so
+/// that two installations on one host never take the other's for their own.
+fn installation_of(run: &Path) -> io::Result<String> {
+    let file = run.join("installation");
+    match std::fs::read_to_string(&file) {
+        Ok(text) => {
+            let text = text.trim().trim_matches('"');
+            uuid::Uuid::try_parse(text).map(|it| it.to_string()).map_err(|_| {
+                io::Error::new(io::ErrorKind::InvalidData, format!("{} holds no UUID", file.display()))
+            })
+        }
+        Err(err) if err.kind() == io::ErrorKind::NotFound => {
+            let drawn = uuid::Uuid::new_v4().to_string();
+            records::write_atomically(run, "installation", &drawn)?;
+            Ok(drawn)
+        }
+        Err(err) => Err(err),
+    }
+}
+
+/// Runs file work off the async threads.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
+/// A panic elsewhere does not make the value wrong: each holder leaves it whole.
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

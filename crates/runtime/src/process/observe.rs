@@ -1,0 +1,151 @@
+//! One look at all replicas: from folders and `/proc` to phases. Also takes up what it finds unattended: a
+//! shim that nobody watches, a removal that nobody carries on, a folder that was never used.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dedi_domain::{Address, Exit, FailureCause, ObservedReplica, ReplicaPhase};
+
+use super::identity;
+use super::monitor::Seen;
+use super::records::{LaunchRecord, ReplicaDir, ShimRecord};
+use super::{Inner, blocking, clock, locked};
+
+/// How old a folder without any shim must be before it is swept: whoever made it may be about to start one.
+const UNUSED_AGE: Duration = Duration::from_secs(60);
+
+/// What a folder shows.
+enum Found {
+    /// Its processes are as this says.
+    Replica(ObservedReplica),
+    /// A shim is at work that nobody watches.
+    Unwatched(LaunchRecord),
+    /// Somebody began to remove it.
+    ToRemove(LaunchRecord),
+    /// No process was ever started in it and none is being started.
+    Unused(LaunchRecord),
+    /// Not ours, or not readable as a replica.
+    Foreign,
+}
+
+impl Inner {
+    /// All replicas, from what is there now. An error means that nothing is known, never that none is.
+    pub(crate) async fn look(self: &Arc<Self>) -> io::Result<Vec<ObservedReplica>> {
+        let inner = self.clone();
+        let found = blocking(move || {
+            ReplicaDir::all(&inner.run)?
+                .into_iter()
+                .map(|dir| inner.look_at(&dir).map(|found| (dir, found)))
+                .collect::<io::Result<Vec<_>>>()
+        })
+        .await?;
+        let mut replicas = Vec::new();
+        for (dir, found) in found {
+            match found {
+                Found::Replica(replica) => replicas.push(replica),
+                Found::Unwatched(record) => {
+                    let seen = self.watch(dir.clone(), &record, None);
+                    replicas.push(observed(&record, phase(&seen, &dir)));
+                }
+                Found::ToRemove(record) => {
+                    replicas.push(observed(&record, ReplicaPhase::Stopping));
+                    self.continue_removal(dir, record);
+                }
+                Found::Unused(record) => {
+                    let is_old = clock::now().since(record.at) >= UNUSED_AGE;
+                    if is_old || record.boot_id != self.boot_id {
+                        // Should a shim still turn up, it finds the mark and ends.
+                        dir.mark_for_removal()?;
+                        self.continue_removal(dir, record);
+                    }
+                }
+                Found::Foreign => {}
+            }
+        }
+        replicas.sort_by_key(|it| it.id);
+        Ok(replicas)
+    }
+
+    fn look_at(&self, dir: &ReplicaDir) -> io::Result<Found> {
+        let Some(record) = dir.launch()? else {
+            tracing::debug!("{} holds no launch record", dir.path().display());
+            return Ok(Found::Foreign);
+        };
+        if record.installation != self.installation {
+            return Ok(Found::Foreign);
+        }
+        if dir.is_to_be_removed()? {
+            return Ok(Found::ToRemove(record));
+        }
+        let replica = |phase| Ok(Found::Replica(observed(&record, phase)));
+        let Some(shim) = dir.shim()? else {
+            // The lock comes before the record, and a record that can't be read was written by somebody.
+            if let Some(exit) = dir.exit()? {
+                return replica(ReplicaPhase::Exited(exit));
+            }
+            if let Some(seen) = self.seen(&record) {
+                return replica(phase(&seen, dir));
+            }
+            if record.boot_id == self.boot_id && dir.is_locked()? {
+                return Ok(Found::Unwatched(record));
+            }
+            return if dir.has_shim()? { replica(ReplicaPhase::Orphaned) } else { Ok(Found::Unused(record)) };
+        };
+        if shim.boot_id == self.boot_id && shim.shim.is_alive()? {
+            if dir.is_asked_to_stop()? {
+                return replica(ReplicaPhase::Stopping);
+            }
+            if dir.exit()?.is_none() {
+                return match self.seen(&record) {
+                    Some(seen) => replica(phase(&seen, dir)),
+                    None => Ok(Found::Unwatched(record)),
+                };
+            }
+        }
+        // Read after the shim was seen gone: it writes this last.
+        if let Some(exit) = dir.exit()? {
+            return replica(ReplicaPhase::Exited(exit));
+        }
+        if shim.boot_id != self.boot_id {
+            return replica(ReplicaPhase::Exited(host_restarted(&record)));
+        }
+        replica(ReplicaPhase::Orphaned)
+    }
+
+    fn seen(&self, record: &LaunchRecord) -> Option<Seen> {
+        locked(&self.tracked).get(&record.launch.nonce).map(|it| it.seen())
+    }
+
+    /// All processes of live engines, children included: whose use of devices is ours.
+    pub(crate) fn engine_processes(&self) -> io::Result<Vec<i32>> {
+        let mut pids = Vec::new();
+        for dir in ReplicaDir::all(&self.run)? {
+            let Some(ShimRecord { boot_id, engine: Some(engine), .. }) = dir.shim()? else { continue };
+            if boot_id == self.boot_id {
+                pids.extend(identity::family(engine)?.into_iter().map(|it| it.pid));
+            }
+        }
+        Ok(pids)
+    }
+}
+
+fn observed(record: &LaunchRecord, phase: ReplicaPhase) -> ObservedReplica {
+    ObservedReplica { id: record.launch.replica, nonce: record.launch.nonce, phase }
+}
+
+fn phase(seen: &Seen, dir: &ReplicaDir) -> ReplicaPhase {
+    let address = || Address::Unix(dir.socket());
+    match seen {
+        Seen::Launching { progress_at, percent } => {
+            ReplicaPhase::Launching { progress_at: *progress_at, percent: *percent }
+        }
+        Seen::Ready => ReplicaPhase::Ready { address: address() },
+        Seen::Unresponsive { since } => ReplicaPhase::Unresponsive { since: *since, address: address() },
+    }
+}
+
+/// Another boot: its processes are gone, whatever the folder says.
+fn host_restarted(record: &LaunchRecord) -> Exit {
+    Exit { code: None, signal: None, cause: FailureCause::HostRestarted, at: record.at, log_tail: Vec::new() }
+}

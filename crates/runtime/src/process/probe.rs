@@ -1,0 +1,159 @@
+//! Asks an engine over its socket how it is, and for one token. Says what was answered; judges nothing.
+
+use std::path::Path;
+use std::time::Duration;
+
+use dedi_domain::Launch;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Bytes;
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
+use serde_json::json;
+use tokio::net::UnixStream;
+
+/// Most bytes of an answer that are read.
+const ANSWER_BYTES_MAX: usize = 256 << 10;
+
+/// What `GET /health` said.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Health {
+    /// 200, with the mark that it echoed.
+    Serving(Option<String>),
+    /// 503, with the share of the loading that is done.
+    Loading(Option<f64>),
+    /// Nobody listens, or the answer was another one or none.
+    Silent(String),
+}
+
+#[derive(Default, Deserialize)]
+struct HealthBody {
+    nonce: Option<String>,
+    progress: Option<f64>,
+}
+
+/// Asks once.
+pub(crate) async fn health(socket: &Path, timeout: Duration) -> Health {
+    match ask(socket, Method::GET, "/health", Bytes::new(), timeout).await {
+        Ok((StatusCode::OK, body)) => Health::Serving(parse::<HealthBody>(&body).nonce),
+        Ok((StatusCode::SERVICE_UNAVAILABLE, body)) => Health::Loading(parse::<HealthBody>(&body).progress),
+        Ok((status, _)) => Health::Silent(format!("GET /health answered {status}")),
+        Err(why) => Health::Silent(why),
+    }
+}
+
+#[derive(Default, Deserialize)]
+struct CompletionBody {
+    #[serde(default)]
+    usage: Usage,
+}
+
+#[derive(Default, Deserialize)]
+struct Usage {
+    #[serde(default)]
+    completion_tokens: u64,
+}
+
+#[derive(Default, Deserialize)]
+struct EmbeddingBody {
+    #[serde(default)]
+    data: Vec<Embedding>,
+}
+
+#[derive(Deserialize)]
+struct Embedding {
+    embedding: Vec<f64>,
+}
+
+/// Has the engine do its work once, on the smallest input. The error says what came instead of a token.
+pub(crate) async fn first_token(socket: &Path, launch: &Launch, timeout: Duration) -> Result<(), String> {
+    let model = launch.model.as_str();
+    if launch.embedding {
+        let body = json!({"model": model, "input": "Hello"});
+        let (status, answer) = post(socket, "/v1/embeddings", &body, timeout).await?;
+        let is_vector =
+            parse::<EmbeddingBody>(&answer).data.first().is_some_and(|it| !it.embedding.is_empty());
+        return if status == StatusCode::OK && is_vector {
+            Ok(())
+        } else {
+            Err(format!("POST /v1/embeddings answered {status} without a vector"))
+        };
+    }
+    let body = json!({"model": model, "prompt": "Hello", "max_tokens": 1});
+    let (status, answer) = post(socket, "/v1/completions", &body, timeout).await?;
+    if status != StatusCode::NOT_FOUND && status != StatusCode::METHOD_NOT_ALLOWED {
+        return judge("/v1/completions", status, &answer);
+    }
+    let body = json!({"model": model, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 1});
+    let (status, answer) = post(socket, "/v1/chat/completions", &body, timeout).await?;
+    judge("/v1/chat/completions", status, &answer)
+}
+
+fn judge(path: &str, status: StatusCode, answer: &[u8]) -> Result<(), String> {
+    if status == StatusCode::OK && parse::<CompletionBody>(answer).usage.completion_tokens >= 1 {
+        Ok(())
+    } else {
+        Err(format!("POST {path} answered {status} without a token"))
+    }
+}
+
+/// An answer that is not what it should be reads as one that says nothing.
+fn parse<T: Default + for<'a> Deserialize<'a>>(body: &[u8]) -> T {
+    serde_json::from_slice(body).unwrap_or_default()
+}
+
+async fn post(
+    socket: &Path,
+    path: &str,
+    body: &serde_json::Value,
+    timeout: Duration,
+) -> Result<(StatusCode, Bytes), String> {
+    ask(socket, Method::POST, path, body.to_string().into(), timeout).await
+}
+
+async fn ask(
+    socket: &Path,
+    method: Method,
+    path: &str,
+    body: Bytes,
+    timeout: Duration,
+) -> Result<(StatusCode, Bytes), String> {
+    let what = format!("{method} {path}");
+    match tokio::time::timeout(timeout, exchange(socket, method, path, body)).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(err)) => Err(format!("{what}: {err}")),
+        Err(_elapsed) => Err(format!("{what}: no answer within {} ms", timeout.as_millis())),
+    }
+}
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// One request on a connection of its own; dropping the future closes it.
+async fn exchange(
+    socket: &Path,
+    method: Method,
+    path: &str,
+    body: Bytes,
+) -> Result<(StatusCode, Bytes), BoxError> {
+    let stream = UnixStream::connect(socket).await?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", "localhost")
+        .header("content-type", "application/json")
+        .body(Full::new(body))?;
+    let exchange = async move {
+        let response = sender.send_request(request).await?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await?.to_bytes();
+        Ok::<_, BoxError>((status, body))
+    };
+    tokio::pin!(exchange);
+    tokio::select! {
+        biased;
+        answer = &mut exchange => answer,
+        // The connection is over; what was read of it is still to be had.
+        _ = connection => exchange.await,
+    }
+}

@@ -1,0 +1,278 @@
+//! A replica's folder: what is written there, by whom, and in which order. Every record appears whole or
+//! not at all, so that whoever is killed between two steps leaves something that the next one can read.
+//!
+//! | file | written by | means |
+//! |---|---|---|
+//! | `launch.json` | server, before anything is started | what was to be started |
+//! | `lock` | shim, locked as long as it lives | a shim is at work |
+//! | `shim.json` | shim, before and again after the engine is started | who they are |
+//! | `ready` | server, after the first generated token | that process has been ready |
+//! | `stop` | shim, when it is asked to end | whatever happens from now on was asked for |
+//! | `exit.json` | shim, after the last process is gone | how it ended |
+//! | `remove` | server, before it begins to remove | the folder is to go |
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use dedi_domain::{Exit, Launch, Nonce, ReplicaId, Timestamp};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::identity::ProcessId;
+
+/// Everything the shim needs to know, decided by the server. Unknown fields are ignored and new ones have
+/// defaults: a shim may be older or newer than the server that reads its folder.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct LaunchRecord {
+    /// Whose folder this is.
+    pub installation: String,
+    /// The boot it was written in.
+    pub boot_id: String,
+    pub at: Timestamp,
+    pub launch: Launch,
+    pub program: PathBuf,
+    pub args: Vec<String>,
+    pub env: Vec<(String, String)>,
+    pub log: PathBuf,
+    pub log_bytes_max: u64,
+    pub log_files: u32,
+    pub stop_grace_secs: u64,
+    pub pids_max: u64,
+}
+
+/// Who the replica's processes are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ShimRecord {
+    pub boot_id: String,
+    pub nonce: Nonce,
+    pub shim: ProcessId,
+    /// Also the id of the engine's process group. `None` until it is started.
+    pub engine: Option<ProcessId>,
+    /// Control groups the engine was put into.
+    #[serde(default)]
+    pub cgroups: Vec<PathBuf>,
+}
+
+/// The folder of one replica.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ReplicaDir {
+    path: PathBuf,
+}
+
+/// Longest path of a unix socket that the kernel takes.
+pub(crate) const SOCKET_PATH_BYTES_MAX: usize = 107;
+
+const SOCKET: &str = "engine.sock";
+
+impl ReplicaDir {
+    /// The folder of that replica below `run`. Short, because a socket lies in it.
+    pub(crate) fn of(run: &Path, replica: ReplicaId) -> Self {
+        let mut name = replica.uuid().simple().to_string();
+        name.truncate(12);
+        Self { path: run.join(name) }
+    }
+
+    pub(crate) fn at(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The folder's name: the replica's short name.
+    pub(crate) fn name(&self) -> String {
+        self.path.file_name().map(|it| it.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
+    /// Bytes that the socket's path adds to the run folder's.
+    pub(crate) fn socket_suffix_bytes() -> usize {
+        1 + 12 + 1 + SOCKET.len()
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.path.join(SOCKET)
+    }
+
+    pub(crate) fn lock(&self) -> PathBuf {
+        self.path.join("lock")
+    }
+
+    /// All replica folders below `run`, others' and broken ones included.
+    pub(crate) fn all(run: &Path) -> io::Result<Vec<Self>> {
+        let mut dirs = Vec::new();
+        for entry in fs::read_dir(run)? {
+            let entry = entry?;
+            let is_replica = entry.file_name().to_str().is_some_and(|it| {
+                it.len() == 12 && it.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_lowercase())
+            });
+            if is_replica && entry.file_type()?.is_dir() {
+                dirs.push(Self { path: entry.path() });
+            }
+        }
+        dirs.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(dirs)
+    }
+
+    /// Makes the folder with its launch record in one step. `false` if it exists already.
+    pub(crate) fn create(&self, run: &Path, record: &LaunchRecord) -> io::Result<bool> {
+        let draft = run.join(format!(".new-{}-{}", self.name(), std::process::id()));
+        let _ = fs::remove_dir_all(&draft);
+        fs::DirBuilder::new().mode(0o700).create(&draft)?;
+        write_atomically(&draft, "launch.json", record)?;
+        let lock = OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft.join("lock"))?;
+        lock.sync_all()?;
+        let renamed = fs::rename(&draft, &self.path);
+        match renamed {
+            Ok(()) => {
+                sync_dir(run)?;
+                Ok(true)
+            }
+            Err(err) => {
+                let _ = fs::remove_dir_all(&draft);
+                match err.kind() {
+                    ErrorKind::AlreadyExists | ErrorKind::DirectoryNotEmpty => Ok(false),
+                    _ => Err(err),
+                }
+            }
+        }
+    }
+
+    /// Makes the folder absent in one step; what a kill in the middle leaves is swept by [`sweep_drafts`].
+    pub(crate) fn delete(&self, run: &Path) -> io::Result<()> {
+        let gone = run.join(format!(".gone-{}-{}", self.name(), std::process::id()));
+        match fs::rename(&self.path, &gone) {
+            Ok(()) => {}
+            Err(err) if err.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(err) => return Err(err),
+        }
+        match fs::remove_dir_all(&gone) {
+            Err(err) if err.kind() != ErrorKind::NotFound => Err(err),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// `None` if the record is absent or is not one; an error only if it could not be read.
+    pub(crate) fn launch(&self) -> io::Result<Option<LaunchRecord>> {
+        read(&self.path.join("launch.json"))
+    }
+
+    pub(crate) fn shim(&self) -> io::Result<Option<ShimRecord>> {
+        read(&self.path.join("shim.json"))
+    }
+
+    /// Whether a shim ever got as far as naming itself, readable or not.
+    pub(crate) fn has_shim(&self) -> io::Result<bool> {
+        self.path.join("shim.json").try_exists()
+    }
+
+    pub(crate) fn write_shim(&self, record: &ShimRecord) -> io::Result<()> {
+        write_atomically(&self.path, "shim.json", record)
+    }
+
+    pub(crate) fn exit(&self) -> io::Result<Option<Exit>> {
+        read(&self.path.join("exit.json"))
+    }
+
+    pub(crate) fn write_exit(&self, exit: &Exit) -> io::Result<()> {
+        write_atomically(&self.path, "exit.json", exit)
+    }
+
+    pub(crate) fn has_exit(&self) -> io::Result<bool> {
+        self.path.join("exit.json").try_exists()
+    }
+
+    pub(crate) fn is_asked_to_stop(&self) -> io::Result<bool> {
+        self.path.join("stop").try_exists()
+    }
+
+    pub(crate) fn ask_to_stop(&self) -> io::Result<()> {
+        mark(&self.path.join("stop"))
+    }
+
+    pub(crate) fn is_to_be_removed(&self) -> io::Result<bool> {
+        self.path.join("remove").try_exists()
+    }
+
+    pub(crate) fn mark_for_removal(&self) -> io::Result<()> {
+        mark(&self.path.join("remove"))?;
+        sync_dir(&self.path)
+    }
+
+    /// The engine process that has generated a token.
+    pub(crate) fn ready(&self) -> io::Result<Option<ProcessId>> {
+        read(&self.path.join("ready"))
+    }
+
+    pub(crate) fn write_ready(&self, engine: ProcessId) -> io::Result<()> {
+        write_atomically(&self.path, "ready", &engine)
+    }
+
+    /// Whether a shim holds the folder now. Asks without taking the lock, so that looking never makes a
+    /// shim that is just starting believe that another one is there.
+    pub(crate) fn is_locked(&self) -> io::Result<bool> {
+        let file = match OpenOptions::new().read(true).write(true).open(self.lock()) {
+            Ok(file) => file,
+            Err(err) if err.kind() == ErrorKind::NotFound => return Ok(false),
+            Err(err) => return Err(err),
+        };
+        let wanted = rustix::process::Flock {
+            start: 0,
+            length: 0,
+            pid: None,
+            typ: rustix::process::FlockType::WriteLock,
+            offset_type: rustix::process::FlockOffsetType::Set,
+        };
+        Ok(rustix::process::fcntl_getlk(&file, &wanted)?.is_some())
+    }
+}
+
+/// Removes what creations and deletions cut short by a kill have left.
+pub(crate) fn sweep_drafts(run: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(run)? {
+        let entry = entry?;
+        let is_draft =
+            entry.file_name().to_str().is_some_and(|it| it.starts_with(".new-") || it.starts_with(".gone-"));
+        if is_draft {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+    Ok(())
+}
+
+fn mark(path: &Path) -> io::Result<()> {
+    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).map(drop)
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
+        Err(err) if err.kind() == ErrorKind::NotFound => Ok(None),
+        Err(err) => Err(err),
+    }
+}
+
+/// Written under another name, on disk, then renamed.
+pub(crate) fn write_atomically<T: Serialize>(dir: &Path, name: &str, value: &T) -> io::Result<()> {
+    let draft = dir.join(format!(".{name}"));
+    let bytes = serde_json::to_vec_pretty(value).map_err(io::Error::other)?;
+    let written = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&draft)
+        .and_then(|mut file| file.write_all(&bytes).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::rename(&draft, dir.join(name)));
+    if written.is_err() {
+        let _ = fs::remove_file(&draft);
+    }
+    written?;
+    sync_dir(dir)
+}
+
+fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}

@@ -1,0 +1,184 @@
+//! The supervisor of one replica: a small process that outlives the server. It starts the engine, owns its
+//! output, ends it when asked, and writes down how it ended.
+//!
+//! Promises: at most one engine for a folder, ever; when `exit.json` is there, no process of the replica
+//! is; the engine's pipe is never blocked. Absent on purpose: threads, an async runtime, a network, and any
+//! need for the server to be alive.
+
+mod classify;
+mod logfile;
+pub(crate) use self::logfile::numbered;
+mod supervise;
+
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitCode, Stdio};
+
+use dedi_domain::{Exit, FailureCause, Timestamp};
+use rustix::fs::{FlockOperation, Mode};
+use rustix::process::{Resource, Rlimit};
+
+use self::logfile::LogFile;
+use super::cgroup::{Groups, Hierarchies, Limits};
+use super::clock;
+use super::identity::{ProcessId, boot_id};
+use super::records::{LaunchRecord, ReplicaDir, ShimRecord};
+
+/// Ends a session with this if it must: signals that ask the shim to end its replica.
+const STOP_SIGNALS: [i32; 3] =
+    [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT, signal_hook::consts::SIGHUP];
+
+/// Runs the shim of a replica's folder until the replica is over. The program's `main` calls this before it
+/// does anything else.
+pub fn main(dir: &Path) -> ExitCode {
+    match run(&ReplicaDir::at(dir.to_owned())) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(err) => {
+            // Nobody reads it when the server started us; a person who tries it by hand does.
+            eprintln!("dedi shim: {err}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(dir: &ReplicaDir) -> io::Result<()> {
+    confine_self()?;
+    let signals = Signals::listen()?;
+    // Held until the process ends, however it ends.
+    let Some(_lock) = take(dir)? else { return Ok(()) };
+    let Some(record) = dir.launch()? else { return Ok(()) };
+
+    let mut groups = Groups::create(
+        &Hierarchies::discover(),
+        &format!("dedi-{}", record.installation.get(..8).unwrap_or("x")),
+        &dir.name(),
+        Limits { memory_bytes: record.launch.memory_limit_bytes, pids: record.pids_max },
+    );
+    let own_pid = i32::try_from(std::process::id()).unwrap_or(0);
+    let shim = ProcessId::of(own_pid)?.ok_or_else(|| io::Error::other("own start time is unknown"))?;
+    let mut who = ShimRecord {
+        boot_id: boot_id()?,
+        nonce: record.launch.nonce,
+        shim,
+        engine: None,
+        cgroups: groups.paths(),
+    };
+    // On disk before the engine exists: whoever finds it knows that this launch has been used up.
+    dir.write_shim(&who)?;
+
+    let mut log = LogFile::open(&record.log, record.log_bytes_max, record.log_files);
+    groups.enter();
+    let started = start(dir, &record);
+    groups.leave();
+    let exit = match started {
+        Ok((engine, output)) => {
+            let pid = i32::try_from(engine.id()).unwrap_or(0);
+            // First in line when the host runs out of memory, before the server and the shims.
+            let _ = fs::write(format!("/proc/{pid}/oom_score_adj"), "500");
+            who.engine = ProcessId::of(pid).ok().flatten();
+            let recorded = dir.write_shim(&who);
+            if let Err(err) = recorded {
+                log.note(&format!("the record of the engine's pid could not be written: {err}"));
+            }
+            supervise::Supervisor::new(dir, &record, groups.clone(), pid, output, signals, log).run()
+        }
+        Err(err) => {
+            log.note(&format!("{} could not be started: {err}", record.program.display()));
+            Exit {
+                code: None,
+                signal: None,
+                cause: FailureCause::SpawnFailed,
+                at: clock::now(),
+                log_tail: log.into_tail(),
+            }
+        }
+    };
+    groups.remove();
+    let _ = fs::remove_file(dir.socket());
+    dir.write_exit(&exit).or_else(|_| {
+        // A disk that is almost full may still take the short form.
+        dir.write_exit(&Exit { log_tail: Vec::new(), ..exit })
+    })
+}
+
+/// What every process of the replica inherits.
+fn confine_self() -> io::Result<()> {
+    // Fails only for a process that leads a group, as when started by hand from a terminal.
+    let _ = rustix::process::setsid();
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
+    rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    rustix::thread::set_no_new_privs(true)?;
+    // Processes whose parent died become our children, so that none is lost from sight.
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+    // Sockets or pipes that the server was started with are nothing to us or to the engine.
+    close_fds::set_fds_cloexec(3, &[]);
+    Ok(())
+}
+
+/// Takes the folder; `None` if this launch is another shim's, is over, or is not wanted any more.
+fn take(dir: &ReplicaDir) -> io::Result<Option<fs::File>> {
+    let lock = match OpenOptions::new().read(true).write(true).open(dir.lock()) {
+        Ok(lock) => lock,
+        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(err) => return Err(err),
+    };
+    match rustix::fs::fcntl_lock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => return Ok(None),
+        Err(err) => return Err(err.into()),
+    }
+    // Looked at only now: what is written from here on is written by somebody who sees the lock.
+    let is_same_file = fs::metadata(dir.lock())
+        .is_ok_and(|it| lock.metadata().is_ok_and(|own| own.ino() == it.ino() && own.dev() == it.dev()));
+    let is_unused = !dir.has_shim()? && !dir.has_exit()?;
+    let is_wanted = !dir.is_asked_to_stop()? && !dir.is_to_be_removed()?;
+    Ok((is_same_file && is_unused && is_wanted).then_some(lock))
+}
+
+/// The engine with both its outputs in one pipe, in a process group of its own.
+fn start(dir: &ReplicaDir, record: &LaunchRecord) -> io::Result<(Child, io::PipeReader)> {
+    let (output, input) = io::pipe()?;
+    rustix::io::ioctl_fionbio(&output, true)?;
+    let child = Command::new(&record.program)
+        .args(&record.args)
+        .env_clear()
+        .envs(record.env.iter().map(|(name, value)| (name, value)))
+        .current_dir(dir.path())
+        .stdin(Stdio::null())
+        .stdout(input.try_clone()?)
+        .stderr(input)
+        .process_group(0)
+        .spawn()?;
+    Ok((child, output))
+}
+
+/// Signals as bytes in sockets, so that one poll waits for everything.
+struct Signals {
+    stop: UnixStream,
+    child: UnixStream,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        let (stop, stop_in) = UnixStream::pair()?;
+        let (child, child_in) = UnixStream::pair()?;
+        for signal in STOP_SIGNALS {
+            signal_hook::low_level::pipe::register(signal, stop_in.try_clone()?)?;
+        }
+        signal_hook::low_level::pipe::register(signal_hook::consts::SIGCHLD, child_in)?;
+        stop.set_nonblocking(true)?;
+        child.set_nonblocking(true)?;
+        Ok(Self { stop, child })
+    }
+}
+
+/// An end that was asked for is no failure, however it went.
+fn stopped(at: Timestamp, mut exit: Exit) -> Exit {
+    exit.cause = FailureCause::Stopped;
+    exit.at = at;
+    exit
+}

@@ -1,0 +1,108 @@
+//! Why an engine ended, as far as its exit, the kernel's counters and its last lines tell. Pure.
+
+use dedi_domain::FailureCause;
+
+/// Our engine's exit code for a model that can't be used.
+const EXIT_MODEL_UNUSABLE: i32 = 3;
+/// Our engine's exit code for too little memory.
+const EXIT_OUT_OF_MEMORY: i32 = 4;
+/// What the kernel ends a process with when memory is used up.
+const SIGKILL: i32 = 9;
+
+/// Everything known of the end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ending {
+    pub code: Option<i32>,
+    pub signal: Option<i32>,
+    /// Processes the kernel killed in the replica's group for lack of memory.
+    pub oom_kills: u64,
+    /// Forks refused in the replica's group.
+    pub forks_refused: u64,
+    /// It runs on GPUs.
+    pub has_gpus: bool,
+    /// It had been ready: what failed is a request, not the load.
+    pub was_ready: bool,
+}
+
+/// The cause, from the strongest evidence to the weakest. `last_lines` come newest first.
+pub(crate) fn classify(ending: Ending, last_lines: impl Iterator<Item = String>) -> FailureCause {
+    // Too little device memory while loading fails again the same way; while serving, it may not.
+    let device = if ending.was_ready { FailureCause::EngineExited } else { FailureCause::DeviceOutOfMemory };
+    if ending.oom_kills > 0 && (ending.signal == Some(SIGKILL) || ending.code.is_some_and(|it| it != 0)) {
+        return FailureCause::OutOfMemory;
+    }
+    match (ending.code, ending.signal) {
+        (Some(EXIT_MODEL_UNUSABLE), _) => return FailureCause::ModelUnusable,
+        (Some(EXIT_OUT_OF_MEMORY), _) if ending.has_gpus => return device,
+        (Some(EXIT_OUT_OF_MEMORY), _) => return FailureCause::OutOfMemory,
+        (Some(0), _) => return FailureCause::EngineExited,
+        (Some(_) | None, _) => {}
+    }
+    if ending.forks_refused > 0 {
+        return FailureCause::ProcessLimit;
+    }
+    if ending.signal != Some(SIGKILL) && last_lines.take(50).any(|it| names_device_memory(&it)) {
+        return device;
+    }
+    if ending.signal.is_some() { FailureCause::EngineKilled } else { FailureCause::EngineExited }
+}
+
+/// How CUDA, PyTorch, vLLM and llama.cpp say that a device is full.
+fn names_device_memory(line: &str) -> bool {
+    let line = line.to_ascii_lowercase();
+    let device = ["cuda", "gpu", "device", "vram", "hip error", "vk_error"];
+    line.contains("cuda_error_out_of_memory")
+        || line.contains("outofmemoryerror")
+        || line.contains("out_of_device_memory")
+        || (line.contains("out of memory") && device.iter().any(|it| line.contains(it)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CRASH: Ending = Ending {
+        code: Some(1),
+        signal: None,
+        oom_kills: 0,
+        forks_refused: 0,
+        has_gpus: true,
+        was_ready: false,
+    };
+
+    fn cause(ending: Ending, line: &str) -> FailureCause {
+        classify(ending, [line.to_owned()].into_iter())
+    }
+
+    #[test]
+    fn each_way_to_end_has_its_cause() {
+        let full = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB";
+        let killed = Ending { code: None, signal: Some(9), ..CRASH };
+        assert_eq!(cause(CRASH, "bye"), FailureCause::EngineExited);
+        assert_eq!(cause(Ending { code: Some(0), ..CRASH }, full), FailureCause::EngineExited);
+        assert_eq!(cause(Ending { code: Some(3), ..CRASH }, ""), FailureCause::ModelUnusable);
+        assert_eq!(cause(Ending { code: Some(4), ..CRASH }, ""), FailureCause::DeviceOutOfMemory);
+        assert_eq!(cause(Ending { code: Some(4), has_gpus: false, ..CRASH }, ""), FailureCause::OutOfMemory);
+        assert_eq!(cause(killed, full), FailureCause::EngineKilled);
+        assert_eq!(cause(Ending { oom_kills: 1, ..killed }, ""), FailureCause::OutOfMemory);
+        assert_eq!(cause(Ending { forks_refused: 9, ..CRASH }, ""), FailureCause::ProcessLimit);
+        assert_eq!(cause(Ending { code: None, signal: Some(6), ..CRASH }, ""), FailureCause::EngineKilled);
+    }
+
+    #[test]
+    fn a_full_device_is_final_while_loading_only() {
+        for line in [
+            "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB",
+            "ggml_backend_cuda_buffer_type_alloc_buffer: allocating 1.00 MiB on device 0: cudaMalloc failed: out of memory",
+            "CUDA error: CUDA_ERROR_OUT_OF_MEMORY",
+        ] {
+            assert_eq!(cause(CRASH, line), FailureCause::DeviceOutOfMemory, "{line}");
+            assert_eq!(
+                cause(Ending { was_ready: true, ..CRASH }, line),
+                FailureCause::EngineExited,
+                "{line}"
+            );
+        }
+        assert_eq!(cause(CRASH, "host allocation: out of memory"), FailureCause::EngineExited);
+    }
+}

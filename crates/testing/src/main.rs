@@ -1,0 +1,163 @@
+//! `dedi-fake-engine`: an engine without a model, which misbehaves as it is told.
+
+mod dialect;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dedi_testing::{Behaviour, Mode};
+use tokio::net::UnixListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::dialect::Engine;
+
+/// The flags of `dedi-engine serve`; those without meaning here are read and forgotten.
+struct Args {
+    socket: PathBuf,
+    model_name: String,
+}
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if words.first().is_some_and(|it| it == "child") {
+        return child();
+    }
+    let Some(args) = parse(&words) else {
+        eprintln!("usage: dedi-fake-engine serve --model PATH --socket PATH --model-name NAME …");
+        return ExitCode::from(2);
+    };
+    let behaviour = Behaviour::parse(&args.model_name);
+    eprintln!("fake engine: {behaviour:?}");
+    if let Some(code) = before(behaviour) {
+        return code;
+    }
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+        return ExitCode::FAILURE;
+    };
+    runtime.block_on(serve(args, behaviour))
+}
+
+fn parse(words: &[String]) -> Option<Args> {
+    let value = |flag: &str| words.iter().position(|it| it == flag).and_then(|at| words.get(at + 1));
+    Some(Args { socket: value("--socket")?.into(), model_name: value("--model-name")?.clone() })
+}
+
+/// What goes wrong before it listens; an exit code if that was all.
+fn before(behaviour: Behaviour) -> Option<ExitCode> {
+    let number = behaviour.number;
+    match behaviour.mode {
+        Mode::CrashAtStart => {
+            for n in 1..=150 {
+                eprintln!("line {n} before the crash");
+            }
+            return Some(ExitCode::from(u8::try_from(number).unwrap_or(1)));
+        }
+        Mode::DeviceFull => {
+            eprintln!("CUDA error: out of memory");
+            std::process::abort();
+        }
+        Mode::Fork => {
+            for _ in 0..number.max(1) {
+                if let Ok(program) = std::env::current_exe() {
+                    spawn_child(&program);
+                }
+            }
+        }
+        Mode::FloodLog => {
+            let line = "x".repeat(1023);
+            for _ in 0..number * 1024 {
+                eprintln!("{line}");
+            }
+            eprintln!("flood is over");
+        }
+        Mode::EatMemory => {
+            let mut eaten: Vec<Vec<u8>> = Vec::new();
+            for _ in 0..number {
+                eaten.push(vec![1; 1 << 20]);
+            }
+            eprintln!("{} MiB eaten", eaten.len());
+            std::mem::forget(eaten);
+        }
+        Mode::Ok
+        | Mode::SlowLoad
+        | Mode::Hang
+        | Mode::HangHealth
+        | Mode::NeverReady
+        | Mode::Deaf
+        | Mode::CrashAtToken
+        | Mode::Garbage
+        | Mode::IgnoreTerm
+        | Mode::WrongNonce
+        | Mode::Error500
+        | Mode::SplitUtf8
+        | Mode::SlowTokens => {}
+    }
+    None
+}
+
+#[expect(clippy::zombie_processes, reason = "children that nobody waits for are what is to be shown")]
+fn spawn_child(program: &std::path::Path) {
+    use std::os::unix::process::CommandExt;
+    // Its parent is a shell-less double: this child starts the one that stays, and ends.
+    let started = std::process::Command::new(program)
+        .args(["child", "parent"])
+        .env_remove("DEDI_NONCE")
+        .process_group(0)
+        .spawn();
+    if let Err(err) = started {
+        eprintln!("no child: {err}");
+    }
+}
+
+/// A process that gets out of its parent's sight as far as it can.
+fn child() -> ExitCode {
+    if std::env::args().nth(2).is_some_and(|it| it == "parent") {
+        if let Ok(program) = std::env::current_exe() {
+            let _ = std::process::Command::new(program).args(["child", "stay"]).spawn();
+        }
+        return ExitCode::SUCCESS;
+    }
+    let _ = rustix::process::setsid();
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+        return ExitCode::FAILURE;
+    };
+    runtime.block_on(async {
+        let _ignored = signal(SignalKind::terminate());
+        loop {
+            tokio::time::sleep(Duration::from_secs(3600)).await;
+        }
+    })
+}
+
+async fn serve(args: Args, behaviour: Behaviour) -> ExitCode {
+    let Ok(mut term) = signal(SignalKind::terminate()) else { return ExitCode::FAILURE };
+    let ended = async {
+        loop {
+            term.recv().await;
+            eprintln!("asked to end");
+            if !behaviour.is(Mode::IgnoreTerm) {
+                return;
+            }
+        }
+    };
+    let listen = async {
+        if behaviour.is(Mode::Deaf) {
+            std::future::pending::<()>().await;
+        }
+        let listener = match UnixListener::bind(&args.socket) {
+            Ok(listener) => listener,
+            Err(err) => {
+                eprintln!("{}: {err}", args.socket.display());
+                return;
+            }
+        };
+        let engine = Arc::new(Engine::new(behaviour, args.model_name.clone()));
+        let _ = axum::serve(listener, dialect::router(engine)).await;
+    };
+    tokio::select! {
+        () = ended => ExitCode::SUCCESS,
+        () = listen => ExitCode::FAILURE,
+    }
+}
