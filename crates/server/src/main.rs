@@ -1,2 +1,146 @@
-//! placeholder
-fn main() {}
+//! `dedi`: the server, its command line, and the shim that keeps a replica's engine. This file only sorts
+//! out which of the three is meant.
+
+mod admin;
+mod config;
+mod demo;
+mod doctor;
+mod down;
+mod health;
+mod hosts;
+mod listener;
+mod logging;
+mod paths;
+mod running;
+mod serve;
+mod takeover;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::config::{Config, Overrides};
+use crate::paths::DataDir;
+
+/// Dedicated model endpoints on your own hardware, behind Together's dedicated-endpoints API.
+#[derive(Debug, Parser)]
+#[command(name = "dedi", version, propagate_version = true, arg_required_else_help = true)]
+#[command(
+    after_help = "Exit codes: 0 done; 1 the server said no, or what was waited for failed; 2 wrong usage or configuration; \
+3 the server can't be reached, or another one holds the data folder; 130 interrupted."
+)]
+struct Cli {
+    #[command(flatten)]
+    globals: dedi_cli::Globals,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server: control plane and gateway
+    Serve(ServeArgs),
+    /// Stop the server of a data folder and every replica it left running
+    Down(DownArgs),
+    /// Print the effective configuration as TOML
+    Config(Overrides),
+    /// Check this host: engine, devices, isolation, disk
+    Doctor(Overrides),
+    /// Supervise one replica (started by the server)
+    #[command(hide = true)]
+    Shim {
+        /// The replica's folder.
+        dir: PathBuf,
+    },
+    #[command(flatten)]
+    Client(dedi_cli::Command),
+}
+
+#[derive(Debug, clap::Args)]
+struct ServeArgs {
+    #[command(flatten)]
+    overrides: Overrides,
+    /// Take over from the server that runs on the data folder: its listening socket and its replicas
+    #[arg(long)]
+    takeover: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct DownArgs {
+    #[command(flatten)]
+    overrides: Overrides,
+    /// Seconds to wait for running requests and processes to end
+    #[arg(long, default_value_t = 60, value_name = "SECONDS")]
+    wait: u64,
+}
+
+/// Wrong usage or configuration.
+const EXIT_USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    // Before anything else: the shim stays small by never building the command line or a runtime.
+    let mut args = std::env::args_os().skip(1);
+    if args.next().is_some_and(|it| it == "shim")
+        && let (Some(dir), None) = (args.next(), args.next())
+    {
+        return dedi_runtime::process::shim::main(&PathBuf::from(dir));
+    }
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(err) => return fail(EXIT_USAGE, &format!("the async runtime could not be started: {err}")),
+    };
+    runtime.block_on(run(cli))
+}
+
+async fn run(cli: Cli) -> ExitCode {
+    let prepared = |overrides: &Overrides| prepare(overrides, cli.globals.data_dir.as_deref());
+    match cli.command {
+        Command::Serve(args) => match prepared(&args.overrides) {
+            Ok((data, config)) => serve::serve(data, config, args.takeover).await,
+            Err(code) => code,
+        },
+        Command::Down(args) => match prepared(&args.overrides) {
+            Ok((data, config)) => down::down(&data, &config, args.wait).await,
+            Err(code) => code,
+        },
+        Command::Config(overrides) => match prepared(&overrides) {
+            Ok((data, config)) => print_config(&data, &config),
+            Err(code) => code,
+        },
+        Command::Doctor(overrides) => match prepared(&overrides) {
+            Ok((data, config)) => doctor::doctor(&data, &config).await,
+            Err(code) => code,
+        },
+        Command::Shim { dir } => dedi_runtime::process::shim::main(&dir),
+        Command::Client(command) => dedi_cli::run(command, &cli.globals, &mut Cli::command()).await,
+    }
+}
+
+fn prepare(overrides: &Overrides, data_dir: Option<&Path>) -> Result<(DataDir, Config), ExitCode> {
+    let data = DataDir::resolve(data_dir).map_err(|err| fail(EXIT_USAGE, &err))?;
+    let config = Config::load(overrides, &data).map_err(|err| fail(EXIT_USAGE, &err))?;
+    Ok((data, config))
+}
+
+#[expect(clippy::print_stdout, reason = "the config is what was asked for")]
+fn print_config(data: &DataDir, config: &Config) -> ExitCode {
+    match toml::to_string_pretty(config) {
+        Ok(text) => {
+            println!(
+                "# data folder: {}\n# config file read, if it exists: {}\n{text}",
+                data.root().display(),
+                data.config().display()
+            );
+            ExitCode::SUCCESS
+        }
+        Err(err) => fail(EXIT_USAGE, &format!("the config can't be printed: {err}")),
+    }
+}
+
+/// One sentence on stderr, and the code.
+fn fail(code: u8, message: &str) -> ExitCode {
+    eprintln!("error: {message}");
+    ExitCode::from(code)
+}

@@ -1,0 +1,151 @@
+//! `dedi doctor`: what this host offers and what is missing, each with what to do about it.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use dedi_domain::hardware::Health;
+use dedi_runtime::Runtime;
+use dedi_runtime::process::{ProcessRuntime, isolation_level};
+
+use crate::config::Config;
+use crate::paths::DataDir;
+use crate::{demo, serve};
+
+/// Free disk below which downloads and logs will soon fail.
+const DISK_FREE_BYTES_MIN: u64 = 2 << 30;
+
+enum Finding {
+    Good(String),
+    Note(String),
+    Bad(String, String),
+}
+
+/// Prints the findings; exits 1 if one would keep endpoints from running.
+#[expect(clippy::print_stdout, reason = "the findings are what was asked for")]
+pub(crate) async fn doctor(data: &DataDir, config: &Config) -> ExitCode {
+    let mut findings = vec![engine(config).await, disk(data.root())];
+    findings.extend(devices(data, config).await);
+    let isolation = isolation_level();
+    findings.push(match isolation.advice() {
+        Some(advice) => Finding::Note(format!("isolation: {} {advice}", isolation.sentence())),
+        None => Finding::Good(format!("isolation: {}", isolation.sentence())),
+    });
+    let mut n_bad = 0;
+    for it in &findings {
+        match it {
+            Finding::Good(what) => println!("ok    {what}"),
+            Finding::Note(what) => println!("note  {what}"),
+            Finding::Bad(what, todo) => {
+                n_bad += 1;
+                println!("BAD   {what}\n      {todo}");
+            }
+        }
+    }
+    if n_bad == 0 {
+        println!("This host can run endpoints; try `dedi serve`, then create one on {}.", demo::MODEL);
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(1)
+    }
+}
+
+async fn engine(config: &Config) -> Finding {
+    let program = match serve::find_engine(config) {
+        Ok(program) => program,
+        Err(why) => return Finding::Bad("engine: not found".to_owned(), why),
+    };
+    let asked = tokio::process::Command::new(&program).arg("--version").kill_on_drop(true).output();
+    match tokio::time::timeout(std::time::Duration::from_secs(10), asked).await {
+        Ok(Ok(said)) if said.status.success() => Finding::Good(format!(
+            "engine: {} ({})",
+            program.display(),
+            String::from_utf8_lossy(&said.stdout).trim()
+        )),
+        Ok(Ok(said)) => Finding::Bad(
+            format!("engine: {} --version ended with {}", program.display(), said.status),
+            "build it on this host: a build for another processor does not start".to_owned(),
+        ),
+        Ok(Err(err)) => Finding::Bad(
+            format!("engine: {} does not start: {err}", program.display()),
+            "build it again".to_owned(),
+        ),
+        Err(_) => Finding::Bad(format!("engine: {} hangs", program.display()), "build it again".to_owned()),
+    }
+}
+
+fn disk(folder: &Path) -> Finding {
+    let existing = folder.ancestors().find(|it| it.exists()).unwrap_or(folder);
+    match rustix::fs::statvfs(existing) {
+        Ok(stat) => {
+            let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+            let what =
+                format!("disk: {:.1} GiB free for {}", free as f64 / f64::from(1 << 30), folder.display());
+            if free >= DISK_FREE_BYTES_MIN {
+                Finding::Good(what)
+            } else {
+                Finding::Bad(what, "free some, or put the data folder elsewhere with --data-dir".to_owned())
+            }
+        }
+        Err(err) => Finding::Bad(
+            format!("disk: {} can't be looked at: {err}", folder.display()),
+            "choose another folder with --data-dir".to_owned(),
+        ),
+    }
+}
+
+async fn devices(data: &DataDir, config: &Config) -> Vec<Finding> {
+    let temp = data.run();
+    if let Err(err) = data.create() {
+        let todo = "choose another folder with --data-dir".to_owned();
+        return vec![Finding::Bad(format!("data folder {}: {err}", data.root().display()), todo)];
+    }
+    let engine = serve::find_engine(config).unwrap_or_else(|_| "dedi-engine".into());
+    let opened =
+        ProcessRuntime::open(config.runtime.clone(), temp, data.logs(), engine.clone(), engine).await;
+    let inventory = match opened {
+        Ok(runtime) => {
+            let inventory = runtime.inventory().await;
+            runtime.shutdown().await;
+            inventory
+        }
+        Err(err) => return vec![Finding::Bad(format!("devices: {err}"), "see the message".to_owned())],
+    };
+    let inventory = match inventory {
+        Ok(inventory) if inventory.devices.is_empty() => {
+            let todo = "set runtime.hardware.cpu_devices above 0, or check the GPU driver".to_owned();
+            return vec![Finding::Bad("devices: none".to_owned(), todo)];
+        }
+        Ok(inventory) => inventory,
+        Err(err) => return vec![Finding::Bad(format!("devices: {err}"), "see the message".to_owned())],
+    };
+    let largest = inventory.catalog().into_iter().fold(
+        Vec::new(),
+        |mut kinds: Vec<dedi_domain::HardwareConfig>, it| {
+            kinds.retain(|other| other.kind != it.kind);
+            kinds.push(it);
+            kinds
+        },
+    );
+    let mut findings: Vec<Finding> = largest
+        .iter()
+        .map(|it| Finding::Good(format!("devices: {} of {}", it.count, it.kind.name())))
+        .collect();
+    if !inventory.devices.iter().any(|it| !it.kind.is_cpu()) {
+        findings.push(Finding::Note("devices: no GPU found; models run on the CPU".to_owned()));
+    }
+    for device in &inventory.devices {
+        if let Health::Faulty(why) = &device.health {
+            findings
+                .push(Finding::Bad(format!("device {}: {why}", device.id), "reset or replace it".to_owned()));
+        }
+        if device.foreign_bytes > 0 {
+            let who = device.foreign_processes.join(", ");
+            let used = device.foreign_bytes >> 20;
+            findings.push(Finding::Note(format!(
+                "device {}: {used} MiB used by other programs: {who}",
+                device.id
+            )));
+        }
+    }
+    findings
+}

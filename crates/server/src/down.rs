@@ -1,0 +1,69 @@
+//! `dedi down`: ends the server of a data folder, then every replica it left. What is wanted stays as it is, so
+//! the next `dedi serve` starts the endpoints again.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use dedi_runtime::Runtime;
+use tokio::time::Instant;
+
+use crate::config::Config;
+use crate::paths::DataDir;
+use crate::{admin, fail, serve};
+
+/// Returns when nothing of the data folder runs any more, or with 1 after `timeout_secs`.
+pub(crate) async fn down(data: &DataDir, config: &Config, timeout_secs: u64) -> ExitCode {
+    let deadline = Instant::now() + Duration::from_secs(timeout_secs);
+    match stop_all(data, config, deadline).await {
+        Ok(said) => {
+            eprintln!("{said}");
+            ExitCode::SUCCESS
+        }
+        Err(message) => fail(1, &message),
+    }
+}
+
+async fn stop_all(data: &DataDir, config: &Config, deadline: Instant) -> Result<String, String> {
+    if !data.root().is_dir() {
+        return Ok(format!("nothing to stop: there is no data folder {}", data.root().display()));
+    }
+    let had_server = admin::ask_to_stop(&data.admin_socket()).await?;
+    while had_server && data.admin_socket().exists() {
+        wait(deadline, "the server still finishes requests").await?;
+    }
+    let n_replicas = stop_replicas(data, config, deadline).await?;
+    let server = if had_server { "the server has stopped" } else { "no server was running" };
+    Ok(format!("{server}; {n_replicas} replica(s) ended"))
+}
+
+async fn stop_replicas(data: &DataDir, config: &Config, deadline: Instant) -> Result<usize, String> {
+    if !data.run().is_dir() {
+        return Ok(0);
+    }
+    let runtime = serve::open_runtime(data, config).await.map_err(|refusal| refusal.message)?;
+    let mut n_replicas = 0;
+    loop {
+        let left = runtime.list().await.map_err(|err| format!("replicas can't be listed: {err}"))?;
+        n_replicas = n_replicas.max(left.len());
+        if left.is_empty() {
+            break;
+        }
+        for it in &left {
+            runtime
+                .remove(it.id, it.nonce)
+                .await
+                .map_err(|err| format!("{} can't be stopped: {err}", it.id))?;
+        }
+        wait(deadline, &format!("{} replica(s) still run", left.len())).await?;
+    }
+    runtime.shutdown().await;
+    Ok(n_replicas)
+}
+
+async fn wait(deadline: Instant, what: &str) -> Result<(), String> {
+    if Instant::now() >= deadline {
+        return Err(format!("{what} after the time given with --wait"));
+    }
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    Ok(())
+}

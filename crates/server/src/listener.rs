@@ -1,0 +1,183 @@
+//! Accepts connections within limits and hands them to the routers; on shutdown stops accepting and lets
+//! what runs finish.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::ConnectInfo;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// Limits of the public listener.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ListenConfig {
+    /// Open connections in all. Beyond it new ones wait in the kernel's queue.
+    pub connections_max: usize,
+    /// Open connections from one address. Beyond it they are closed at once.
+    pub connections_per_ip_max: u32,
+    /// Seconds for a request's headers to arrive.
+    pub header_timeout_secs: u64,
+    /// Seconds that running requests get to finish at shutdown.
+    pub shutdown_grace_secs: u64,
+}
+
+impl Default for ListenConfig {
+    fn default() -> Self {
+        Self {
+            connections_max: 10_000,
+            connections_per_ip_max: 256,
+            header_timeout_secs: 10, // a client that sends headers slower than this is stuck or hostile
+            shutdown_grace_secs: 30, // the drain limit of replicas, so neither cuts the other short
+        }
+    }
+}
+
+/// Header fields in a request, at most.
+const HEADERS_MAX: usize = 64;
+/// What connections get beyond the grace to send their last bytes.
+const LAST_BYTES_WAIT: Duration = Duration::from_secs(5);
+/// Bytes of request line and headers, at most.
+const HEAD_BYTES_MAX: usize = 24 * 1024;
+
+/// Serves `app` until `cancel`, then waits for running requests up to the grace.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    app: Router,
+    config: ListenConfig,
+    cancel: CancellationToken,
+) {
+    let graceful = GracefulShutdown::new();
+    let mut connections = JoinSet::new();
+    let per_ip = Arc::new(PerIp { max: config.connections_per_ip_max, counts: Mutex::default() });
+    let places = Arc::new(tokio::sync::Semaphore::new(config.connections_max));
+    let server = server(&config);
+    loop {
+        while connections.try_join_next().is_some() {}
+        let accepted = tokio::select! {
+            () = cancel.cancelled() => break,
+            accepted = accept(&listener, &places) => accepted,
+        };
+        let (stream, peer, place) = match accepted {
+            Ok(it) => it,
+            Err(err) => {
+                // Out of descriptors, most likely: those in use will be closed; asking again at once would spin.
+                tracing::warn!(error = %err, "could not accept a connection; trying again");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let Some(counted) = per_ip.enter(peer.ip()) else {
+            tracing::debug!(%peer, "closed a connection: too many from this address");
+            continue;
+        };
+        let _ = stream.set_nodelay(true);
+        let service = TowerToHyperService::new(app.clone().layer(axum::Extension(ConnectInfo(peer))));
+        let connection = graceful.watch(server.serve_connection(TokioIo::new(stream), service).into_owned());
+        connections.spawn(async move {
+            let _held = (place, counted);
+            if let Err(err) = connection.await {
+                tracing::debug!(%peer, error = %err, "a connection ended early");
+            }
+        });
+    }
+    drop(listener);
+    // Longer than the gateway's, which ends streams with an error event when the grace is over.
+    let grace = Duration::from_secs(config.shutdown_grace_secs) + LAST_BYTES_WAIT;
+    if tokio::time::timeout(grace, graceful.shutdown()).await.is_err() {
+        tracing::warn!(
+            "{} connection(s) were still busy after {} s and are cut",
+            connections.len(),
+            grace.as_secs()
+        );
+    }
+    connections.shutdown().await;
+}
+
+type Accepted = (TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit);
+
+async fn accept(listener: &TcpListener, places: &Arc<tokio::sync::Semaphore>) -> io::Result<Accepted> {
+    let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, peer) = listener.accept().await?;
+    Ok((stream, peer, place))
+}
+
+fn server(config: &ListenConfig) -> auto::Builder<TokioExecutor> {
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    server
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_secs(config.header_timeout_secs))
+        .max_headers(HEADERS_MAX)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .half_close(false);
+    server
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(128)
+        .max_header_list_size(16 * 1024)
+        .max_pending_accept_reset_streams(100)
+        .keep_alive_interval(Duration::from_secs(30));
+    server
+}
+
+/// Open connections by address.
+struct PerIp {
+    max: u32,
+    counts: Mutex<HashMap<IpAddr, u32>>,
+}
+
+/// One counted connection; counted until dropped.
+struct Counted {
+    per_ip: Arc<PerIp>,
+    ip: IpAddr,
+}
+
+impl PerIp {
+    fn enter(self: &Arc<Self>, ip: IpAddr) -> Option<Counted> {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(ip).or_default();
+        if *count >= self.max {
+            return None;
+        }
+        *count += 1;
+        Some(Counted { per_ip: self.clone(), ip })
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let mut counts = self.per_ip.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.ip) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.ip);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_gets_its_share_and_gets_it_back() {
+        let per_ip = Arc::new(PerIp { max: 2, counts: Mutex::default() });
+        let ip = IpAddr::from([127, 0, 0, 1]);
+        let first = per_ip.enter(ip);
+        let _second = per_ip.enter(ip);
+        assert!(per_ip.enter(ip).is_none());
+        drop(first);
+        assert!(per_ip.enter(ip).is_some());
+    }
+}

@@ -1,0 +1,206 @@
+//! `dedi serve`: opens everything in order, joins control plane and gateway, and closes in the reverse order.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dedi_control::store::LockError;
+use dedi_control::{Clock, ControlError, ControlPlane, DataPaths, FileLogs, LogName};
+use dedi_domain::{EndpointState, LoadReport, Owner, RouteTable};
+use dedi_gateway::Gateway;
+use dedi_runtime::process::{ProcessRuntime, ReplicaLogs};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::config::Config;
+use crate::paths::{DataDir, write_atomically};
+use crate::running::Server;
+use crate::takeover::Takeover;
+use crate::{EXIT_USAGE, demo, fail, logging};
+
+/// Another server holds the data folder.
+const EXIT_HELD: u8 = 3;
+/// Something the server needs broke.
+const EXIT_BROKEN: u8 = 1;
+
+/// A sentence and the exit code that goes with it.
+pub(crate) struct Refusal {
+    pub code: u8,
+    pub message: String,
+}
+
+impl Refusal {
+    pub(crate) fn usage(message: String) -> Self {
+        Self { code: EXIT_USAGE, message }
+    }
+
+    pub(crate) fn broken(message: String) -> Self {
+        Self { code: EXIT_BROKEN, message }
+    }
+}
+
+/// Runs the server until a signal or an order over the admin socket.
+pub(crate) async fn serve(data: DataDir, config: Config, takeover: bool) -> ExitCode {
+    if let Err(message) = logging::start(&config.log, config.log_format) {
+        return fail(EXIT_USAGE, &message);
+    }
+    match run(&data, config, takeover).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(refusal) => fail(refusal.code, &refusal.message),
+    }
+}
+
+async fn run(data: &DataDir, config: Config, takeover: bool) -> Result<(), Refusal> {
+    data.create().map_err(|err| {
+        Refusal::usage(format!("the data folder {} can't be used: {err}", data.root().display()))
+    })?;
+    let listener = if takeover { take_over(data).await? } else { bind(&config).await? };
+    let runtime = open_runtime(data, &config).await?;
+    demo::install(data).map_err(|err| Refusal::broken(format!("the demo model can't be written: {err}")))?;
+    let control = open_control(data, &config, runtime.clone()).await?;
+    let (loads, loads_seen) = watch::channel(LoadReport::default());
+    let gateway =
+        Gateway::new(config.gateway.clone(), control.routes(), loads, dedi_gateway::Clock::system());
+    control.first_pass().await;
+    wait_for_replicas(&mut control.routes()).await;
+
+    let server = Server::start(data, &config, &control, &gateway, loads_seen, listener)?;
+    let let_go = async || {
+        let _ = std::fs::remove_file(data.address());
+        runtime.shutdown().await;
+        control.close().await;
+    };
+    server.until_end(let_go).await
+}
+
+/// The listening socket of the server that runs on the data folder, once that server has let go of it.
+async fn take_over(data: &DataDir) -> Result<TcpListener, Refusal> {
+    let socket = data.takeover_socket();
+    let failed = |err: io::Error| {
+        let hint = match err.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+                ": no server runs on this data folder; start without --takeover"
+            }
+            _ => "",
+        };
+        Refusal {
+            code: EXIT_HELD,
+            message: format!("can't take over through {}{hint} ({err})", socket.display()),
+        }
+    };
+    let path = socket.clone();
+    let asked = tokio::task::spawn_blocking(move || Takeover::ask(&path)?.wait_released());
+    let listener = asked.await.map_err(io::Error::other).and_then(|it| it).map_err(failed)?;
+    TcpListener::from_std(listener)
+        .map_err(|err| Refusal::broken(format!("the socket taken over is unusable: {err}")))
+}
+
+/// Gives replicas that ran before this server a moment to be found ready again, so that the first requests
+/// are not refused for no reason.
+async fn wait_for_replicas(routes: &mut watch::Receiver<RouteTable>) {
+    let all_routed = |table: &RouteTable| {
+        table
+            .routes
+            .iter()
+            .all(|it| it.state != EndpointState::Started || it.wakes_on_request || !it.replicas.is_empty())
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(3), routes.wait_for(all_routed)).await;
+}
+
+async fn bind(config: &Config) -> Result<TcpListener, Refusal> {
+    TcpListener::bind(config.listen).await.map_err(|err| {
+        let hint = match err.kind() {
+            io::ErrorKind::AddrInUse => {
+                ": another program listens there; end it, or choose another with --listen"
+            }
+            io::ErrorKind::PermissionDenied => {
+                ": ports below 1024 need a privilege; choose another with --listen"
+            }
+            io::ErrorKind::AddrNotAvailable => ": this host has no such address",
+            _ => "",
+        };
+        Refusal::usage(format!("can't listen on {}{hint} ({err})", config.listen))
+    })
+}
+
+/// The control plane on this data folder, with its first key written down.
+async fn open_control(
+    data: &DataDir,
+    config: &Config,
+    runtime: Arc<ProcessRuntime>,
+) -> Result<ControlPlane, Refusal> {
+    let logs = ReplicaLogs::new(data.logs());
+    let logs = Arc::new(FileLogs(move |log: LogName| logs.path(log.endpoint, log.attempt)));
+    let paths = DataPaths::below(data.root());
+    let control = ControlPlane::open(config.control.clone(), paths, runtime, logs, Clock::system()).await?;
+    let owner = Owner::parse(&config.owner).map_err(|err| Refusal::usage(format!("owner: {err}")))?;
+    let file = data.admin_key();
+    let made = control
+        .first_key(&owner, |text| write_atomically(&file, format!("{text}\n").as_bytes(), 0o600))
+        .await?;
+    if made {
+        tracing::info!(
+            "made an admin key for `{owner}` and wrote it to {}; the command line reads it",
+            file.display()
+        );
+    }
+    Ok(control)
+}
+
+impl From<ControlError> for Refusal {
+    fn from(err: ControlError) -> Self {
+        let code = match &err {
+            ControlError::Lock(LockError::Held { .. }) => EXIT_HELD,
+            ControlError::Config(_) => EXIT_USAGE,
+            ControlError::Lock(LockError::Io { .. }) | ControlError::Store(_) | ControlError::FirstKey(_) => {
+                EXIT_BROKEN
+            }
+        };
+        Self { code, message: with_causes(&err) }
+    }
+}
+
+/// An error and its causes in one line.
+fn with_causes(err: &dyn std::error::Error) -> String {
+    let mut said = err.to_string();
+    let mut cause = err.source();
+    while let Some(it) = cause {
+        said = format!("{said}: {it}");
+        cause = it.source();
+    }
+    said
+}
+
+/// The process runtime on this data folder.
+pub(crate) async fn open_runtime(data: &DataDir, config: &Config) -> Result<Arc<ProcessRuntime>, Refusal> {
+    let engine = find_engine(config).map_err(Refusal::usage)?;
+    let shim = std::env::current_exe()
+        .map_err(|err| Refusal::broken(format!("the path of this program is unknown: {err}")))?;
+    ProcessRuntime::open(config.runtime.clone(), data.run(), data.logs(), shim, engine)
+        .await
+        .map(Arc::new)
+        .map_err(|err| {
+            Refusal::broken(format!("replicas can't be managed in {}: {err}", data.run().display()))
+        })
+}
+
+/// The engine program: the configured one, else `dedi-engine` beside this program, else in PATH.
+pub(crate) fn find_engine(config: &Config) -> Result<PathBuf, String> {
+    if !config.engine.as_os_str().is_empty() {
+        return if config.engine.is_file() {
+            Ok(config.engine.clone())
+        } else {
+            Err(format!("engine = \"{}\" is not a file", config.engine.display()))
+        };
+    }
+    let beside = std::env::current_exe().ok().and_then(|it| Some(it.parent()?.join("dedi-engine")));
+    let in_path = std::env::var_os("PATH")
+        .map(|paths| std::env::split_paths(&paths).map(|it| it.join("dedi-engine")).collect::<Vec<_>>());
+    beside
+        .into_iter()
+        .chain(in_path.into_iter().flatten())
+        .find(|it| it.is_file())
+        .ok_or_else(|| "the program dedi-engine is neither beside dedi nor in PATH: build it with `cargo build --release -p dedi-engine`, or name it with `engine` in the config".to_owned())
+}

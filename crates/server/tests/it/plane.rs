@@ -1,0 +1,319 @@
+//! Starts the real server with the real engine in a temporary folder, talks to it, and leaves no process.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+/// Longest any condition is waited for.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running server and its folder.
+pub struct TestPlane {
+    folder: tempfile::TempDir,
+    server: Option<Child>,
+    base_url: String,
+    key: String,
+    agent: ureq::Agent,
+}
+
+/// An answer: status and JSON body (null if it is not JSON).
+pub struct Answer {
+    pub status: u16,
+    pub body: Value,
+}
+
+impl Answer {
+    /// The error's code and message.
+    pub fn error(&self) -> (&str, &str) {
+        let text = |name: &str| self.body["error"][name].as_str().unwrap_or("");
+        (text("code"), text("message"))
+    }
+}
+
+/// The built `dedi`.
+pub fn dedi() -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_dedi"))
+}
+
+/// Another program of the workspace, built into the same folder.
+pub fn beside(name: &str) -> PathBuf {
+    let path = dedi().with_file_name(name);
+    assert!(path.exists(), "{} is not built: run `cargo build --workspace --bins` first", path.display());
+    path
+}
+
+impl TestPlane {
+    /// A server with two CPU devices and the real engine.
+    pub fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// The same with more lines of config.
+    pub fn start_with(config: &str) -> Self {
+        let folder = tempfile::Builder::new().prefix("dedi-it-").tempdir_in("/tmp").unwrap();
+        let engine = beside("dedi-engine");
+        let engine_line = if config.contains("engine =") {
+            String::new()
+        } else {
+            format!("engine = {:?}\n", engine.display().to_string())
+        };
+        let text = format!("{engine_line}{config}\n[runtime.hardware]\ncpu_devices = 2\ncpu_memory_gb = 1\n");
+        let data = folder.path().join("d");
+        std::fs::create_dir(&data).unwrap();
+        std::fs::write(data.join("dedi.toml"), text).unwrap();
+        let mut plane = Self {
+            folder,
+            server: None,
+            base_url: String::new(),
+            key: String::new(),
+            agent: ureq::Agent::config_builder()
+                .http_status_as_error(false)
+                .timeout_global(Some(PATIENCE))
+                .build()
+                .into(),
+        };
+        plane.launch();
+        plane
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("d")
+    }
+
+    pub fn base_url(&self) -> &str {
+        &self.base_url
+    }
+
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    pub fn server_pid(&self) -> u32 {
+        self.server.as_ref().unwrap().id()
+    }
+
+    /// Starts the server on the folder as it is.
+    pub fn launch(&mut self) {
+        let _ = std::fs::remove_file(self.data().join("address"));
+        let log =
+            std::fs::File::options().create(true).append(true).open(self.folder.path().join("log")).unwrap();
+        let server = Command::new(dedi())
+            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+            .arg(self.data())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        self.server = Some(server);
+        let address = until("the server's address", || {
+            let ended = self.server.as_mut().unwrap().try_wait().unwrap();
+            assert!(
+                ended.is_none(),
+                "the server ended: {ended:?}\n{}",
+                std::fs::read_to_string(self.folder.path().join("log")).unwrap()
+            );
+            std::fs::read_to_string(self.folder.path().join("d/address")).ok().filter(|it| it.ends_with('\n'))
+        });
+        self.base_url = format!("http://{}/v1", address.trim());
+        self.key = std::fs::read_to_string(self.data().join("admin.key")).unwrap().trim().to_owned();
+        let ready = self.base_url.replace("/v1", "/readyz");
+        until("readiness", || self.agent.get(&ready).call().ok().filter(|it| it.status() == 200).map(|_| ()));
+    }
+
+    /// `kill -9` of the server; its replicas go on.
+    pub fn kill_server(&mut self) {
+        let mut server = self.server.take().unwrap();
+        server.kill().unwrap();
+        server.wait().unwrap();
+    }
+
+    /// SIGTERM, and its exit code.
+    pub fn stop_server(&mut self) -> Option<i32> {
+        let mut server = self.server.take().unwrap();
+        signal(server.id(), "TERM");
+        until("the server's end", || server.try_wait().unwrap()).code()
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    pub fn get(&self, path: &str) -> Answer {
+        answer(
+            self.agent.get(format!("{}{path}", self.base_url)).header("Authorization", self.bearer()).call(),
+        )
+    }
+
+    pub fn post(&self, path: &str, body: &Value) -> Answer {
+        let request =
+            self.agent.post(format!("{}{path}", self.base_url)).header("Authorization", self.bearer());
+        answer(request.send_json(body))
+    }
+
+    pub fn patch(&self, path: &str, body: &Value) -> Answer {
+        let request =
+            self.agent.patch(format!("{}{path}", self.base_url)).header("Authorization", self.bearer());
+        answer(request.send_json(body))
+    }
+
+    pub fn delete(&self, path: &str) -> Answer {
+        answer(
+            self.agent
+                .delete(format!("{}{path}", self.base_url))
+                .header("Authorization", self.bearer())
+                .call(),
+        )
+    }
+
+    fn bearer(&self) -> String {
+        format!("Bearer {}", self.key)
+    }
+
+    /// Creates an endpoint on the demo model and returns the object.
+    pub fn create(&self, hardware: &str, min: u32, max: u32) -> Value {
+        let made = self.post(
+            "/endpoints",
+            &json!({"model": "dedi/demo", "hardware": hardware, "autoscaling": {"min_replicas": min, "max_replicas": max}}),
+        );
+        assert_eq!(made.status, 200, "{}", made.body);
+        made.body
+    }
+
+    /// Waits until the endpoint is in `state`; the object then.
+    pub fn until_state(&self, id: &str, state: &str) -> Value {
+        let mut last = Value::Null;
+        let start = Instant::now();
+        while start.elapsed() < PATIENCE {
+            last = self.get(&format!("/endpoints/{id}")).body;
+            if last["state"] == state {
+                return last;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("{id} did not become {state}: {last:#}\n{}", self.log());
+    }
+
+    pub fn chat(&self, model: &str, text: &str) -> Answer {
+        self.post(
+            "/chat/completions",
+            &json!({"model": model, "messages": [{"role": "user", "content": text}], "temperature": 0, "max_tokens": 64}),
+        )
+    }
+
+    /// The events of a streamed chat, as the bytes after `data: `, until `keep_going` says no.
+    pub fn stream(&self, body: &Value, mut keep_going: impl FnMut(&str) -> bool) -> Vec<String> {
+        let request = self
+            .agent
+            .post(format!("{}/chat/completions", self.base_url))
+            .header("Authorization", self.bearer())
+            .send_json(body)
+            .unwrap();
+        assert_eq!(request.status(), 200);
+        let mut events = Vec::new();
+        for line in BufReader::new(request.into_body().into_reader()).lines() {
+            let Ok(line) = line else { break };
+            if let Some(data) = line.strip_prefix("data: ") {
+                events.push(data.to_owned());
+                if !keep_going(data) {
+                    break;
+                }
+            }
+        }
+        events
+    }
+
+    /// Live engine processes of this folder.
+    pub fn engines(&self) -> Vec<u32> {
+        processes(&self.data(), |args| {
+            args.iter().any(|it| it == "--model-name" || it.ends_with("engine.sock"))
+        })
+    }
+
+    /// Every live process that names this folder.
+    pub fn processes(&self) -> Vec<u32> {
+        processes(&self.data(), |_| true)
+    }
+
+    /// Runs `dedi` with the plane's folder; status code, stdout, stderr.
+    pub fn cli(&self, args: &[&str]) -> (Option<i32>, String, String) {
+        let output = Command::new(dedi())
+            .args(args)
+            .env("DEDI_DATA_DIR", self.data())
+            .env("DEDI_BASE_URL", &self.base_url)
+            .env_remove("TOGETHER_API_KEY")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    }
+}
+
+impl Drop for TestPlane {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- server log ---\n{}", self.log());
+        }
+        let _ = Command::new(dedi()).args(["down", "--data-dir"]).arg(self.data()).output();
+        if let Some(mut server) = self.server.take() {
+            let _ = server.kill();
+            let _ = server.wait();
+        }
+        let left = self.processes();
+        for pid in &left {
+            signal(*pid, "KILL");
+        }
+        if !std::thread::panicking() {
+            assert!(left.is_empty(), "`dedi down` left processes: {left:?}");
+        }
+    }
+}
+
+fn answer(result: Result<http::Response<ureq::Body>, ureq::Error>) -> Answer {
+    let mut response = result.unwrap();
+    let status = response.status().as_u16();
+    let text = response.body_mut().read_to_string().unwrap_or_default();
+    Answer { status, body: serde_json::from_str(&text).unwrap_or(Value::Null) }
+}
+
+/// Sends a signal by name.
+pub fn signal(pid: u32, name: &str) {
+    let _ = Command::new("kill").args([format!("-{name}"), pid.to_string()]).output();
+}
+
+/// Polls `condition` until it gives something, for [`PATIENCE`] at most.
+pub fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    while start.elapsed() < PATIENCE {
+        if let Some(it) = condition() {
+            return it;
+        }
+        std::thread::sleep(Duration::from_millis(25));
+    }
+    panic!("waited {} s for {what}", PATIENCE.as_secs());
+}
+
+fn processes(folder: &Path, wanted: impl Fn(&[String]) -> bool) -> Vec<u32> {
+    let folder = folder.display().to_string();
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok())
+        .filter(|pid| {
+            let Ok(line) = std::fs::read(format!("/proc/{pid}/cmdline")) else { return false };
+            let args: Vec<String> =
+                line.split(|it| *it == 0).map(|it| String::from_utf8_lossy(it).into_owned()).collect();
+            let cwd = std::fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
+            let named = args.iter().any(|it| it.contains(&folder)) || cwd.starts_with(&folder);
+            named && wanted(&args) && is_alive(*pid)
+        })
+        .collect()
+}
+
+fn is_alive(pid: u32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|it| it.rsplit(')').next().is_some_and(|rest| !rest.trim_start().starts_with('Z')))
+}

@@ -1,0 +1,69 @@
+//! Starting wrongly: one clear sentence, and the exit code that says whose mistake it is.
+
+use std::process::Command;
+
+use crate::plane::{TestPlane, dedi};
+
+fn serve(config: &str, args: &[&str]) -> (Option<i32>, String) {
+    let folder = tempfile::Builder::new().prefix("dedi-it-").tempdir_in("/tmp").unwrap();
+    let file = folder.path().join("dedi.toml");
+    std::fs::write(&file, config).unwrap();
+    let output = Command::new(dedi())
+        .args(["serve", "--data-dir"])
+        .arg(folder.path().join("d"))
+        .arg("--config")
+        .arg(&file)
+        .args(args)
+        .output()
+        .unwrap();
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+fn is_one_sentence(said: &str) -> bool {
+    said.starts_with("error: ") && said.trim_end().lines().count() == 1
+}
+
+#[test]
+fn a_port_in_use_is_named() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let (code, said) = serve("", &["--listen", &address]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains(&address) && is_one_sentence(&said), "{said}");
+}
+
+#[test]
+fn an_unknown_key_and_an_unreadable_file_are_named() {
+    let (code, said) = serve("[gateway]\nfrobs = 3\n", &["--listen", "127.0.0.1:0"]);
+    assert_eq!(code, Some(2));
+    assert!(said.contains("frobs") && said.contains("line 2") && is_one_sentence(&said), "{said}");
+    let (code, said) = serve("", &["--config", "/nonexistent/dedi.toml"]);
+    assert_eq!(code, Some(2));
+    assert!(said.contains("/nonexistent/dedi.toml") && is_one_sentence(&said), "{said}");
+}
+
+#[test]
+fn a_second_server_on_a_data_folder_is_refused() {
+    let plane = TestPlane::start();
+    let output = Command::new(dedi())
+        .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+        .arg(plane.data())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("error: "), "{said}");
+    assert_eq!(plane.get("/endpoints").status, 200);
+}
+
+#[test]
+fn nothing_is_open_without_a_key_and_the_key_file_is_private() {
+    use std::os::unix::fs::PermissionsExt;
+    let plane = TestPlane::start();
+    let mode = std::fs::metadata(plane.data().join("admin.key")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let stored = std::fs::read(plane.data().join("state.db")).unwrap_or_default();
+    let secret = plane.key().as_bytes();
+    assert!(!stored.windows(secret.len()).any(|it| it == secret), "the key's text is in the database");
+    assert!(!plane.log().contains(plane.key()), "the key's text is in the log");
+}
