@@ -256,6 +256,10 @@ fn decide_endpoint(view: &EndpointView, seen: &Seen<'_>, world: &World, actions:
     if is_idle(view, world.now) {
         actions.push(Action::StopIdle { endpoint: desired.id, generation: desired.generation });
     }
+    // The state that follows a failure is judged with the failure recorded, in the next pass: it may be an ERROR.
+    if actions[n_before..].iter().any(|it| matches!(it, Action::Fail { .. })) {
+        return;
+    }
     let state = desired.published.step_towards(goal_state(view, seen, world));
     if state != desired.published || desired.observed_generation != desired.generation {
         actions.push(Action::Publish {
