@@ -148,6 +148,7 @@ impl Server {
             }
         };
         tokio::select! {
+            biased; // an order to stop also ends the listener: the order is the reason then
             () = asked_to_end() => Reason::Asked,
             () = self.stop.cancelled() => Reason::Asked,
             successor = successor => Reason::Successor(successor),
