@@ -47,6 +47,8 @@ type Result<T> = std::result::Result<T, ClientError>;
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a chat may stay without a byte; a first request may have to wait for a replica to start.
 const CHAT_TIMEOUT: Duration = Duration::from_secs(300);
+/// How long a followed log may be quiet; the server ends it after an hour.
+const QUIET_MAX: Duration = Duration::from_secs(2 * 3_600);
 /// How long a connection may take to come up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The largest answer that is read; the log of a replica is the largest one there is.
@@ -91,24 +93,17 @@ impl Client {
     }
 
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
-        let (_, bytes) = self.whole(Method::GET, path, None).await?;
+        let bytes = self.whole(Method::GET, path, None).await?;
         self.parse(path, &bytes)
     }
 
-    /// The body as text, and whether it is JSON.
-    pub(crate) async fn get_text(&self, path: &str) -> Result<(String, bool)> {
-        let (parts, bytes) = self.whole(Method::GET, path, None).await?;
-        let json = content_type(&parts.headers).is_some_and(|it| it.starts_with("application/json"));
-        Ok((String::from_utf8_lossy(&bytes).into_owned(), json))
-    }
-
     pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T> {
-        let (_, bytes) = self.whole(Method::POST, path, Some(self.encode(path, body)?)).await?;
+        let bytes = self.whole(Method::POST, path, Some(self.encode(path, body)?)).await?;
         self.parse(path, &bytes)
     }
 
     pub(crate) async fn patch<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T> {
-        let (_, bytes) = self.whole(Method::PATCH, path, Some(self.encode(path, body)?)).await?;
+        let bytes = self.whole(Method::PATCH, path, Some(self.encode(path, body)?)).await?;
         self.parse(path, &bytes)
     }
 
@@ -121,8 +116,15 @@ impl Client {
     pub(crate) async fn post_stream(&self, path: &str, body: &impl Serialize) -> Result<Stream> {
         let patience = self.timeout.unwrap_or(CHAT_TIMEOUT);
         let answer = self.send(Method::POST, path, Some(self.encode(path, body)?), patience).await?;
-        let is_events = content_type(answer.headers()).is_some_and(|it| it.contains("text/event-stream"));
+        let content_type = answer.headers().get(CONTENT_TYPE).and_then(|it| it.to_str().ok());
+        let is_events = content_type.is_some_and(|it| it.contains("text/event-stream"));
         Ok(Stream { body: answer.into_body(), is_events, url: self.url(path), patience })
+    }
+
+    /// Gets a text that may go on growing; it is quiet for as long as nothing is written to it.
+    pub(crate) async fn get_stream(&self, path: &str) -> Result<Stream> {
+        let answer = self.send(Method::GET, path, None, self.timeout.unwrap_or(TIMEOUT)).await?;
+        Ok(Stream { body: answer.into_body(), is_events: false, url: self.url(path), patience: QUIET_MAX })
     }
 
     fn url(&self, path: &str) -> String {
@@ -142,17 +144,10 @@ impl Client {
         })
     }
 
-    async fn whole(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<Bytes>,
-    ) -> Result<(http::response::Parts, Bytes)> {
+    async fn whole(&self, method: Method, path: &str, body: Option<Bytes>) -> Result<Bytes> {
         let patience = self.timeout.unwrap_or(TIMEOUT);
         let answer = self.send(method, path, body, patience).await?;
-        let (parts, body) = answer.into_parts();
-        let bytes = self.collect(path, body, patience).await?;
-        Ok((parts, bytes))
+        self.collect(path, answer.into_body(), patience).await
     }
 
     async fn collect(&self, path: &str, body: Incoming, patience: Duration) -> Result<Bytes> {
@@ -305,10 +300,6 @@ impl Stream {
             }
         }
     }
-}
-
-fn content_type(headers: &http::HeaderMap) -> Option<&str> {
-    headers.get(CONTENT_TYPE).and_then(|it| it.to_str().ok())
 }
 
 /// The outer errors of an HTTP client only say that a request failed.

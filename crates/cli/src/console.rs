@@ -7,7 +7,7 @@ use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 use tokio::sync::Notify;
 
-use crate::error::{CliError, Result};
+use crate::error::{CliError, Exit, Result};
 
 /// Where a command writes, reads, and hears Ctrl-C.
 pub struct Console {
@@ -80,7 +80,8 @@ impl Console {
     fn write(&mut self, text: &str) -> Result {
         match self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()) {
             Ok(()) => Ok(()),
-            Err(err) if err.kind() == io::ErrorKind::BrokenPipe => Err(CliError::closed()),
+            // The reader of stdout has gone, as in `| head`.
+            Err(err) if err.kind() == io::ErrorKind::BrokenPipe => Err(CliError::silent(Exit::Done)),
             Err(err) => Err(CliError::failed(format!("stdout can't be written: {err}"), None)),
         }
     }

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use dedi_api::{
-    AutoscalingRequest, AvailabilityZones, CreateEndpointRequest, DedicatedEndpoint, EndpointEvent, Hardware,
-    List, ListEndpoint, ReplicaInfo, UpdateEndpointRequest,
+    AutoscalingRequest, AvailabilityZones, CreateEndpointRequest, DedicatedEndpoint, EndpointEvent,
+    EndpointPlan, Hardware, List, ListEndpoint, ReplicaInfo, UpdateEndpointRequest,
 };
 
 use crate::Context;
 use crate::client::encoded;
 use crate::console::Console;
-use crate::error::{CliError, Result};
+use crate::error::{CliError, Exit, Result};
 use crate::render;
 use crate::resolve::{Match, resolve};
 use crate::wait::{self, Goal};
@@ -92,7 +92,7 @@ pub struct CreateArgs {
     /// Minutes without a request until it stops; 0 is never [default: the server's, 60]
     #[arg(long, value_name = "MINUTES")]
     inactive_timeout: Option<u32>,
-    /// Say what would happen, with the arithmetic, and change nothing
+    /// Say whether it fits, with the arithmetic, and change nothing; ends with 1 if it does not
     #[arg(long, conflicts_with = "wait")]
     plan: bool,
     #[command(flatten)]
@@ -195,10 +195,16 @@ pub struct LogsArgs {
     /// Which launch; each keeps its own log [default: the last]
     #[arg(long, value_name = "N")]
     attempt: Option<u32>,
-    /// Only the last lines
+    /// Only the last lines [default: 100]
     #[arg(long, value_name = "LINES")]
     tail: Option<u32>,
+    /// Go on as the log grows, until the launch ends or Ctrl-C
+    #[arg(long, short)]
+    follow: bool,
 }
+
+/// Events asked for at once; the most that the server gives.
+const EVENTS_PER_PAGE: usize = 1_000;
 
 pub(crate) async fn run(command: EndpointsCommand, context: &Context, console: &mut Console) -> Result {
     match command {
@@ -234,8 +240,7 @@ async fn create(args: CreateArgs, context: &Context, console: &mut Console) -> R
     let stopped = args.no_auto_start;
     let request = create_request(args)?;
     if plan {
-        let plan: serde_json::Value = context.client.post("/endpoints?dry_run=true", &request).await?;
-        return if context.json { console.json(&plan) } else { console.data(&render::value(&plan)) };
+        return show_plan(&context.client.post("/endpoints?dry_run=true", &request).await?, context, console);
     }
     let mut endpoint: DedicatedEndpoint = context.client.post("/endpoints", &request).await?;
     console.say(&format!("Created {} as {}.", endpoint.id, endpoint.name));
@@ -251,6 +256,19 @@ async fn create(args: CreateArgs, context: &Context, console: &mut Console) -> R
         ));
     }
     show(context, console, &endpoint)
+}
+
+/// A plan that says no ends like a create that was refused.
+fn show_plan(plan: &EndpointPlan, context: &Context, console: &mut Console) -> Result {
+    if context.json {
+        console.json(plan)?;
+    } else {
+        console.data(&render::plan(plan))?;
+    }
+    if plan.fits {
+        return Ok(());
+    }
+    Err(CliError::silent(Exit::Refused))
 }
 
 fn create_request(args: CreateArgs) -> Result<CreateEndpointRequest> {
@@ -400,10 +418,21 @@ async fn zones(context: &Context, console: &mut Console) -> Result {
 
 async fn events(args: EventsArgs, context: &Context, console: &mut Console) -> Result {
     let id = resolve(&context.client, &args.one.endpoint, Match::Beginning).await?;
-    let query: Vec<String> = args.after.iter().map(|it| format!("after={it}")).collect();
-    let path = with_query(&format!("{}/events", path_of(&id)), &query);
-    let list: List<EndpointEvent> = context.client.get(&path).await?;
-    if context.json { console.json(&list.data) } else { console.data(&render::events(&list.data)) }
+    let mut after = args.after.unwrap_or(0);
+    let mut events: Vec<EndpointEvent> = Vec::new();
+    loop {
+        let path = format!("{}/events?after={after}&limit={EVENTS_PER_PAGE}", path_of(&id));
+        let page: List<EndpointEvent> = context.client.get(&path).await?;
+        let Some(last) = page.data.last().map(|it| it.id) else { break };
+        let is_full = page.data.len() >= EVENTS_PER_PAGE;
+        events.extend(page.data);
+        // A server that ignores `after` would give the same page for ever.
+        if !is_full || last <= after {
+            break;
+        }
+        after = last;
+    }
+    if context.json { console.json(&events) } else { console.data(&render::events(&events)) }
 }
 
 async fn logs(args: LogsArgs, context: &Context, console: &mut Console) -> Result {
@@ -415,15 +444,33 @@ async fn logs(args: LogsArgs, context: &Context, console: &mut Console) -> Resul
     if let Some(tail) = args.tail {
         query.push(format!("tail={tail}"));
     }
-    let path = with_query(&format!("{}/logs", path_of(&id)), &query);
-    let (text, _) = context.client.get_text(&path).await?;
+    if args.follow && !context.json {
+        query.push("follow=true".to_owned());
+    }
+    let mut stream =
+        context.client.get_stream(&with_query(&format!("{}/logs", path_of(&id)), &query)).await?;
+    let mut log = Vec::new();
+    let interrupted = console.interrupted();
+    tokio::pin!(interrupted);
+    loop {
+        let piece = tokio::select! {
+            piece = stream.next() => piece?,
+            () = &mut interrupted => return Err(CliError::silent(Exit::Interrupted)),
+        };
+        let Some(piece) = piece else { break };
+        log.extend_from_slice(&piece);
+        if !context.json {
+            // Whole lines only, so that no character is cut in two.
+            let end = log.iter().rposition(|it| *it == b'\n').map_or(0, |it| it + 1);
+            let lines: Vec<u8> = log.drain(..end).collect();
+            console.foreign(&String::from_utf8_lossy(&lines))?;
+        }
+    }
+    let rest = String::from_utf8_lossy(&log);
     if context.json {
-        return console.json(&serde_json::json!({"id": id, "attempt": args.attempt, "log": text}));
+        return console.json(&serde_json::json!({"id": id, "attempt": args.attempt, "log": rest}));
     }
-    if text.is_empty() {
-        console.say("The log is empty.");
-    }
-    console.foreign(&text)
+    console.foreign(&rest)
 }
 
 async fn replicas(one: One, context: &Context, console: &mut Console) -> Result {

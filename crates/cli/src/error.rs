@@ -48,7 +48,7 @@ pub(crate) type Result<T = ()> = std::result::Result<T, CliError>;
 #[derive(Debug)]
 pub(crate) struct CliError {
     pub exit: Exit,
-    /// Empty for a reader that closed its end of the pipe: nobody is there to hear it.
+    /// Empty where nothing is left to say: the answer said it, or its reader has gone.
     pub message: String,
     pub hint: Option<String>,
     /// The server's own words for `--json`, where it said some.
@@ -68,9 +68,9 @@ impl CliError {
         Self { exit: Exit::Interrupted, message: message.into(), hint, detail: None }
     }
 
-    /// The reader of stdout has gone, as in `| head`.
-    pub(crate) fn closed() -> Self {
-        Self { exit: Exit::Done, message: String::new(), hint: None, detail: None }
+    /// Nothing is left to say.
+    pub(crate) fn silent(exit: Exit) -> Self {
+        Self { exit, message: String::new(), hint: None, detail: None }
     }
 
     /// Says it: on stderr for people, and with `--json` as the API's error object on stdout.

@@ -4,7 +4,6 @@ use clap::Subcommand;
 use dedi_api::Model;
 
 use crate::Context;
-use crate::client::encoded;
 use crate::console::Console;
 use crate::error::Result;
 use crate::render;
@@ -15,11 +14,6 @@ pub enum ModelsCommand {
     /// List what can be deployed or asked
     #[command(visible_alias = "ls")]
     List,
-    /// Remove a model's files from the server's store
-    Rm {
-        /// The model, <org>/<name>
-        model: String,
-    },
 }
 
 pub(crate) async fn run(command: ModelsCommand, context: &Context, console: &mut Console) -> Result {
@@ -34,11 +28,6 @@ pub(crate) async fn run(command: ModelsCommand, context: &Context, console: &mut
                 return Ok(());
             }
             console.data(&render::models(&list))
-        }
-        ModelsCommand::Rm { model } => {
-            context.client.delete(&format!("/models/{}", encoded(&model))).await?;
-            console.say(&format!("Removed {model}."));
-            Ok(())
         }
     }
 }

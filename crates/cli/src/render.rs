@@ -2,8 +2,8 @@
 
 use anstyle::{AnsiColor, Effects, Style};
 use dedi_api::{
-    DedicatedEndpoint, EndpointEvent, EndpointStatus, FailureInfo, Hardware, KeyInfo, LaunchProgress,
-    ListEndpoint, Model, ReplicaInfo,
+    DedicatedEndpoint, EndpointEvent, EndpointPlan, EndpointStatus, FailureInfo, Hardware, KeyInfo,
+    LaunchProgress, ListEndpoint, Model, ReplicaInfo,
 };
 
 use crate::console::{harmless, paint};
@@ -290,93 +290,55 @@ pub(crate) fn keys(list: &[KeyInfo]) -> String {
     table(&["ID", "NAME", "OWNER", "ROLE", "CREATED", "EXPIRES"], &rows)
 }
 
-/// An answer whose shape this program does not know, as `key: value` lines; nested members indented.
-pub(crate) fn value(it: &serde_json::Value) -> String {
-    let mut out = String::new();
-    value_lines(it, 0, &mut out);
-    out
+/// What a create would do, with the arithmetic.
+pub(crate) fn plan(it: &EndpointPlan) -> String {
+    let verdict = match (it.fits, it.can_start_now) {
+        (true, true) => "yes, now",
+        (true, false) => "yes, but not now",
+        (false, _) => "no",
+    };
+    let nearest = it.nearest_hardware.as_deref().filter(|_| !it.fits);
+    block(&[
+        ("Model", one_line(&it.model)),
+        ("Hardware", one_line(&it.hardware)),
+        ("Fits", format!("{verdict} – {}", one_line(&it.message))),
+        (
+            "Needs",
+            format!(
+                "{} = weights {} + KV cache {} + compute {} + margin {}",
+                bytes(it.needed_bytes),
+                bytes(it.weights_bytes),
+                bytes(it.kv_cache_bytes),
+                bytes(it.compute_bytes),
+                bytes(it.margin_bytes)
+            ),
+        ),
+        ("Per device", format!("{} on each of {}", bytes(it.needed_bytes_per_device), it.devices_needed)),
+        (
+            "Free now",
+            format!(
+                "{} on {} of {} device(s)",
+                bytes(it.available_bytes),
+                it.devices_free,
+                it.devices_needed
+            ),
+        ),
+        ("Serves", format!("{} request(s) at once, {} tokens of context each", it.slots, it.context_tokens)),
+        ("Would fit on", nearest.map(one_line).unwrap_or_default()),
+    ])
 }
 
-fn value_lines(it: &serde_json::Value, depth: usize, out: &mut String) {
-    use serde_json::Value;
-    let indent = "  ".repeat(depth);
-    match it {
-        Value::Object(members) => {
-            for (name, member) in members {
-                let label = capitalised(&name.replace('_', " "));
-                match member {
-                    Value::Null => {}
-                    Value::Object(_) | Value::Array(_) if is_plain(member) => {
-                        out.push_str(&format!("{indent}{label}: {}\n", plain(member)));
-                    }
-                    Value::Object(_) | Value::Array(_) => {
-                        out.push_str(&format!("{indent}{label}:\n"));
-                        value_lines(member, depth + 1, out);
-                    }
-                    Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-                        let text = if name.ends_with("_bytes") { member.as_u64().map(bytes) } else { None };
-                        let text = text.unwrap_or_else(|| plain(member));
-                        out.push_str(&format!("{indent}{label}: {text}\n"));
-                    }
-                }
-            }
-        }
-        Value::Array(items) => {
-            for item in items {
-                if is_plain(item) {
-                    out.push_str(&format!("{indent}- {}\n", plain(item)));
-                } else {
-                    out.push_str(&format!("{indent}-\n"));
-                    value_lines(item, depth + 1, out);
-                }
-            }
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-            out.push_str(&format!("{indent}{}\n", plain(it)));
-        }
-    }
-}
-
-/// Whether it fits on one line.
-fn is_plain(it: &serde_json::Value) -> bool {
-    use serde_json::Value;
-    match it {
-        Value::Array(items) => items.iter().all(|it| !it.is_array() && !it.is_object()),
-        Value::Object(_) => false,
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
-    }
-}
-
-fn plain(it: &serde_json::Value) -> String {
-    use serde_json::Value;
-    match it {
-        Value::Null => "-".to_owned(),
-        Value::Bool(yes) => if *yes { "yes" } else { "no" }.to_owned(),
-        Value::String(text) => one_line(text),
-        Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(", "),
-        Value::Number(_) | Value::Object(_) => it.to_string(),
-    }
-}
-
-fn capitalised(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map(|it| it.to_uppercase().chain(chars).collect()).unwrap_or_default()
-}
-
-/// `1.2 GB`; decimal units, as hardware is sold.
+/// `1.5 GiB`, the units of the server's sentences.
 pub(crate) fn bytes(n: u64) -> String {
-    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
-    if n < 1_000 {
-        return format!("{n} B");
+    let scaled = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
+    match scaled.into_iter().find(|(shift, _)| n >> shift > 0) {
+        // Tenths, rounded down: what is shown as needed or done is never more than it is.
+        Some((shift, unit)) => {
+            let tenths = ((n >> (shift - 10)) * 10) >> 10;
+            format!("{}.{} {unit}", tenths / 10, tenths % 10)
+        }
+        None => format!("{n} B"),
     }
-    let mut unit = 0;
-    let mut scale: u64 = 1_000;
-    while unit + 1 < UNITS.len() && n / scale >= 1_000 {
-        scale *= 1_000;
-        unit += 1;
-    }
-    let tenths = n / (scale / 10);
-    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
 }
 
 /// `42 s`, `3 min 5 s`, `2 h 0 min`.
@@ -421,8 +383,8 @@ pub(crate) mod tests {
             "status": {
                 "reason": "loading", "message": "the engine loads the model: 40 % after 3 s", "next_step": null,
                 "since": "2026-11-21T07:00:02.000Z", "ready_replicas": 0, "wanted_replicas": 1,
-                "progress": {"stage": "loading", "percent": 40, "bytes_done": 800_000_000u64,
-                    "bytes_total": 2_000_000_000u64, "elapsed_secs": 3, "expected_secs": 8},
+                "progress": {"stage": "loading", "percent": 40, "bytes_done": 800u64 << 20,
+                    "bytes_total": 2u64 << 30, "elapsed_secs": 3, "expected_secs": 8},
                 "next_retry_at": null,
                 "first_failure": {"attempt": 1, "reason": "engine_exited", "message": "the engine exited with code 1",
                     "at": "2026-11-21T07:00:01.000Z"},
@@ -457,7 +419,7 @@ pub(crate) mod tests {
         Name:          local/dedi/demo-a32b82a1
         State:         STARTING since 2026-11-21T07:00:02Z
         Reason:        loading – the engine loads the model: 40 % after 3 s
-        Progress:      loading 40 %, 800.0 MB of 2.0 GB, 3 s of about 8 s
+        Progress:      loading 40 %, 800.0 MiB of 2.0 GiB, 3 s of about 8 s
         Replicas:      0 ready, 1 wanted
         First failure: attempt 1 at 2026-11-21T07:00:01Z: engine_exited – the engine exited with code 1
         Change:        2 requested, 1 carried out
@@ -492,23 +454,31 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn an_unknown_answer_is_still_readable() {
-        let plan = serde_json::json!({
-            "fits": false, "needed_bytes": 2_500_000_000u64, "devices": ["cpu-0", "cpu-1"],
-            "nearest": {"hardware": "2x_cpu_8gb"}, "note": null
-        });
-        insta::assert_snapshot!(value(&plan), @r"
-        Devices: cpu-0, cpu-1
-        Fits: no
-        Nearest:
-          Hardware: 2x_cpu_8gb
-        Needed bytes: 2.5 GB
+    fn a_plan_shows_its_arithmetic_and_what_would_fit() {
+        let no: EndpointPlan = serde_json::from_value(serde_json::json!({
+            "object": "endpoint.plan", "model": "org/big", "hardware": "1x_cpu_1gb", "fits": false,
+            "can_start_now": false, "message": "1x_cpu_1gb is too small: a replica needs 3.0 GiB, it has 1.0 GiB",
+            "needed_bytes": 3u64 << 30, "needed_bytes_per_device": 3u64 << 30, "weights_bytes": 2u64 << 30,
+            "kv_cache_bytes": 512u64 << 20, "compute_bytes": 256u64 << 20, "margin_bytes": 256u64 << 20,
+            "available_bytes": 1u64 << 30, "devices_needed": 1, "devices_free": 1, "context_tokens": 4096,
+            "slots": 4, "nearest_hardware": "4x_cpu_1gb"
+        }))
+        .unwrap();
+        insta::assert_snapshot!(plan(&no), @r"
+        Model:        org/big
+        Hardware:     1x_cpu_1gb
+        Fits:         no – 1x_cpu_1gb is too small: a replica needs 3.0 GiB, it has 1.0 GiB
+        Needs:        3.0 GiB = weights 2.0 GiB + KV cache 512.0 MiB + compute 256.0 MiB + margin 256.0 MiB
+        Per device:   3.0 GiB on each of 1
+        Free now:     1.0 GiB on 1 of 1 device(s)
+        Serves:       4 request(s) at once, 4096 tokens of context each
+        Would fit on: 4x_cpu_1gb
         ");
     }
 
     #[test]
     fn numbers_read_well() {
-        assert_eq!([bytes(999), bytes(1_500), bytes(3_210_000_000)], ["999 B", "1.5 kB", "3.2 GB"]);
+        assert_eq!([bytes(1_023), bytes(1_536), bytes(3_300_000_000)], ["1023 B", "1.5 KiB", "3.0 GiB"]);
         assert_eq!([duration(59), duration(61), duration(7_260)], ["59 s", "1 min 1 s", "2 h 1 min"]);
     }
 }

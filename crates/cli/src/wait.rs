@@ -217,7 +217,10 @@ mod tests {
 
     #[test]
     fn the_line_says_stage_bytes_and_time() {
-        assert_eq!(line(&sample("STARTING")), "STARTING: loading 40 %, 800.0 MB of 2.0 GB, 3 s of about 8 s");
+        assert_eq!(
+            line(&sample("STARTING")),
+            "STARTING: loading 40 %, 800.0 MiB of 2.0 GiB, 3 s of about 8 s"
+        );
     }
 
     #[test]

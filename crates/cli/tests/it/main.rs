@@ -1,5 +1,7 @@
 //! Whole commands against a scripted HTTP server: what is sent, what is printed, how it ends.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail the test they serve")]
+
 mod server;
 
 use std::io::Cursor;
@@ -14,7 +16,7 @@ use tokio::sync::Notify;
 
 use crate::server::{Answer, Server, endpoint};
 
-/// A program with the shape of `dedi`: client commands beside others that have options of the same name.
+/// A program with the shape of `dedi`.
 #[derive(Debug, Parser)]
 #[command(name = "dedi")]
 struct Program {
@@ -99,6 +101,8 @@ impl std::io::Write for Shared {
 #[test]
 fn the_command_line_is_well_formed_beside_commands_with_the_same_options() {
     Program::command().debug_assert();
+    // What flattened types say of themselves must not replace what the program says.
+    assert_eq!(Program::command().get_about().unwrap().to_string(), "A program with the shape of `dedi`");
     let down = Program::try_parse_from(["dedi", "down", "--data-dir", "/d", "--timeout", "5"]).unwrap();
     let Commands::Down { data_dir, timeout } = down.command else { panic!("not down") };
     assert_eq!((data_dir, timeout), (Some(PathBuf::from("/d")), 5));
@@ -334,6 +338,41 @@ async fn hardware_shows_what_is_free_and_who_has_the_rest() {
     let printed: serde_json::Value = serde_json::from_str(&free.out).unwrap();
     assert_eq!(printed.as_array().unwrap().len(), 1);
     assert_eq!(server.asked()[0].line, "GET /v1/hardware?model=dedi%2Fdemo");
+}
+
+#[tokio::test]
+async fn a_plan_that_says_no_ends_with_1_and_creates_nothing() {
+    let plan = json!({"object": "endpoint.plan", "model": "m", "hardware": "h", "fits": false, "can_start_now": false,
+        "message": "h is too small", "needed_bytes": 2, "needed_bytes_per_device": 2, "weights_bytes": 1,
+        "kv_cache_bytes": 1, "compute_bytes": 0, "margin_bytes": 0, "available_bytes": 0, "devices_needed": 1,
+        "devices_free": 0, "context_tokens": 1, "slots": 1, "nearest_hardware": null});
+    let server = Server::start(vec![Answer::json(200, plan)]).await;
+    let done = run(&server, &["endpoints", "create", "--model", "m", "--hardware", "h", "--plan"]).await;
+    assert_eq!(done.exit, Exit::Refused, "{done:?}");
+    assert!(done.out.contains("Fits:       no – h is too small") && done.err.is_empty(), "{done:?}");
+    assert_eq!(server.asked()[0].line, "POST /v1/endpoints?dry_run=true");
+}
+
+#[tokio::test]
+async fn a_log_is_printed_as_it_is() {
+    let server = Server::start(vec![Answer::text(200, "text/plain", "one\ntwo ä\nunfinished").again()]).await;
+    let done = run(&server, &["endpoints", "logs", ID, "--attempt", "2", "--tail", "5", "--follow"]).await;
+    assert_eq!((done.exit, done.out.as_str()), (Exit::Done, "one\ntwo ä\nunfinished"), "{done:?}");
+    assert_eq!(server.asked()[0].line, format!("GET /v1/endpoints/{ID}/logs?attempt=2&tail=5&follow=true"));
+}
+
+#[tokio::test]
+async fn events_are_read_to_the_last_page() {
+    let event = |id: i64| json!({"id": id, "at": "2026-11-21T07:00:00.123Z", "kind": "created", "replica": null, "message": "made"});
+    let full: Vec<_> = (1..=1_000).map(event).collect();
+    let server = Server::start(vec![
+        Answer::json(200, json!({"object": "list", "data": full})),
+        Answer::json(200, json!({"object": "list", "data": [event(1_001)]})),
+    ])
+    .await;
+    let done = run(&server, &["endpoints", "events", ID]).await;
+    assert_eq!(done.out.lines().count(), 1_001, "{:?}", done.exit);
+    assert_eq!(server.asked()[1].line, format!("GET /v1/endpoints/{ID}/events?after=1000&limit=1000"));
 }
 
 #[tokio::test]
