@@ -400,6 +400,11 @@ pub(crate) fn goal_state(view: &EndpointView, seen: &Seen<'_>, world: &World) ->
     if running.iter().any(|it| matches!(it, Some(ReplicaPhase::Ready { .. }))) {
         return EndpointState::Started;
     }
+    // Going to sleep: what still drains does not take it back to the queue, and what failed before it last
+    // answered is no reason against sleeping.
+    if wanted(view) == 0 && desired.published == EndpointState::Started {
+        return EndpointState::Started;
+    }
     if running.iter().any(|it| !matches!(it, Some(ReplicaPhase::Exited(_) | ReplicaPhase::Orphaned))) {
         return EndpointState::Starting;
     }
