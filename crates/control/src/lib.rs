@@ -14,3 +14,8 @@ pub use config::ControlConfig;
 pub use logs::{FileLogs, LogName, LogPiece, LogSource};
 pub use plane::{ControlError, ControlPlane, DataPaths};
 pub use shared::Clock;
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

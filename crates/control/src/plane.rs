@@ -1,6 +1,5 @@
 //! The control plane as the server holds it: opened once, run until cancelled, closed.
 
-use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
@@ -138,12 +137,8 @@ impl ControlPlane {
     }
 
     /// Keeps the world as recorded until `cancel`. `loads` is what the gateway reports.
-    pub fn run(
-        self,
-        loads: watch::Receiver<LoadReport>,
-        cancel: CancellationToken,
-    ) -> impl Future<Output = ()> + Send + 'static {
-        async move { self.reconciler.lock().await.run(loads, cancel).await }
+    pub async fn run(self, loads: watch::Receiver<LoadReport>, cancel: CancellationToken) {
+        self.reconciler.lock().await.run(loads, cancel).await;
     }
 
     /// Closes the store and then lets go of the data folder. Replicas go on.
@@ -152,8 +147,18 @@ impl ControlPlane {
         drop(self.release_lock());
     }
 
-    /// Gives the lock away, to be sent to a successor after [`ControlPlane::close`]-like care by the caller.
+    /// Gives the lock away, to be sent to a successor. Nothing may be written here after that.
     pub fn release_lock(&self) -> Option<DataLock> {
         self.lock.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn shared_for_tests(&self) -> &Shared {
+        &self.shared
+    }
+
+    #[cfg(test)]
+    pub(crate) async fn settle_for_tests(&self, report: &LoadReport) {
+        self.reconciler.lock().await.settle(report).await;
     }
 }

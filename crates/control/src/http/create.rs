@@ -25,7 +25,7 @@ use super::views;
 use crate::config::ControlConfig;
 use crate::models::ModelError;
 use crate::shared::{Shared, random_uuid};
-use crate::store::{EndpointKey, Inserted, NewEndpoint, StoreError};
+use crate::store::{EndpointKey, Inserted, NewEndpoint};
 
 /// Longest display name, in characters.
 const DISPLAY_NAME_CHARS_MAX: usize = 256;
@@ -71,10 +71,7 @@ pub(super) async fn create(
         }
         Inserted::Before(id) => {
             let found = shared.store.endpoint(&caller.0.owner, &EndpointKey::Id(id)).await;
-            found.map_err(|err| match err {
-                StoreError::NotFound => ApiError::no_endpoint(&id.to_string()),
-                other => other.into(),
-            })?
+            found.map_err(|err| ApiError::of_lookup(err, &id.to_string()))?
         }
         Inserted::OtherBody => {
             return Err(ApiError::field(

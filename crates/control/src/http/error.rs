@@ -61,6 +61,11 @@ impl ApiError {
         Self::NotFound(format!("Endpoint {named} not found"))
     }
 
+    /// What a look-up of the endpoint of that id or name said.
+    pub(crate) fn of_lookup(err: StoreError, named: &str) -> Self {
+        if matches!(err, StoreError::NotFound) { Self::no_endpoint(named) } else { err.into() }
+    }
+
     fn status_and_type(&self) -> (StatusCode, &'static str, Option<&'static str>) {
         const REQUEST: &str = "invalid_request_error";
         match self {

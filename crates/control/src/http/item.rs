@@ -16,7 +16,7 @@ use super::body::{JsonBody, Query};
 use super::error::ApiError;
 use super::{create, logs, update, views};
 use crate::shared::Shared;
-use crate::store::{EndpointKey, StoreError};
+use crate::store::EndpointKey;
 
 /// Events in one answer, at most and by default.
 const EVENTS_MAX: i64 = 1_000;
@@ -95,10 +95,8 @@ pub(super) async fn dispatch(
 async fn find(shared: &Shared, caller: &Caller, named: &str) -> Result<Desired, ApiError> {
     caller.must_read()?;
     let key = EndpointKey::parse(named).ok_or_else(|| ApiError::no_endpoint(named))?;
-    shared.store.endpoint(&caller.0.owner, &key).await.map_err(|err| match err {
-        StoreError::NotFound => ApiError::no_endpoint(named),
-        other => other.into(),
-    })
+    let found = shared.store.endpoint(&caller.0.owner, &key).await;
+    found.map_err(|err| ApiError::of_lookup(err, named))
 }
 
 async fn events(shared: &Shared, desired: &Desired, query: &Query) -> Result<Response, ApiError> {

@@ -1,1 +1,153 @@
 use super::*;
+use crate::testing::{Gguf, gguf};
+
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn write(&self, path: &str, bytes: &[u8]) {
+        let path = self.0.path().join("models").join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+
+    fn store(&self) -> ModelStore {
+        ModelStore::new(self.0.path().join("models"))
+    }
+}
+
+fn name(text: &str) -> ModelName {
+    ModelName::parse(text).unwrap()
+}
+
+#[test]
+fn a_gguf_header_gives_the_sizes() {
+    let folder = Folder::new();
+    folder.write("dedi/demo/demo.gguf", &gguf(&Gguf::default()));
+    let facts = folder.store().facts(&name("dedi/demo")).unwrap();
+    assert_eq!(
+        facts,
+        ModelFacts {
+            weights_bytes: 4_096,
+            n_layers: 2,
+            n_kv_heads: 2,
+            key_value_dim: 32,
+            embedding_dim: 64,
+            vocab_size: 3,
+            context_tokens_max: 512,
+            architecture: "llama".into(),
+            is_embedding: false,
+        }
+    );
+}
+
+#[test]
+fn every_cut_of_a_gguf_file_is_refused_with_its_name() {
+    let whole = gguf(&Gguf { n_elements: 16, ..Gguf::default() });
+    let folder = Folder::new();
+    for n in 0..whole.len() {
+        folder.write("a/b/b.gguf", &whole[..n]);
+        let said = folder.store().facts(&name("a/b")).unwrap_err().to_string();
+        assert!(said.starts_with("b.gguf: "), "cut to {n}: {said}");
+    }
+}
+
+#[test]
+fn flipped_bits_and_absurd_counts_never_panic_or_allocate() {
+    let whole = gguf(&Gguf { n_elements: 16, ..Gguf::default() });
+    let n_bytes = whole.len() as u64;
+    let read = |bytes: &[u8]| {
+        let folder = Folder::new();
+        folder.write("a/b/b.gguf", bytes);
+        folder.store().facts(&name("a/b"))
+    };
+    for at in 0..whole.len() - 64 {
+        for bit in [0, 3, 7] {
+            let mut bad = whole.clone();
+            bad[at] ^= 1 << bit;
+            if let Ok(facts) = read(&bad) {
+                assert!(facts.weights_bytes <= n_bytes, "byte {at} bit {bit}");
+            }
+        }
+    }
+    for at in [8, 16] {
+        let mut bad = whole.clone();
+        bad[at..at + 8].copy_from_slice(&u64::MAX.to_le_bytes());
+        let said = read(&bad).unwrap_err().to_string();
+        assert!(said.contains("more than fits into the file"), "{said}");
+    }
+}
+
+#[test]
+fn a_folder_of_safetensors_is_read_from_headers_and_config() {
+    let folder = Folder::new();
+    let header =
+        br#"{"__metadata__":{"format":"pt"},"w":{"dtype":"F16","shape":[4,4],"data_offsets":[0,32]}}"#;
+    let mut file = (header.len() as u64).to_le_bytes().to_vec();
+    file.extend(header);
+    file.extend([0; 32]);
+    let config = br#"{"model_type":"llama","architectures":["LlamaForCausalLM"],"num_hidden_layers":3,"num_attention_heads":4,
+        "num_key_value_heads":2,"hidden_size":64,"vocab_size":100,"max_position_embeddings":2048,"extra":{"a":1}}"#;
+    folder.write("a/b/model-00001-of-00002.safetensors", &file);
+    folder.write("a/b/model-00002-of-00002.safetensors", &file);
+    let refused = folder.store().facts(&name("a/b")).unwrap_err().to_string();
+    assert!(refused.starts_with("config.json"), "{refused}");
+    folder.write("a/b/config.json", config);
+    let store = folder.store();
+    let facts = store.facts(&name("a/b")).unwrap();
+    assert_eq!((facts.weights_bytes, facts.n_kv_heads, facts.key_value_dim), (64, 2, 32));
+    assert!(store.files(&name("a/b")).unwrap().path.is_dir());
+
+    for n in 0..file.len() {
+        folder.write("a/b/model-00002-of-00002.safetensors", &file[..n]);
+        assert!(folder.store().facts(&name("a/b")).is_err(), "cut to {n}");
+    }
+    let mut claims = file.clone();
+    claims[..8].copy_from_slice(&u64::MAX.to_le_bytes());
+    folder.write("a/b/model-00002-of-00002.safetensors", &claims);
+    assert!(folder.store().facts(&name("a/b")).is_err());
+}
+
+#[test]
+fn a_changed_file_is_read_anew() {
+    let folder = Folder::new();
+    folder.write("a/b/b.gguf", &gguf(&Gguf::default()));
+    let store = folder.store();
+    assert_eq!(store.facts(&name("a/b")).unwrap().n_layers, 2);
+    folder.write("a/b/b.gguf", &gguf(&Gguf { n_layers: 5, n_elements: 2_048, ..Gguf::default() }));
+    assert_eq!(store.facts(&name("a/b")).unwrap().n_layers, 5);
+}
+
+#[test]
+fn links_out_of_the_store_lead_nowhere() {
+    let folder = Folder::new();
+    let outside = tempfile::tempdir().unwrap();
+    fs::create_dir_all(outside.path().join("x/y")).unwrap();
+    fs::write(outside.path().join("x/y/y.gguf"), gguf(&Gguf::default())).unwrap();
+    folder.write("in/side/side.gguf", &gguf(&Gguf::default()));
+    let root = folder.0.path().join("models");
+    std::os::unix::fs::symlink(outside.path().join("x"), root.join("org")).unwrap();
+    fs::create_dir_all(root.join("a/b")).unwrap();
+    std::os::unix::fs::symlink(outside.path().join("x/y/y.gguf"), root.join("a/b/b.gguf")).unwrap();
+    std::os::unix::fs::symlink(root.join("in/side"), root.join("a/same")).unwrap();
+    let store = folder.store();
+    assert!(store.files(&name("org/y")).is_err());
+    assert!(store.files(&name("a/b")).is_err());
+    assert_eq!(store.list(), [name("a/same"), name("in/side")], "a link within the store is fine");
+}
+
+#[test]
+fn a_split_model_needs_all_its_parts_and_projectors_are_not_models() {
+    let folder = Folder::new();
+    let part = gguf(&Gguf::default());
+    folder.write("a/b/mmproj-model.gguf", &part);
+    assert!(folder.store().list().is_empty());
+    folder.write("a/b/x-00001-of-00002.gguf", &part);
+    let said = folder.store().facts(&name("a/b")).unwrap_err().to_string();
+    assert!(said.contains("1 of the model's 2 parts"), "{said}");
+    folder.write("a/b/x-00002-of-00002.gguf", &part);
+    assert_eq!(folder.store().facts(&name("a/b")).unwrap().weights_bytes, 8_192);
+}

@@ -33,10 +33,10 @@ pub(super) enum Trouble {
 
 impl From<StoreError> for Trouble {
     fn from(err: StoreError) -> Self {
-        match err {
-            StoreError::Conflict | StoreError::NotFound => Self::Moved,
-            other => Self::Failed(format!("a step could not be recorded: {}", chain(&other))),
+        if matches!(err, StoreError::Conflict | StoreError::NotFound) {
+            return Self::Moved;
         }
+        Self::Failed(format!("a step could not be recorded: {}", chain(&err)))
     }
 }
 

@@ -92,12 +92,10 @@ impl From<sqlx::Error> for StoreError {
         match sqlite_code(&err) {
             Some(13) => Self::Full,
             Some(5 | 6) => Self::Busy,
-            Some(_) | None => match err {
-                sqlx::Error::PoolTimedOut => Self::Busy,
-                sqlx::Error::PoolClosed => Self::Closed,
-                sqlx::Error::RowNotFound => Self::NotFound,
-                other => Self::Database(other),
-            },
+            Some(_) | None if matches!(err, sqlx::Error::PoolTimedOut) => Self::Busy,
+            Some(_) | None if matches!(err, sqlx::Error::PoolClosed) => Self::Closed,
+            Some(_) | None if matches!(err, sqlx::Error::RowNotFound) => Self::NotFound,
+            Some(_) | None => Self::Database(err),
         }
     }
 }

@@ -56,6 +56,11 @@ impl Store {
         self.installation
     }
 
+    #[cfg(test)]
+    pub(crate) fn writer_for_tests(&self) -> SqlitePool {
+        self.writer.clone()
+    }
+
     /// Closes every connection; later calls answer [`StoreError::Closed`].
     pub async fn close(&self) {
         self.reader.close().await;
@@ -197,10 +202,10 @@ fn opening(path: &Path, err: sqlx::Error) -> StoreError {
         Some(11 | 26) => StoreError::Corrupt { path: path.to_owned(), detail: err.to_string() },
         // 1: the schema itself does not read; 8, 10, 14: read-only, I/O, can't open.
         Some(1 | 8 | 10 | 14) => unreadable(path, &err),
-        Some(_) | None => match StoreError::from(err) {
-            StoreError::Database(err) => unreadable(path, &err),
-            other => other,
-        },
+        Some(_) | None => {
+            let said = StoreError::from(err);
+            if let StoreError::Database(err) = &said { unreadable(path, err) } else { said }
+        }
     }
 }
 

@@ -1,0 +1,253 @@
+//! The store on a real file: what it refuses, and what survives.
+
+use std::path::Path;
+
+use dedi_domain::{DeviceId, EndpointState, Nonce, ReplicaId, Timestamp};
+use uuid::Uuid;
+
+use crate::reconciler::tests::desired;
+use crate::store::{Inserted, LockError, NewEndpoint, Store, StoreError, StoredKey};
+use crate::testing::{FakeRuntime, Plane, open};
+use crate::{ControlConfig, ControlError};
+
+const NOW: Timestamp = Timestamp(1_000);
+
+async fn store(path: &Path) -> Result<Store, StoreError> {
+    Store::open(path, Uuid::new_v4(), NOW).await
+}
+
+async fn with_owner(path: &Path) -> Store {
+    let store = store(path).await.unwrap();
+    let text = dedi_domain::keys::KeyText::from_random(&[1; 53]);
+    let key = StoredKey {
+        id: text.id(),
+        name: String::new(),
+        owner: dedi_domain::Owner::parse("team").unwrap(),
+        role: dedi_domain::Role::Admin,
+        created_at: NOW,
+        expires_at: None,
+    };
+    store.insert_key(&key, text.hash(), || Ok::<_, StoreError>(())).await.unwrap();
+    store
+}
+
+fn new(desired: dedi_domain::Desired) -> NewEndpoint {
+    NewEndpoint { desired, idempotency: None, quota: 1_000, forget_before: Timestamp(0) }
+}
+
+#[tokio::test]
+async fn what_was_stored_is_read_back_after_a_reopen() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state.db");
+    let it = desired(0, 3);
+    let first = with_owner(&path).await;
+    assert_eq!(first.insert_endpoint(&new(it.clone()), NOW).await.unwrap(), Inserted::New);
+    let installation = first.installation();
+    first.close().await;
+    assert!(matches!(first.snapshot().await, Err(StoreError::Closed)));
+    let again = store(&path).await.unwrap();
+    assert_eq!(again.snapshot().await.unwrap()[0].desired, it);
+    assert_eq!(again.installation(), installation);
+    assert_eq!(again.key_table().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_device_is_held_by_one_replica_at_most() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = with_owner(&dir.path().join("state.db")).await;
+    let it = desired(2, 2);
+    store.insert_endpoint(&new(it.clone()), NOW).await.unwrap();
+    let reserve = async |devices: &[&str]| {
+        let devices: Vec<DeviceId> = devices.iter().map(|it| DeviceId((*it).to_owned())).collect();
+        let (replica, nonce) = (ReplicaId::from_uuid(Uuid::new_v4()), Nonce::from_uuid(Uuid::new_v4()));
+        store.reserve(it.id, replica, nonce, &devices, NOW).await
+    };
+    assert_eq!(reserve(&["a", "b"]).await.unwrap(), 1);
+    assert!(matches!(reserve(&["c", "b"]).await, Err(StoreError::Conflict)));
+    let rows = store.snapshot().await.unwrap();
+    assert_eq!(rows[0].replicas.len(), 1, "the refused reservation left nothing behind");
+    assert_eq!(reserve(&["c"]).await.unwrap(), 2);
+    let replica = rows[0].replicas[0].id;
+    assert!(matches!(store.release(replica, 0, NOW).await, Err(StoreError::Conflict)), "it still runs");
+    store.stop(replica, NOW).await.unwrap();
+    store.release(replica, 0, NOW).await.unwrap();
+    assert_eq!(reserve(&["a"]).await.unwrap(), 3);
+}
+
+#[tokio::test]
+async fn the_database_refuses_the_steps_that_the_domain_refuses() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = with_owner(&dir.path().join("state.db")).await;
+    for from in EndpointState::ALL {
+        for to in EndpointState::ALL {
+            if from == to {
+                continue;
+            }
+            let it = desired(1, 1);
+            let it = dedi_domain::Desired {
+                name: dedi_domain::EndpointName::parse(&format!(
+                    "team/m-{:08x}",
+                    Uuid::new_v4().as_fields().0
+                ))
+                .unwrap(),
+                ..it
+            };
+            store.insert_endpoint(&new(it.clone()), NOW).await.unwrap();
+            let mut at = EndpointState::Pending;
+            while at != from {
+                let next = at.step_towards(from);
+                store.publish(it.id, at, next, 1, "", NOW).await.unwrap();
+                at = next;
+            }
+            let done = store.publish(it.id, from, to, 1, "", NOW).await;
+            assert_eq!(done.is_ok(), from.may_become(to), "{from} -> {to}: {done:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_never_started_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state.db");
+    let first = with_owner(&path).await;
+    for _ in 0..50 {
+        let mut it = desired(1, 1);
+        it.name = dedi_domain::EndpointName::parse(&format!("team/m-{:08x}", Uuid::new_v4().as_fields().0))
+            .unwrap();
+        first.insert_endpoint(&new(it), NOW).await.unwrap();
+    }
+    first.close().await;
+    let good = std::fs::read(&path).unwrap();
+
+    let n_pages = good.len() / 4_096;
+    for page in 0..n_pages.min(12) {
+        let mut bad = good.clone();
+        bad[page * 4_096..page * 4_096 + 64].fill(0xa5);
+        std::fs::write(&path, &bad).unwrap();
+        let said = store(&path).await.unwrap_err().to_string();
+        assert!(
+            said.contains("state.db") && (said.contains("damaged") || said.contains("can't be opened")),
+            "{said}"
+        );
+        assert_eq!(std::fs::read(&path).unwrap(), bad, "a refused file is left as it is");
+        for extra in ["state.db-wal", "state.db-shm"] {
+            let _ = std::fs::remove_file(dir.path().join(extra));
+        }
+    }
+    for cut in [0, 100, 5_000, good.len() - 4_096] {
+        std::fs::write(&path, &good[..cut]).unwrap();
+        assert!(store(&path).await.is_err(), "cut to {cut}");
+    }
+    std::fs::write(&path, b"this is not a database, but quite long enough to be looked at".repeat(200))
+        .unwrap();
+    assert!(matches!(store(&path).await, Err(StoreError::Corrupt { .. })));
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(dir.path().join("state.db-wal"), b"x").unwrap();
+    assert!(matches!(store(&path).await, Err(StoreError::Corrupt { .. })), "a log without its file");
+    std::fs::remove_file(dir.path().join("state.db-wal")).unwrap();
+    std::fs::write(&path, &good).unwrap();
+    assert_eq!(store(&path).await.unwrap().snapshot().await.unwrap().len(), 50, "restored from a copy");
+}
+
+#[tokio::test]
+async fn a_file_of_a_later_version_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state.db");
+    let first = store(&path).await.unwrap();
+    sqlx::query("INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (9999, 'later', 1, x'00', 0)")
+        .execute(&first.writer_for_tests())
+        .await
+        .unwrap();
+    first.close().await;
+    let err = store(&path).await.unwrap_err();
+    assert!(matches!(err, StoreError::Newer { step: 9999, .. }), "{err}");
+    assert!(err.to_string().contains("newer dedi"));
+}
+
+#[tokio::test]
+async fn a_half_made_first_file_does_not_wedge_the_next_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state.db");
+    std::fs::write(dir.path().join("state.db.new"), b"half").unwrap();
+    std::fs::write(dir.path().join("state.db.new-wal"), b"half").unwrap();
+    assert!(store(&path).await.is_ok());
+    assert!(!dir.path().join("state.db.new").exists());
+}
+
+#[tokio::test]
+async fn two_servers_on_one_folder_are_refused() {
+    let plane = Plane::start().await;
+    let err = open(&plane.dir, &ControlConfig::default(), &plane.runtime, &plane.clock).await.unwrap_err();
+    assert!(matches!(err, ControlError::Lock(LockError::Held { .. })), "{err}");
+    assert!(err.to_string().contains("another dedi server (process"), "{err}");
+    plane.control.close().await;
+    let next = open(&plane.dir, &ControlConfig::default(), &plane.runtime, &plane.clock).await.unwrap();
+    let owner = dedi_domain::Owner::parse("team").unwrap();
+    assert!(!next.first_key(&owner, |_| panic!("there is a key")).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_key_that_could_not_be_written_down_does_not_exist() {
+    let dir = tempfile::tempdir().unwrap();
+    let runtime = std::sync::Arc::new(FakeRuntime::with_cores(1));
+    let clock = std::sync::Arc::default();
+    let control = open(&dir, &ControlConfig::default(), &runtime, &clock).await.unwrap();
+    let owner = dedi_domain::Owner::parse("team").unwrap();
+    assert!(control.first_key(&owner, |_| Err(std::io::Error::other("no room"))).await.is_err());
+    let mut kept = String::new();
+    let made = control.first_key(&owner, |text| {
+        kept = text.to_owned();
+        Ok(())
+    });
+    assert!(made.await.unwrap());
+    assert!(kept.starts_with("dedi_"));
+    let bytes = std::fs::read(dir.path().join("state.db-wal")).unwrap_or_default();
+    let secret = kept.split('_').nth(2).unwrap().as_bytes();
+    assert!(!bytes.windows(secret.len()).any(|it| it == secret), "no secret is stored");
+}
+
+#[tokio::test]
+async fn a_database_that_is_locked_or_full_is_503_and_changes_nothing() {
+    let plane = Plane::start().await;
+    let id = plane.create("").await;
+    let path = plane.dir.path().join("state.db");
+    let other = sqlx::SqlitePool::connect_with(sqlx::sqlite::SqliteConnectOptions::new().filename(&path))
+        .await
+        .unwrap();
+    let held = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let answer = plane.call("PATCH", &format!("/v1/endpoints/{id}"), r#"{"display_name":"x"}"#).await;
+    assert_eq!(answer.status, http::StatusCode::SERVICE_UNAVAILABLE, "{answer:?}");
+    assert_eq!(answer.json()["error"]["type"], "server_error");
+    assert!(answer.headers.contains_key("retry-after-ms"));
+    assert_eq!(plane.state(&id).await, "PENDING", "reads go on");
+    held.rollback().await.unwrap();
+    assert_eq!(
+        plane.call("PATCH", &format!("/v1/endpoints/{id}"), r#"{"display_name":"x"}"#).await.status,
+        http::StatusCode::OK
+    );
+
+    let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(&other).await.unwrap();
+    let writer = plane.shared().store.writer_for_tests();
+    sqlx::query(sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {pages}")))
+        .execute(&writer)
+        .await
+        .unwrap();
+    let body =
+        r#"{"model":"dedi/demo","hardware":"1x_cpu_8gb","autoscaling":{"min_replicas":1,"max_replicas":1}}"#;
+    let mut last = None;
+    for _ in 0..200 {
+        let answer = plane.call("POST", "/v1/endpoints", body).await;
+        if answer.status != http::StatusCode::OK {
+            last = Some(answer);
+            break;
+        }
+    }
+    let full = last.expect("the file never got full");
+    assert_eq!(full.status, http::StatusCode::SERVICE_UNAVAILABLE, "{full:?}");
+    assert!(full.message().contains("full"), "{full:?}");
+    sqlx::query("PRAGMA max_page_count = 100000").execute(&writer).await.unwrap();
+    assert_eq!(
+        plane.call("DELETE", &format!("/v1/endpoints/{id}"), "").await.status,
+        http::StatusCode::NO_CONTENT
+    );
+}
