@@ -8,7 +8,7 @@ use axum::response::Response;
 use bytes::BytesMut;
 use dedi_api::inference::{
     ChatChoice, ChatCompletion, Completion, CompletionChoice, Embedding, EmbeddingUsage, Embeddings,
-    FinishReason, PromptPart, ReplyMessage, Usage,
+    FinishReason, LogprobLists, PromptPart, ReplyMessage, Usage,
 };
 use http::StatusCode;
 use serde::Deserialize;
@@ -108,7 +108,7 @@ fn chat(whole: Whole<'_>, id: &RequestId, created: i64, job: &Job) -> Result<Ans
             index: choice.index,
             finish_reason: finish_reason(choice.finish_reason.as_ref().map(|it| it.as_str()))?,
             seed: job.seed,
-            logprobs: choice.logprobs.map(dialect::Logprobs::into_lists),
+            logprobs: choice.logprobs.map(|it| it.into_lists(choice.token_ids)),
             message: ReplyMessage {
                 role: Cow::Borrowed("assistant"),
                 reasoning: message.take_reasoning(),
@@ -133,7 +133,12 @@ fn completion(whole: Whole<'_>, id: &RequestId, created: i64, job: &Job) -> Resu
     let usage = whole.usage.map(Usage::from);
     let echo = job.echo.as_deref();
     let mut choices = Vec::with_capacity(whole.choices.len());
+    let mut of_prompt = None;
     for choice in whole.choices {
+        let mut logprobs = choice.logprobs.map(|it| it.into_lists(choice.token_ids));
+        if let (Some(prompt), Some(lists)) = (echo, &mut logprobs) {
+            of_prompt = Some(take_prompt(lists, prompt.len()));
+        }
         let text = choice.text.unwrap_or_default().0;
         choices.push(CompletionChoice {
             index: choice.index,
@@ -143,7 +148,7 @@ fn completion(whole: Whole<'_>, id: &RequestId, created: i64, job: &Job) -> Resu
             },
             finish_reason: finish_reason(choice.finish_reason.as_ref().map(|it| it.as_str()))?,
             seed: job.seed,
-            logprobs: choice.logprobs.map(dialect::Logprobs::into_lists),
+            logprobs,
         });
     }
     let answer = Completion {
@@ -151,11 +156,34 @@ fn completion(whole: Whole<'_>, id: &RequestId, created: i64, job: &Job) -> Resu
         object: Cow::Borrowed("text.completion"),
         created,
         model: Cow::Borrowed(&job.model),
-        prompt: echo.map(|it| PromptPart { text: Cow::Borrowed(it), logprobs: None }).into_iter().collect(),
+        prompt: echo
+            .map(|it| PromptPart { text: Cow::Borrowed(it), logprobs: of_prompt })
+            .into_iter()
+            .collect(),
         choices,
         usage,
     };
     Ok((json(&answer)?, usage))
+}
+
+/// Splits the tokens of an echoed prompt off the lists.
+fn take_prompt<'a>(lists: &mut LogprobLists<'a>, prompt_bytes: usize) -> LogprobLists<'a> {
+    let mut bytes = 0;
+    let n = lists.tokens.iter().take_while(|it| {
+        bytes += it.len();
+        bytes <= prompt_bytes
+    });
+    let n = n.count();
+    let rest = LogprobLists {
+        tokens: lists.tokens.split_off(n),
+        token_logprobs: lists.token_logprobs.split_off(n.min(lists.token_logprobs.len())),
+        token_ids: lists.token_ids.as_mut().map(|it| it.split_off(n.min(it.len()))),
+        top_logprobs: lists.top_logprobs.as_mut().map(|it| {
+            let later = it.split_off(&n);
+            later.into_iter().map(|(at, tops)| (at - n, tops)).collect()
+        }),
+    };
+    std::mem::replace(lists, rest)
 }
 
 /// OpenAI's engines put an echoed prompt before the text; the contract has a place of its own for it.
@@ -227,4 +255,26 @@ fn finish_reason(word: Option<&str>) -> Result<FinishReason, ApiError> {
 
 fn json(answer: &impl serde::Serialize) -> Result<Vec<u8>, ApiError> {
     serde_json::to_vec(answer).map_err(|_| ApiError::Internal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_echoed_prompts_tokens_are_told_from_the_answers() {
+        let mut job = Job::streamed(Kind::Completions, 1);
+        job.echo = Some("ab".to_owned());
+        let says = br#"{"choices":[{"text":"abc","finish_reason":"stop","logprobs":{"tokens":["a","b","c"],"token_logprobs":[null,-1.0,-2.0],"top_logprobs":[null,{"b":-1.0},{"c":-2.0,"d":null}]}}]}"#;
+        let (body, _) = rewrite(says, &RequestId::random(), 1, &job).unwrap();
+        let answer: Completion<'_> = serde_json::from_slice(&body).unwrap();
+        let prompt = answer.prompt[0].logprobs.as_ref().unwrap();
+        assert_eq!(
+            (&prompt.tokens[..], &prompt.token_logprobs[..]),
+            (&["a".into(), "b".into()][..], &[None, Some(-1.0)][..])
+        );
+        let said = answer.choices[0].logprobs.as_ref().unwrap();
+        assert_eq!((answer.choices[0].text.as_ref(), &said.tokens[..]), ("c", &[Cow::from("c")][..]));
+        assert_eq!(said.top_logprobs.as_ref().unwrap()[&0].len(), 1);
+    }
 }

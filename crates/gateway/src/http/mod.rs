@@ -35,7 +35,7 @@ impl fmt::Display for RequestId {
 }
 
 impl RequestId {
-    fn random() -> Self {
+    pub(crate) fn random() -> Self {
         Self(format!("req_{}", Uuid::new_v4().simple()))
     }
 

@@ -7,6 +7,8 @@ mod engine;
 mod format;
 mod generate;
 mod json;
+#[cfg(test)]
+mod tests;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use dedi_api::inference::{EmbeddingsRequest, GenerateRequest};
@@ -100,5 +102,14 @@ impl Job {
         body.put_u8(b',');
         body.put_slice(self.payload.get(1..).unwrap_or_default());
         body.freeze()
+    }
+}
+
+#[cfg(test)]
+impl Job {
+    /// A streamed job, for tests of what comes back.
+    pub(crate) fn streamed(kind: Kind, n: u32) -> Self {
+        let payload = Bytes::from_static(b"{\"stream\":true}");
+        Self { kind, model: "team/m-0000000a".to_owned(), stream: true, n, seed: None, echo: None, payload }
     }
 }

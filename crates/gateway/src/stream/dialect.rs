@@ -31,6 +31,8 @@ pub(crate) struct ChunkChoice<'a> {
     #[serde(borrow, default)]
     pub(crate) finish_reason: Option<Text<'a>>,
     #[serde(default)]
+    pub(crate) token_id: Option<i64>,
+    #[serde(default)]
     pub(crate) token_ids: Option<Vec<i64>>,
 }
 
@@ -55,6 +57,8 @@ pub(crate) struct WholeChoice<'a> {
     pub(crate) logprobs: Option<Logprobs<'a>>,
     #[serde(borrow, default)]
     pub(crate) finish_reason: Option<Text<'a>>,
+    #[serde(default)]
+    pub(crate) token_ids: Option<Vec<i64>>,
 }
 
 /// A message, or what is new in it.
@@ -68,8 +72,6 @@ pub(crate) struct Message<'a> {
     pub(crate) reasoning: Option<Text<'a>>,
     #[serde(borrow, default)]
     pub(crate) reasoning_content: Option<Text<'a>>,
-    #[serde(default)]
-    pub(crate) token_id: Option<i64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -100,8 +102,11 @@ pub(crate) struct Logprobs<'a> {
     #[serde(default)]
     token_logprobs: Option<Vec<Option<f64>>>,
     #[serde(borrow, default)]
-    top_logprobs: Option<Vec<Option<BTreeMap<Text<'a>, f64>>>>,
+    top_logprobs: Option<Vec<Option<Candidates<'a>>>>,
 }
+
+/// By text; null is minus infinity.
+type Candidates<'a> = BTreeMap<Text<'a>, Option<f64>>;
 
 #[derive(Debug, Deserialize)]
 struct TokenLogprob<'a> {
@@ -109,8 +114,6 @@ struct TokenLogprob<'a> {
     token: Text<'a>,
     #[serde(default)]
     logprob: Option<f64>,
-    #[serde(default)]
-    token_id: Option<i64>,
     #[serde(borrow, default)]
     top_logprobs: Option<Vec<Candidate<'a>>>,
 }
@@ -119,8 +122,9 @@ struct TokenLogprob<'a> {
 struct Candidate<'a> {
     #[serde(borrow, default)]
     token: Text<'a>,
+    /// Null where it is minus infinity.
     #[serde(default)]
-    logprob: f64,
+    logprob: Option<f64>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -191,26 +195,26 @@ impl<'a> Logprobs<'a> {
         chat.or_else(completions)
     }
 
-    /// The contract's parallel lists.
-    pub(crate) fn into_lists(self) -> LogprobLists<'a> {
+    /// The contract's parallel lists; `ids` where they are those of the same tokens.
+    pub(crate) fn into_lists(self, ids: Option<Vec<i64>>) -> LogprobLists<'a> {
         let Some(content) = self.content else {
             let tops = self.top_logprobs.unwrap_or_default();
             let tops: BTreeMap<_, _> =
                 tops.iter().enumerate().filter_map(|(at, it)| Some((at, by_token(it.as_ref()?)))).collect();
+            let tokens = self.tokens.unwrap_or_default();
             return LogprobLists {
-                tokens: self.tokens.unwrap_or_default().into_iter().map(|it| it.0).collect(),
+                token_ids: ids.filter(|it| it.len() == tokens.len()),
+                tokens: tokens.into_iter().map(|it| it.0).collect(),
                 token_logprobs: self.token_logprobs.unwrap_or_default(),
-                token_ids: None,
                 top_logprobs: (!tops.is_empty()).then_some(tops),
             };
         };
         let tops: BTreeMap<_, _> =
             content.iter().enumerate().filter_map(|(at, it)| Some((at, it.candidates()?))).collect();
-        let ids: Option<Vec<_>> = content.iter().map(|it| it.token_id).collect();
         LogprobLists {
+            token_ids: ids.filter(|it| it.len() == content.len()),
             token_logprobs: content.iter().map(|it| it.logprob).collect(),
             tokens: content.into_iter().map(|it| it.token.0).collect(),
-            token_ids: ids.filter(|it| !it.is_empty()),
             top_logprobs: (!tops.is_empty()).then_some(tops),
         }
     }
@@ -219,12 +223,12 @@ impl<'a> Logprobs<'a> {
 impl<'a> TokenLogprob<'a> {
     fn candidates(&self) -> Option<BTreeMap<Cow<'a, str>, f64>> {
         let all = self.top_logprobs.as_ref().filter(|it| !it.is_empty())?;
-        Some(all.iter().map(|it| (it.token.0.clone(), it.logprob)).collect())
+        Some(all.iter().filter_map(|it| Some((it.token.0.clone(), it.logprob?))).collect())
     }
 }
 
-fn by_token<'a>(candidates: &BTreeMap<Text<'a>, f64>) -> BTreeMap<Cow<'a, str>, f64> {
-    candidates.iter().map(|(token, logprob)| (token.0.clone(), *logprob)).collect()
+fn by_token<'a>(candidates: &Candidates<'a>) -> BTreeMap<Cow<'a, str>, f64> {
+    candidates.iter().filter_map(|(token, logprob)| Some((token.0.clone(), (*logprob)?))).collect()
 }
 
 /// The contract's word for an engine's; `None` where the engine says that it failed.

@@ -5,6 +5,8 @@ mod body;
 pub(crate) mod dialect;
 mod rewrite;
 mod sse;
+#[cfg(test)]
+mod tests;
 
 use std::pin::pin;
 use std::sync::Arc;

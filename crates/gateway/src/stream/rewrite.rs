@@ -159,7 +159,7 @@ impl Chunks {
             finish_reason,
             seed: finish_reason.and(self.seed),
             delta: Delta {
-                token_id: message.token_id.or(choice.token_ids.and_then(|it| it.first().copied())),
+                token_id: choice.token_id.or(choice.token_ids.and_then(|it| it.first().copied())),
                 role: Cow::Borrowed("assistant"),
                 content,
                 tool_calls,

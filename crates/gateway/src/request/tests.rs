@@ -1,0 +1,140 @@
+//! What the engine is sent for what the client sent, and which field a refusal names.
+
+use serde_json::{Value, json};
+
+use super::{Kind, Parsed};
+use crate::http::error::ApiError;
+
+fn translate(kind: Kind, body: &Value) -> Result<Value, ApiError> {
+    let body = body.to_string();
+    let job = Parsed::read(kind, body.as_bytes())?.translate(4_096)?;
+    Ok(serde_json::from_slice(&job.body_for("m")).unwrap())
+}
+
+/// A chat with more fields.
+fn chat(more: Value) -> Result<Value, ApiError> {
+    let mut body = json!({"model": "e", "messages": [{"role": "user", "content": "x"}]});
+    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    translate(Kind::Chat, &body)
+}
+
+#[test]
+fn fields_arrive_in_the_engines_form() {
+    let schema = json!({"type": "object"});
+    let tools =
+        json!([{"type": "function", "function": {"name": "f", "description": "d", "parameters": {"a": 1}}}]);
+    let named = json!({"type": "function", "function": {"name": "f"}});
+    let cases = [
+        (json!({"stop": "a"}), "stop", json!(["a"])),
+        (json!({"stop": ["a", "b"]}), "stop", json!(["a", "b"])),
+        (json!({"stop": []}), "stop", Value::Null),
+        (json!({"logprobs": true}), "top_logprobs", json!(1)),
+        (json!({"logprobs": 5}), "logprobs", json!(true)),
+        (json!({"logprobs": 5}), "top_logprobs", json!(5)),
+        (json!({"logprobs": false}), "logprobs", Value::Null),
+        (json!({"stream": true}), "stream_options", json!({"include_usage": true})),
+        (
+            json!({"stream": true, "stream_options": {"include_usage": false}}),
+            "stream_options",
+            json!({"include_usage": true}),
+        ),
+        (json!({"max_completion_tokens": 7}), "max_tokens", json!(7)),
+        (
+            json!({"max_tokens": 9999, "context_length_exceeded_behavior": "truncate"}),
+            "max_tokens",
+            json!(4096),
+        ),
+        (json!({"n": 1}), "n", Value::Null),
+        (json!({"n": 3}), "n", json!(3)),
+        (json!({"user": "me"}), "user", Value::Null),
+        (json!({"tools": tools}), "tools", tools.clone()),
+        (json!({"tools": tools, "tool_choice": "required"}), "tool_choice", json!("required")),
+        (json!({"tools": tools, "tool_choice": "f"}), "tool_choice", named.clone()),
+        (json!({"tools": tools, "tool_choice": named}), "tool_choice", named.clone()),
+        (json!({"tools": tools, "function_call": {"name": "f"}}), "tool_choice", named.clone()),
+        (json!({"response_format": {"type": "text"}}), "response_format", json!({"type": "text"})),
+        (
+            json!({"response_format": {"type": "json_object"}}),
+            "response_format",
+            json!({"type": "json_object"}),
+        ),
+        (
+            json!({"response_format": {"type": "json_schema", "json_schema": {"name": "s", "schema": schema, "strict": true}}}),
+            "response_format",
+            json!({"type": "json_schema", "json_schema": {"name": "s", "schema": schema, "strict": true}}),
+        ),
+        (
+            json!({"response_format": {"type": "json_schema", "schema": schema}}),
+            "response_format",
+            json!({"type": "json_schema", "json_schema": {"name": "response", "schema": schema}}),
+        ),
+        (
+            json!({"response_format": {"type": "json_object", "schema": schema}}),
+            "response_format",
+            json!({"type": "json_schema", "json_schema": {"name": "response", "schema": schema}}),
+        ),
+        (
+            json!({"response_format": {"type": "regex", "pattern": "a+"}}),
+            "response_format",
+            json!({"type": "regex", "pattern": "a+"}),
+        ),
+        (json!({"reasoning": {"enabled": false}}), "chat_template_kwargs", json!({"enable_thinking": false})),
+        (json!({"chat_template_kwargs": {"a": [1]}}), "chat_template_kwargs", json!({"a": [1]})),
+        (json!({"logit_bias": {"50256": -100}}), "logit_bias", json!({"50256": -100.0})),
+    ];
+    for (more, field, wanted) in cases {
+        let sent = chat(more.clone()).unwrap_or_else(|err| panic!("{more}: {err}"));
+        assert_eq!(sent[field], wanted, "{more}");
+        assert_eq!(sent["model"], "m");
+    }
+    let completion =
+        translate(Kind::Completions, &json!({"model": "e", "prompt": "p", "logprobs": 2})).unwrap();
+    assert_eq!(completion, json!({"model": "m", "stream": false, "prompt": "p", "logprobs": 2}));
+}
+
+#[test]
+fn a_refusal_names_its_field() {
+    let cases = [
+        (json!({"messages": []}), "messages"),
+        (json!({"messages": [{"content": "x"}]}), "messages[0].role"),
+        (json!({"messages": [{"role": "robot", "content": "x"}]}), "messages[0].role"),
+        (json!({"messages": [{"role": "user"}]}), "messages[0].content"),
+        (
+            json!({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]}),
+            "messages[0].content[0]",
+        ),
+        (json!({"max_tokens": 0}), "max_tokens"),
+        (json!({"max_tokens": 4097}), "max_tokens"),
+        (json!({"temperature": -0.1}), "temperature"),
+        (json!({"top_p": 1.1}), "top_p"),
+        (json!({"n": 17}), "n"),
+        (json!({"n": 0}), "n"),
+        (json!({"logprobs": 21}), "logprobs"),
+        (json!({"stop": ["a", "b", "c", "d", "e"]}), "stop"),
+        (json!({"stop": ""}), "stop"),
+        (json!({"tool_choice": "f"}), "tool_choice"),
+        (json!({"response_format": {"type": "xml"}}), "response_format.type"),
+        (json!({"response_format": {"type": "json_schema"}}), "response_format.json_schema"),
+        (json!({"response_format": {"type": "regex"}}), "response_format.pattern"),
+        (json!({"context_length_exceeded_behavior": "cut"}), "context_length_exceeded_behavior"),
+        (json!({"logit_bias": {"the": 1}}), "logit_bias"),
+        (json!({"model": ""}), "model"),
+        (json!({"chat_template_kwargs": [1]}), "chat_template_kwargs"),
+    ];
+    for (more, field) in cases {
+        let refused = chat(more.clone()).unwrap_err();
+        let ApiError::Invalid { param, message } = &refused else { panic!("{more}: {refused:?}") };
+        assert_eq!(param.as_deref(), Some(field), "{more}: {message}");
+    }
+    let embed = |input: Value| translate(Kind::Embeddings, &json!({"model": "e", "input": input}));
+    for input in
+        [json!([]), json!(""), json!(["a", ""]), json!(["a", 1]), json!([1.5]), json!({}), Value::Null]
+    {
+        let refused = embed(input.clone()).unwrap_err();
+        let ApiError::Invalid { param, .. } = &refused else { panic!("{input}: {refused:?}") };
+        assert!(param.as_deref().is_some_and(|it| it.starts_with("input")), "{input}: {refused:?}");
+    }
+    for input in [json!("a"), json!(["a", "b"]), json!([1, 2]), json!([[1], [2, 3]])] {
+        assert_eq!(embed(input.clone()).unwrap()["input"], input);
+    }
+}

@@ -1,0 +1,158 @@
+//! The one pass, on streams cut wherever they may be cut.
+
+use proptest::prelude::*;
+use serde_json::Value;
+
+use super::rewrite::{Broken, Rewriter};
+use crate::request::{Job, Kind};
+
+/// Rewrites a stream that comes in those pieces; what was written, and how it went.
+fn rewrite<'a>(
+    kind: Kind,
+    n: u32,
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+) -> (String, Result<bool, Broken>) {
+    let mut rewriter = Rewriter::new("req_1".to_owned(), 7, &Job::streamed(kind, n));
+    let mut out = Vec::new();
+    for piece in pieces {
+        if let Err(broken) = rewriter.push(piece, &mut out) {
+            return (String::from_utf8(out).unwrap(), Err(broken));
+        }
+    }
+    (String::from_utf8(out).unwrap(), Ok(rewriter.is_done()))
+}
+
+fn sse(events: &[&str]) -> String {
+    events.iter().map(|it| format!("data: {it}\n\n")).collect()
+}
+
+/// The events as values; `[DONE]` as a string.
+fn values(out: &str) -> Vec<Value> {
+    let events = out.split_terminator("\n\n").map(|it| it.strip_prefix("data: ").unwrap());
+    events.map(|it| serde_json::from_str(it).unwrap_or_else(|_| it.into())).collect()
+}
+
+const USAGE: &str = r#"{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7}}"#;
+
+fn delta(index: u32, text: &str, finish: &str) -> String {
+    format!(
+        r#"{{"choices":[{{"index":{index},"delta":{{"role":"assistant","content":"{text}"}},"finish_reason":{finish}}}]}}"#
+    )
+}
+
+#[test]
+fn every_cut_gives_the_same_stream() {
+    let hi = delta(0, "né\\u00e9🦀\\n", "null");
+    let stop = delta(0, "", "\"stop\"");
+    let stream = format!(": ping\r\n\r\n{}", sse(&[&hi, &stop, USAGE, "[DONE]", "{late"]));
+    let (whole, went) = rewrite(Kind::Chat, 1, [stream.as_bytes()]);
+    assert_eq!(went, Ok(true));
+    let events = values(&whole);
+    assert_eq!(events.len(), 3);
+    assert_eq!(events[0]["choices"][0]["delta"]["content"], "néé🦀\n");
+    assert_eq!(events[0]["choices"][0]["text"], "néé🦀\n");
+    assert!(events[0]["usage"].is_null());
+    assert_eq!(events[1]["choices"][0]["finish_reason"], "stop");
+    assert_eq!(events[1]["usage"]["total_tokens"], 7);
+    assert_eq!(events[2], "[DONE]");
+    for at in 0..=stream.len() {
+        let (left, right) = stream.as_bytes().split_at(at);
+        assert_eq!(rewrite(Kind::Chat, 1, [left, right]).0, whole, "cut at {at}");
+    }
+    assert_eq!(rewrite(Kind::Chat, 1, stream.as_bytes().chunks(1)).0, whole);
+}
+
+#[test]
+fn with_several_choices_the_last_to_end_carries_the_usage() {
+    let events = [
+        delta(1, "b", "null"),
+        delta(0, "a", "\"length\""),
+        delta(1, "", "\"stop\""),
+        USAGE.to_owned(),
+        "[DONE]".to_owned(),
+    ];
+    let stream = sse(&events.each_ref().map(String::as_str));
+    let out = values(&rewrite(Kind::Chat, 2, [stream.as_bytes()]).0);
+    let usages: Vec<_> = out.iter().map(|it| it["usage"]["total_tokens"].as_u64()).collect();
+    assert_eq!(usages, [None, None, Some(7), None]);
+    assert_eq!(out[1]["choices"][0]["finish_reason"], "length");
+}
+
+#[test]
+fn usage_may_come_with_the_end_or_never() {
+    let with = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"eos"}],"usage":{"prompt_tokens":1,"completion_tokens":1}}"#;
+    let out = rewrite(Kind::Chat, 1, [sse(&[with]).as_bytes()]).0;
+    assert_eq!(values(&out)[0]["usage"]["total_tokens"], 2, "it need not wait for [DONE]");
+    let without = sse(&[&delta(0, "", "\"stop\""), "[DONE]"]);
+    let out = values(&rewrite(Kind::Chat, 1, [without.as_bytes()]).0);
+    assert!(out[0]["usage"].is_null() && out[1] == "[DONE]");
+}
+
+#[test]
+fn calls_have_texts_where_engines_have_nothing() {
+    let first = r#"{"choices":[{"index":0,"delta":{"content":null,"tool_calls":[{"index":0,"id":"c1","type":"function","function":{"name":"f","arguments":""}}]}}]}"#;
+    let later =
+        r#"{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":"{\"a\""}}]}}]}"#;
+    let out = values(&rewrite(Kind::Chat, 1, [sse(&[first, later]).as_bytes()]).0);
+    let call = |at: usize| out[at]["choices"][0]["delta"]["tool_calls"][0].to_string();
+    assert_eq!(call(0), r#"{"function":{"arguments":"","name":"f"},"id":"c1","index":0,"type":"function"}"#);
+    assert_eq!(
+        call(1),
+        r#"{"function":{"arguments":"{\"a\"","name":""},"id":"","index":0,"type":"function"}"#
+    );
+    assert_eq!(out[0]["choices"][0]["delta"]["content"], "");
+}
+
+#[test]
+fn completions_have_a_delta_and_numeric_log_probabilities_too() {
+    let event = r#"{"choices":[{"index":0,"text":" upon","logprobs":{"tokens":[" up","on"],"token_logprobs":[-1.0,-0.5],"top_logprobs":[{" up":-1.0},null],"text_offset":[0,3]},"finish_reason":null,"token_ids":[8,9]}]}"#;
+    let out = values(&rewrite(Kind::Completions, 1, [sse(&[event]).as_bytes()]).0);
+    assert_eq!(out[0]["object"], "completion.chunk");
+    let choice = &out[0]["choices"][0];
+    assert_eq!((&choice["text"], &choice["delta"]["content"]), (&" upon".into(), &" upon".into()));
+    assert_eq!((&choice["logprobs"], &choice["top_logprobs"][" up"]), (&(-1.5).into(), &(-1.0).into()));
+    assert_eq!(choice["delta"]["token_id"], 8);
+}
+
+#[test]
+fn what_does_not_end_well_is_broken() {
+    let broken = |events: &[&str]| rewrite(Kind::Chat, 1, [sse(events).as_bytes()]).1.unwrap_err();
+    assert_eq!(broken(&["[DONE]"]), Broken::Unfinished);
+    assert_eq!(broken(&[&delta(0, "a", "null"), "[DONE]"]), Broken::Unfinished);
+    assert_eq!(broken(&["{"]), Broken::Garbage);
+    assert_eq!(broken(&[r#"{"choices":[{"delta":{"content":"\ud800"}}]}"#]), Broken::Garbage);
+    assert_eq!(broken(&[&delta(1, "a", "null")]), Broken::Garbage);
+    assert_eq!(broken(&[&delta(0, "a", "\"stop\""), &delta(0, "b", "null")]), Broken::Garbage);
+    assert_eq!(broken(&[&delta(0, "a", "\"abort\"")]), Broken::Engine(String::new()));
+    assert_eq!(broken(&[r#"{"error":{"message":"m"}}"#]), Broken::Engine("m".to_owned()));
+    let quiet = sse(&[&delta(0, "a", "\"stop\""), &delta(0, "", "null"), USAGE]);
+    assert_eq!(rewrite(Kind::Chat, 1, [quiet.as_bytes()]).1, Ok(false));
+}
+
+proptest! {
+    #[test]
+    fn any_texts_in_any_pieces_arrive_whole(
+        texts in proptest::collection::vec(any::<String>(), 0..8),
+        size in 1_usize..64,
+    ) {
+        let mut stream = String::new();
+        for text in &texts {
+            let text = Value::from(text.as_str());
+            stream += &format!("data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":{text}}}}}]}}\r\n\r\n");
+        }
+        stream += &sse(&[&delta(0, "", "\"stop\""), USAGE, "[DONE]"]);
+        let (out, went) = rewrite(Kind::Chat, 1, stream.as_bytes().chunks(size));
+        prop_assert_eq!(went, Ok(true));
+        let said: String = values(&out)
+            .iter()
+            .filter_map(|it| it["choices"][0]["delta"]["content"].as_str().map(str::to_owned))
+            .collect();
+        prop_assert_eq!(said, texts.concat());
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300), tail in "\\PC{0,40}") {
+        let stream = [b"data: ".as_slice(), &bytes, b"\n\ndata: ", tail.as_bytes(), b"\n\n"].concat();
+        let _ = rewrite(Kind::Chat, 2, stream.chunks(7));
+    }
+}

@@ -1,0 +1,15 @@
+//! The gateway between a real client socket and scripted engines.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail by panicking"
+)]
+
+mod admission;
+mod engine;
+mod plane;
+mod routing;
+mod shapes;
+mod streams;

@@ -1,0 +1,165 @@
+//! Which replica gets a request, when it waits, and what the load report says about it.
+
+use dedi_domain::EndpointState;
+use dedi_gateway::GatewayConfig;
+
+use crate::engine::{Engine, Step, chat_answer, finishes, json, says, short_stream, stream_head};
+use crate::plane::{NAME, Plane, chat_body, endpoint_id, key, replica_id, route, table};
+
+#[tokio::test]
+async fn a_replica_that_fails_before_its_first_byte_is_replaced_by_another() {
+    let broken = [
+        vec![Step::Cut],
+        json("503 Service Unavailable", "{}"),
+        json("500 Oops", "{}"),
+        vec![stream_head(), Step::Cut],
+    ];
+    for way in broken {
+        let (bad, good) = (Engine::start(way.clone()), Engine::start(short_stream()));
+        let plane = Plane::with(&[&bad, &good]).await;
+        for _ in 0..4 {
+            let answer = plane.ask(true).await.answer().await;
+            assert_eq!((answer.status, answer.complete), (200, true), "{way:?}: {}", answer.body);
+        }
+    }
+    // With nobody else to ask it is an error at once.
+    let bad = Engine::start(vec![Step::Cut]);
+    let plane = Plane::with(&[&bad]).await;
+    let answer = plane.ask(false).await.answer().await;
+    assert_eq!((answer.status, &answer.json()["error"]["code"]), (502, &"replica_failed".into()));
+    assert_eq!(bad.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_replica_that_keeps_failing_is_avoided_but_never_the_last_one() {
+    let (bad, good) = (Engine::start(vec![Step::Cut]), Engine::start(chat_answer()));
+    let plane = Plane::with(&[&bad, &good]).await;
+    for _ in 0..60 {
+        assert_eq!(plane.ask(false).await.answer().await.status, 200);
+    }
+    assert_eq!(bad.requests().len(), 5);
+    plane.publish(table(2, vec![route(&[bad.address()])]));
+    plane.until_load(|it| it.routes_version == 2).await;
+    assert_eq!(plane.ask(false).await.answer().await.status, 502);
+    assert!(bad.requests().len() > 5);
+}
+
+#[tokio::test]
+async fn unknown_and_foreign_are_the_same_and_a_bare_model_is_told_apart() {
+    let engine = Engine::start(chat_answer());
+    let plane = Plane::with(&[&engine]).await;
+    let ask = async |key: &str, model: &str| {
+        plane.send_as(key, "/v1/chat/completions", &chat_body(model, false)).await.answer().await
+    };
+    let id = endpoint_id(10).to_string();
+    assert_eq!(ask(&key(1), &id).await.status, 200);
+    assert_eq!(ask(&key(1), NAME).await.json()["model"], NAME);
+    let strip = |answer: &crate::plane::Answer, model: &str| {
+        let date = answer.header("date").unwrap_or_default().to_owned();
+        let id = answer.header("x-request-id").unwrap();
+        format!("{}\n{}", answer.head, answer.body)
+            .replace(&date, "")
+            .replace(id, "ID")
+            .replace(model, "MODEL")
+    };
+    let unknown_id = endpoint_id(11).to_string();
+    let foreign = ask(&key(3), &id).await;
+    let unknown = ask(&key(3), &unknown_id).await;
+    assert_eq!(foreign.status, 404);
+    assert_eq!(foreign.json()["error"]["code"], "model_not_available");
+    assert_eq!(strip(&foreign, &id), strip(&unknown, &unknown_id));
+    let bare = ask(&key(1), "dedi/demo").await;
+    assert_eq!((bare.status, &bare.json()["error"]["code"]), (400, &"model_not_available".into()));
+}
+
+#[tokio::test]
+async fn an_endpoint_that_does_not_run_is_a_400_with_its_reason() {
+    for state in
+        [EndpointState::Stopped, EndpointState::Stopping, EndpointState::Error, EndpointState::Pending]
+    {
+        let mut stopped = route(&[]);
+        (stopped.state, stopped.reason) = (state, "no request for 60 minutes".to_owned());
+        let plane = Plane::start(GatewayConfig::default(), vec![stopped]).await;
+        let answer = plane.ask(true).await.answer().await;
+        assert_eq!((answer.status, answer.header("x-should-retry")), (400, Some("false")));
+        let error = &answer.json()["error"];
+        assert_eq!(error["code"], "dedicated_endpoint_not_running");
+        assert_eq!(
+            error["message"],
+            format!(
+                "The dedicated endpoint for {NAME} is not running. It is {state}: no request for 60 minutes"
+            )
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_request_wakes_a_sleeping_endpoint_and_is_answered_when_it_is_up() {
+    let engine = Engine::start(short_stream());
+    let mut asleep = route(&[]);
+    asleep.wakes_on_request = true;
+    let plane = Plane::start(GatewayConfig::default(), vec![asleep.clone()]).await;
+    let client = plane.ask(true).await;
+    plane
+        .until_load(|it| {
+            it.endpoints.get(&endpoint_id(10)).is_some_and(|e| e.waiting == 1 && e.in_flight == 0)
+        })
+        .await;
+    asleep.state = EndpointState::Starting;
+    plane.publish(table(2, vec![asleep]));
+    let mut awake = route(&[engine.address()]);
+    awake.wakes_on_request = true;
+    plane.publish(table(3, vec![awake]));
+    let answer = client.answer().await;
+    assert_eq!((answer.status, answer.complete), (200, true));
+    let load = plane.until_load(|it| it.endpoints[&endpoint_id(10)].last_finished_at.is_some()).await;
+    assert_eq!(load.endpoints[&endpoint_id(10)].waiting, 0);
+}
+
+#[tokio::test]
+async fn waiting_ends_with_a_503_that_says_when_to_come_back() {
+    let config = GatewayConfig { cold_start_wait_ms: 30, ready_wait_ms: 30, ..GatewayConfig::default() };
+    for (wakes, code) in [(true, "cold_start"), (false, "no_ready_replica")] {
+        let mut asleep = route(&[]);
+        (asleep.wakes_on_request, asleep.reason) = (wakes, "loading, 40 %".to_owned());
+        let plane = Plane::start(config.clone(), vec![asleep]).await;
+        let answer = plane.ask(true).await.answer().await;
+        assert_eq!((answer.status, &answer.json()["error"]["code"]), (503, &code.into()));
+        assert!(answer.header("retry-after-ms").is_some() && answer.header("x-should-retry").is_none());
+        assert!(answer.body.contains("loading, 40 %"), "{}", answer.body);
+        plane.until_load(|it| it.endpoints[&endpoint_id(10)].waiting == 0).await;
+    }
+}
+
+#[tokio::test]
+async fn one_that_waits_hears_at_once_that_the_endpoint_was_stopped() {
+    let mut asleep = route(&[]);
+    asleep.wakes_on_request = true;
+    let plane = Plane::start(GatewayConfig::default(), vec![asleep.clone()]).await;
+    let client = plane.ask(false).await;
+    plane.until_load(|it| it.endpoints.get(&endpoint_id(10)).is_some_and(|e| e.waiting == 1)).await;
+    asleep.state = EndpointState::Stopping;
+    plane.publish(table(2, vec![asleep]));
+    assert_eq!(client.answer().await.status, 400);
+}
+
+#[tokio::test]
+async fn a_report_of_a_version_proves_that_the_replica_gets_nothing_new_and_shows_what_it_still_has() {
+    let old = Engine::start([vec![stream_head(), says("Hi"), Step::Gate], finishes()].concat());
+    let new = Engine::start(short_stream());
+    let plane = Plane::with(&[&old]).await;
+    let mut client = plane.ask(true).await;
+    client.until("Hi").await;
+    let mut next = route(&[new.address()]);
+    next.replicas[0].id = replica_id(2);
+    plane.publish(table(2, vec![next]));
+    let report = plane.until_load(|it| it.routes_version == 2).await;
+    assert_eq!(report.in_flight.get(&replica_id(1)), Some(&1));
+    for _ in 0..20 {
+        assert!(plane.ask(true).await.answer().await.complete);
+    }
+    assert_eq!((old.requests().len(), new.requests().len()), (1, 20));
+    old.open_gate();
+    assert!(client.answer().await.complete);
+    plane.until_load(|it| !it.in_flight.contains_key(&replica_id(1))).await;
+}
