@@ -10,17 +10,24 @@ SHELL := /bin/bash
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/dedi/target
 export DEDI_TOOLS ?= $(HOME)/.cache/dedi/tools
 export PATH := $(DEDI_TOOLS)/bin:$(PATH)
+# The engine's C++ is the same in every profile: through ccache it is compiled once. Looked up for each target,
+# since `tools` may only just have installed it.
+export CMAKE_C_COMPILER_LAUNCHER = $(shell command -v ccache)
+export CMAKE_CXX_COMPILER_LAUNCHER = $(shell command -v ccache)
 
 SEEDS ?= 1000
 KILLS ?= 50
 
-.PHONY: help up down test lint deny build-test sdk-test sim kill-sweep demo-model fmt
+.PHONY: help tools up down test lint deny build-test sdk-test sim kill-sweep demo-model fmt
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-up: ## Build, start the server, deploy the demo model and chat with it (DEDI_PORT=7437)
-	@scripts/need build curl
+tools:
+	@scripts/need build
+
+up: tools ## Build, start the server, deploy the demo model and chat with it (DEDI_PORT=7437)
+	@scripts/need curl
 	@cargo build --release -p dedi-server -p dedi-engine
 	@scripts/up
 
@@ -32,8 +39,7 @@ test: lint deny build-test ## Format, lints, licences, all Rust tests, then the 
 	cargo nextest run --workspace
 	@$(MAKE) --no-print-directory sdk-test
 
-lint:
-	@scripts/need build
+lint: tools
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 
@@ -41,19 +47,17 @@ deny: ## Check licences, bans and sources of dependencies; advisories when their
 	@scripts/deny
 
 # The profile of the tests: one build serves the system tests and the SDK suites.
-build-test:
-	@scripts/need build
+build-test: tools
 	cargo build --workspace --bins
 
 sdk-test: build-test ## Run the official SDKs and command lines against a real server (SUITES="v2 v1 openai node curl")
 	@scripts/sdk-test
 
-sim: ## Drive the reconciler through seeded faults (SEEDS=1000)
-	@scripts/need build
+sim: tools ## Drive the reconciler through seeded faults (SEEDS=1000)
 	cargo run --release -p dedi-sim -- --seeds $(SEEDS)
 
-kill-sweep: ## Kill the server at every step of every operation and audit what is left
-	@scripts/need build nextest
+kill-sweep: tools ## Kill the server at every step of every operation and audit what is left
+	@scripts/need nextest
 	DEDI_KILLS=$(KILLS) cargo nextest run -p dedi-server --run-ignored all -E 'test(/kill/)'
 
 demo-model: ## Train the bundled demo model again (MINUTES=50 on all cores)
