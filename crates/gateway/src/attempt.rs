@@ -14,7 +14,6 @@ use crate::http::error::ApiError;
 use crate::request::Job;
 use crate::route::{Target, Turn};
 use crate::upstream::{Connection, Exchange, UpstreamError, request};
-use crate::waiting::ready_replica;
 
 /// Bytes of an engine's refusal that are read.
 const REFUSAL_BYTES_MAX: usize = 64 * 1024;
@@ -49,16 +48,23 @@ impl Failure {
     }
 }
 
-/// The beginning of an answer from some replica of the endpoint.
+/// A request that has been understood and has its place.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    pub(crate) id: RequestId,
+    pub(crate) target: Target,
+    pub(crate) place: Place,
+    pub(crate) job: Job,
+}
+
+/// The beginning of an answer from the replica picked first, or from another.
 pub(crate) async fn begin(
     core: &Core,
-    id: &RequestId,
-    target: &Target,
-    place: &Place,
-    job: &Job,
+    accepted: &Accepted,
+    mut in_flight: InFlight,
 ) -> Result<Begun, ApiError> {
+    let Accepted { id, target, place, job } = accepted;
     core.retries().request();
-    let mut in_flight = ready_replica(&core.fleet, target, place.endpoint(), &core.config).await?;
     let mut tried = None;
     loop {
         let replica = in_flight.replica().clone();

@@ -16,39 +16,37 @@ use serde_json::value::RawValue;
 use tokio::time::timeout;
 
 use crate::Core;
-use crate::admission::Place;
-use crate::attempt::{Begun, begin, give_back};
+use crate::admission::InFlight;
+use crate::attempt::{Accepted, Begun, begin, give_back};
 use crate::config::ms;
 use crate::http::RequestId;
 use crate::http::error::ApiError;
 use crate::metrics::{Ended, Record};
 use crate::request::{Job, Kind};
-use crate::route::Target;
 use crate::stream::dialect::{self, Whole};
 
 /// The answer, or why there is none.
 pub(crate) async fn respond(
     core: Arc<Core>,
-    id: RequestId,
-    target: Target,
-    place: Place,
-    job: Job,
+    accepted: Accepted,
+    in_flight: InFlight,
     mut record: Record,
 ) -> Result<Response, ApiError> {
     let limit = ms(core.config.total_timeout_ms);
     let done = tokio::select! {
         biased;
         () = core.kill.cancelled() => Err(ApiError::ShuttingDown),
-        done = timeout(limit, read(&core, &id, &target, &place, &job)) => {
+        done = timeout(limit, read(&core, &accepted, in_flight)) => {
             done.unwrap_or(Err(ApiError::TotalTimeout { after: limit }))
         }
     };
-    let answered = done.and_then(|(bytes, created)| rewrite(&bytes, &id, created, &job));
+    let Accepted { id, job, .. } = &accepted;
+    let answered = done.and_then(|(bytes, created)| rewrite(&bytes, id, created, job));
     match answered {
         Ok((body, usage)) => {
             record.usage = usage;
             record.end(Ended::Whole);
-            Ok(crate::http::response(StatusCode::OK, "application/json", Body::from(body), &id))
+            Ok(crate::http::response(StatusCode::OK, "application/json", Body::from(body), id))
         }
         Err(error) => {
             record.end(Ended::Failed(&error));
@@ -58,14 +56,8 @@ pub(crate) async fn respond(
 }
 
 /// The engine's whole body, and when it began, in Unix seconds.
-async fn read(
-    core: &Core,
-    id: &RequestId,
-    target: &Target,
-    place: &Place,
-    job: &Job,
-) -> Result<(BytesMut, i64), ApiError> {
-    let Begun { in_flight, mut exchange, first } = begin(core, id, target, place, job).await?;
+async fn read(core: &Core, accepted: &Accepted, in_flight: InFlight) -> Result<(BytesMut, i64), ApiError> {
+    let Begun { in_flight, mut exchange, first } = begin(core, accepted, in_flight).await?;
     let created = core.clock.now().0.div_euclid(1_000);
     let mut bytes = BytesMut::from(first);
     let idle = ms(core.config.idle_timeout_ms);

@@ -20,9 +20,11 @@ use uuid::Uuid;
 use self::error::ApiError;
 use crate::Core;
 use crate::admission::Place;
-use crate::metrics::Record;
+use crate::attempt::Accepted;
+use crate::metrics::{Ended, Record};
 use crate::request::{Kind, Parsed};
 use crate::route::Target;
+use crate::waiting::ready_replica;
 
 /// One request, in its answer, in the log and at the engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,10 +114,18 @@ async fn answer(core: Arc<Core>, kind: Kind, request: Request, id: &RequestId) -
     drop(body);
 
     let (metrics, clock) = (core.metrics.clone(), core.clock.clone());
-    let record = Record::new(metrics, clock, id.clone(), route.endpoint, caller.key, kind);
-    if job.stream {
-        crate::stream::respond(core, id.clone(), target, place, job, record).await
+    let mut record = Record::new(metrics, clock, id.clone(), route.endpoint, caller.key, kind);
+    // Waited for here, with nothing sent: however long it takes, its failure is a status.
+    let ready = tokio::select! {
+        biased;
+        () = core.kill.cancelled() => Err(ApiError::ShuttingDown),
+        ready = ready_replica(&core.fleet, &target, &endpoint, &core.config) => ready,
+    };
+    let in_flight = ready.inspect_err(|error| record.end(Ended::Failed(error)))?;
+    let accepted = Accepted { id: id.clone(), target, place, job };
+    if accepted.job.stream {
+        crate::stream::respond(core, accepted, in_flight, record).await
     } else {
-        crate::respond::respond(core, id.clone(), target, place, job, record).await
+        crate::respond::respond(core, accepted, in_flight, record).await
     }
 }

@@ -21,14 +21,11 @@ use tokio::time::{Instant, sleep_until, timeout};
 use self::body::Piece;
 use self::rewrite::{Broken, Rewriter};
 use crate::Core;
-use crate::admission::{InFlight, Place};
-use crate::attempt::{Begun, begin, give_back, words};
+use crate::admission::InFlight;
+use crate::attempt::{Accepted, Begun, begin, give_back, words};
 use crate::config::ms;
-use crate::http::RequestId;
 use crate::http::error::ApiError;
 use crate::metrics::{Ended, Record};
-use crate::request::Job;
-use crate::route::Target;
 use crate::upstream::Exchange;
 
 /// A stream must have said something by then, even if only that it is alive.
@@ -38,17 +35,15 @@ const COMMENT: &[u8] = b": keep-alive\n\n";
 /// Begins the stream. An error that comes soon enough is the answer's status, a later one its last event.
 pub(crate) async fn respond(
     core: Arc<Core>,
-    id: RequestId,
-    target: Target,
-    place: Place,
-    job: Job,
+    accepted: Accepted,
+    in_flight: InFlight,
     record: Record,
 ) -> Result<Response, ApiError> {
     let (pieces, body) = body::channel();
     let (head, mut began) = oneshot::channel();
-    let response_id = id.clone();
-    let relay = Relay { core: core.clone(), id, target, place, job, record, pieces, head: Some(head) };
-    core.streams.spawn(relay.run());
+    let id = accepted.id.clone();
+    let relay = Relay { core: core.clone(), accepted, record, pieces, head: Some(head) };
+    core.streams.spawn(relay.run(in_flight));
     match timeout(ms(core.config.stream_head_wait_ms), &mut began).await {
         Ok(Ok(result)) => result?,
         Ok(Err(_)) => return Err(ApiError::Internal),
@@ -59,15 +54,12 @@ pub(crate) async fn respond(
             }
         }
     }
-    Ok(crate::http::response(StatusCode::OK, "text/event-stream", Body::new(body), &response_id))
+    Ok(crate::http::response(StatusCode::OK, "text/event-stream", Body::new(body), &id))
 }
 
 struct Relay {
     core: Arc<Core>,
-    id: RequestId,
-    target: Target,
-    place: Place,
-    job: Job,
+    accepted: Accepted,
     record: Record,
     pieces: mpsc::Sender<Piece>,
     /// Until the status is decided.
@@ -88,7 +80,7 @@ impl From<ApiError> for End {
 }
 
 impl Relay {
-    async fn run(mut self) {
+    async fn run(mut self, in_flight: InFlight) {
         let core = self.core.clone();
         let client = self.pieces.clone();
         let limit = ms(core.config.total_timeout_ms);
@@ -97,7 +89,7 @@ impl Relay {
             biased;
             () = client.closed() => Err(End::HungUp),
             () = core.kill.cancelled() => Err(End::Failed(ApiError::ShuttingDown)),
-            done = timeout(limit, self.relay()) => {
+            done = timeout(limit, self.relay(in_flight)) => {
                 done.unwrap_or(Err(End::Failed(ApiError::TotalTimeout { after: limit })))
             }
         };
@@ -124,10 +116,10 @@ impl Relay {
     }
 
     /// Relays the whole answer; what it came by is left over.
-    async fn relay(&mut self) -> Result<(InFlight, Exchange), End> {
+    async fn relay(&mut self, in_flight: InFlight) -> Result<(InFlight, Exchange), End> {
         let core = self.core.clone();
         let Begun { in_flight, mut exchange, first } = {
-            let begun = begin(&core, &self.id, &self.target, &self.place, &self.job);
+            let begun = begin(&core, &self.accepted, in_flight);
             self.commenting(begun).await??
         };
         let blame = |broken: ApiError| {
@@ -136,7 +128,7 @@ impl Relay {
             End::Failed(broken)
         };
         let created = core.clock.now().0.div_euclid(1_000);
-        let mut rewriter = Rewriter::new(self.id.to_string(), created, &self.job);
+        let mut rewriter = Rewriter::new(self.accepted.id.to_string(), created, &self.accepted.job);
         let mut piece = first;
         loop {
             let mut out = Vec::with_capacity(piece.len() * 2);

@@ -24,7 +24,7 @@ pub(crate) const NAME: &str = "team/dedi/demo-0000000a";
 
 pub(crate) struct Plane {
     pub(crate) gateway: Gateway,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     routes: watch::Sender<RouteTable>,
     loads: watch::Receiver<LoadReport>,
     _tasks: JoinSet<()>,

@@ -118,7 +118,13 @@ async fn a_request_wakes_a_sleeping_endpoint_and_is_answered_when_it_is_up() {
 
 #[tokio::test]
 async fn waiting_ends_with_a_503_that_says_when_to_come_back() {
-    let config = GatewayConfig { cold_start_wait_ms: 30, ready_wait_ms: 30, ..GatewayConfig::default() };
+    // Also for a stream whose status would have been sent long before.
+    let config = GatewayConfig {
+        cold_start_wait_ms: 50,
+        ready_wait_ms: 50,
+        stream_head_wait_ms: 5,
+        ..GatewayConfig::default()
+    };
     for (wakes, code) in [(true, "cold_start"), (false, "no_ready_replica")] {
         let mut asleep = route(&[]);
         (asleep.wakes_on_request, asleep.reason) = (wakes, "loading, 40 %".to_owned());
