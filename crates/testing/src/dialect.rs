@@ -212,6 +212,10 @@ impl Generation {
         WORDS.get(at).copied()
     }
 
+    fn finish(&mut self) {
+        self.is_over = true;
+    }
+
     fn usage(&self) -> Value {
         json!({"prompt_tokens": 1, "completion_tokens": self.n_done, "total_tokens": self.n_done + 1})
     }
@@ -221,7 +225,7 @@ impl Generation {
         while let Some(word) = self.next().await {
             text.push_str(word);
         }
-        self.is_over = true;
+        self.finish();
         let choice = if self.is_chat {
             json!({"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "length"})
         } else {
@@ -249,7 +253,7 @@ impl Generation {
         let (tx, rx) = tokio::sync::mpsc::channel::<Bytes>(1);
         let cuts = self.engine.is(Mode::SplitUtf8);
         let produce = async move {
-            let mut send = async |text: String| {
+            let send = async |text: String| {
                 for part in parts(&text, cuts) {
                     tx.send(part).await.map_err(drop)?;
                 }
@@ -267,7 +271,7 @@ impl Generation {
                 send(format!("data: {usage}\n\n")).await?;
             }
             send("data: [DONE]\n\n".to_owned()).await?;
-            self.is_over = true;
+            self.finish();
             Ok::<(), ()>(())
         };
         // The producer lives inside the body, so that it ends when the client goes.

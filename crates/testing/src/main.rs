@@ -60,8 +60,10 @@ fn before(behaviour: Behaviour) -> Option<ExitCode> {
         }
         Mode::Fork => {
             for _ in 0..number.max(1) {
-                if let Ok(program) = std::env::current_exe() {
-                    spawn_child(&program);
+                let Ok(program) = std::env::current_exe() else { return Some(ExitCode::FAILURE) };
+                if let Err(err) = spawn_child(&program) {
+                    eprintln!("no child: {err}");
+                    return Some(ExitCode::FAILURE);
                 }
             }
         }
@@ -97,18 +99,15 @@ fn before(behaviour: Behaviour) -> Option<ExitCode> {
     None
 }
 
-#[expect(clippy::zombie_processes, reason = "children that nobody waits for are what is to be shown")]
-fn spawn_child(program: &std::path::Path) {
+fn spawn_child(program: &std::path::Path) -> std::io::Result<()> {
     use std::os::unix::process::CommandExt;
     // Its parent is a shell-less double: this child starts the one that stays, and ends.
-    let started = std::process::Command::new(program)
+    std::process::Command::new(program)
         .args(["child", "parent"])
         .env_remove("DEDI_NONCE")
         .process_group(0)
-        .spawn();
-    if let Err(err) = started {
-        eprintln!("no child: {err}");
-    }
+        .spawn()
+        .map(drop)
 }
 
 /// A process that gets out of its parent's sight as far as it can.

@@ -1,6 +1,6 @@
 //! Where the programs are that tests start.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
@@ -18,7 +18,7 @@ pub fn fake_engine() -> PathBuf {
 ///
 /// # Panics
 /// If it can't be built.
-#[expect(clippy::expect_used, clippy::panic, reason = "for tests, which end here")]
+#[expect(clippy::expect_used, reason = "for tests, which end here")]
 pub fn program(package: &str, name: &str) -> PathBuf {
     // <target>/<profile>/deps/<test>
     let test = std::env::current_exe().expect("the test has a path");
@@ -28,6 +28,11 @@ pub fn program(package: &str, name: &str) -> PathBuf {
         Some("debug") | None => "dev",
         Some(name) => name,
     };
+    let program = profile_dir.join(name);
+    // Not asking cargo when there is nothing to do: it would wait for whoever else is building.
+    if is_newer(&program, &Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name(package_folder(package))) {
+        return program;
+    }
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let built = Command::new(cargo)
         .args(["build", "--quiet", "--package", package, "--bin", name, "--profile", profile])
@@ -37,9 +42,30 @@ pub fn program(package: &str, name: &str) -> PathBuf {
         .output()
         .expect("cargo runs");
     assert!(built.status.success(), "{name} was not built: {}", String::from_utf8_lossy(&built.stderr));
-    let program = profile_dir.join(name);
-    if !program.is_file() {
-        panic!("{} is not there", program.display());
-    }
+    assert!(program.is_file(), "{} is not there", program.display());
     program
+}
+
+/// `dedi-testing` lies in `crates/testing`.
+fn package_folder(package: &str) -> &str {
+    package.strip_prefix("dedi-").unwrap_or(package)
+}
+
+/// Whether the program is newer than every file of its package. Other packages' changes are not seen; the
+/// programs that tests start hang on none that would matter.
+fn is_newer(program: &Path, package: &Path) -> bool {
+    let Ok(built_at) = program.metadata().and_then(|it| it.modified()) else { return false };
+    let mut folders = vec![package.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = std::fs::read_dir(&folder) else { return false };
+        for entry in entries.flatten() {
+            let Ok(meta) = entry.metadata() else { return false };
+            if meta.is_dir() {
+                folders.push(entry.path());
+            } else if meta.modified().is_ok_and(|it| it > built_at) {
+                return false;
+            }
+        }
+    }
+    true
 }

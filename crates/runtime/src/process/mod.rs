@@ -214,7 +214,7 @@ impl Inner {
                 return Ok(None);
             }
         }
-        #[expect(clippy::zombie_processes, reason = "whoever watches the replica reaps it through its pidfd")]
+        // Reaped through its pidfd by whoever watches the replica.
         let child = Command::new(&self.shim)
             .arg("shim")
             .arg(dir.path())

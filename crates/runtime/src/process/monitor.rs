@@ -5,7 +5,7 @@ use std::process::Child;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use dedi_domain::{ReplicaId, Timestamp};
+use dedi_domain::{Exit, FailureCause, ReplicaId, Timestamp};
 
 use super::identity::ProcessId;
 use super::probe::{self, Health};
@@ -15,6 +15,9 @@ use super::{Inner, blocking, clock, locked};
 
 /// Between two looks for the record of a shim that is starting.
 const SHIM_DELAY: Duration = Duration::from_millis(10);
+
+/// After watching failed, before it is begun anew.
+const FAILED_DELAY: Duration = Duration::from_millis(500);
 
 /// Between two tries for the first token.
 const TOKEN_DELAY: Duration = Duration::from_millis(500);
@@ -69,6 +72,8 @@ impl Inner {
             let watched = Watch { inner: &inner, tracked: &replica, dir: &dir, record: &record };
             if let Err(err) = watched.run(child).await {
                 tracing::warn!(replica = %replica.replica, "no longer watched until the next look: {err}");
+                // The next look begins anew and may fail the same way.
+                tokio::time::sleep(FAILED_DELAY).await;
             }
             locked(&inner.tracked).remove(&nonce);
             inner.changed.notify_one();
@@ -101,7 +106,9 @@ impl Watch<'_> {
             // Another shim was there first: ours has ended, or is about to.
             own.ended().await?;
         }
-        let Some(shim) = shim else { return Ok(()) };
+        let Some(shim) = shim else {
+            return if own.is_some() { self.record_failed_start().await } else { Ok(()) };
+        };
         let shim = match own {
             Some(own) if child.is_some_and(|it| u32::try_from(shim.shim.pid) == Ok(it.id())) => own,
             Some(_) | None => match shim.shim.hold()? {
@@ -113,6 +120,25 @@ impl Watch<'_> {
             ended = shim.ended() => ended,
             never = self.probe() => match never {},
         }
+    }
+
+    /// Our shim ended before it named itself. The launch is used up all the same: starting shims over and
+    /// over would only repeat what ended this one, faster than anybody could see it.
+    async fn record_failed_start(&self) -> io::Result<()> {
+        let dir = self.dir.clone();
+        blocking(move || {
+            if dir.is_to_be_removed()? || dir.has_exit()? || dir.has_shim()? {
+                return Ok(());
+            }
+            dir.write_exit(&Exit {
+                code: None,
+                signal: None,
+                cause: FailureCause::SpawnFailed,
+                at: clock::now(),
+                log_tail: vec!["[dedi] the shim ended before it could start the engine".to_owned()],
+            })
+        })
+        .await
     }
 
     /// The shim's record, once it is there; `None` if no shim is at work.

@@ -132,10 +132,8 @@ impl ReplicaDir {
             }
             Err(err) => {
                 let _ = fs::remove_dir_all(&draft);
-                match err.kind() {
-                    ErrorKind::AlreadyExists | ErrorKind::DirectoryNotEmpty => Ok(false),
-                    _ => Err(err),
-                }
+                let exists = [ErrorKind::AlreadyExists, ErrorKind::DirectoryNotEmpty].contains(&err.kind());
+                if exists { Ok(false) } else { Err(err) }
             }
         }
     }

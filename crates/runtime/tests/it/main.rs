@@ -1,0 +1,10 @@
+//! The process runtime with real shims and an engine that misbehaves as told.
+
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod host;
+#[cfg(test)]
+mod life;
+#[cfg(test)]
+mod restart;
