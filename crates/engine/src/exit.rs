@@ -1,0 +1,28 @@
+//! How the program ends: the codes a supervisor can act on without reading the log.
+
+use std::process::ExitCode;
+
+/// Why the engine ended. The numbers are part of its interface; 2 is clap's, for a wrong command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Asked to stop, and did.
+    Stopped = 0,
+    /// A fault of the engine's own; the log says which.
+    Internal = 1,
+    /// The model file is absent, damaged, or of a kind this engine cannot run. Trying again will not help.
+    Model = 3,
+    /// There was not enough memory for the weights or the context.
+    Memory = 4,
+    /// The address or socket could not be listened on.
+    Listen = 5,
+    /// The processor lacks instructions this build needs.
+    Processor = 6,
+    /// Decoding failed again and again after the model was loaded.
+    Decode = 7,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit as u8)
+    }
+}

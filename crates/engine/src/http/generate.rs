@@ -1,0 +1,162 @@
+//! What chat and completions do alike: from checked parameters and a prompt to a running job.
+
+use std::sync::Arc;
+
+use dedi_api::engine::{TokenLogprob, Usage};
+use llama_cpp_2::token::LlamaToken;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use crate::constrain::Form;
+use crate::request::{self, Parameters};
+use crate::worker::{Event, Finish, GenerateJob, Job, TokenEvent, TokenProbabilities};
+
+use super::{ApiError, AppState, InFlight, Ready};
+
+/// A job that was accepted, and what its answer needs.
+pub(super) struct Accepted {
+    pub(super) state: Arc<AppState>,
+    pub(super) events: UnboundedReceiver<Event>,
+    pub(super) prompt_tokens: u32,
+    pub(super) choices: u32,
+    pub(super) stream: bool,
+    pub(super) include_usage: bool,
+    pub(super) logprobs: bool,
+    pub(super) id: String,
+    pub(super) created: i64,
+    pub(super) model: String,
+    /// Held until the answer has ended.
+    pub(super) _in_flight: InFlight,
+}
+
+/// Runs what may take long on another thread: long texts, and grammars.
+pub(super) async fn prepare<T: Send + 'static>(
+    is_long: bool,
+    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    if !is_long {
+        return work();
+    }
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|_panicked| Err(ApiError::Internal("The request could not be prepared.".to_owned())))
+}
+
+/// Cuts a text into tokens. `special` reads control tokens spelled in it.
+pub(super) fn tokenize(ready: &Ready, text: &str, special: bool) -> Vec<LlamaToken> {
+    let mut tokens = ready.model.vocab().tokenize(text.as_bytes(), false, special);
+    if let Some(bos) = ready.bos
+        && tokens.first() != Some(&bos)
+    {
+        tokens.insert(0, bos);
+    }
+    tokens
+}
+
+/// Puts the job into the queue.
+pub(super) fn submit(
+    state: &Arc<AppState>,
+    parameters: &Parameters,
+    prompt: Vec<LlamaToken>,
+    form: Option<Form>,
+    model: Option<String>,
+    id_prefix: &str,
+) -> Result<Accepted, ApiError> {
+    let ready = state.ready()?;
+    if ready.embedding {
+        let message = "This model embeds texts and does not generate any; use /v1/embeddings.";
+        return Err(ApiError::Invalid { param: None, message: message.to_owned() });
+    }
+    let max_tokens = request::room(parameters, prompt.len(), ready.shape.context)?;
+    let grammar =
+        form.map(|it| ready.constraints.grammar(&ready.model, it)).transpose().map_err(|error| {
+            ApiError::invalid("response_format", format!("The requested format cannot be followed: {error}."))
+        })?;
+    let (sender, events) = unbounded_channel();
+    let prompt_tokens = u32::try_from(prompt.len()).unwrap_or(u32::MAX);
+    let job = GenerateJob {
+        prompt: prompt.into(),
+        choices: parameters.choices,
+        sampling: parameters.sampling.clone(),
+        stops: parameters.stops.clone(),
+        max_tokens,
+        ignore_eos: parameters.ignore_eos,
+        logprobs: parameters.logprobs,
+        grammar,
+        events: sender,
+    };
+    let in_flight = InFlight::enter(state);
+    state.worker.submit(Job::Generate(Box::new(job)))?;
+    Ok(Accepted {
+        state: Arc::clone(state),
+        events,
+        prompt_tokens,
+        choices: parameters.choices,
+        stream: parameters.stream,
+        include_usage: parameters.include_usage,
+        logprobs: parameters.logprobs.is_some(),
+        id: format!("{id_prefix}-{}", uuid::Uuid::new_v4().simple()),
+        created: jiff::Timestamp::now().as_second(),
+        model: model.unwrap_or_else(|| state.model_name.clone()),
+        _in_flight: in_flight,
+    })
+}
+
+impl Accepted {
+    /// Hands every token to `each`, until all replies have ended; gives the token counts.
+    pub(super) async fn collect(&mut self, mut each: impl FnMut(TokenEvent)) -> Result<Usage, ApiError> {
+        let (mut left, mut generated) = (self.choices, 0);
+        while left > 0 {
+            match self.events.recv().await {
+                Some(Event::Token(token)) => {
+                    generated += 1;
+                    left -= u32::from(token.finish.is_some());
+                    each(token);
+                }
+                Some(Event::Failed(why)) => return Err(ApiError::Internal(sentence(&why))),
+                None => {
+                    return Err(ApiError::Internal("The engine stopped before the reply ended.".to_owned()));
+                }
+            }
+        }
+        Ok(Usage::new(self.prompt_tokens, generated))
+    }
+
+    pub(super) fn ready(&self) -> Option<&Ready> {
+        self.state.ready.get()
+    }
+}
+
+/// The words for a reply's end that clients know.
+pub(super) fn finish_reason(finish: Finish) -> &'static str {
+    match finish {
+        Finish::EndOfGeneration | Finish::Stop => "stop",
+        Finish::Length => "length",
+    }
+}
+
+/// The log probability of a token and its competitors, in chat's form.
+pub(super) fn token_logprob(ready: &Ready, token: u32, probabilities: &TokenProbabilities) -> TokenLogprob {
+    let one = |token: u32, logprob: f32, top| {
+        let bytes = token_bytes(ready, token);
+        TokenLogprob {
+            token: String::from_utf8_lossy(&bytes).into_owned(),
+            logprob,
+            bytes,
+            top_logprobs: top,
+        }
+    };
+    let top = probabilities.top.iter().map(|&(token, logprob)| one(token, logprob, None)).collect();
+    one(token, probabilities.own, Some(top))
+}
+
+/// The token's bytes; a control token's name, so that it can be told in a list of candidates.
+pub(super) fn token_bytes(ready: &Ready, token: u32) -> Vec<u8> {
+    let token = LlamaToken(token.cast_signed());
+    let bytes = ready.pieces.of(token);
+    if bytes.is_empty() { ready.model.vocab().token_to_piece(token, true, None) } else { bytes.to_vec() }
+}
+
+/// A cause as a sentence of its own.
+pub(super) fn sentence(words: &str) -> String {
+    let mut letters = words.chars();
+    letters.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), letters.as_str()))
+}

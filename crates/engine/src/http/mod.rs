@@ -1,0 +1,109 @@
+//! The HTTP surface: routes, what they share, and who may be answered when.
+
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
+use llama_cpp_2::model::LlamaModel;
+use llama_cpp_2::token::LlamaToken;
+
+use crate::constrain::Constraints;
+use crate::metrics::Metrics;
+use crate::model::{Pieces, Shape};
+use crate::template::ChatTemplate;
+use crate::worker::Worker;
+
+mod chat;
+mod completions;
+mod embeddings;
+mod error;
+mod generate;
+mod replies;
+mod status;
+
+pub use error::ApiError;
+
+// The gateway's limit for chats is lower; this one only keeps a stray client from filling the memory.
+const BODY_BYTES_MAX: usize = 32 << 20;
+
+/// What handlers share.
+pub struct AppState {
+    /// The name answers carry when a request names none.
+    pub model_name: String,
+    /// What the starter put into `DEDI_NONCE`.
+    pub nonce: Option<String>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// The way to the model's thread.
+    pub worker: Worker,
+    /// Set once, when the model has decoded its first token.
+    pub ready: OnceLock<Ready>,
+    /// Millionths of the model that are loaded.
+    pub progress: AtomicU32,
+    /// Set when no new requests are taken.
+    pub draining: AtomicBool,
+    /// Requests whose answer has not ended.
+    pub in_flight: AtomicU64,
+}
+
+/// What is known once the model is loaded.
+pub struct Ready {
+    /// The weights; handlers use their vocabulary.
+    pub model: Arc<LlamaModel>,
+    /// The vocabulary's bytes.
+    pub pieces: Arc<Pieces>,
+    /// How the model is run.
+    pub shape: Shape,
+    /// The model's chat template.
+    pub template: ChatTemplate,
+    /// Makes replies follow a form.
+    pub constraints: Constraints,
+    /// The token prompts begin with, when the model wants one.
+    pub bos: Option<LlamaToken>,
+    /// Whether it embeds, instead of generating text.
+    pub embedding: bool,
+}
+
+impl AppState {
+    /// What serves a request now.
+    fn ready(&self) -> Result<&Ready, ApiError> {
+        if self.draining.load(Ordering::Relaxed) {
+            return Err(ApiError::Unavailable("The engine is stopping and takes no new requests."));
+        }
+        self.ready.get().ok_or(ApiError::Unavailable("The model is still being loaded."))
+    }
+}
+
+/// Counts a request until its answer has ended.
+struct InFlight(Arc<AppState>);
+
+impl InFlight {
+    fn enter(state: &Arc<AppState>) -> Self {
+        state.in_flight.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(state))
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// All routes.
+pub fn router(state: Arc<AppState>) -> Router {
+    Router::new()
+        .route("/health", get(status::health))
+        .route("/metrics", get(status::metrics))
+        .route("/v1/models", get(status::models))
+        .route("/v1/chat/completions", post(chat::chat))
+        .route("/v1/completions", post(completions::completions))
+        .route("/v1/embeddings", post(embeddings::embeddings))
+        .fallback(async || ApiError::NotFound)
+        .method_not_allowed_fallback(async || ApiError::Method)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .with_state(state)
+}

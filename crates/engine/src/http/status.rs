@@ -1,0 +1,51 @@
+//! Whether the engine is ready, what it counts, and what it serves.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use dedi_api::engine::Health;
+use http::{StatusCode, header};
+use serde_json::json;
+
+use super::AppState;
+
+/// 200 once the model has decoded a token, 503 before that and while stopping.
+pub(super) async fn health(State(state): State<Arc<AppState>>) -> Response {
+    if state.draining.load(Ordering::Relaxed) {
+        let health = Health::Draining { running: state.in_flight.load(Ordering::SeqCst) };
+        return (StatusCode::SERVICE_UNAVAILABLE, Json(health)).into_response();
+    }
+    let Some(ready) = state.ready.get() else {
+        #[expect(clippy::cast_precision_loss, reason = "at most a million")]
+        let progress = state.progress.load(Ordering::Relaxed) as f32 / 1e6;
+        return (StatusCode::SERVICE_UNAVAILABLE, Json(Health::Loading { progress })).into_response();
+    };
+    let health = Health::Ok {
+        nonce: state.nonce.clone(),
+        model: state.model_name.clone(),
+        context: ready.shape.context,
+        slots: ready.shape.slots,
+    };
+    Json(health).into_response()
+}
+
+pub(super) async fn metrics(State(state): State<Arc<AppState>>) -> Response {
+    let slots = state.ready.get().map_or(0, |it| it.shape.slots);
+    let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
+    (kind, state.metrics.prometheus(slots)).into_response()
+}
+
+pub(super) async fn models(State(state): State<Arc<AppState>>) -> Response {
+    let context = state.ready.get().map(|it| it.shape.context);
+    let model = json!({
+        "id": state.model_name,
+        "object": "model",
+        "created": 0,
+        "owned_by": "dedi",
+        "context_length": context,
+    });
+    Json(json!({ "object": "list", "data": [model] })).into_response()
+}

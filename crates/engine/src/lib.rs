@@ -1,0 +1,25 @@
+//! The embedded inference worker: one model, served over HTTP in OpenAI's dialect.
+//!
+//! It is a process of its own, because the inference library is C++ and may abort: that ends this process and
+//! nothing else. It knows nothing of endpoints, keys or tenants, and reads nothing but the model file it is given.
+//!
+//! From a request to its text: `http` reads and checks it (`request`, `conversation`, `template`, `tools`), the
+//! `worker`'s thread decodes all requests together (`sample`, `text`, `constrain`), and `http` writes what it says.
+
+pub mod cli;
+pub mod constrain;
+pub mod conversation;
+pub mod exit;
+pub mod gguf;
+pub mod http;
+pub mod logging;
+pub mod memory;
+pub mod metrics;
+pub mod model;
+pub mod request;
+pub mod sample;
+pub mod serve;
+pub mod template;
+pub mod text;
+pub mod tools;
+pub mod worker;

@@ -1,0 +1,175 @@
+//! The thread that owns the model's context, and the way requests reach it.
+//!
+//! Promised: requests wait in a bounded queue, everything a request hears comes in order through its own channel,
+//! and a request whose channel is dropped is forgotten within one step.
+
+use std::sync::Arc;
+use std::sync::mpsc;
+
+use llama_cpp_2::token::LlamaToken;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::constrain::Grammar;
+use crate::metrics::Metrics;
+use crate::sample::SamplingParams;
+
+pub mod embed;
+mod scheduler;
+mod sequence;
+mod slots;
+
+pub use scheduler::{Engine, run};
+
+/// Text to generate: `n` replies to one prompt.
+#[derive(Debug)]
+pub struct GenerateJob {
+    /// The prompt; at least one token, and room for one more in the context.
+    pub prompt: Arc<[LlamaToken]>,
+    /// How many replies.
+    pub choices: u32,
+    /// How tokens are picked; choice `i` uses the seed plus `i`.
+    pub sampling: SamplingParams,
+    /// Texts that end a reply.
+    pub stops: Vec<String>,
+    /// Most tokens of a reply; at least one, and prompt and reply fit into the context.
+    pub max_tokens: u32,
+    /// Goes on past the model's end of generation.
+    pub ignore_eos: bool,
+    /// How many candidates' log probabilities to tell, if any are wanted.
+    pub logprobs: Option<usize>,
+    /// What a reply must look like.
+    pub grammar: Option<Grammar>,
+    /// Where the tokens go. Not bounded by itself, but by `max_tokens`.
+    pub events: UnboundedSender<Event>,
+}
+
+/// Texts to embed.
+#[derive(Debug)]
+pub struct EmbedJob {
+    /// The texts' tokens, each at least one and at most the context.
+    pub texts: Vec<Vec<LlamaToken>>,
+    /// Where the vectors go, in order.
+    pub reply: tokio::sync::oneshot::Sender<Result<Vec<Vec<f32>>, String>>,
+}
+
+/// What the worker is asked.
+#[derive(Debug)]
+pub enum Job {
+    /// Text.
+    Generate(Box<GenerateJob>),
+    /// Vectors.
+    Embed(EmbedJob),
+}
+
+/// What goes through the queue.
+#[derive(Debug)]
+pub enum Message {
+    /// A job and its place in the queue, given back when the job starts or is dropped.
+    Job(Job, Place),
+    /// End now, whatever runs.
+    Stop,
+}
+
+/// What a request hears.
+#[derive(Debug)]
+pub enum Event {
+    /// A token was sampled.
+    Token(TokenEvent),
+    /// Nothing more will come, for this reason.
+    Failed(String),
+}
+
+/// One sampled token.
+#[derive(Debug)]
+pub struct TokenEvent {
+    /// Which reply it belongs to.
+    pub choice: u32,
+    /// The token.
+    pub token: u32,
+    /// The text that can be sent now.
+    pub text: String,
+    /// Log probabilities, when asked for.
+    pub logprobs: Option<Box<TokenProbabilities>>,
+    /// Why the reply ends with this token.
+    pub finish: Option<Finish>,
+}
+
+/// The log probabilities at one place.
+#[derive(Debug)]
+pub struct TokenProbabilities {
+    /// The sampled token's.
+    pub own: f32,
+    /// The most likely candidates', most likely first.
+    pub top: Vec<(u32, f32)>,
+}
+
+/// Why a reply ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finish {
+    /// The model ended it; its last token has no text.
+    EndOfGeneration,
+    /// A stop text or the grammar ended it.
+    Stop,
+    /// It is as long as it may be.
+    Length,
+}
+
+/// The queue's other end.
+#[derive(Clone, Debug)]
+pub struct Worker {
+    jobs: mpsc::Sender<Message>,
+    places: Arc<Semaphore>,
+    metrics: Arc<Metrics>,
+}
+
+/// Why a job was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SubmitError {
+    /// As many requests wait as may.
+    #[error("the queue is full")]
+    Full,
+    /// The worker has ended.
+    #[error("the engine is stopping")]
+    Stopped,
+}
+
+impl Worker {
+    /// A queue in which `queue_max` jobs may wait, and its receiving end for [`run`] or [`embed::run`].
+    #[must_use]
+    pub fn new(queue_max: usize, metrics: Arc<Metrics>) -> (Self, mpsc::Receiver<Message>) {
+        let (jobs, receiver) = mpsc::channel();
+        // A job has a place until it starts, so one place is needed even when nothing may wait for long.
+        let places = Arc::new(Semaphore::new(queue_max.clamp(1, Semaphore::MAX_PERMITS)));
+        (Self { jobs, places, metrics }, receiver)
+    }
+
+    /// Puts a job into the queue.
+    ///
+    /// # Errors
+    /// When the queue is full or the worker has ended.
+    pub fn submit(&self, job: Job) -> Result<(), SubmitError> {
+        let Ok(permit) = Arc::clone(&self.places).try_acquire_owned() else { return Err(SubmitError::Full) };
+        self.metrics.waiting.up();
+        let place = Place { metrics: Arc::clone(&self.metrics), _permit: permit };
+        self.jobs.send(Message::Job(job, place)).map_err(|_ended| SubmitError::Stopped)
+    }
+
+    /// Ends the worker after its current step. What runs or waits hears so.
+    pub fn stop(&self) {
+        let _may_have_ended = self.jobs.send(Message::Stop);
+    }
+}
+
+/// A place in the queue.
+#[derive(Debug)]
+pub struct Place {
+    metrics: Arc<Metrics>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.metrics.waiting.down();
+    }
+}

@@ -1,0 +1,132 @@
+//! One reply being generated.
+
+use std::sync::Arc;
+
+use llama_cpp_2::token::LlamaToken;
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::constrain::Grammar;
+use crate::model::Pieces;
+use crate::sample::{Sampler, Scratch, log_probabilities};
+use crate::text::TextOut;
+
+use super::{Event, Finish, GenerateJob, TokenEvent, TokenProbabilities};
+
+/// What all replies of one request have in common.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) number: u64,
+    pub(super) job: GenerateJob,
+}
+
+/// One reply being generated.
+#[derive(Debug)]
+pub(super) struct Sequence {
+    pub(super) request: u64,
+    pub(super) prompt: Arc<[LlamaToken]>,
+    /// Prompt tokens that are decoded or in the current batch.
+    pub(super) prompt_done: usize,
+    /// The token to decode next, once the prompt is done.
+    pub(super) next: LlamaToken,
+    choice: u32,
+    generated: u32,
+    max_tokens: u32,
+    ignore_eos: bool,
+    logprobs: Option<usize>,
+    sampler: Sampler,
+    grammar: Option<Grammar>,
+    text: TextOut,
+    events: UnboundedSender<Event>,
+}
+
+impl Sequence {
+    pub(super) fn new(request: &Request, choice: u32) -> Self {
+        let job = &request.job;
+        let mut sampling = job.sampling.clone();
+        sampling.seed = sampling.seed.wrapping_add(u64::from(choice));
+        Self {
+            request: request.number,
+            prompt: Arc::clone(&job.prompt),
+            prompt_done: 0,
+            next: LlamaToken(0),
+            choice,
+            generated: 0,
+            max_tokens: job.max_tokens,
+            ignore_eos: job.ignore_eos,
+            logprobs: job.logprobs,
+            sampler: Sampler::new(sampling, job.prompt.iter().map(|it| it.0.cast_unsigned())),
+            grammar: job.grammar.as_ref().map(Grammar::fork),
+            text: TextOut::new(&job.stops),
+            events: job.events.clone(),
+        }
+    }
+
+    pub(super) fn reads_prompt(&self) -> bool {
+        self.prompt_done < self.prompt.len()
+    }
+
+    pub(super) fn client_is_gone(&self) -> bool {
+        self.events.is_closed()
+    }
+
+    pub(super) fn fail(&self, why: &str) {
+        let _client_may_be_gone = self.events.send(Event::Failed(why.to_owned()));
+    }
+
+    /// Samples the next token and tells the client. True when it was the last.
+    pub(super) fn advance(
+        &mut self,
+        logits: &[f32],
+        is_end: impl Fn(LlamaToken) -> bool,
+        pieces: &Pieces,
+        scratch: &mut Scratch,
+    ) -> bool {
+        let mask = match self.grammar.as_mut().map(Grammar::mask) {
+            Some(Ok(mask)) => Some(mask),
+            Some(Err(error)) => {
+                self.fail(&format!("the requested format could not be followed: {error}"));
+                return true;
+            }
+            None => None,
+        };
+        let Some(token) = self.sampler.sample(logits, mask.as_ref(), scratch) else {
+            self.fail("no token is possible here: the model gave no usable probabilities");
+            return true;
+        };
+        let ended_grammar = self.grammar.as_mut().is_some_and(|it| it.advance(token));
+        self.generated += 1;
+        self.next = LlamaToken(token.cast_signed());
+        let logprobs = self.logprobs.map(|top| {
+            let (own, top) = log_probabilities(logits, token, top);
+            Box::new(TokenProbabilities { own, top })
+        });
+        let (text, finish) = self.text_and_finish(is_end, pieces, ended_grammar);
+        let event = TokenEvent { choice: self.choice, token, text, logprobs, finish };
+        let heard = self.events.send(Event::Token(event)).is_ok();
+        finish.is_some() || !heard
+    }
+
+    fn text_and_finish(
+        &mut self,
+        is_end: impl Fn(LlamaToken) -> bool,
+        pieces: &Pieces,
+        ended_grammar: bool,
+    ) -> (String, Option<Finish>) {
+        if !self.ignore_eos && is_end(self.next) {
+            return (self.text.finish(), Some(Finish::EndOfGeneration));
+        }
+        let released = self.text.push(pieces.of(self.next));
+        let finish = if released.stopped || ended_grammar {
+            Some(Finish::Stop)
+        } else if self.generated >= self.max_tokens {
+            Some(Finish::Length)
+        } else {
+            None
+        };
+        let mut text = released.text;
+        if finish.is_some() && !released.stopped {
+            text.push_str(&self.text.finish());
+        }
+        (text, finish)
+    }
+}
