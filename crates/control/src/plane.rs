@@ -132,6 +132,7 @@ impl ControlPlane {
     }
 
     /// Looks at the world and does what is due at once, so that the first answer to a client is not a guess.
+    /// May be repeated until [`ControlPlane::run`] is called, which does the same from then on.
     pub async fn first_pass(&self) {
         self.reconciler.lock().await.settle(&LoadReport::default()).await;
     }

@@ -46,6 +46,8 @@ struct Pretended {
     script: Script,
     /// `list` and `inventory` fail.
     is_down: bool,
+    /// `list` panics.
+    panics: bool,
     /// Removed processes stay as `Stopping` until told otherwise.
     stops_slowly: bool,
     launched: Vec<Launch>,
@@ -94,6 +96,10 @@ impl FakeRuntime {
 
     pub(crate) fn set_down(&self, is_down: bool) {
         self.state.lock().unwrap().is_down = is_down;
+    }
+
+    pub(crate) fn set_panics(&self, panics: bool) {
+        self.state.lock().unwrap().panics = panics;
     }
 
     pub(crate) fn stops_slowly(&self, slowly: bool) {
@@ -177,6 +183,8 @@ impl Runtime for FakeRuntime {
     }
 
     async fn list(&self) -> Result<Vec<ObservedReplica>, RuntimeError> {
+        let panics = self.state.lock().unwrap().panics;
+        assert!(!panics, "planned by the test");
         let state = self.state.lock().unwrap();
         if state.is_down { Err(down()) } else { Ok(state.replicas.values().cloned().collect()) }
     }

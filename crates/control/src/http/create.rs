@@ -11,8 +11,8 @@ use dedi_api::{AutoscalingRequest, CreateEndpointRequest, Nullable};
 use dedi_domain::endpoint::RunCause;
 use dedi_domain::fit::{Fit, ModelFacts};
 use dedi_domain::{
-    Desired, EndpointId, EndpointName, EndpointState, HardwareConfig, HardwareId, ModelName, ReplicaRange,
-    Run, Timestamp,
+    Desired, EndpointId, EndpointName, EndpointState, HardwareConfig, HardwareId, Inventory, ModelName,
+    ReplicaRange, Run, Timestamp,
 };
 use http::HeaderMap;
 use sha2::{Digest, Sha256};
@@ -48,11 +48,13 @@ pub(super) async fn create(
         request.availability_zone.or_else(|| query.get("availability_zone").map(str::to_owned));
     let checked = check(&shared.config, &request)?;
     let facts = deployable(&shared, &checked.model).await?;
-    let hardware = known_hardware(&shared, &checked.hardware).await?;
+    let inventory = super::hardware::inventory(&shared).await?;
+    let hardware =
+        inventory.config(&checked.hardware).ok_or_else(|| no_hardware(checked.hardware.as_str()))?;
     if is_plan {
-        return Ok(Json(plan::plan(&shared, &checked.model, &facts, &hardware)).into_response());
+        return Ok(Json(plan::plan(&shared, &checked.model, &facts, &hardware, &inventory)).into_response());
     }
-    must_fit(&shared, &facts, &hardware)?;
+    must_fit(&shared, &facts, &hardware, &inventory)?;
 
     let idempotency = idempotency_key(&headers)?.map(|it| (it, Sha256::digest(&body.bytes).into()));
     let now = shared.clock.now();
@@ -259,13 +261,13 @@ pub(super) async fn deployable(shared: &Shared, model: &ModelName) -> Result<Mod
     })
 }
 
-async fn known_hardware(shared: &Shared, id: &HardwareId) -> Result<HardwareConfig, ApiError> {
-    let inventory = super::hardware::inventory(shared).await?;
-    inventory.config(id).ok_or_else(|| no_hardware(id.as_str()))
-}
-
-fn must_fit(shared: &Shared, facts: &ModelFacts, hardware: &HardwareConfig) -> Result<(), ApiError> {
-    let plan = plan::Sizes::of(shared, facts, hardware);
+fn must_fit(
+    shared: &Shared,
+    facts: &ModelFacts,
+    hardware: &HardwareConfig,
+    inventory: &Inventory,
+) -> Result<(), ApiError> {
+    let plan = plan::Sizes::of(shared, facts, hardware, inventory);
     match plan.fit {
         Fit::Fits { .. } => Ok(()),
         Fit::TooSmall { total_bytes } => {

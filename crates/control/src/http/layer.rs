@@ -69,3 +69,28 @@ fn refusal(response: Response, id: &str) -> Response {
     }
     answer
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::Router;
+    use axum::body::Body;
+    use axum::routing::get;
+    use http_body_util::BodyExt;
+    use tower::ServiceExt;
+
+    #[tokio::test]
+    async fn a_panic_in_a_handler_is_a_500_in_json_and_says_nothing_of_it() {
+        async fn breaks() -> StatusCode {
+            panic!("a secret detail")
+        }
+        let app = Router::new().route("/", get(breaks)).layer(axum::middleware::from_fn(around));
+        let answer = app.oneshot(Request::new(Body::empty())).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(answer.headers().get(SHOULD_RETRY).is_none(), "reads may be tried again");
+        let bytes = answer.into_body().collect().await.unwrap().to_bytes();
+        let body: ErrorBody = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!(body.error.kind, "server_error");
+        assert!(!body.error.message.contains("secret"));
+    }
+}

@@ -3,7 +3,7 @@
 use dedi_api::EndpointPlan;
 use dedi_domain::fit::{Fit, MemoryNeed, ModelFacts, Serving, bytes_per_device, fit};
 use dedi_domain::hardware::Health;
-use dedi_domain::{DeviceId, HardwareConfig, HardwareId, ModelName};
+use dedi_domain::{DeviceId, HardwareConfig, HardwareId, Inventory, ModelName};
 
 use crate::shared::Shared;
 
@@ -17,13 +17,16 @@ pub(super) struct Sizes {
 }
 
 impl Sizes {
-    pub(super) fn of(shared: &Shared, facts: &ModelFacts, hardware: &HardwareConfig) -> Self {
-        let world = shared.world();
+    pub(super) fn of(
+        shared: &Shared,
+        facts: &ModelFacts,
+        hardware: &HardwareConfig,
+        inventory: &Inventory,
+    ) -> Self {
         let (serving, need) = shared.need(facts);
         let taken = taken(shared);
-        let judge = |config: &HardwareConfig| fit(need, config, &world.inventory, |it| taken.contains(it));
-        let nearest = world
-            .inventory
+        let judge = |config: &HardwareConfig| fit(need, config, inventory, |it| taken.contains(it));
+        let nearest = inventory
             .catalog()
             .into_iter()
             .filter(|it| matches!(judge(it), Fit::Fits { .. }))
@@ -45,12 +48,11 @@ pub(super) fn plan(
     model: &ModelName,
     facts: &ModelFacts,
     hardware: &HardwareConfig,
+    inventory: &Inventory,
 ) -> EndpointPlan {
-    let sizes = Sizes::of(shared, facts, hardware);
-    let Sizes { serving, need, fit, nearest } = sizes;
-    let world = shared.world();
+    let Sizes { serving, need, fit, nearest } = Sizes::of(shared, facts, hardware, inventory);
     let taken = taken(shared);
-    let of_kind: Vec<_> = world.inventory.devices.iter().filter(|it| it.kind == hardware.kind).collect();
+    let of_kind: Vec<_> = inventory.devices.iter().filter(|it| it.kind == hardware.kind).collect();
     let free = of_kind.iter().filter(|it| it.health == Health::Healthy && !taken.contains(&it.id));
     let mut available: Vec<u64> = free.map(|it| it.available_bytes()).collect();
     available.sort_unstable_by(|a, b| b.cmp(a));

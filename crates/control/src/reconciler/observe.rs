@@ -7,7 +7,7 @@ use std::time::Duration;
 use dedi_domain::fit::bytes_per_device;
 use dedi_domain::reconcile::{EndpointView, ReplicaView, World};
 use dedi_domain::{
-    Intent, Inventory, LoadReport, ModelName, Observation, ObservedReplica, ReplicaRow, Timestamp,
+    EndpointId, Intent, Inventory, LoadReport, ModelName, Observation, ObservedReplica, ReplicaRow, Timestamp,
 };
 use tokio::time::timeout;
 
@@ -45,7 +45,8 @@ pub(super) async fn observe(
     let now = shared.clock.now();
     let age_max = Duration::from_secs(u64::from(shared.config.load_report_age_max_secs));
     let is_fresh = report.at != Timestamp::default() && now.since(report.at) <= age_max;
-    scaler.keep(|id| rows.iter().any(|it| it.desired.id == id));
+    let present: BTreeSet<EndpointId> = rows.iter().map(|it| it.desired.id).collect();
+    scaler.keep(|id| present.contains(&id));
     let endpoints = rows
         .into_iter()
         .map(|row| {

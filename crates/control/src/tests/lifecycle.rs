@@ -373,3 +373,42 @@ async fn the_loop_runs_by_itself_and_ends_when_told() {
     cancel.cancel();
     tokio::time::timeout(Duration::from_secs(5), tasks.join_all()).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_panic_in_a_pass_does_not_end_the_loop() {
+    let plane = Plane::start().await;
+    let id = plane.create("").await;
+    plane.runtime.set_panics(true);
+    plane.settle_idle().await;
+    assert_eq!(plane.state(&id).await, "PENDING");
+    plane.runtime.set_panics(false);
+    plane.settle_idle().await;
+    assert_eq!(plane.state(&id).await, "STARTED");
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_be_read_ends_no_replica() {
+    let plane = Plane::start().await;
+    plane.create("").await;
+    plane.settle_idle().await;
+    let kept = plane.runtime.live();
+    plane.control.close().await;
+    plane.settle_idle().await;
+    assert_eq!(plane.runtime.live(), kept);
+}
+
+#[tokio::test]
+async fn two_endpoints_share_a_host_and_the_second_waits_its_turn() {
+    let plane = Plane::with(ControlConfig::default(), FakeRuntime::with_cores(1)).await;
+    let first = plane.create("").await;
+    plane.settle_idle().await;
+    plane.later(1);
+    let second = plane.create("").await;
+    plane.settle_idle().await;
+    let it = plane.get(&second).await;
+    assert_eq!((&it["state"], &it["status"]["reason"]), (&json!("PENDING"), &json!("no_capacity")));
+    plane.call("DELETE", &format!("/v1/endpoints/{first}"), "").await;
+    plane.settle_idle().await;
+    assert_eq!(plane.state(&second).await, "STARTED");
+    assert_eq!(plane.runtime.live().len(), 1);
+}
