@@ -61,17 +61,16 @@ pub(crate) async fn ask_to_stop(socket: &Path) -> Result<bool, String> {
         .header(http::header::HOST, "localhost")
         .body(Empty::<bytes::Bytes>::new())
         .map_err(|err| failed(&err))?;
-    let asking = async {
+    // Owns the sender, so that the connection ends when the answer is there.
+    let asking = async move {
         let answer = sender.send_request(request).await.map_err(|err| failed(&err))?;
         let status = answer.status();
         let _ = answer.into_body().collect().await;
         Ok::<_, String>(status)
     };
-    // The connection must be driven while the answer is awaited; it ends first only by failing.
-    let answer = tokio::select! {
-        answer = tokio::time::timeout(Duration::from_secs(5), asking) => answer.map_err(|err| failed(&err))?,
-        ended = connection => Err(ended.err().map_or_else(|| failed(&"the connection was closed"), |err| failed(&err))),
-    };
+    let both = async { tokio::join!(asking, connection) };
+    let (answer, _ended) =
+        tokio::time::timeout(Duration::from_secs(5), both).await.map_err(|err| failed(&err))?;
     match answer? {
         StatusCode::ACCEPTED => Ok(true),
         status => Err(failed(&status)),

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 /// Longest any condition is waited for.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running server and its folder.
-pub struct TestPlane {
+pub(crate) struct TestPlane {
     folder: tempfile::TempDir,
     server: Option<Child>,
     base_url: String,
@@ -20,26 +20,26 @@ pub struct TestPlane {
 }
 
 /// An answer: status and JSON body (null if it is not JSON).
-pub struct Answer {
-    pub status: u16,
-    pub body: Value,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: Value,
 }
 
 impl Answer {
     /// The error's code and message.
-    pub fn error(&self) -> (&str, &str) {
+    pub(crate) fn error(&self) -> (&str, &str) {
         let text = |name: &str| self.body["error"][name].as_str().unwrap_or("");
         (text("code"), text("message"))
     }
 }
 
 /// The built `dedi`.
-pub fn dedi() -> PathBuf {
+pub(crate) fn dedi() -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_dedi"))
 }
 
 /// Another program of the workspace, built into the same folder.
-pub fn beside(name: &str) -> PathBuf {
+pub(crate) fn beside(name: &str) -> PathBuf {
     let path = dedi().with_file_name(name);
     assert!(path.exists(), "{} is not built: run `cargo build --workspace --bins` first", path.display());
     path
@@ -47,12 +47,12 @@ pub fn beside(name: &str) -> PathBuf {
 
 impl TestPlane {
     /// A server with two CPU devices and the real engine.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::start_with("")
     }
 
     /// The same with more lines of config.
-    pub fn start_with(config: &str) -> Self {
+    pub(crate) fn start_with(config: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("dedi-it-").tempdir_in("/tmp").unwrap();
         let engine = beside("dedi-engine");
         let engine_line = if config.contains("engine =") {
@@ -79,24 +79,20 @@ impl TestPlane {
         plane
     }
 
-    pub fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         self.folder.path().join("d")
     }
 
-    pub fn base_url(&self) -> &str {
-        &self.base_url
-    }
-
-    pub fn key(&self) -> &str {
+    pub(crate) fn key(&self) -> &str {
         &self.key
     }
 
-    pub fn server_pid(&self) -> u32 {
+    pub(crate) fn server_pid(&self) -> u32 {
         self.server.as_ref().unwrap().id()
     }
 
     /// Starts the server on the folder as it is.
-    pub fn launch(&mut self) {
+    pub(crate) fn launch(&mut self) {
         let _ = std::fs::remove_file(self.data().join("address"));
         let log =
             std::fs::File::options().create(true).append(true).open(self.folder.path().join("log")).unwrap();
@@ -125,42 +121,42 @@ impl TestPlane {
     }
 
     /// `kill -9` of the server; its replicas go on.
-    pub fn kill_server(&mut self) {
+    pub(crate) fn kill_server(&mut self) {
         let mut server = self.server.take().unwrap();
         server.kill().unwrap();
         server.wait().unwrap();
     }
 
     /// SIGTERM, and its exit code.
-    pub fn stop_server(&mut self) -> Option<i32> {
+    pub(crate) fn stop_server(&mut self) -> Option<i32> {
         let mut server = self.server.take().unwrap();
         signal(server.id(), "TERM");
         until("the server's end", || server.try_wait().unwrap()).code()
     }
 
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
-    pub fn get(&self, path: &str) -> Answer {
+    pub(crate) fn get(&self, path: &str) -> Answer {
         answer(
             self.agent.get(format!("{}{path}", self.base_url)).header("Authorization", self.bearer()).call(),
         )
     }
 
-    pub fn post(&self, path: &str, body: &Value) -> Answer {
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Answer {
         let request =
             self.agent.post(format!("{}{path}", self.base_url)).header("Authorization", self.bearer());
         answer(request.send_json(body))
     }
 
-    pub fn patch(&self, path: &str, body: &Value) -> Answer {
+    pub(crate) fn patch(&self, path: &str, body: &Value) -> Answer {
         let request =
             self.agent.patch(format!("{}{path}", self.base_url)).header("Authorization", self.bearer());
         answer(request.send_json(body))
     }
 
-    pub fn delete(&self, path: &str) -> Answer {
+    pub(crate) fn delete(&self, path: &str) -> Answer {
         answer(
             self.agent
                 .delete(format!("{}{path}", self.base_url))
@@ -174,7 +170,7 @@ impl TestPlane {
     }
 
     /// Creates an endpoint on the demo model and returns the object.
-    pub fn create(&self, hardware: &str, min: u32, max: u32) -> Value {
+    pub(crate) fn create(&self, hardware: &str, min: u32, max: u32) -> Value {
         let made = self.post(
             "/endpoints",
             &json!({"model": "dedi/demo", "hardware": hardware, "autoscaling": {"min_replicas": min, "max_replicas": max}}),
@@ -184,7 +180,7 @@ impl TestPlane {
     }
 
     /// Waits until the endpoint is in `state`; the object then.
-    pub fn until_state(&self, id: &str, state: &str) -> Value {
+    pub(crate) fn until_state(&self, id: &str, state: &str) -> Value {
         let mut last = Value::Null;
         let start = Instant::now();
         while start.elapsed() < PATIENCE {
@@ -197,7 +193,7 @@ impl TestPlane {
         panic!("{id} did not become {state}: {last:#}\n{}", self.log());
     }
 
-    pub fn chat(&self, model: &str, text: &str) -> Answer {
+    pub(crate) fn chat(&self, model: &str, text: &str) -> Answer {
         self.post(
             "/chat/completions",
             &json!({"model": model, "messages": [{"role": "user", "content": text}], "temperature": 0, "max_tokens": 64}),
@@ -205,7 +201,7 @@ impl TestPlane {
     }
 
     /// The events of a streamed chat, as the bytes after `data: `, until `keep_going` says no.
-    pub fn stream(&self, body: &Value, mut keep_going: impl FnMut(&str) -> bool) -> Vec<String> {
+    pub(crate) fn stream(&self, body: &Value, mut keep_going: impl FnMut(&str) -> bool) -> Vec<String> {
         let request = self
             .agent
             .post(format!("{}/chat/completions", self.base_url))
@@ -227,19 +223,19 @@ impl TestPlane {
     }
 
     /// Live engine processes of this folder.
-    pub fn engines(&self) -> Vec<u32> {
+    pub(crate) fn engines(&self) -> Vec<u32> {
         processes(&self.data(), |args| {
             args.iter().any(|it| it == "--model-name" || it.ends_with("engine.sock"))
         })
     }
 
     /// Every live process that names this folder.
-    pub fn processes(&self) -> Vec<u32> {
+    pub(crate) fn processes(&self) -> Vec<u32> {
         processes(&self.data(), |_| true)
     }
 
     /// Runs `dedi` with the plane's folder; status code, stdout, stderr.
-    pub fn cli(&self, args: &[&str]) -> (Option<i32>, String, String) {
+    pub(crate) fn cli(&self, args: &[&str]) -> (Option<i32>, String, String) {
         let output = Command::new(dedi())
             .args(args)
             .env("DEDI_DATA_DIR", self.data())
@@ -281,12 +277,12 @@ fn answer(result: Result<http::Response<ureq::Body>, ureq::Error>) -> Answer {
 }
 
 /// Sends a signal by name.
-pub fn signal(pid: u32, name: &str) {
+pub(crate) fn signal(pid: u32, name: &str) {
     let _ = Command::new("kill").args([format!("-{name}"), pid.to_string()]).output();
 }
 
 /// Polls `condition` until it gives something, for [`PATIENCE`] at most.
-pub fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     while start.elapsed() < PATIENCE {
         if let Some(it) = condition() {

@@ -37,9 +37,18 @@ fn an_unknown_key_and_an_unreadable_file_are_named() {
     let (code, said) = serve("[gateway]\nfrobs = 3\n", &["--listen", "127.0.0.1:0"]);
     assert_eq!(code, Some(2));
     assert!(said.contains("frobs") && said.contains("line 2") && is_one_sentence(&said), "{said}");
-    let (code, said) = serve("", &["--config", "/nonexistent/dedi.toml"]);
-    assert_eq!(code, Some(2));
-    assert!(said.contains("/nonexistent/dedi.toml") && is_one_sentence(&said), "{said}");
+    let temp = tempfile::tempdir().unwrap();
+    let missing = temp.path().join("missing.toml");
+    let output = Command::new(dedi())
+        .args(["serve", "--data-dir"])
+        .arg(temp.path().join("d"))
+        .arg("--config")
+        .arg(&missing)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(said.contains("missing.toml") && is_one_sentence(&said), "{said}");
 }
 
 #[test]
