@@ -90,7 +90,7 @@ impl Inner {
         let (logs, endpoint, keep) =
             (self.logs.clone(), record.launch.endpoint, self.config.log_attempts_kept);
         blocking(move || {
-            if let Some(shim) = &shim {
+            if let Some(shim) = dir.shim()? {
                 Groups::named(&shim.cgroups).remove();
             }
             dir.delete(&run)?;

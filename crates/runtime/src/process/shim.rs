@@ -28,7 +28,7 @@ use super::clock;
 use super::identity::{ProcessId, boot_id};
 use super::records::{LaunchRecord, ReplicaDir, ShimRecord};
 
-/// Ends a session with this if it must: signals that ask the shim to end its replica.
+/// Signals that ask the shim to end its replica.
 const STOP_SIGNALS: [i32; 3] =
     [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT, signal_hook::consts::SIGHUP];
 

@@ -50,9 +50,11 @@ async fn ensure_twice_is_one_process() {
     let host = Host::new();
     let runtime = host.open().await;
     let launch = launch("ok");
+    let started = std::time::Instant::now();
     let (first, second) = tokio::join!(runtime.ensure(&launch), runtime.ensure(&launch));
     first.and(second).unwrap();
     until_ready(&runtime, &launch).await;
+    eprintln!("ready {:?} after ensure", started.elapsed());
     runtime.ensure(&launch).await.unwrap();
     assert_eq!(working_in(&host, &launch), [host.engine_pid(&launch)]);
     // Another launch of a replica of that name is refused, not confused with this one.
