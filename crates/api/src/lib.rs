@@ -11,8 +11,9 @@ pub mod models;
 pub mod whoami;
 
 pub use endpoints::{
-    Autoscaling, AutoscalingRequest, CreateEndpointRequest, DedicatedEndpoint, EndpointEvent, EndpointPlan, EndpointStatus,
-    FailureInfo, LaunchProgress, List, ListEndpoint, Nullable, ReplicaInfo, UpdateEndpointRequest,
+    Autoscaling, AutoscalingRequest, CreateEndpointRequest, DedicatedEndpoint, EndpointEvent, EndpointPlan,
+    EndpointStatus, FailureInfo, LaunchProgress, List, ListEndpoint, Nullable, ReplicaInfo,
+    UpdateEndpointRequest,
 };
 pub use error::{ErrorBody, ErrorDetail};
 pub use hardware::{
