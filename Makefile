@@ -60,7 +60,7 @@ kill-sweep: tools ## Kill the server at every step of every operation and audit 
 	@scripts/need nextest
 	DEDI_KILLS=$(KILLS) cargo nextest run -p dedi-server --run-ignored all -E 'test(/kill/)'
 
-demo-model: ## Train the bundled demo model again (MINUTES=50 on all cores)
+demo-model: ## Train the bundled demo model again (MINUTES=60 on all cores)
 	@scripts/need python
 	@scripts/demo-model
 
