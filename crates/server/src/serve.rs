@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use dedi_control::store::LockError;
 use dedi_control::{Clock, ControlError, ControlPlane, DataPaths, FileLogs, LogName};
-use dedi_domain::{EndpointState, LoadReport, Owner, RouteTable};
+use dedi_domain::{EndpointState, LoadReport, Owner};
 use dedi_gateway::Gateway;
 use dedi_runtime::process::{ProcessRuntime, ReplicaLogs};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::config::Config;
 use crate::paths::{DataDir, write_atomically};
@@ -20,6 +21,8 @@ use crate::running::Server;
 use crate::takeover::Takeover;
 use crate::{EXIT_USAGE, demo, fail, logging};
 
+/// Longest wait for replicas of an earlier server to be found ready.
+const REPLICAS_WAIT: Duration = Duration::from_secs(3);
 /// Another server holds the data folder.
 const EXIT_HELD: u8 = 3;
 /// Something the server needs broke.
@@ -63,8 +66,7 @@ async fn run(data: &DataDir, config: Config, takeover: bool) -> Result<(), Refus
     let (loads, loads_seen) = watch::channel(LoadReport::default());
     let gateway =
         Gateway::new(config.gateway.clone(), control.routes(), loads, dedi_gateway::Clock::system());
-    control.first_pass().await;
-    wait_for_replicas(&mut control.routes()).await;
+    first_passes(&control).await;
 
     let server = Server::start(data, &config, &control, &gateway, loads_seen, listener)?;
     let let_go = async || {
@@ -79,12 +81,8 @@ async fn run(data: &DataDir, config: Config, takeover: bool) -> Result<(), Refus
 async fn take_over(data: &DataDir) -> Result<TcpListener, Refusal> {
     let socket = data.takeover_socket();
     let failed = |err: io::Error| {
-        let hint = match err.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                ": no server runs on this data folder; start without --takeover"
-            }
-            _ => "",
-        };
+        let absent = matches!(err.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused);
+        let hint = if absent { ": no server runs on this data folder; start without --takeover" } else { "" };
         Refusal {
             code: EXIT_HELD,
             message: format!("can't take over through {}{hint} ({err})", socket.display()),
@@ -97,30 +95,34 @@ async fn take_over(data: &DataDir) -> Result<TcpListener, Refusal> {
         .map_err(|err| Refusal::broken(format!("the socket taken over is unusable: {err}")))
 }
 
-/// Gives replicas that ran before this server a moment to be found ready again, so that the first requests
-/// are not refused for no reason.
-async fn wait_for_replicas(routes: &mut watch::Receiver<RouteTable>) {
-    let all_routed = |table: &RouteTable| {
-        table
-            .routes
-            .iter()
-            .all(|it| it.state != EndpointState::Started || it.wakes_on_request || !it.replicas.is_empty())
-    };
-    let _ = tokio::time::timeout(Duration::from_secs(3), routes.wait_for(all_routed)).await;
+/// Looks at the world until the replicas that ran before this server are found ready again, so that the first
+/// requests are not refused for no reason; not for long, since some may be gone.
+async fn first_passes(control: &ControlPlane) {
+    let routes = control.routes();
+    let deadline = Instant::now() + REPLICAS_WAIT;
+    loop {
+        control.first_pass().await;
+        let all_routed =
+            routes.borrow().routes.iter().all(|it| {
+                it.state != EndpointState::Started || it.wakes_on_request || !it.replicas.is_empty()
+            });
+        if all_routed || Instant::now() >= deadline {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
+
+/// What to do about the usual reasons why an address can't be listened on.
+const HINTS: [(io::ErrorKind, &str); 3] = [
+    (io::ErrorKind::AddrInUse, ": another program listens there; end it, or choose another with --listen"),
+    (io::ErrorKind::PermissionDenied, ": ports below 1024 need a privilege; choose another with --listen"),
+    (io::ErrorKind::AddrNotAvailable, ": this host has no such address"),
+];
 
 async fn bind(config: &Config) -> Result<TcpListener, Refusal> {
     TcpListener::bind(config.listen).await.map_err(|err| {
-        let hint = match err.kind() {
-            io::ErrorKind::AddrInUse => {
-                ": another program listens there; end it, or choose another with --listen"
-            }
-            io::ErrorKind::PermissionDenied => {
-                ": ports below 1024 need a privilege; choose another with --listen"
-            }
-            io::ErrorKind::AddrNotAvailable => ": this host has no such address",
-            _ => "",
-        };
+        let hint = HINTS.iter().find(|(kind, _)| *kind == err.kind()).map_or("", |(_, hint)| hint);
         Refusal::usage(format!("can't listen on {}{hint} ({err})", config.listen))
     })
 }
