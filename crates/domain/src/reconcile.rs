@@ -189,7 +189,7 @@ pub enum Action {
 /// Decides one step for the whole host. The result does not depend on the order of the input.
 pub fn decide(world: &World) -> Vec<Action> {
     let Observation::Known(observed) = &world.observation else { return Vec::new() };
-    let seen: BTreeMap<ReplicaId, &ObservedReplica> = observed.iter().map(|it| (it.id, it)).collect();
+    let seen = by_mark(observed);
     let mut endpoints: Vec<&EndpointView> = world.endpoints.iter().collect();
     endpoints.sort_by_key(|it| it.desired.id);
 
@@ -225,14 +225,41 @@ fn remove_strangers(endpoints: &[&EndpointView], observed: &[ObservedReplica]) -
         .map(|it| Action::Remove { replica: it.id, nonce: it.nonce })
         .collect();
     strangers.sort_by_key(|it| format!("{it:?}"));
+    strangers.dedup();
     strangers
 }
 
-type Seen<'a> = BTreeMap<ReplicaId, &'a ObservedReplica>;
+type Seen<'a> = BTreeMap<(ReplicaId, Nonce), &'a ObservedReplica>;
 
 /// What is seen of a row's own process; one with another nonce is not it.
 pub(crate) fn phase_of<'a>(row: &ReplicaRow, seen: &Seen<'a>) -> Option<&'a ReplicaPhase> {
-    seen.get(&row.id).filter(|it| it.nonce == row.nonce).map(|it| &it.phase)
+    seen.get(&(row.id, row.nonce)).map(|it| &it.phase)
+}
+
+/// The observed processes by replica and mark: another process under a replica's id hides nothing. One that
+/// is listed twice counts as the further of its two phases, whatever the order: the other is older.
+pub fn by_mark(observed: &[ObservedReplica]) -> BTreeMap<(ReplicaId, Nonce), &ObservedReplica> {
+    let mut seen: Seen<'_> = BTreeMap::new();
+    for it in observed {
+        let known = seen.entry((it.id, it.nonce)).or_insert(it);
+        if known.phase != it.phase && is_further(&it.phase, &known.phase) {
+            *known = it;
+        }
+    }
+    seen
+}
+
+fn is_further(one: &ReplicaPhase, other: &ReplicaPhase) -> bool {
+    let stage = |phase: &ReplicaPhase| match phase {
+        ReplicaPhase::Launching { .. } => 0,
+        ReplicaPhase::Ready { .. } => 1,
+        ReplicaPhase::Unresponsive { .. } => 2,
+        ReplicaPhase::Orphaned => 3,
+        ReplicaPhase::Stopping => 4,
+        ReplicaPhase::Exited(_) => 5,
+    };
+    // Which of two looks at one stage is the older may not show; any choice will do that is always the same.
+    (stage(one), format!("{one:?}")) > (stage(other), format!("{other:?}"))
 }
 
 fn decide_endpoint(view: &EndpointView, seen: &Seen<'_>, world: &World, actions: &mut Vec<Action>) {
@@ -478,7 +505,10 @@ fn is_failing(row: &ReplicaRow, seen: &Seen<'_>) -> bool {
         }
 }
 
-/// The rows' phases as `decide` sees them, for those who explain or route.
+/// The observed replicas by id alone. [`by_mark`] also tells apart two processes under one id.
 pub fn index(observed: &[ObservedReplica]) -> BTreeMap<ReplicaId, &ObservedReplica> {
     observed.iter().map(|it| (it.id, it)).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::endpoint::{EndpointState, Run, RunCause};
 use crate::failure::{Failure, Verdict, verdict};
 use crate::placement::Shortage;
-use crate::reconcile::{EndpointView, Observation, World, index, launches, phase_of, wanted};
+use crate::reconcile::{EndpointView, Observation, World, by_mark, launches, phase_of, wanted};
 use crate::replica::{FailureCause, Intent, ReplicaPhase};
 use crate::time::Timestamp;
 
@@ -204,7 +204,7 @@ struct Count {
 
 fn count_replicas(view: &EndpointView, world: &World) -> Count {
     let Observation::Known(observed) = &world.observation else { return Count::default() };
-    let seen = index(observed);
+    let seen = by_mark(observed);
     let mut count = Count::default();
     for it in &view.replicas {
         let phase = phase_of(&it.row, &seen);
@@ -305,7 +305,7 @@ fn pending_reason(view: &EndpointView, world: &World, judged: &Verdict, count: &
 fn shortage(view: &EndpointView, world: &World) -> Option<Shortage> {
     let Observation::Known(observed) = &world.observation else { return None };
     let endpoints: Vec<&EndpointView> = world.endpoints.iter().collect();
-    launches(&endpoints, &index(observed), world)
+    launches(&endpoints, &by_mark(observed), world)
         .into_iter()
         .find_map(|(id, devices)| (id == view.desired.id).then_some(devices.err()).flatten())
 }

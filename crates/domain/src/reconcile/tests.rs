@@ -1,0 +1,146 @@
+use std::net::{Ipv4Addr, SocketAddr};
+
+use uuid::Uuid;
+
+use super::*;
+use crate::endpoint::{ReplicaRange, Run, RunCause};
+use crate::hardware::{Device, DeviceKind, HardwareId, Health};
+use crate::ids::{EndpointName, ModelName, Owner};
+use crate::launch::Address;
+
+const NOW: Timestamp = Timestamp(1_000_000);
+
+fn endpoint(min: i64, max: i64) -> EndpointView {
+    let owner = Owner::parse("team").unwrap();
+    let model = ModelName::parse("dedi/demo").unwrap();
+    let desired = crate::endpoint::Desired {
+        id: EndpointId::from_uuid(Uuid::from_u128(1)),
+        name: EndpointName::compose(&owner, &model, 1),
+        owner,
+        display_name: String::new(),
+        model,
+        hardware: HardwareId::parse("1x_gpu_80gb").unwrap(),
+        replicas: ReplicaRange::new(min, max).unwrap(),
+        run: Run::Started,
+        run_cause: RunCause::User,
+        deleted: false,
+        inactive_timeout_minutes: None,
+        availability_zone: None,
+        disable_speculative_decoding: false,
+        generation: 1,
+        observed_generation: 1,
+        published: EndpointState::Started,
+        published_at: Timestamp(0),
+        created_at: Timestamp(0),
+        started_at: Timestamp(0),
+    };
+    EndpointView {
+        desired,
+        replicas: Vec::new(),
+        failures: Vec::new(),
+        target: u32::try_from(min).unwrap(),
+        load: Some(EndpointLoad::default()),
+        last_activity: NOW,
+        bytes_per_device: Some(1),
+    }
+}
+
+fn replica(n: u128, intent: Intent) -> ReplicaView {
+    let row = ReplicaRow {
+        id: ReplicaId::from_uuid(Uuid::from_u128(n)),
+        endpoint: EndpointId::from_uuid(Uuid::from_u128(1)),
+        nonce: Nonce::from_uuid(Uuid::from_u128(n)),
+        attempt: 1,
+        devices: vec![DeviceId(format!("d{n}"))],
+        intent,
+        seen: true,
+        ready_at: Some(Timestamp(0)),
+        reserved_at: Timestamp(0),
+        gone_at: None,
+    };
+    ReplicaView { row, out_of_routing: false, in_flight: 0 }
+}
+
+fn seen(n: u128, nonce: u128, phase: ReplicaPhase) -> ObservedReplica {
+    ObservedReplica {
+        id: ReplicaId::from_uuid(Uuid::from_u128(n)),
+        nonce: Nonce::from_uuid(Uuid::from_u128(nonce)),
+        phase,
+    }
+}
+
+fn ready() -> ReplicaPhase {
+    ReplicaPhase::Ready { address: Address::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 1))) }
+}
+
+fn launching() -> ReplicaPhase {
+    ReplicaPhase::Launching { progress_at: NOW, percent: None }
+}
+
+fn devices(n: u32) -> Inventory {
+    let kind = DeviceKind { product: "gpu".to_owned(), memory_gb: 80, link: String::new() };
+    let device = |index| Device {
+        id: DeviceId(format!("d{}", index + 1)),
+        kind: kind.clone(),
+        index,
+        health: Health::Healthy,
+        memory_total_bytes: 80,
+        foreign_bytes: 0,
+        foreign_processes: Vec::new(),
+        leftover_bytes: 0,
+    };
+    Inventory { devices: (0..n).map(device).collect() }
+}
+
+fn world(view: EndpointView, observed: Vec<ObservedReplica>) -> World {
+    World {
+        now: NOW,
+        endpoints: vec![view],
+        observation: Observation::Known(observed),
+        inventory: devices(2),
+        settings: Settings::default(),
+    }
+}
+
+fn said(world: &World) -> String {
+    let tail = |id: Uuid| id.as_u128();
+    let line = |action: &Action| match action {
+        Action::Reserve { devices, .. } => format!("reserve {}", devices[0]),
+        Action::Spawn { replica } => format!("spawn r{}", tail(replica.uuid())),
+        Action::MarkSeen { replica } => format!("mark seen r{}", tail(replica.uuid())),
+        Action::MarkReady { replica } => format!("mark ready r{}", tail(replica.uuid())),
+        Action::Fail { replica, cause } => format!("fail r{} {cause:?}", tail(replica.uuid())),
+        Action::Drain { replica } => format!("drain r{}", tail(replica.uuid())),
+        Action::Stop { replica } => format!("stop r{}", tail(replica.uuid())),
+        Action::Remove { replica, nonce } => {
+            format!("remove r{} with mark {}", tail(replica.uuid()), tail(nonce.uuid()))
+        }
+        Action::MarkGone { replica } => format!("mark gone r{}", tail(replica.uuid())),
+        Action::Release { replica, leftover_bytes } => {
+            format!("release r{} with {leftover_bytes} bytes left", tail(replica.uuid()))
+        }
+        Action::StopIdle { .. } => "stop as idle".to_owned(),
+        Action::Publish { from, state, .. } => format!("show {from} -> {state}"),
+        Action::Erase { .. } => "erase".to_owned(),
+    };
+    let lines: Vec<String> = decide(world).iter().map(line).collect();
+    if lines.is_empty() { "nothing".to_owned() } else { lines.join("\n") }
+}
+
+#[test]
+fn a_replica_that_is_listed_twice_is_as_far_as_the_later_look_saw_it() {
+    let mut view = endpoint(1, 1);
+    view.replicas = vec![replica(1, Intent::Run)];
+    let older_last = world(view.clone(), vec![seen(1, 1, ready()), seen(1, 1, launching())]);
+    insta::assert_snapshot!(said(&older_last), @"nothing");
+    let older_first = world(view, vec![seen(1, 1, launching()), seen(1, 1, ready())]);
+    insta::assert_snapshot!(said(&older_first), @"nothing");
+}
+
+#[test]
+fn a_stranger_under_the_id_of_a_replica_does_not_hide_it() {
+    let mut view = endpoint(1, 1);
+    view.replicas = vec![replica(1, Intent::Run)];
+    let both = world(view, vec![seen(1, 1, ready()), seen(1, 9, ready())]);
+    insta::assert_snapshot!(said(&both), @"remove r1 with mark 9");
+}
