@@ -50,7 +50,7 @@ pub struct ServeArgs {
     /// Requests that may wait for a slot; more are answered 503.
     #[arg(long, default_value_t = 64)]
     pub queue: usize,
-    /// Threads to compute with; by default the cores this process may use.
+    /// Threads to compute with; by default the cores this process may use, and one for a tiny model.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=512))]
     pub threads: Option<u32>,
     /// Layers to put on GPUs; by default all when built with a GPU back-end, else none.
@@ -79,14 +79,6 @@ impl ServeArgs {
     pub fn served_name(&self) -> String {
         self.model_name.clone().unwrap_or_else(|| {
             self.model.file_stem().map_or_else(|| "model".to_owned(), |it| it.to_string_lossy().into_owned())
-        })
-    }
-
-    /// Threads to compute with.
-    #[must_use]
-    pub fn thread_count(&self) -> u32 {
-        self.threads.unwrap_or_else(|| {
-            std::thread::available_parallelism().map_or(1, |it| u32::try_from(it.get()).unwrap_or(1))
         })
     }
 

@@ -8,7 +8,7 @@ use llama_cpp_2::sampling::LlamaSampler;
 use llguidance::api::TopLevelGrammar;
 use llguidance::toktrie::SimpleVob;
 use llguidance::{Matcher, ParserFactory};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// What a reply must look like.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,8 +79,8 @@ impl Constraints {
         });
         let factory = factory.as_ref().map_err(|it| FormError(it.clone()))?;
         let grammar = match form {
-            Form::JsonObject => TopLevelGrammar::from_json_schema(serde_json::json!({"type": "object"})),
-            Form::JsonSchema(schema) => TopLevelGrammar::from_json_schema(schema),
+            Form::JsonObject => TopLevelGrammar::from_json_schema(compact(json!({"type": "object"}))),
+            Form::JsonSchema(schema) => TopLevelGrammar::from_json_schema(compact(schema)),
             Form::Regex(pattern) => TopLevelGrammar::from_regex(&pattern),
             Form::Lark(lark) => TopLevelGrammar::from_lark(lark),
         };
@@ -93,6 +93,16 @@ impl Constraints {
     }
 }
 
+/// Without line breaks and indents: allowed as much space as they like, small models write nothing else.
+#[must_use]
+pub fn compact(mut schema: Value) -> Value {
+    if let Some(schema) = schema.as_object_mut() {
+        let how = json!({ "whitespace_flexible": false, "item_separator": ", ?", "key_separator": ": ?" });
+        schema.insert("x-guidance".to_owned(), how);
+    }
+    schema
+}
+
 fn first_line(error: &str) -> String {
-    error.lines().next().unwrap_or_default().to_owned()
+    error.lines().next().unwrap_or_default().trim_end_matches([':', '.', ' ']).to_owned()
 }

@@ -103,8 +103,8 @@ fn written_out(mut message: Value) -> Value {
     let Some(calls) = message.as_object_mut().and_then(|it| it.remove("tool_calls")) else { return message };
     let mut texts = if content.is_empty() { Vec::new() } else { vec![content] };
     for call in calls.as_array().into_iter().flatten() {
-        let call = json!({"name": call["function"]["name"], "arguments": call["function"]["arguments"]});
-        texts.push(format!("<tool_call>\n{call}\n</tool_call>"));
+        let (name, arguments) = (&call["function"]["name"], &call["function"]["arguments"]);
+        texts.push(format!("<tool_call>\n{{\"name\": {name}, \"arguments\": {arguments}}}\n</tool_call>"));
     }
     message["content"] = json!(texts.join("\n"));
     message
@@ -155,7 +155,10 @@ mod tests {
         let known = read(calls.clone(), true).unwrap();
         assert_eq!(known[0]["tool_calls"][0]["function"]["arguments"], json!({"a": 1}));
         let text = read(calls, false).unwrap();
-        assert_eq!(text[0]["content"], "<tool_call>\n{\"arguments\":{\"a\":1},\"name\":\"f\"}\n</tool_call>");
+        assert_eq!(
+            text[0]["content"],
+            "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\":1}}\n</tool_call>"
+        );
         assert_eq!(text[1], json!({"role": "user", "content": "<tool_response>\n2\n</tool_response>"}));
     }
 }

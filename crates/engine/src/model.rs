@@ -20,6 +20,8 @@ use crate::memory;
 
 // More would be a surprise in memory for models trained for a million tokens; --context asks for it.
 const DEFAULT_CONTEXT_MAX: u32 = 8192;
+// Below this, threads wait for each other longer than they compute.
+const ONE_THREAD_BYTES_MAX: u64 = 32 << 20;
 // Prompt tokens one decode may carry; also what a GPU's work buffers are sized by.
 const BATCH_MAX: u32 = 2048;
 const MICRO_BATCH_MAX: u32 = 512;
@@ -73,6 +75,8 @@ pub struct Shape {
     pub slots: u32,
     /// Tokens one decode may carry.
     pub batch: u32,
+    /// Threads that compute.
+    pub threads: u32,
 }
 
 /// A loaded model.
@@ -131,12 +135,12 @@ pub fn decoding_context<'a>(
     args: &ServeArgs,
     complaints: &Complaints,
 ) -> Result<LlamaContext<'a>, LoadError> {
-    let Shape { context, slots, batch } = loaded.shape;
+    let Shape { context, slots, batch, .. } = loaded.shape;
     let cache = match args.cache_type {
         CacheType::F16 => KvCacheType::F16,
         CacheType::Q8 => KvCacheType::Q8_0,
     };
-    let params = base_params(args, batch)
+    let params = base_params(loaded.shape.threads, batch)
         .with_n_ctx(NonZeroU32::new(context.saturating_mul(slots)))
         .with_n_seq_max(slots)
         .with_n_ubatch(batch.min(MICRO_BATCH_MAX))
@@ -152,13 +156,12 @@ pub fn decoding_context<'a>(
 /// When there is no memory for it.
 pub fn embedding_context<'a>(
     loaded: &'a Loaded,
-    args: &ServeArgs,
     complaints: &Complaints,
 ) -> Result<LlamaContext<'a>, LoadError> {
-    let Shape { context, slots, batch } = loaded.shape;
+    let Shape { context, slots, batch, .. } = loaded.shape;
     // A text must fit into one micro-batch: its tokens attend to those after them, too.
     let batch = batch.max(context);
-    let params = base_params(args, batch)
+    let params = base_params(loaded.shape.threads, batch)
         .with_n_ctx(NonZeroU32::new(context.saturating_mul(slots).max(batch)))
         .with_n_seq_max(slots)
         .with_n_ubatch(batch)
@@ -167,8 +170,8 @@ pub fn embedding_context<'a>(
     new_context(loaded, params, complaints)
 }
 
-fn base_params(args: &ServeArgs, batch: u32) -> LlamaContextParams {
-    let threads = i32::try_from(args.thread_count()).unwrap_or(1);
+fn base_params(threads: u32, batch: u32) -> LlamaContextParams {
+    let threads = i32::try_from(threads).unwrap_or(1);
     LlamaContextParams::default()
         .with_n_batch(batch)
         .with_n_threads(threads)
@@ -203,7 +206,9 @@ fn shape(args: &ServeArgs, header: &Header) -> Shape {
         None => trained.min(DEFAULT_CONTEXT_MAX),
     };
     let batch = BATCH_MAX.min(context.saturating_mul(args.slots)).max(args.slots);
-    Shape { context, slots: args.slots, batch }
+    let cores = std::thread::available_parallelism().map_or(1, |it| u32::try_from(it.get()).unwrap_or(1));
+    let threads = if header.weights_bytes <= ONE_THREAD_BYTES_MAX { 1 } else { cores };
+    Shape { context, slots: args.slots, batch, threads: args.threads.unwrap_or(threads) }
 }
 
 /// Linux hands out memory it does not have, and the process that uses it is killed later without a word; so the

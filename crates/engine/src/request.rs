@@ -45,6 +45,10 @@ pub struct Parameters {
 /// # Errors
 /// When it is not JSON or a field is of the wrong type.
 pub fn parse<'de, T: serde::Deserialize<'de>>(body: &'de [u8]) -> Result<T, ApiError> {
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        let message = "The body must be a JSON object.".to_owned();
+        return Err(ApiError::Invalid { param: None, message });
+    }
     let mut reader = serde_json::Deserializer::from_slice(body);
     let parsed = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();

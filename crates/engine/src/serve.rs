@@ -205,7 +205,7 @@ fn load_and_run(
     let pieces = Arc::new(Pieces::read(&loaded.model));
     let ready = ready(args, &loaded, &pieces)?;
     let mut context = if args.embedding {
-        model::embedding_context(&loaded, args, complaints)?
+        model::embedding_context(&loaded, complaints)?
     } else {
         model::decoding_context(&loaded, args, complaints)?
     };
@@ -219,7 +219,7 @@ fn load_and_run(
         state.model_name,
         shape.slots,
         shape.context,
-        args.thread_count(),
+        shape.threads,
         started.elapsed().as_secs_f32()
     );
     let metrics = Arc::clone(&state.metrics);
@@ -248,7 +248,6 @@ fn ready(args: &ServeArgs, loaded: &Loaded, pieces: &Arc<Pieces>) -> Result<Read
     let template = ChatTemplate::new(source, named(vocab.bos()), named(vocab.eos()))
         .map_err(|error| LoadError::Model { path: args.model.clone(), cause: error.to_string() })?;
     let bos = (vocab.should_add_bos() && vocab.bos().0 >= 0).then(|| vocab.bos());
-    drop(vocab);
     Ok(Ready {
         model,
         pieces: Arc::clone(pieces),

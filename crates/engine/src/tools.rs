@@ -7,7 +7,7 @@
 use dedi_api::engine::{CalledFunction, Tool, ToolCall, ToolChoice};
 use serde_json::{Map, Value, json};
 
-use crate::constrain::Form;
+use crate::constrain::{Form, compact};
 use crate::http::ApiError;
 
 const OPEN: &str = "<tool_call>";
@@ -94,6 +94,7 @@ impl Tools {
         for (name, those) in definitions {
             schema[name] = those;
         }
+        let schema = compact(schema);
         Some(Form::Lark(format!("start: \"{OPEN}\\n\" call \"\\n{CLOSE}\"\ncall: %json {schema}\n")))
     }
 
@@ -204,7 +205,9 @@ impl CallFinder {
                         self.held.drain(..at + OPEN.len());
                         self.place = Place::Call;
                     } else {
-                        let sure = self.held.len() - beginning_of(OPEN, &self.held);
+                        // White space before a call is not text, so it waits for what follows.
+                        let marker = self.held.len() - beginning_of(OPEN, &self.held);
+                        let sure = self.held[..marker].trim_end().len();
                         put_text(&mut parts, &self.held[..sure]);
                         self.held.drain(..sure);
                         return parts;
@@ -249,10 +252,7 @@ impl CallFinder {
         let call: Value = serde_json::from_str(inside.trim()).ok()?;
         let name = call.get("name")?.as_str()?;
         let arguments = call.get("arguments").or_else(|| call.get("parameters"))?;
-        let arguments = match arguments {
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
-        };
+        let arguments = arguments.as_str().map_or_else(|| arguments.to_string(), str::to_owned);
         self.tools.knows(name).then(|| (name.to_owned(), arguments))
     }
 }

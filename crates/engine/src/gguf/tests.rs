@@ -22,7 +22,7 @@ fn sound() -> Vec<u8> {
     file.extend(4_u64.to_le_bytes());
     file.extend(0_u32.to_le_bytes());
     file.extend(0_u64.to_le_bytes());
-    while file.len() % 32 != 0 {
+    while !file.len().is_multiple_of(32) {
         file.push(0);
     }
     file.extend([0; 16]);

@@ -1,0 +1,15 @@
+//! The real program, a real model, a unix socket.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test's helpers end the test like the test itself does, and clippy.toml exempts only the latter"
+)]
+
+mod client;
+mod engine;
+
+mod health;
+mod replies;
+mod requests;
