@@ -8,3 +8,4 @@ mod first_hour;
 mod gateway;
 mod plane;
 mod refusals;
+mod upgrade;

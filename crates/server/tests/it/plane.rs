@@ -14,9 +14,23 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct TestPlane {
     folder: tempfile::TempDir,
     server: Option<Child>,
+    client: Client,
+}
+
+/// Speaks to a server with its admin key.
+#[derive(Clone)]
+pub(crate) struct Client {
     base_url: String,
     key: String,
     agent: ureq::Agent,
+}
+
+impl std::ops::Deref for TestPlane {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
 }
 
 /// An answer: status and JSON body (null if it is not JSON).
@@ -67,13 +81,17 @@ impl TestPlane {
         let mut plane = Self {
             folder,
             server: None,
-            base_url: String::new(),
-            key: String::new(),
-            agent: ureq::Agent::config_builder()
-                .http_status_as_error(false)
-                .timeout_global(Some(PATIENCE))
-                .build()
-                .into(),
+            client: Client {
+                base_url: String::new(),
+                key: String::new(),
+                agent: ureq::Agent::config_builder()
+                    .http_status_as_error(false)
+                    .timeout_global(Some(PATIENCE))
+                    // One connection a request: what is counted as dropped was dropped by the server, not by a pool.
+                    .max_idle_connections(0)
+                    .build()
+                    .into(),
+            },
         };
         plane.launch();
         plane
@@ -84,7 +102,11 @@ impl TestPlane {
     }
 
     pub(crate) fn key(&self) -> &str {
-        &self.key
+        &self.client.key
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        self.client.clone()
     }
 
     pub(crate) fn server_pid(&self) -> u32 {
@@ -94,30 +116,44 @@ impl TestPlane {
     /// Starts the server on the folder as it is.
     pub(crate) fn launch(&mut self) {
         let _ = std::fs::remove_file(self.data().join("address"));
+        self.server = Some(self.spawn(&[]));
+        let address = until("the server's address", || {
+            let ended = self.server.as_mut().unwrap().try_wait().unwrap();
+            assert!(ended.is_none(), "the server ended: {ended:?}\n{}", self.log());
+            std::fs::read_to_string(self.folder.path().join("d/address")).ok().filter(|it| it.ends_with('\n'))
+        });
+        self.client.base_url = format!("http://{}/v1", address.trim());
+        self.client.key = std::fs::read_to_string(self.data().join("admin.key")).unwrap().trim().to_owned();
+        let ready = self.base_url.replace("/v1", "/readyz");
+        until("readiness", || self.agent.get(&ready).call().ok().filter(|it| it.status() == 200).map(|_| ()));
+    }
+
+    /// Starts a server that takes over from the running one, and waits until that one has ended.
+    pub(crate) fn take_over(&mut self) {
+        let successor = self.spawn(&["--takeover"]);
+        let mut old = self.server.replace(successor).unwrap();
+        let ended = until("the old server's end", || old.try_wait().unwrap());
+        assert!(ended.success(), "the old server ended with {ended}\n{}", self.log());
+        let successor = self.server.as_mut().unwrap();
+        until("the new server's address", || {
+            let ended = successor.try_wait().unwrap();
+            assert!(ended.is_none(), "the new server ended: {ended:?}");
+            self.folder.path().join("d/address").exists().then_some(())
+        });
+    }
+
+    fn spawn(&self, more: &[&str]) -> Child {
         let log =
             std::fs::File::options().create(true).append(true).open(self.folder.path().join("log")).unwrap();
-        let server = Command::new(dedi())
+        Command::new(dedi())
             .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(self.data())
+            .args(more)
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .spawn()
-            .unwrap();
-        self.server = Some(server);
-        let address = until("the server's address", || {
-            let ended = self.server.as_mut().unwrap().try_wait().unwrap();
-            assert!(
-                ended.is_none(),
-                "the server ended: {ended:?}\n{}",
-                std::fs::read_to_string(self.folder.path().join("log")).unwrap()
-            );
-            std::fs::read_to_string(self.folder.path().join("d/address")).ok().filter(|it| it.ends_with('\n'))
-        });
-        self.base_url = format!("http://{}/v1", address.trim());
-        self.key = std::fs::read_to_string(self.data().join("admin.key")).unwrap().trim().to_owned();
-        let ready = self.base_url.replace("/v1", "/readyz");
-        until("readiness", || self.agent.get(&ready).call().ok().filter(|it| it.status() == 200).map(|_| ()));
+            .unwrap()
     }
 
     /// `kill -9` of the server; its replicas go on.
@@ -138,6 +174,34 @@ impl TestPlane {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
+    /// Live engine processes of this folder.
+    pub(crate) fn engines(&self) -> Vec<u32> {
+        processes(&self.data(), |args| {
+            args.iter().any(|it| it == "--model-name" || it.ends_with("engine.sock"))
+        })
+    }
+
+    /// Every live process that names this folder.
+    pub(crate) fn processes(&self) -> Vec<u32> {
+        processes(&self.data(), |_| true)
+    }
+
+    /// Runs `dedi` with the plane's folder; status code, stdout, stderr.
+    pub(crate) fn cli(&self, args: &[&str]) -> (Option<i32>, String, String) {
+        let output = Command::new(dedi())
+            .args(args)
+            .env("DEDI_DATA_DIR", self.data())
+            .env("DEDI_BASE_URL", &self.base_url)
+            .env_remove("TOGETHER_API_KEY")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    }
+}
+
+impl Client {
     pub(crate) fn get(&self, path: &str) -> Answer {
         answer(
             self.agent.get(format!("{}{path}", self.base_url)).header("Authorization", self.bearer()).call(),
@@ -190,7 +254,7 @@ impl TestPlane {
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        panic!("{id} did not become {state}: {last:#}\n{}", self.log());
+        panic!("{id} did not become {state}: {last:#}");
     }
 
     pub(crate) fn chat(&self, model: &str, text: &str) -> Answer {
@@ -220,32 +284,6 @@ impl TestPlane {
             }
         }
         events
-    }
-
-    /// Live engine processes of this folder.
-    pub(crate) fn engines(&self) -> Vec<u32> {
-        processes(&self.data(), |args| {
-            args.iter().any(|it| it == "--model-name" || it.ends_with("engine.sock"))
-        })
-    }
-
-    /// Every live process that names this folder.
-    pub(crate) fn processes(&self) -> Vec<u32> {
-        processes(&self.data(), |_| true)
-    }
-
-    /// Runs `dedi` with the plane's folder; status code, stdout, stderr.
-    pub(crate) fn cli(&self, args: &[&str]) -> (Option<i32>, String, String) {
-        let output = Command::new(dedi())
-            .args(args)
-            .env("DEDI_DATA_DIR", self.data())
-            .env("DEDI_BASE_URL", &self.base_url)
-            .env_remove("TOGETHER_API_KEY")
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        (output.status.code(), text(&output.stdout), text(&output.stderr))
     }
 }
 
