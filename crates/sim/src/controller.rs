@@ -1,0 +1,340 @@
+//! One control plane: looks, decides, and carries its plan out one action at a time. Everything it remembers
+//! is lost when it is killed.
+
+use dedi_domain::reconcile::{EndpointView, Observation, World};
+use dedi_domain::{Action, Intent, Nonce, ReplicaId, ReplicaPhase, Timestamp};
+
+use crate::bug::Bug;
+use crate::check_plan::check_plan;
+use crate::clock::Clock;
+use crate::fault::Fault;
+use crate::gateway::{REPORT_AGE_MAX, Table};
+use crate::mutate;
+use crate::scaler::Scaler;
+use crate::sim::{LEASE_MS, Sim};
+use crate::trace::Checked;
+
+/// An action with what the decision knew and the action does not say.
+#[derive(Clone, Debug)]
+pub(crate) struct Step {
+    pub(crate) action: Action,
+    /// Of the endpoint that devices are reserved for.
+    pub(crate) generation: u64,
+    /// Whether devices were measured as gone when this was decided.
+    pub(crate) missed_devices: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Controller {
+    pub(crate) is_up: bool,
+    pub(crate) epoch: u64,
+    pub(crate) plan: Vec<Step>,
+    pub(crate) clock: Clock,
+    pub(crate) opened_at: Timestamp,
+    scaler: Scaler,
+    /// Existing replicas outside the published table, with the first version that lacked them.
+    absent: Vec<(ReplicaId, u64)>,
+    published: Table,
+    /// Rows that were read before the rest of the look.
+    early_rows: Option<Vec<EndpointView>>,
+}
+
+impl Controller {
+    pub(crate) fn start(clock: Clock, now: i64) -> Self {
+        let mut clock = clock;
+        let opened_at = clock.read(now, Timestamp(i64::MIN));
+        Self {
+            is_up: true,
+            epoch: 0,
+            plan: Vec::new(),
+            clock,
+            opened_at,
+            scaler: Scaler::default(),
+            absent: Vec::new(),
+            published: Table::default(),
+            early_rows: None,
+        }
+    }
+
+    fn kill(&mut self) {
+        self.is_up = false;
+        self.plan.clear();
+        self.early_rows = None;
+    }
+}
+
+impl Sim {
+    /// Kills a control plane. A launch it had under way is lost, or lands at once.
+    pub(crate) fn kill(&mut self, who: usize) {
+        let epoch = self.controllers[who].epoch;
+        self.controllers[who].kill();
+        let now = self.now;
+        let lands = self.rng.percent(50);
+        for it in &mut self.runtime.landings {
+            if it.start.epoch == epoch {
+                it.at = if lands { now } else { i64::MAX };
+            }
+        }
+        self.runtime.landings.retain(|it| it.at != i64::MAX);
+        self.land();
+        self.trace.note(now, || format!("cp{who} is killed"));
+    }
+
+    pub(crate) fn restart(&mut self, who: usize) {
+        let offset = self.controllers[who].clock.wall_offset;
+        let clock = Clock::start(self.now, offset, self.has(Bug::RawClock));
+        self.controllers[who] = Controller::start(clock, self.now);
+        self.trace.note(self.now, || format!("cp{who} starts"));
+    }
+
+    pub(crate) fn read_clock(&mut self, who: usize) -> Timestamp {
+        let newest = self.store.newest;
+        self.controllers[who].clock.read(self.now, newest)
+    }
+
+    /// Holds the lease, or takes it when it is free.
+    fn lead(&mut self, who: usize) -> bool {
+        let lease = &mut self.store.lease;
+        let is_held = self.controllers[who].epoch == lease.epoch && lease.epoch > 0 && lease.holder == who;
+        if is_held && self.now < lease.until {
+            lease.until = self.now + LEASE_MS;
+            return true;
+        }
+        if self.now < lease.until || (self.bug == Some(Bug::NoTakeover) && lease.epoch > 0) {
+            return false;
+        }
+        lease.epoch += 1;
+        lease.holder = who;
+        lease.until = self.now + LEASE_MS;
+        let epoch = lease.epoch;
+        // A new reign remembers nothing of an older one: tables in between may have been another's.
+        let clock = self.controllers[who].clock;
+        let is_first = self.controllers[who].epoch == 0;
+        if !is_first {
+            self.controllers[who] = Controller::start(clock, self.now);
+        }
+        self.controllers[who].epoch = epoch;
+        self.trace.note(self.now, || format!("cp{who} leads with epoch {epoch}"));
+        true
+    }
+
+    /// One look and one decision; the plan is carried out by [`Sim::act`].
+    pub(crate) fn look(&mut self, who: usize) -> Checked {
+        if !self.lead(who) {
+            return Ok(());
+        }
+        if self.faults.has(Fault::StaleRows)
+            && self.rng.percent(30)
+            && self.controllers[who].early_rows.is_none()
+        {
+            self.controllers[who].early_rows = Some(self.store.endpoints.clone());
+            return Ok(());
+        }
+        if self.faults.has(Fault::StoreFails) && self.rng.percent(15) {
+            if !self.has(Bug::StoreFailureIsEmpty) {
+                return Ok(());
+            }
+            self.controllers[who].early_rows = Some(Vec::new());
+        }
+        let now = self.read_clock(who);
+        let epoch = self.controllers[who].epoch;
+        if self.has(Bug::InventoryFirst) {
+            self.devices.measure(self.now);
+            let ms = self.rng.between(0, 3_000);
+            self.advance(ms);
+        }
+        let observation = self.list(epoch, now);
+        if !self.has(Bug::InventoryFirst) {
+            if self.rng.percent(10) {
+                self.advance(200);
+            }
+            self.devices.measure(self.now);
+        }
+        let early = self.controllers[who].early_rows.take();
+        let truth = std::mem::take(&mut self.store.endpoints);
+        let (mut rows, kept) = match early {
+            Some(early) => (early, Some(truth)),
+            None => (truth, None),
+        };
+        if self.faults.has(Fault::Shuffle) {
+            self.rng.shuffle(&mut rows);
+            for it in &mut rows {
+                self.rng.shuffle(&mut it.replicas);
+            }
+        }
+        self.fill(who, &mut rows, now);
+        let world = World {
+            now,
+            endpoints: rows,
+            observation,
+            inventory: std::mem::take(&mut self.devices.measured),
+            settings: self.settings,
+        };
+        let outcome = self.plan(who, &world);
+        self.devices.measured = world.inventory;
+        self.store.endpoints = kept.unwrap_or(world.endpoints);
+        outcome
+    }
+
+    fn list(&mut self, epoch: u64, now: Timestamp) -> Observation {
+        let fails = self.faults.has(Fault::ListFails) && self.rng.percent(15);
+        let is_late = self.faults.has(Fault::LateList) && self.rng.percent(40);
+        let listed = if fails { None } else { self.runtime.list(epoch, self.now, now, is_late) };
+        let Some(mut listed) = listed else {
+            let is_empty = fails && self.has(Bug::UnknownIsEmpty);
+            return if is_empty { Observation::Known(Vec::new()) } else { Observation::Unknown };
+        };
+        if self.has(Bug::PartialList) && !listed.is_empty() && self.rng.percent(20) {
+            let at = self.rng.below(listed.len());
+            listed.swap_remove(at);
+        }
+        if self.faults.has(Fault::DuplicateList) && !listed.is_empty() && self.rng.percent(40) {
+            let at = self.rng.below(listed.len());
+            let mut again = listed[at].clone();
+            if matches!(again.phase, ReplicaPhase::Ready { .. }) && self.rng.percent(50) {
+                again.phase = ReplicaPhase::Launching { progress_at: now, percent: None };
+            }
+            listed.push(again);
+        }
+        if self.faults.has(Fault::Shuffle) {
+            self.rng.shuffle(&mut listed);
+        }
+        Observation::Known(listed)
+    }
+
+    /// What is known besides rows, as the control plane puts it together.
+    fn fill(&mut self, who: usize, rows: &mut [EndpointView], now: Timestamp) {
+        let report = &self.gateway.report;
+        let age = self.now - report.at;
+        let is_fresh = report.at > 0 && age <= REPORT_AGE_MAX;
+        let controller = &mut self.controllers[who];
+        for view in rows {
+            let load = report.loads.iter().find(|it| it.0 == view.desired.id).map(|it| it.1);
+            let stamped = load.map(|mut it| {
+                it.last_finished_at = it.last_finished_at.map(|at| Timestamp(now.0 - (self.now - at.0)));
+                it
+            });
+            view.load = is_fresh.then(|| stamped.unwrap_or_default());
+            let n_running = view.replicas.iter().filter(|it| it.row.intent == Intent::Run).count();
+            let n_running = u32::try_from(n_running).unwrap_or(u32::MAX);
+            let (target, is_blind) =
+                controller.scaler.target(self.bug, &view.desired, n_running, view.load, now);
+            view.target = target;
+            self.n_blind += u32::from(is_blind);
+            view.last_activity = view
+                .replicas
+                .iter()
+                .filter_map(|it| it.row.ready_at)
+                .chain(view.load.and_then(|it| it.last_finished_at))
+                .chain([view.desired.published_at, view.desired.started_at, controller.opened_at])
+                .max()
+                .unwrap_or(now);
+            for it in &mut view.replicas {
+                let absent = controller.absent.iter().find(|known| known.0 == it.row.id);
+                it.out_of_routing = absent.is_some_and(|known| report.version >= known.1);
+                let running = report.in_flight.iter().find(|known| known.0 == it.row.id);
+                it.in_flight = running.map_or(0, |known| known.1);
+            }
+        }
+    }
+
+    fn plan(&mut self, who: usize, world: &World) -> Checked {
+        if world.observation != Observation::Unknown {
+            self.publish_routes(who, world);
+        }
+        let actions = mutate::decide(self.bug, world);
+        check_plan(world, &actions)?;
+        if self.faults.has(Fault::Shuffle) && self.rng.percent(10) {
+            self.check_order(world)?;
+        }
+        let n_present = world.inventory.devices.len();
+        let missed_devices = n_present < self.devices.count();
+        self.n_decisions += 1;
+        let trace_now = self.now;
+        self.trace.note(trace_now, || {
+            let words: Vec<String> = actions.iter().map(crate::words::action).collect();
+            format!(
+                "cp{who} decides: {}",
+                if words.is_empty() { "nothing".to_owned() } else { words.join(", ") }
+            )
+        });
+        let steps = actions.into_iter().map(|action| {
+            let generation = if let Action::Reserve { endpoint, .. } = &action {
+                let view = world.endpoints.iter().find(|it| it.desired.id == *endpoint);
+                view.map_or(0, |it| it.desired.generation)
+            } else {
+                0
+            };
+            Step { action, generation, missed_devices }
+        });
+        let plan = &mut self.controllers[who].plan;
+        plan.clear();
+        plan.extend(steps);
+        plan.reverse();
+        Ok(())
+    }
+
+    /// S16: another order of the same things gives the same decisions.
+    fn check_order(&mut self, world: &World) -> Checked {
+        let mut other = world.clone();
+        self.rng.shuffle(&mut other.endpoints);
+        for it in &mut other.endpoints {
+            self.rng.shuffle(&mut it.replicas);
+        }
+        self.rng.shuffle(&mut other.inventory.devices);
+        if let Observation::Known(listed) = &mut other.observation {
+            self.rng.shuffle(listed);
+        }
+        let order = |it: &Action| format!("{it:?}");
+        let bug = self.bug.filter(|it| *it == Bug::OrderMatters);
+        let mut one = mutate::decide(bug, world);
+        let mut two = mutate::decide(bug, &other);
+        one.sort_by_key(order);
+        two.sort_by_key(order);
+        if one != two {
+            return crate::trace::broken("S16", format!("the order decides: {one:?} or {two:?}"));
+        }
+        Ok(())
+    }
+
+    /// Publishes the table that `world` shows, and notes since which version each other replica is absent.
+    fn publish_routes(&mut self, who: usize, world: &World) {
+        let Observation::Known(listed) = &world.observation else { return };
+        let is_ready = |id: ReplicaId, nonce: Nonce| {
+            listed
+                .iter()
+                .any(|it| it.id == id && it.nonce == nonce && matches!(it.phase, ReplicaPhase::Ready { .. }))
+        };
+        let mut routed: Vec<_> = world
+            .endpoints
+            .iter()
+            .filter(|it| it.desired.wants_replicas())
+            .flat_map(|it| &it.replicas)
+            .filter(|it| it.row.intent == Intent::Run && is_ready(it.row.id, it.row.nonce))
+            .map(|it| (it.row.endpoint, it.row.id))
+            .collect();
+        routed.sort();
+        let restarts = self.has(Bug::VersionRestarts);
+        let controller = &mut self.controllers[who];
+        if controller.published.version == 0 || controller.published.routed != routed {
+            let first = if restarts { 0 } else { controller.epoch << 32 };
+            let version = controller.published.version.max(first) + 1;
+            controller.published = Table { version, routed };
+            let table = controller.published.clone();
+            self.gateway.let_go.retain(|it| !table.routed.iter().any(|known| known.1 == *it));
+            self.gateway.publish(table);
+        }
+        let version = controller.published.version;
+        let routed = &controller.published.routed;
+        let exists =
+            |id: ReplicaId| world.endpoints.iter().flat_map(|it| &it.replicas).any(|it| it.row.id == id);
+        controller.absent.retain(|it| exists(it.0) && !routed.iter().any(|known| known.1 == it.0));
+        for it in world.endpoints.iter().flat_map(|it| &it.replicas) {
+            let id = it.row.id;
+            let is_known = controller.absent.iter().any(|known| known.0 == id);
+            if !is_known && !routed.iter().any(|known| known.1 == id) {
+                controller.absent.push((id, version));
+            }
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! The processes as they truly are, and the runtime that lists, starts and ends them. Its contract, which the
+//! real runtimes must keep:
+//!
+//! - `ensure` starts a process for a mark at most once, ever: a mark that has a process, or had one, or was
+//!   removed, starts nothing.
+//! - `remove` names the mark; a process with another mark is not touched, and neither is one whose record is
+//!   of an earlier boot. What was told to go is listed as `Stopping` until its last process is gone.
+//! - `list` shows every replica or fails. It may be late about what processes do by themselves, but it holds
+//!   the effect of each command that was answered before, it never goes back, and it fails while a launch
+//!   that was begun by the same control plane has neither landed nor certainly failed.
+//! - devices are measured after the list is made.
+//! - every call carries the lease's epoch; one older than the newest seen is refused, and `list` counts as
+//!   seeing, so that a new leader's first look shuts the old one out.
+
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+
+use dedi_domain::{Address, Exit, FailureCause, Nonce, ObservedReplica, ReplicaId, ReplicaPhase, Timestamp};
+
+use crate::bug::Bug;
+use crate::devices::DeviceSet;
+
+/// How a process is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    Loading,
+    Ready,
+    Hung { since: i64 },
+    Orphaned,
+    Stopping,
+    Exited(FailureCause),
+}
+
+impl Life {
+    pub(crate) fn is_alive(self) -> bool {
+        match self {
+            Self::Loading | Self::Ready | Self::Hung { .. } | Self::Orphaned | Self::Stopping => true,
+            Self::Exited(_) => false,
+        }
+    }
+}
+
+/// A process, or the record of one that ended.
+#[derive(Clone, Debug)]
+pub(crate) struct Process {
+    pub(crate) replica: ReplicaId,
+    pub(crate) nonce: Nonce,
+    pub(crate) devices: DeviceSet,
+    pub(crate) life: Life,
+    /// What it does next by itself, and when.
+    pub(crate) next: Option<(i64, Life)>,
+    /// Gone for good then, once told to go.
+    pub(crate) gone_at: i64,
+    pub(crate) started_at: i64,
+    /// Carries our mark though no row ever knew it.
+    pub(crate) is_impostor: bool,
+    /// Its process id belongs to a stranger since the host restarted.
+    pub(crate) is_reused: bool,
+}
+
+/// What is to be started.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Start {
+    pub(crate) replica: ReplicaId,
+    pub(crate) nonce: Nonce,
+    pub(crate) devices: DeviceSet,
+    pub(crate) epoch: u64,
+    /// What it will do by itself, and when.
+    pub(crate) next: Option<(i64, Life)>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Landing {
+    pub(crate) at: i64,
+    pub(crate) start: Start,
+}
+
+/// The answer to a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Done {
+    Started,
+    Nothing,
+    /// The caller's lease is not the newest.
+    Refused,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Runtime {
+    bug: Option<Bug>,
+    pub(crate) processes: Vec<Process>,
+    pub(crate) landings: Vec<Landing>,
+    /// Marks that were started or removed: none of them starts anything again.
+    used: Vec<Nonce>,
+    floor: u64,
+    /// The last list, as long as a late list may repeat it.
+    last: Option<Vec<ObservedReplica>>,
+    /// Commands of a lease that was not the newest, taken nevertheless.
+    pub(crate) n_unfenced: u32,
+    /// Signals sent to processes of strangers.
+    pub(crate) n_strangers_hit: u32,
+}
+
+const ADDRESS: Address = Address::Tcp(SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1)));
+
+impl Runtime {
+    pub(crate) fn new(bug: Option<Bug>) -> Self {
+        Self { bug, ..Self::default() }
+    }
+
+    fn is_refused(&mut self, epoch: u64, current: u64) -> bool {
+        if epoch < self.floor && self.bug != Some(Bug::NoRuntimeFence) {
+            return true;
+        }
+        if epoch < self.floor && epoch < current {
+            self.n_unfenced += 1;
+        }
+        self.floor = self.floor.max(epoch);
+        false
+    }
+
+    pub(crate) fn ensure(&mut self, start: Start, now: i64, current_epoch: u64) -> Done {
+        if self.is_refused(start.epoch, current_epoch) {
+            return Done::Refused;
+        }
+        if self.bug != Some(Bug::StaleList) {
+            self.last = None;
+        }
+        if self.used.contains(&start.nonce) && self.bug != Some(Bug::DoubleSpawn) {
+            return Done::Nothing;
+        }
+        self.used.push(start.nonce);
+        self.processes.push(Process {
+            replica: start.replica,
+            nonce: start.nonce,
+            devices: start.devices,
+            life: Life::Loading,
+            next: start.next,
+            gone_at: 0,
+            started_at: now,
+            is_impostor: false,
+            is_reused: false,
+        });
+        Done::Started
+    }
+
+    /// Begins to end a process; it is gone at `gone_at`.
+    pub(crate) fn remove(
+        &mut self,
+        replica: ReplicaId,
+        nonce: Nonce,
+        epoch: u64,
+        gone_at: i64,
+        current_epoch: u64,
+    ) -> Done {
+        if self.is_refused(epoch, current_epoch) {
+            return Done::Refused;
+        }
+        if self.bug != Some(Bug::StaleList) {
+            self.last = None;
+        }
+        if !self.used.contains(&nonce) {
+            self.used.push(nonce);
+        }
+        let by_id = self.bug == Some(Bug::RemoveByIdOnly);
+        let ignores_boot = self.bug == Some(Bug::IgnoreBoot);
+        for it in &mut self.processes {
+            if it.replica != replica || (it.nonce != nonce && !by_id) {
+                continue;
+            }
+            if it.life.is_alive() {
+                if it.life != Life::Stopping {
+                    it.life = Life::Stopping;
+                    it.next = None;
+                    it.gone_at = gone_at;
+                }
+            } else if ignores_boot && it.is_reused {
+                self.n_strangers_hit += 1;
+            }
+        }
+        self.processes.retain(|it| it.life.is_alive() || it.nonce != nonce);
+        Done::Nothing
+    }
+
+    /// All replicas, as the caller's clock stamps them; `None` when that can't be said.
+    pub(crate) fn list(
+        &mut self,
+        epoch: u64,
+        now: i64,
+        caller_now: Timestamp,
+        is_late: bool,
+    ) -> Option<Vec<ObservedReplica>> {
+        if epoch < self.floor {
+            return None;
+        }
+        self.floor = epoch;
+        let is_launching = self.landings.iter().any(|it| it.start.epoch >= epoch);
+        if is_launching && self.bug != Some(Bug::ListDuringLaunch) {
+            return None;
+        }
+        if is_late && let Some(last) = &self.last {
+            return Some(last.clone());
+        }
+        let ignores_boot = self.bug == Some(Bug::IgnoreBoot);
+        let hides_stopping = self.bug == Some(Bug::StoppingIsGone);
+        let listed: Vec<ObservedReplica> = self
+            .processes
+            .iter()
+            .filter(|it| !(hides_stopping && it.life == Life::Stopping))
+            .map(|it| ObservedReplica {
+                id: it.replica,
+                nonce: it.nonce,
+                phase: if it.is_reused && ignores_boot {
+                    ReplicaPhase::Ready { address: ADDRESS }
+                } else {
+                    phase(it, now, caller_now)
+                },
+            })
+            .collect();
+        self.last = Some(listed.clone());
+        Some(listed)
+    }
+
+    /// Nothing here knows the mark any more.
+    pub(crate) fn forget(&mut self, nonce: Nonce) {
+        self.used.retain(|it| *it != nonce);
+        self.last = None;
+    }
+
+    /// The live process of a mark.
+    pub(crate) fn live(&self, nonce: Nonce) -> Option<&Process> {
+        self.processes.iter().find(|it| it.nonce == nonce && it.life.is_alive())
+    }
+
+    pub(crate) fn is_ready(&self, replica: ReplicaId) -> bool {
+        self.processes.iter().any(|it| it.replica == replica && it.life == Life::Ready)
+    }
+}
+
+fn phase(it: &Process, now: i64, caller_now: Timestamp) -> ReplicaPhase {
+    let stamp = |then: i64| Timestamp(caller_now.0 - (now - then));
+    match it.life {
+        Life::Loading => ReplicaPhase::Launching { progress_at: stamp(it.started_at), percent: None },
+        Life::Ready => ReplicaPhase::Ready { address: ADDRESS },
+        Life::Hung { since } => ReplicaPhase::Unresponsive { since: stamp(since), address: ADDRESS },
+        Life::Orphaned => ReplicaPhase::Orphaned,
+        Life::Stopping => ReplicaPhase::Stopping,
+        Life::Exited(cause) => {
+            let at = stamp(now);
+            ReplicaPhase::Exited(Exit { code: None, signal: None, cause, at, log_tail: Vec::new() })
+        }
+    }
+}

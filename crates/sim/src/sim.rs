@@ -1,0 +1,267 @@
+//! One life: a host, its users and its control planes, under the faults that the seed drew.
+
+use dedi_domain::reconcile::Settings;
+use dedi_domain::{EndpointName, ModelName, Nonce, Owner, ReplicaId, ReplicaRange};
+
+use crate::bug::Bug;
+use crate::check_plan::settings;
+use crate::clock::Clock;
+use crate::controller::Controller;
+use crate::devices::Devices;
+use crate::fault::{Fault, Faults};
+use crate::gateway::{Gateway, Request};
+use crate::ledger::{Ledger, Watch};
+use crate::rng::Rng;
+use crate::runtime::{Life, Process, Runtime};
+use crate::store::Store;
+use crate::trace::{Checked, Trace, broken};
+use crate::users::{Racing, names};
+use dedi_domain::FailureCause;
+
+/// How long a lease holds without being renewed.
+pub(crate) const LEASE_MS: i64 = 5_000;
+/// The true time at which every life begins.
+const BIRTH: i64 = 1_000_000_000;
+
+pub(crate) struct Sim {
+    pub(crate) rng: Rng,
+    pub(crate) now: i64,
+    pub(crate) bug: Option<Bug>,
+    pub(crate) faults: Faults,
+    pub(crate) settings: Settings,
+    pub(crate) store: Store,
+    pub(crate) runtime: Runtime,
+    pub(crate) devices: Devices,
+    pub(crate) gateway: Gateway,
+    pub(crate) controllers: Vec<Controller>,
+    pub(crate) ledger: Ledger,
+    pub(crate) watch: Watch,
+    pub(crate) racing: Option<Racing>,
+    pub(crate) trace: Trace,
+    pub(crate) had_clock_step: bool,
+    /// Processes that somebody else told to go.
+    pub(crate) outside_stops: Vec<Nonce>,
+    /// How far down each row's intent has moved.
+    pub(crate) ranks: Vec<(ReplicaId, u8)>,
+    pub(crate) n_blind: u32,
+    pub(crate) n_decisions: u64,
+    pub(crate) n_actions: u64,
+    pub(crate) name: EndpointName,
+    pub(crate) owner: Owner,
+    pub(crate) model: ModelName,
+    pub(crate) first_range: ReplicaRange,
+}
+
+impl Sim {
+    pub(crate) fn new(seed: u64, bug: Option<Bug>, is_traced: bool) -> Option<Self> {
+        let mut rng = Rng::new(seed);
+        let faults = Faults::draw(&mut rng);
+        let devices = Devices::draw(&mut rng);
+        let n_controllers = if faults.has(Fault::SecondController) { 2 } else { 1 };
+        let (name, owner, model) = names()?;
+        let mut controllers = Vec::new();
+        for _ in 0..n_controllers {
+            let steps = faults.has(Fault::ClockStep);
+            let offset = if steps { rng.between(-3_600_000, 3_600_000) } else { 0 };
+            let clock = Clock::start(BIRTH, offset, bug == Some(Bug::RawClock));
+            controllers.push(Controller::start(clock, BIRTH));
+        }
+        let store = Store::new(bug);
+        let mut it = Self {
+            rng,
+            now: BIRTH,
+            bug,
+            faults,
+            settings: settings(),
+            store,
+            runtime: Runtime::new(bug),
+            devices,
+            gateway: Gateway::new(bug),
+            controllers,
+            ledger: Ledger::default(),
+            watch: Watch::default(),
+            racing: None,
+            trace: Trace { is_on: is_traced, lines: Vec::new() },
+            had_clock_step: faults.has(Fault::ClockStep),
+            outside_stops: Vec::new(),
+            ranks: Vec::new(),
+            n_blind: 0,
+            n_decisions: 0,
+            n_actions: 0,
+            name,
+            owner,
+            model,
+            first_range: ReplicaRange::new(1, 1).ok()?,
+        };
+        it.trace.note(BIRTH, || format!("faults: {}", faults.names().join(", ")));
+        Some(it)
+    }
+
+    pub(crate) fn has(&self, bug: Bug) -> bool {
+        self.bug == Some(bug)
+    }
+
+    /// The stormy part.
+    pub(crate) fn storm(&mut self) -> Checked {
+        let n_events = self.rng.between(20, 100);
+        for _ in 0..n_events {
+            self.event()?;
+            self.check()?;
+        }
+        Ok(())
+    }
+
+    fn event(&mut self) -> Checked {
+        match self.rng.below(100) {
+            0..=49 => self.controller_event(),
+            50..=59 => self.user(),
+            60..=71 => {
+                let ms = match self.rng.below(10) {
+                    0..=5 => self.rng.between(10, 1_000),
+                    6..=8 => self.rng.between(1_000, 10_000),
+                    _ => self.rng.between(10_000, 90_000),
+                };
+                self.advance(ms);
+                Ok(())
+            }
+            72..=79 => {
+                let is_late = self.faults.has(Fault::LateRoutes) && self.rng.percent(50);
+                if !is_late {
+                    let all = self.rng.percent(50);
+                    self.gateway.apply(all);
+                }
+                let is_silent = self.faults.has(Fault::LateReports) && self.rng.percent(70);
+                if !is_silent {
+                    self.gateway.tell(self.now);
+                }
+                Ok(())
+            }
+            80..=87 => self.request(),
+            _ => self.fault(),
+        }
+    }
+
+    fn controller_event(&mut self) -> Checked {
+        let who = self.rng.below(self.controllers.len());
+        if self.controllers[who].is_up {
+            self.turn(who)
+        } else {
+            self.restart(who);
+            Ok(())
+        }
+    }
+
+    /// A few steps of a control plane: the rest of its plan, or a new look.
+    fn turn(&mut self, who: usize) -> Checked {
+        if self.faults.has(Fault::Pause) && !self.controllers[who].plan.is_empty() && self.rng.percent(30) {
+            return Ok(());
+        }
+        if self.controllers[who].plan.is_empty() {
+            self.look(who)?;
+            self.check()?;
+        }
+        let n_steps = self.rng.between(1, 6);
+        for _ in 0..n_steps {
+            if self.controllers[who].plan.is_empty() {
+                break;
+            }
+            if self.faults.has(Fault::Crash) && self.rng.percent(4) {
+                self.kill(who);
+                break;
+            }
+            self.act(who)?;
+            self.check()?;
+        }
+        Ok(())
+    }
+
+    /// A request of an inference user.
+    fn request(&mut self) -> Checked {
+        let routed = &self.gateway.applied.routed;
+        if self.rng.percent(30) || routed.is_empty() {
+            let sleeping = self.store.endpoints.iter().find(|it| {
+                it.desired.wants_replicas()
+                    && it.desired.replicas.min() == 0
+                    && !routed.iter().any(|known| known.0 == it.desired.id)
+            });
+            if let Some(id) = sleeping.map(|it| it.desired.id) {
+                self.gateway.wait(id, self.now);
+            }
+            return Ok(());
+        }
+        let at = self.rng.below(routed.len());
+        let (endpoint, replica) = routed[at];
+        if self.gateway.let_go.contains(&replica) {
+            return broken("S11", format!("{replica} gets a request after it was let go of"));
+        }
+        if self.runtime.is_ready(replica) {
+            let is_stuck = self.faults.has(Fault::StuckRequest) && self.rng.percent(30);
+            let lasts = if is_stuck { i64::MAX / 2 } else { self.rng.between(100, 20_000) };
+            self.gateway.requests.push(Request { endpoint, replica, ends_at: self.now + lasts });
+        }
+        Ok(())
+    }
+
+    /// True time goes on: processes, launches, requests and device memory follow.
+    pub(crate) fn advance(&mut self, ms: i64) {
+        self.now += ms;
+        self.land();
+        let now = self.now;
+        let mut died = Vec::new();
+        for it in &mut self.runtime.processes {
+            if it.life == Life::Stopping && it.gone_at <= now {
+                it.life = Life::Exited(FailureCause::Stopped);
+                died.push((it.replica, it.devices, true));
+            }
+            if let Some((at, next)) = it.next
+                && at <= now
+                && it.life.is_alive()
+            {
+                it.life = next;
+                it.next = None;
+                if !next.is_alive() {
+                    died.push((it.replica, it.devices, false));
+                }
+            }
+        }
+        for (replica, devices, _) in &died {
+            self.bury(*replica, *devices);
+        }
+        if died.iter().any(|it| it.2) {
+            self.runtime.processes.retain(|it| it.life != Life::Exited(FailureCause::Stopped));
+        }
+        self.gateway.advance(now);
+    }
+
+    /// A process is gone: its requests end with an error, its memory comes back, sometimes late.
+    pub(crate) fn bury(&mut self, replica: ReplicaId, devices: u32) {
+        self.gateway.lose(replica);
+        if self.faults.has(Fault::SlowMemory) {
+            let until = self.now + [0, 2_000, 20_000, 200_000][self.rng.below(4)];
+            self.devices.leave(devices, until);
+        }
+        self.trace.note(self.now, || format!("the process of {replica} is gone"));
+    }
+
+    pub(crate) fn end_process(&mut self, at: usize, cause: FailureCause) {
+        let it = &mut self.runtime.processes[at];
+        it.life = Life::Exited(cause);
+        it.next = None;
+        let (replica, devices) = (it.replica, it.devices);
+        self.bury(replica, devices);
+    }
+
+    /// A live process of ours, drawn among all.
+    pub(crate) fn draw_process(&mut self, fits: impl Fn(&Process) -> bool) -> Option<usize> {
+        let fitting: Vec<usize> = self
+            .runtime
+            .processes
+            .iter()
+            .enumerate()
+            .filter(|(_, it)| it.life.is_alive() && it.life != Life::Stopping && fits(it))
+            .map(|(at, _)| at)
+            .collect();
+        let at = self.rng.below(fitting.len());
+        fitting.get(at).copied()
+    }
+}

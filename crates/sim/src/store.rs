@@ -1,0 +1,326 @@
+//! The rows, and the rules by which they change. The real store must keep the same rules:
+//!
+//! - every write of a pass names the lease epoch it was decided under; one of another epoch is refused.
+//! - `reserve` names the generation it was decided on; it is refused when the wish has changed since, when
+//!   the endpoint is not wanted up, or when another row holds one of the devices. The attempt number grows.
+//! - an intent only moves down: run, drain, stop. Repeating a move changes nothing, its time included.
+//! - `fail` records the cause once and turns the row to stop in one transaction. A row that was told to stop
+//!   before has no failure to record.
+//! - `release` deletes only a row that was told to stop. When the replica had been ready and ended without a
+//!   cause, the endpoint's failures before that are forgotten: it works.
+//! - `publish` is refused unless state and generation are what the pass saw; `observed_generation` never
+//!   passes `generation`.
+//! - `stop_idle` is refused unless the generation is what the pass saw.
+//! - `erase` is refused while a replica row exists; the id is remembered and never comes back.
+//! - a change by a user is one read and one write, refused when the generation or the shown state has moved
+//!   between them.
+
+use dedi_domain::endpoint::RunCause;
+use dedi_domain::failure::Failure;
+use dedi_domain::reconcile::{EndpointView, ReplicaView};
+use dedi_domain::{
+    Desired, DeviceId, EndpointId, EndpointState, FailureCause, Intent, Nonce, ReplicaId, ReplicaRow, Run,
+    Timestamp,
+};
+
+use crate::bug::Bug;
+
+/// Why a write was not done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// The writer's lease is not the current one.
+    Epoch,
+    /// The row has moved on.
+    Conflict,
+}
+
+pub(crate) type Written = Result<(), Refused>;
+
+/// Who may change rows and processes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Lease {
+    pub(crate) epoch: u64,
+    pub(crate) holder: usize,
+    pub(crate) until: i64,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Store {
+    bug: Option<Bug>,
+    pub(crate) endpoints: Vec<EndpointView>,
+    pub(crate) erased: Vec<EndpointId>,
+    attempts: Vec<(EndpointId, u32)>,
+    pub(crate) lease: Lease,
+    /// The newest stamp written.
+    pub(crate) newest: Timestamp,
+    /// Writes of an older lease that were taken.
+    pub(crate) n_unfenced: u32,
+}
+
+impl Store {
+    pub(crate) fn new(bug: Option<Bug>) -> Self {
+        Self { bug, ..Self::default() }
+    }
+
+    fn has(&self, bug: Bug) -> bool {
+        self.bug == Some(bug)
+    }
+
+    fn enter(&mut self, epoch: u64, now: Timestamp) -> Written {
+        if epoch != self.lease.epoch {
+            if !self.has(Bug::NoEpochCheck) {
+                return Err(Refused::Epoch);
+            }
+            self.n_unfenced += 1;
+        }
+        self.newest = self.newest.max(now);
+        Ok(())
+    }
+
+    pub(crate) fn view(&self, id: EndpointId) -> Option<&EndpointView> {
+        self.endpoints.iter().find(|it| it.desired.id == id)
+    }
+
+    fn view_mut(&mut self, id: EndpointId) -> Result<&mut EndpointView, Refused> {
+        self.endpoints.iter_mut().find(|it| it.desired.id == id).ok_or(Refused::Conflict)
+    }
+
+    pub(crate) fn row(&self, replica: ReplicaId) -> Option<&ReplicaRow> {
+        self.endpoints.iter().flat_map(|it| &it.replicas).map(|it| &it.row).find(|it| it.id == replica)
+    }
+
+    fn row_mut(&mut self, replica: ReplicaId) -> Result<&mut ReplicaRow, Refused> {
+        self.endpoints
+            .iter_mut()
+            .flat_map(|it| &mut it.replicas)
+            .map(|it| &mut it.row)
+            .find(|it| it.id == replica)
+            .ok_or(Refused::Conflict)
+    }
+
+    /// Writes a new row that holds `devices`.
+    pub(crate) fn reserve(
+        &mut self,
+        epoch: u64,
+        endpoint: EndpointId,
+        generation: u64,
+        ids: (ReplicaId, Nonce),
+        devices: &[DeviceId],
+        now: Timestamp,
+    ) -> Written {
+        self.enter(epoch, now)?;
+        let is_held = self
+            .endpoints
+            .iter()
+            .flat_map(|it| &it.replicas)
+            .any(|it| it.row.devices.iter().any(|held| devices.contains(held)));
+        if is_held && !self.has(Bug::NoUniqueDevice) {
+            return Err(Refused::Conflict);
+        }
+        let ignores_generation = self.has(Bug::ReserveIgnoresGeneration);
+        let view = self.view_mut(endpoint)?;
+        let is_moved = view.desired.generation != generation && !ignores_generation;
+        if !view.desired.wants_replicas() || is_moved {
+            return Err(Refused::Conflict);
+        }
+        let attempt = match self.attempts.iter_mut().find(|it| it.0 == endpoint) {
+            Some(it) => {
+                it.1 += 1;
+                it.1
+            }
+            None => {
+                self.attempts.push((endpoint, 1));
+                1
+            }
+        };
+        let row = ReplicaRow {
+            id: ids.0,
+            endpoint,
+            nonce: ids.1,
+            attempt,
+            devices: devices.to_vec(),
+            intent: Intent::Run,
+            seen: false,
+            ready_at: None,
+            reserved_at: now,
+            gone_at: None,
+        };
+        let view = self.view_mut(endpoint)?;
+        view.replicas.push(ReplicaView { row, out_of_routing: false, in_flight: 0 });
+        Ok(())
+    }
+
+    pub(crate) fn mark_seen(&mut self, epoch: u64, replica: ReplicaId, now: Timestamp) -> Written {
+        self.enter(epoch, now)?;
+        let forgets = self.has(Bug::ForgetSeen);
+        self.row_mut(replica)?.seen = !forgets;
+        Ok(())
+    }
+
+    pub(crate) fn mark_ready(&mut self, epoch: u64, replica: ReplicaId, now: Timestamp) -> Written {
+        self.enter(epoch, now)?;
+        self.row_mut(replica)?.ready_at.get_or_insert(now);
+        Ok(())
+    }
+
+    /// Answers whether a failure was recorded.
+    pub(crate) fn fail(
+        &mut self,
+        epoch: u64,
+        replica: ReplicaId,
+        cause: FailureCause,
+        now: Timestamp,
+    ) -> Result<bool, Refused> {
+        self.enter(epoch, now)?;
+        let forgets = self.has(Bug::ForgetFailures);
+        let row = self.row_mut(replica)?;
+        if matches!(row.intent, Intent::Stop { .. }) {
+            return Ok(false);
+        }
+        row.intent = Intent::Stop { since: now };
+        let failure = Failure {
+            attempt: row.attempt,
+            cause,
+            at: now,
+            ready_for: row.ready_at.map_or_else(Default::default, |it| now.since(it)),
+            detail: String::new(),
+        };
+        let endpoint = row.endpoint;
+        if !forgets {
+            self.view_mut(endpoint)?.failures.push(failure);
+        }
+        Ok(true)
+    }
+
+    pub(crate) fn drain(&mut self, epoch: u64, replica: ReplicaId, now: Timestamp) -> Written {
+        self.enter(epoch, now)?;
+        let goes_up = self.has(Bug::IntentGoesUp);
+        let row = self.row_mut(replica)?;
+        if row.intent == Intent::Run || goes_up {
+            row.intent = Intent::Drain { since: now };
+        }
+        Ok(())
+    }
+
+    pub(crate) fn stop(&mut self, epoch: u64, replica: ReplicaId, now: Timestamp) -> Written {
+        self.enter(epoch, now)?;
+        let row = self.row_mut(replica)?;
+        if !matches!(row.intent, Intent::Stop { .. }) {
+            row.intent = Intent::Stop { since: now };
+        }
+        Ok(())
+    }
+
+    pub(crate) fn mark_gone(&mut self, epoch: u64, replica: ReplicaId, now: Timestamp) -> Written {
+        self.enter(epoch, now)?;
+        self.row_mut(replica)?.gone_at.get_or_insert(now);
+        Ok(())
+    }
+
+    /// Deletes the row; answers whether the attempt ended well.
+    pub(crate) fn release(
+        &mut self,
+        epoch: u64,
+        replica: ReplicaId,
+        now: Timestamp,
+    ) -> Result<bool, Refused> {
+        self.enter(epoch, now)?;
+        let row = self.row_mut(replica)?;
+        if !matches!(row.intent, Intent::Stop { .. }) {
+            return Err(Refused::Conflict);
+        }
+        let (endpoint, attempt, had_been_ready) = (row.endpoint, row.attempt, row.ready_at.is_some());
+        let view = self.view_mut(endpoint)?;
+        view.replicas.retain(|it| it.row.id != replica);
+        let ended_well = had_been_ready && view.failures.iter().all(|it| it.attempt != attempt);
+        if ended_well {
+            view.failures.clear();
+        }
+        Ok(ended_well)
+    }
+
+    pub(crate) fn stop_idle(
+        &mut self,
+        epoch: u64,
+        endpoint: EndpointId,
+        generation: u64,
+        now: Timestamp,
+    ) -> Written {
+        self.enter(epoch, now)?;
+        let ignores_generation = self.has(Bug::IdleIgnoresGeneration);
+        let desired = &mut self.view_mut(endpoint)?.desired;
+        let is_moved = desired.generation != generation || desired.run != Run::Started || desired.deleted;
+        if is_moved && !ignores_generation {
+            return Err(Refused::Conflict);
+        }
+        desired.run = Run::Stopped;
+        desired.run_cause = RunCause::Inactive;
+        desired.generation += 1;
+        Ok(())
+    }
+
+    pub(crate) fn publish(
+        &mut self,
+        epoch: u64,
+        endpoint: EndpointId,
+        (from, state): (EndpointState, EndpointState),
+        generation: u64,
+        now: Timestamp,
+    ) -> Written {
+        self.enter(epoch, now)?;
+        let ignores_generation = self.has(Bug::PublishIgnoresGeneration);
+        let desired = &mut self.view_mut(endpoint)?.desired;
+        let is_moved = desired.published != from || desired.generation != generation;
+        if is_moved && !ignores_generation {
+            return Err(Refused::Conflict);
+        }
+        if desired.published != state {
+            desired.published = state;
+            desired.published_at = now;
+        }
+        desired.observed_generation = desired.observed_generation.max(generation);
+        Ok(())
+    }
+
+    pub(crate) fn erase(&mut self, epoch: u64, endpoint: EndpointId, now: Timestamp) -> Written {
+        self.enter(epoch, now)?;
+        let is_early_allowed = self.has(Bug::EraseTooEarly);
+        let view = self.view_mut(endpoint)?;
+        if !view.desired.deleted || (!view.replicas.is_empty() && !is_early_allowed) {
+            return Err(Refused::Conflict);
+        }
+        self.endpoints.retain(|it| it.desired.id != endpoint);
+        self.erased.push(endpoint);
+        Ok(())
+    }
+
+    /// A user's change: `after` is what a row of this generation and shown state was turned into.
+    pub(crate) fn change(
+        &mut self,
+        after: Desired,
+        (read_generation, read_shown): (u64, EndpointState),
+        now: Timestamp,
+    ) -> Written {
+        let overwrites = self.has(Bug::LostUpdate) || self.has(Bug::Resurrect);
+        let resurrects = self.has(Bug::Resurrect);
+        let desired = &mut self.view_mut(after.id)?.desired;
+        if desired.deleted && !resurrects {
+            return Err(Refused::Conflict);
+        }
+        let is_moved = desired.generation != read_generation || desired.published != read_shown;
+        if is_moved && !overwrites {
+            return Err(Refused::Conflict);
+        }
+        desired.replicas = after.replicas;
+        desired.run = after.run;
+        desired.run_cause = after.run_cause;
+        desired.deleted = after.deleted;
+        desired.inactive_timeout_minutes = after.inactive_timeout_minutes;
+        desired.published = after.published;
+        desired.published_at = after.published_at;
+        desired.started_at = after.started_at;
+        desired.generation += 1;
+        self.newest = self.newest.max(now);
+        Ok(())
+    }
+}

@@ -1,0 +1,37 @@
+//! Actions as short lines of a trace.
+
+use dedi_domain::Action;
+
+pub(crate) fn action(it: &Action) -> String {
+    match it {
+        Action::Reserve { endpoint, devices } => {
+            let devices: Vec<&str> = devices.iter().map(|it| it.0.as_str()).collect();
+            format!("reserve {} for {}", devices.join("+"), short(endpoint))
+        }
+        Action::Spawn { replica } => format!("spawn {}", short(replica)),
+        Action::MarkSeen { replica } => format!("mark seen {}", short(replica)),
+        Action::MarkReady { replica } => format!("mark ready {}", short(replica)),
+        Action::Fail { replica, cause } => format!("fail {} ({cause:?})", short(replica)),
+        Action::Drain { replica } => format!("drain {}", short(replica)),
+        Action::Stop { replica } => format!("stop {}", short(replica)),
+        Action::Remove { replica, nonce } => format!("remove {} ({})", short(replica), short(nonce)),
+        Action::MarkGone { replica } => format!("mark gone {}", short(replica)),
+        Action::Release { replica, leftover_bytes } => {
+            format!("release {} with {} GB left", short(replica), leftover_bytes >> 30)
+        }
+        Action::StopIdle { endpoint, generation } => {
+            format!("stop idle {} at generation {generation}", short(endpoint))
+        }
+        Action::Publish { endpoint, from, state, generation } => {
+            format!("show {} {from} -> {state} at generation {generation}", short(endpoint))
+        }
+        Action::Erase { endpoint } => format!("erase {}", short(endpoint)),
+    }
+}
+
+/// The first characters of an id tell it apart within one life.
+fn short(id: impl ToString) -> String {
+    let text = id.to_string();
+    let end = text.find('-').map_or(text.len(), |at| at + 5).min(text.len());
+    text[..end].to_owned()
+}
