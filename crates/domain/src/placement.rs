@@ -70,8 +70,9 @@ impl<'a> Pool<'a> {
             let n_free = u32::try_from(free.len()).unwrap_or(u32::MAX);
             return Err(Shortage::Busy { n_free, n_needed });
         }
-        let mut able: Vec<&'a Device> =
-            free.iter().copied().filter(|it| it.available_bytes() >= bytes_each).collect();
+        // What a dead replica still holds was waited for already: such a device is in quarantine.
+        let is_able = |it: &&Device| it.leftover_bytes == 0 && it.available_bytes() >= bytes_each;
+        let mut able: Vec<&'a Device> = free.iter().copied().filter(is_able).collect();
         if able.len() < n_needed as usize {
             // Does not block the kind: memory that strangers hold may never come back.
             let fullest = free.iter().max_by_key(|it| it.foreign_bytes);

@@ -316,6 +316,8 @@ fn next_for_replica(view: &ReplicaView, phase: Option<&ReplicaPhase>, world: &Wo
     let fail = |cause| Some(Action::Fail { replica, cause });
     match (row.intent, phase) {
         (Intent::Run, None) if row.seen => fail(FailureCause::Lost),
+        // Not started yet, so nothing has failed: it is placed anew.
+        (Intent::Run, None) if lost_device(row, &world.inventory) => Some(Action::Stop { replica }),
         (Intent::Run, None) => Some(Action::Spawn { replica }),
         (Intent::Run, Some(ReplicaPhase::Exited(exit))) => fail(exit.cause),
         (Intent::Run, Some(ReplicaPhase::Orphaned)) => fail(FailureCause::Lost),
@@ -377,14 +379,15 @@ fn lost_device(row: &ReplicaRow, inventory: &Inventory) -> bool {
         .any(|it| inventory.device(it).is_none_or(|device| device.health != crate::hardware::Health::Healthy))
 }
 
-/// Running replicas beyond what is wanted: those not ready go first, then the youngest.
+/// Running replicas beyond what is wanted: those that load go first, then those that hang, then the youngest.
 fn surplus(view: &EndpointView, replicas: &[&ReplicaView], seen: &Seen<'_>) -> Vec<Action> {
     let is_serving = |row: &ReplicaRow| {
         matches!(phase_of(row, seen), Some(ReplicaPhase::Ready { .. } | ReplicaPhase::Unresponsive { .. }))
     };
     let mut running: Vec<&ReplicaRow> =
         replicas.iter().map(|it| &it.row).filter(|it| it.intent == Intent::Run).collect();
-    running.sort_by_key(|it| (!is_serving(it), it.reserved_at, it.id));
+    let answers = |row: &ReplicaRow| matches!(phase_of(row, seen), Some(ReplicaPhase::Ready { .. }));
+    running.sort_by_key(|it| (!answers(it), !is_serving(it), it.reserved_at, it.id));
     running
         .into_iter()
         .skip(wanted(view) as usize)
@@ -418,6 +421,9 @@ pub(crate) fn goal_state(view: &EndpointView, seen: &Seen<'_>, world: &World) ->
     if !desired.wants_replicas() {
         return if view.replicas.is_empty() { EndpointState::Stopped } else { EndpointState::Stopping };
     }
+    if ends_last_run(view) {
+        return EndpointState::Stopping;
+    }
     let running: Vec<Option<&ReplicaPhase>> = view
         .replicas
         .iter()
@@ -440,6 +446,12 @@ pub(crate) fn goal_state(view: &EndpointView, seen: &Seen<'_>, world: &World) ->
         Verdict::Clean if wanted(view) == 0 && view.replicas.is_empty() => EndpointState::Started,
         Verdict::Clean | Verdict::BackingOff { .. } => EndpointState::Pending,
     }
+}
+
+/// Whether it was started again while replicas of its last run end: it is STOPPING until they are gone.
+fn ends_last_run(view: &EndpointView) -> bool {
+    view.desired.published == EndpointState::Stopping
+        && view.replicas.iter().any(|it| it.row.intent != Intent::Run)
 }
 
 /// Who would get which devices in this pass, and who would not and why. First those without a replica up to
@@ -478,7 +490,10 @@ pub(crate) fn launches(
 fn missing(view: &EndpointView, seen: &Seen<'_>, world: &World) -> u32 {
     let desired = &view.desired;
     let judged = verdict(desired.id, &view.failures, desired.started_at, &world.settings.backoff);
-    if !judged.allows_launch(world.now) || view.replicas.iter().any(|it| is_failing(&it.row, seen)) {
+    if ends_last_run(view)
+        || !judged.allows_launch(world.now)
+        || view.replicas.iter().any(|it| is_failing(&it.row, seen))
+    {
         return 0;
     }
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);

@@ -259,7 +259,7 @@ impl Sim {
         if is_held && leftover_bytes == 0 && !step.missed_devices {
             return broken("S2", format!("{replica} is released as if its memory were back"));
         }
-        if leftover_bytes > NEEDED_BYTES {
+        if leftover_bytes > NEEDED_BYTES * row.devices.len() as u64 {
             return broken("S2", format!("{replica} left more than it ever had"));
         }
         Ok(())
