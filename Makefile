@@ -15,7 +15,7 @@ export PATH := $(DEDI_TOOLS)/bin:$(PATH)
 export CMAKE_C_COMPILER_LAUNCHER = $(shell command -v ccache)
 export CMAKE_CXX_COMPILER_LAUNCHER = $(shell command -v ccache)
 
-SEEDS ?= 1000
+SEEDS ?= 1000000
 KILLS ?= 50
 
 .PHONY: help tools up down test lint deny build-test sdk-test sim kill-sweep demo-model fmt
@@ -53,7 +53,7 @@ build-test: tools
 sdk-test: build-test ## Run the official SDKs and command lines against a real server (SUITES="v2 v1 openai node curl")
 	@scripts/sdk-test
 
-sim: tools ## Drive the reconciler through seeded faults (SEEDS=1000)
+sim: tools ## Drive the reconciler through seeded faults (SEEDS=1000000)
 	cargo run --release -p dedi-sim -- --seeds $(SEEDS)
 
 kill-sweep: tools ## Kill the server at every step of every operation and audit what is left

@@ -269,15 +269,7 @@ fn decide_endpoint(view: &EndpointView, seen: &Seen<'_>, world: &World, actions:
     for replica in &replicas {
         actions.extend(next_for_replica(replica, phase_of(&replica.row, seen), world));
     }
-    actions.extend(
-        surplus(view, &replicas, seen)
-            .into_iter()
-            .filter(|action| {
-                // A replica that is failing in this pass is not drained as well.
-                !actions[n_before..].iter().any(|it| fails_same(it, action))
-            })
-            .collect::<Vec<_>>(),
-    );
+    actions.extend(surplus(view, &replicas, seen, world));
 
     let desired = &view.desired;
     if is_idle(view, world.now) {
@@ -297,15 +289,6 @@ fn decide_endpoint(view: &EndpointView, seen: &Seen<'_>, world: &World, actions:
         });
     } else if desired.deleted && view.replicas.is_empty() {
         actions.push(Action::Erase { endpoint: desired.id });
-    }
-}
-
-fn fails_same(earlier: &Action, later: &Action) -> bool {
-    match (earlier, later) {
-        (Action::Fail { replica: a, .. }, Action::Drain { replica: b } | Action::Stop { replica: b }) => {
-            a == b
-        }
-        _ => false,
     }
 }
 
@@ -380,12 +363,15 @@ fn lost_device(row: &ReplicaRow, inventory: &Inventory) -> bool {
 }
 
 /// Running replicas beyond what is wanted: those that load go first, then those that hang, then the youngest.
-fn surplus(view: &EndpointView, replicas: &[&ReplicaView], seen: &Seen<'_>) -> Vec<Action> {
+fn surplus(view: &EndpointView, replicas: &[&ReplicaView], seen: &Seen<'_>, world: &World) -> Vec<Action> {
     let is_serving = |row: &ReplicaRow| {
         matches!(phase_of(row, seen), Some(ReplicaPhase::Ready { .. } | ReplicaPhase::Unresponsive { .. }))
     };
-    let mut running: Vec<&ReplicaRow> =
-        replicas.iter().map(|it| &it.row).filter(|it| it.intent == Intent::Run).collect();
+    let mut running: Vec<&ReplicaRow> = replicas
+        .iter()
+        .filter(|it| it.row.intent == Intent::Run && !is_failing(it, seen, world))
+        .map(|it| &it.row)
+        .collect();
     let answers = |row: &ReplicaRow| matches!(phase_of(row, seen), Some(ReplicaPhase::Ready { .. }));
     running.sort_by_key(|it| (!answers(it), !is_serving(it), it.reserved_at, it.id));
     running
@@ -492,7 +478,7 @@ fn missing(view: &EndpointView, seen: &Seen<'_>, world: &World) -> u32 {
     let judged = verdict(desired.id, &view.failures, desired.started_at, &world.settings.backoff);
     if ends_last_run(view)
         || !judged.allows_launch(world.now)
-        || view.replicas.iter().any(|it| is_failing(&it.row, seen))
+        || view.replicas.iter().any(|it| is_failing(it, seen, world))
     {
         return 0;
     }
@@ -506,18 +492,9 @@ fn missing(view: &EndpointView, seen: &Seen<'_>, world: &World) -> u32 {
     wanted(view).saturating_sub(n_running).min(room)
 }
 
-/// A replica whose end is not recorded yet: its failure must be judged before the next launch.
-fn is_failing(row: &ReplicaRow, seen: &Seen<'_>) -> bool {
-    row.intent == Intent::Run
-        && match phase_of(row, seen) {
-            None => row.seen,
-            Some(ReplicaPhase::Exited(_) | ReplicaPhase::Orphaned | ReplicaPhase::Stopping) => true,
-            Some(
-                ReplicaPhase::Launching { .. }
-                | ReplicaPhase::Ready { .. }
-                | ReplicaPhase::Unresponsive { .. },
-            ) => false,
-        }
+/// A replica whose failure is recorded in this pass: it must be judged before the next launch.
+fn is_failing(view: &ReplicaView, seen: &Seen<'_>, world: &World) -> bool {
+    matches!(next_for_replica(view, phase_of(&view.row, seen), world), Some(Action::Fail { .. }))
 }
 
 /// The observed replicas by id alone. [`by_mark`] also tells apart two processes under one id.

@@ -171,7 +171,7 @@ pub struct Status {
 /// Explains the endpoint `view` of `world`.
 pub fn explain(view: &EndpointView, world: &World) -> Status {
     let desired = &view.desired;
-    let counted: Vec<&Failure> = view.failures.iter().filter(|it| it.at >= desired.started_at).collect();
+    let counted: Vec<&Failure> = counted(view).collect();
     let judged = verdict(desired.id, &view.failures, desired.started_at, &world.settings.backoff);
     let next_retry_at = match &judged {
         Verdict::Clean => None,
@@ -189,6 +189,11 @@ pub fn explain(view: &EndpointView, world: &World) -> Status {
         first_failure: counted.first().map(|it| (*it).clone()),
         last_failure: counted.last().map(|it| (*it).clone()),
     }
+}
+
+/// The failures of this run that are held against it, oldest first.
+fn counted(view: &EndpointView) -> impl DoubleEndedIterator<Item = &Failure> {
+    view.failures.iter().filter(|it| it.at >= view.desired.started_at && it.cause.counts())
 }
 
 #[derive(Default)]
@@ -282,7 +287,7 @@ fn pending_reason(view: &EndpointView, world: &World, judged: &Verdict, count: &
         && world.now < *retry_at
     {
         let wait = retry_at.since(world.now).as_secs() + 1;
-        let last = view.failures.last().map_or("it failed", |it| it.cause.sentence());
+        let last = counted(view).next_back().map_or("it failed", |it| it.cause.sentence());
         return advise(
             ReasonCode::BackingOff,
             format!("attempt {n_failures} failed: {last}; the next one is in {wait} s"),
@@ -400,7 +405,7 @@ fn stopping_reason(view: &EndpointView, count: &Count) -> Reason {
 
 fn error_reason(view: &EndpointView, world: &World, judged: &Verdict) -> Reason {
     let desired = &view.desired;
-    let Some(last) = view.failures.last() else {
+    let Some(last) = counted(view).next_back() else {
         return say(ReasonCode::Accepted, "waits for the next pass");
     };
     let retry = match judged {

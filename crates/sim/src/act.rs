@@ -130,7 +130,9 @@ impl Sim {
             return Err(Refused::Epoch);
         }
         if fails {
-            // Recorded as the next step, so that a crash can come between.
+            // Recorded as the next step, so that a crash can come between; the rest of the plan was made without
+            // knowing.
+            self.controllers[who].plan.clear();
             let action = Action::Fail { replica, cause: FailureCause::SpawnFailed };
             self.controllers[who].plan.push(Step { action, generation: 0, missed_devices: false });
         }

@@ -24,7 +24,7 @@ macro_rules! bugs {
 }
 
 bugs! {
-    /// Runtime: asking again for a launch starts a second process.
+    /// Runtime: asking again for a launch starts a second process; lists do not wait for launches.
     DoubleSpawn = "double-spawn",
     /// Runtime: removes whatever has the replica's id, whatever its mark.
     RemoveByIdOnly = "remove-by-id-only",

@@ -146,16 +146,11 @@ impl Plan<'_> {
         if row.intent != Intent::Run || !view.desired.wants_replicas() || !self.answers(row.id, row.nonce) {
             return Ok(());
         }
-        let is_leaving = |id: ReplicaId| {
-            self.actions.iter().any(
-                |it| matches!(it, Action::Drain { replica } | Action::Stop { replica } | Action::Fail { replica, .. } if *replica == id),
-            )
-        };
         let n_left = view
             .replicas
             .iter()
             .filter(|it| it.row.intent == Intent::Run && self.answers(it.row.id, it.row.nonce))
-            .filter(|it| !is_leaving(it.row.id))
+            .filter(|it| !self.is_leaving(it.row.id))
             .count();
         let least = view.target.clamp(view.desired.replicas.min(), view.desired.replicas.max());
         if n_left < least as usize {
@@ -165,6 +160,13 @@ impl Plan<'_> {
             );
         }
         Ok(())
+    }
+
+    /// Whether this plan sends it away.
+    fn is_leaving(&self, id: ReplicaId) -> bool {
+        self.actions.iter().any(|it| {
+            matches!(it, Action::Drain { replica } | Action::Stop { replica } | Action::Fail { replica, .. } if *replica == id)
+        })
     }
 
     /// S7, and what may be shown of an endpoint that is not wanted up.
@@ -180,7 +182,8 @@ impl Plan<'_> {
             .replicas
             .iter()
             .any(|it| it.row.intent == Intent::Run && self.answers(it.row.id, it.row.nonce));
-        let runs_any = view.replicas.iter().any(|it| it.row.intent == Intent::Run);
+        let runs_any =
+            view.replicas.iter().any(|it| it.row.intent == Intent::Run && !self.is_leaving(it.row.id));
         let sleeps = it.replicas.min() == 0 && view.target == 0 && !runs_any;
         match state {
             EndpointState::Started if !has_ready && !sleeps => {

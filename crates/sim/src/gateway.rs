@@ -116,6 +116,12 @@ impl Gateway {
         self.waiting.push(Waiting { endpoint, deadline: now + WAIT_MAX });
     }
 
+    /// Whether any request of it runs or waits.
+    pub(crate) fn has_work(&self, endpoint: EndpointId) -> bool {
+        self.requests.iter().any(|it| it.endpoint == endpoint)
+            || self.waiting.iter().any(|it| it.endpoint == endpoint)
+    }
+
     /// The replica's process is gone: each of its requests ended with an error.
     pub(crate) fn lose(&mut self, replica: ReplicaId) {
         self.requests.retain(|it| it.replica != replica);

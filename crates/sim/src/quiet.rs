@@ -19,8 +19,8 @@ const HORIZON_MS: i64 = 900_000;
 const DELETE_MS: i64 = 30_000 + 10_000 + 30_000 + 10_000;
 /// A new leader is there.
 const LEADER_MS: i64 = 10_000;
-/// Without any failure: drain, grace, memory, the longest loading, and the specification's 30 seconds.
-const SMOOTH_MS: i64 = 30_000 + 10_000 + 30_000 + 60_000 + 30_000;
+/// Without any failure: drain, grace, memory, the longest loading, falling asleep, and the specification's 30 seconds.
+const SMOOTH_MS: i64 = 30_000 + 10_000 + 30_000 + 60_000 + 30_000 + 60_000;
 const GAP_FIRST_MS: i64 = 200;
 const GAP_MAX_MS: i64 = 60_000;
 
@@ -29,8 +29,9 @@ impl Sim {
         let begun = self.now;
         self.faults = Faults::none();
         self.trace.note(begun, || "the quiet part begins".to_owned());
-        for it in &mut self.devices.truth {
-            it.held_until = it.held_until.min(begun + 60_000);
+        for it in self.devices.truth.iter_mut().filter(|it| it.held_until > begun) {
+            // Some memory never comes back.
+            it.held_until = if self.rng.percent(30) { i64::MAX } else { it.held_until.min(begun + 60_000) };
         }
         for who in 0..self.controllers.len() {
             if !self.controllers[who].is_up {
@@ -39,13 +40,18 @@ impl Sim {
         }
         let mut gap = GAP_FIRST_MS;
         let mut n_at_rest = 0;
+        // From an inactivity stop and from a launch the bounds count anew: others may follow on its devices.
+        let mut turned = (self.n_begun(), begun);
         while n_at_rest < PASSES_AT_REST {
             let since = self.now - begun;
             if since > HORIZON_MS + 200_000 {
                 let why = self.unsettled().unwrap_or_else(|| "it never comes to rest".to_owned());
                 return broken("L1", why);
             }
-            self.check_bounds(begun)?;
+            if self.n_begun() != turned.0 {
+                turned = (self.n_begun(), self.now);
+            }
+            self.check_bounds(begun, turned.1)?;
             let n_before = self.n_actions;
             self.step()?;
             let is_idle = self.n_actions == n_before;
@@ -82,7 +88,12 @@ impl Sim {
         Ok(())
     }
 
-    fn check_bounds(&self, begun: i64) -> Checked {
+    fn n_begun(&self) -> u64 {
+        let generations: u64 = self.store.endpoints.iter().map(|it| it.desired.generation).sum();
+        generations + self.store.n_reserved()
+    }
+
+    fn check_bounds(&self, begun: i64, turned_at: i64) -> Checked {
         let since = self.now - begun;
         if since > LEADER_MS && self.store.lease.until < self.now - LEADER_MS - GAP_MAX_MS {
             return broken("L6", "nobody leads");
@@ -93,7 +104,7 @@ impl Sim {
         {
             return broken("L2", format!("{} is deleted and still there", view.desired.id));
         }
-        if since > SMOOTH_MS
+        if self.now - turned_at > SMOOTH_MS
             && let Some(why) = self.unsettled()
             && !self.store.endpoints.iter().any(|it| self.watch.has_failed(it.desired.id))
             && !self.runtime.processes.iter().any(|it| it.life == Life::Loading && it.next.is_none())
@@ -162,6 +173,10 @@ impl Sim {
         }
         if n > wanted {
             return no("has more replicas than are wanted");
+        }
+        let has_work = self.gateway.has_work(it.id);
+        if n > 0 && it.replicas.min() == 0 && shown == EndpointState::Started && !has_work {
+            return no("has nothing to do and does not sleep");
         }
         if n == wanted {
             return if shown == EndpointState::Started {

@@ -193,7 +193,8 @@ impl Runtime {
         }
         self.floor = epoch;
         let is_launching = self.landings.iter().any(|it| it.start.epoch >= epoch);
-        if is_launching && self.bug != Some(Bug::ListDuringLaunch) {
+        let answers_early = matches!(self.bug, Some(Bug::ListDuringLaunch | Bug::DoubleSpawn));
+        if is_launching && !answers_early {
             return None;
         }
         if is_late && let Some(last) = &self.last {

@@ -1,7 +1,7 @@
 //! One life: a host, its users and its control planes, under the faults that the seed drew.
 
 use dedi_domain::reconcile::Settings;
-use dedi_domain::{EndpointName, ModelName, Nonce, Owner, ReplicaId, ReplicaRange};
+use dedi_domain::{Action, EndpointName, ModelName, Nonce, Owner, ReplicaId, ReplicaRange};
 
 use crate::bug::Bug;
 use crate::check_plan::settings;
@@ -122,6 +122,9 @@ impl Sim {
                     _ => self.rng.between(10_000, 90_000),
                 };
                 self.advance(ms);
+                if !self.faults.has(Fault::LateReports) {
+                    self.gateway.tell(self.now);
+                }
                 Ok(())
             }
             72..=79 => {
@@ -136,9 +139,23 @@ impl Sim {
                 }
                 Ok(())
             }
-            80..=87 => self.request(),
+            80..=86 => self.request(),
+            87 if self.rng.percent(30) => self.calm(),
             _ => self.fault(),
         }
+    }
+
+    /// A while in which nobody asks for anything, long enough to be called idle.
+    fn calm(&mut self) -> Checked {
+        let n_steps = self.rng.between(15, 30);
+        for _ in 0..n_steps {
+            self.advance(3_000);
+            self.gateway.apply(true);
+            self.gateway.tell(self.now);
+            self.controller_event()?;
+            self.check()?;
+        }
+        Ok(())
     }
 
     fn controller_event(&mut self) -> Checked {
@@ -168,6 +185,14 @@ impl Sim {
             if self.faults.has(Fault::Crash) && self.rng.percent(4) {
                 self.kill(who);
                 break;
+            }
+            // The idle rule is the one that can overrule a user, so users race it more often.
+            let next = self.controllers[who].plan.last();
+            let stops_idle = next.is_some_and(|it| matches!(it.action, Action::StopIdle { .. }));
+            let chance = if stops_idle { 60 } else { 5 };
+            if self.faults.has(Fault::RacingChange) && self.rng.percent(chance) {
+                self.user()?;
+                self.check()?;
             }
             self.act(who)?;
             self.check()?;

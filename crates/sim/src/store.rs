@@ -12,6 +12,7 @@
 //!   passes `generation`.
 //! - `stop_idle` is refused unless the generation is what the pass saw.
 //! - `erase` is refused while a replica row exists; the id is remembered and never comes back.
+//! - a start is stamped later than every failure before it.
 //! - a change by a user is one read and one write, refused when the generation or the shown state has moved
 //!   between them.
 
@@ -75,6 +76,11 @@ impl Store {
         }
         self.newest = self.newest.max(now);
         Ok(())
+    }
+
+    /// Reservations ever made.
+    pub(crate) fn n_reserved(&self) -> u64 {
+        self.attempts.iter().map(|it| u64::from(it.1)).sum()
     }
 
     pub(crate) fn view(&self, id: EndpointId) -> Option<&EndpointView> {
@@ -303,7 +309,9 @@ impl Store {
     ) -> Written {
         let overwrites = self.has(Bug::LostUpdate) || self.has(Bug::Resurrect);
         let resurrects = self.has(Bug::Resurrect);
-        let desired = &mut self.view_mut(after.id)?.desired;
+        let view = self.view_mut(after.id)?;
+        let last_failure = view.failures.last().map_or(0, |it| it.at.0);
+        let desired = &mut view.desired;
         if desired.deleted && !resurrects {
             return Err(Refused::Conflict);
         }
@@ -318,9 +326,12 @@ impl Store {
         desired.inactive_timeout_minutes = after.inactive_timeout_minutes;
         desired.published = after.published;
         desired.published_at = after.published_at;
-        desired.started_at = after.started_at;
+        if desired.started_at != after.started_at {
+            desired.started_at = after.started_at.max(Timestamp(last_failure + 1));
+        }
         desired.generation += 1;
-        self.newest = self.newest.max(now);
+        let newest = now.max(desired.started_at);
+        self.newest = self.newest.max(newest);
         Ok(())
     }
 }

@@ -8,7 +8,8 @@ use dedi_domain::launch::AssignedDevice;
 use dedi_domain::reconcile::{EndpointView, ReplicaView, World};
 use dedi_domain::status::explain;
 use dedi_domain::{
-    Action, EndpointState, Exit, FailureCause, Launch, Nonce, Observation, ReplicaId, ReplicaPhase,
+    Action, EndpointId, EndpointState, Exit, FailureCause, Launch, Nonce, Observation, ReplicaId,
+    ReplicaPhase,
 };
 use tokio::time::timeout;
 
@@ -29,6 +30,8 @@ pub(super) enum Trouble {
     Moved,
     /// A sentence for the log.
     Failed(String),
+    /// A launch failed and that is recorded; what follows in the plan was decided without knowing it.
+    Overtaken,
 }
 
 impl From<StoreError> for Trouble {
@@ -47,7 +50,8 @@ pub(super) async fn act(shared: &Shared, world: &World, action: &Action) -> Resu
         Action::Reserve { endpoint, devices } => {
             let replica = ReplicaId::from_uuid(random_uuid());
             let nonce = Nonce::from_uuid(random_uuid());
-            let attempt = store.reserve(*endpoint, replica, nonce, devices, now).await?;
+            let generation = generation(world, *endpoint).ok_or(Trouble::Moved)?;
+            let attempt = store.reserve(*endpoint, generation, (replica, nonce), devices, now).await?;
             tracing::info!(endpoint.id = %endpoint, replica.id = %replica, attempt, "reserved devices for a replica");
         }
         Action::Spawn { replica } => spawn(shared, world, *replica).await?,
@@ -102,7 +106,8 @@ async fn spawn(shared: &Shared, world: &World, replica: ReplicaId) -> Result<(),
         Ok(launch) => launch,
         Err(sentence) => {
             let ending = plain(FailureCause::ModelUnusable, sentence);
-            return Ok(shared.store.fail(replica, &ending, shared.clock.now()).await?);
+            shared.store.fail(replica, &ending, shared.clock.now()).await?;
+            return Err(Trouble::Overtaken);
         }
     };
     match timeout(DO_MAX, shared.runtime.ensure(&launch)).await {
@@ -110,7 +115,8 @@ async fn spawn(shared: &Shared, world: &World, replica: ReplicaId) -> Result<(),
         Ok(Err(err)) => {
             let ending = plain(FailureCause::SpawnFailed, chain(&err));
             tracing::warn!(replica.id = %replica, detail = ending.detail, "a replica could not be launched");
-            Ok(shared.store.fail(replica, &ending, shared.clock.now()).await?)
+            shared.store.fail(replica, &ending, shared.clock.now()).await?;
+            Err(Trouble::Overtaken)
         }
         // Whether it was started is not known; the next look tells.
         Err(_elapsed) => Err(Trouble::Failed(format!("{replica} was not launched in time"))),
@@ -160,6 +166,10 @@ async fn launch(
         memory_limit_bytes: is_on_cores.then_some(share.max(needed)),
         embedding: facts.is_embedding,
     })
+}
+
+fn generation(world: &World, endpoint: EndpointId) -> Option<u64> {
+    world.endpoints.iter().map(|it| &it.desired).find(|it| it.id == endpoint).map(|it| it.generation)
 }
 
 fn find(world: &World, replica: ReplicaId) -> Option<(&EndpointView, &ReplicaView)> {

@@ -123,6 +123,10 @@ impl Reconciler {
                 Ok(()) => n_done += 1,
                 // Somebody changed the row since the look; the next one decides anew.
                 Err(act::Trouble::Moved) => n_done += 1,
+                Err(act::Trouble::Overtaken) => {
+                    n_done += 1;
+                    break;
+                }
                 Err(act::Trouble::Failed(what)) => {
                     troubles.insert(what);
                 }

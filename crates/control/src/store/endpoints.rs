@@ -224,7 +224,9 @@ async fn set_desired(
 ) -> Result<(), StoreError> {
     let done = sqlx::query(
         "UPDATE endpoints SET display_name = ?, min_replicas = ?, max_replicas = ?, run = ?, run_cause = ?, \
-         deleted = ?, inactive_timeout_minutes = ?, published = ?, published_at = ?, started_at = ?, \
+         deleted = ?, inactive_timeout_minutes = ?, published = ?, published_at = ?, \
+         started_at = CASE WHEN ? = started_at THEN started_at ELSE \
+             max(?, 1 + coalesce((SELECT max(ended_at) FROM attempts WHERE endpoint = endpoints.id), 0)) END, \
          generation = ? WHERE id = ? AND generation = ?",
     )
     .bind(&it.display_name)
@@ -236,6 +238,8 @@ async fn set_desired(
     .bind(it.inactive_timeout_minutes.map(i64::from))
     .bind(it.published.as_str())
     .bind(it.published_at.0)
+    // A start is later than every failure before it, even one of the same millisecond, which would count again.
+    .bind(it.started_at.0)
     .bind(it.started_at.0)
     .bind(stored(it.generation))
     .bind(it.id.to_string())

@@ -28,12 +28,13 @@ pub struct Ending {
 const ATTEMPTS_KEPT: i64 = 200;
 
 impl Store {
-    /// Takes devices for a new replica of an endpoint that still wants one; answers the attempt's number.
+    /// Takes devices for a new replica of an endpoint that is still wished as in `generation`; answers the
+    /// attempt's number.
     pub async fn reserve(
         &self,
         endpoint: EndpointId,
-        replica: ReplicaId,
-        nonce: Nonce,
+        generation: u64,
+        (replica, nonce): (ReplicaId, Nonce),
         devices: &[DeviceId],
         now: Timestamp,
     ) -> Result<u32, StoreError> {
@@ -41,9 +42,11 @@ impl Store {
         let id = endpoint.to_string();
         let row: Option<(String, i64)> = sqlx::query_as(
             "SELECT e.model, coalesce((SELECT max(attempt) FROM attempts WHERE endpoint = e.id), 0) + 1 \
-             FROM endpoints e WHERE e.id = ? AND e.run = 'STARTED' AND e.deleted = 0",
+             FROM endpoints e WHERE e.id = ? AND e.run = 'STARTED' AND e.deleted = 0 \
+               AND e.generation = ?",
         )
         .bind(&id)
+        .bind(stored(generation))
         .fetch_optional(&mut *tx)
         .await?;
         let (model, attempt) = row.ok_or(StoreError::Conflict)?;

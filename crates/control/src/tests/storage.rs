@@ -60,7 +60,7 @@ async fn a_device_is_held_by_one_replica_at_most() {
     let reserve = async |devices: &[&str]| {
         let devices: Vec<DeviceId> = devices.iter().map(|it| DeviceId((*it).to_owned())).collect();
         let (replica, nonce) = (ReplicaId::from_uuid(Uuid::new_v4()), Nonce::from_uuid(Uuid::new_v4()));
-        store.reserve(it.id, replica, nonce, &devices, NOW).await
+        store.reserve(it.id, it.generation, (replica, nonce), &devices, NOW).await
     };
     assert_eq!(reserve(&["a", "b"]).await.unwrap(), 1);
     assert!(matches!(reserve(&["c", "b"]).await, Err(StoreError::Conflict)));
