@@ -19,22 +19,27 @@ use crate::store::{Store, StoreError};
 
 /// Where the time comes from.
 #[derive(Clone)]
-pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+pub struct Clock {
+    now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    begin_not_before: Arc<dyn Fn(Timestamp) + Send + Sync>,
+}
 
 impl Clock {
-    /// A clock that reads `now`.
-    pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
-        Self(Arc::new(now))
-    }
-
-    /// The system's clock.
-    pub fn system() -> Self {
-        Self::new(|| Timestamp(jiff::Timestamp::now().as_millisecond()))
+    /// A clock that reads `now`, and is moved on by `begin_not_before` when the store has a newer stamp.
+    pub fn new(
+        now: impl Fn() -> Timestamp + Send + Sync + 'static,
+        begin_not_before: impl Fn(Timestamp) + Send + Sync + 'static,
+    ) -> Self {
+        Self { now: Arc::new(now), begin_not_before: Arc::new(begin_not_before) }
     }
 
     /// The time now.
     pub fn now(&self) -> Timestamp {
-        (self.0)()
+        (self.now)()
+    }
+
+    pub(crate) fn begin_not_before(&self, then: Timestamp) {
+        (self.begin_not_before)(then);
     }
 }
 
@@ -75,6 +80,7 @@ impl Shared {
         clock: Clock,
     ) -> Result<Self, StoreError> {
         let keys = RwLock::new(Arc::new(store.key_table().await?));
+        clock.begin_not_before(store.newest_stamp().await?);
         let now = clock.now();
         let world = RwLock::new(Arc::new(World {
             now,

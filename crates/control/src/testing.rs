@@ -370,14 +370,19 @@ pub(crate) async fn open(
     runtime: &Arc<FakeRuntime>,
     clock: &Arc<AtomicI64>,
 ) -> Result<ControlPlane, crate::ControlError> {
-    let reads = clock.clone();
+    let (reads, moves) = (clock.clone(), clock.clone());
     let logs = dir.path().join("logs");
     ControlPlane::open(
         config.clone(),
         DataPaths::below(dir.path()),
         runtime.clone(),
         Arc::new(FileLogs(move |log: crate::LogName| logs.join(format!("{}-{}", log.endpoint, log.attempt)))),
-        Clock::new(move || Timestamp(reads.load(Ordering::Relaxed))),
+        Clock::new(
+            move || Timestamp(reads.load(Ordering::Relaxed)),
+            move |then| {
+                moves.fetch_max(then.0, Ordering::Relaxed);
+            },
+        ),
     )
     .await
 }

@@ -10,6 +10,7 @@ use dedi_control::store::LockError;
 use dedi_control::{Clock, ControlError, ControlPlane, DataPaths, FileLogs, LogName};
 use dedi_domain::{EndpointState, LoadReport, Owner};
 use dedi_gateway::Gateway;
+use dedi_runtime::clock;
 use dedi_runtime::process::{ProcessRuntime, ReplicaLogs};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -65,7 +66,7 @@ async fn run(data: &DataDir, config: Config, takeover: bool) -> Result<(), Refus
     let control = open_control(data, &config, runtime.clone()).await?;
     let (loads, loads_seen) = watch::channel(LoadReport::default());
     let gateway =
-        Gateway::new(config.gateway.clone(), control.routes(), loads, dedi_gateway::Clock::system());
+        Gateway::new(config.gateway.clone(), control.routes(), loads, dedi_gateway::Clock::new(clock::now));
     first_passes(&control).await;
 
     let server = Server::start(data, &config, &control, &gateway, loads_seen, listener)?;
@@ -136,7 +137,8 @@ async fn open_control(
     let logs = ReplicaLogs::new(data.logs());
     let logs = Arc::new(FileLogs(move |log: LogName| logs.path(log.endpoint, log.attempt)));
     let paths = DataPaths::below(data.root());
-    let control = ControlPlane::open(config.control.clone(), paths, runtime, logs, Clock::system()).await?;
+    let steady = Clock::new(clock::now, clock::begin_not_before);
+    let control = ControlPlane::open(config.control.clone(), paths, runtime, logs, steady).await?;
     let owner = Owner::parse(&config.owner).map_err(|err| Refusal::usage(format!("owner: {err}")))?;
     let file = data.admin_key();
     let made = control

@@ -74,6 +74,19 @@ pub struct EventRecord {
 }
 
 impl Store {
+    /// The newest stamp in the store; the epoch for an empty one. Every change writes an event with its time.
+    pub async fn newest_stamp(&self) -> Result<Timestamp, StoreError> {
+        let newest: Option<i64> = sqlx::query_scalar(
+            "SELECT max(at) FROM (\
+                SELECT at FROM (SELECT at FROM events ORDER BY id DESC LIMIT 1) \
+                UNION ALL SELECT max(published_at) FROM endpoints \
+                UNION ALL SELECT max(started_at) FROM endpoints)",
+        )
+        .fetch_one(&self.reader)
+        .await?;
+        Ok(Timestamp(newest.unwrap_or(0)))
+    }
+
     /// Up to `limit` events of an endpoint after event `after`, oldest first. The caller has looked the
     /// endpoint up within its tenant.
     pub async fn events(

@@ -237,6 +237,20 @@ async fn a_restart_adopts_what_runs_and_starts_nothing_twice() {
 }
 
 #[tokio::test]
+async fn a_wall_clock_set_back_between_two_runs_leaves_time_in_order() {
+    let plane = Plane::start().await;
+    let id = plane.create("").await;
+    plane.settle_idle().await;
+    let started = plane.now();
+    plane.later(-3_600);
+    let plane = plane.restart().await;
+    assert!(plane.now() >= started, "the store has newer stamps than the clock");
+    plane.call("PATCH", &format!("/v1/endpoints/{id}"), r#"{"state":"STOPPED"}"#).await;
+    plane.settle_idle().await;
+    assert_eq!(plane.state(&id).await, "STOPPED");
+}
+
+#[tokio::test]
 async fn idleness_needs_a_fresh_report() {
     let plane = Plane::start().await;
     let id = plane.create("").await;

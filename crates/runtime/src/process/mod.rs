@@ -4,7 +4,6 @@
 //! look reads both anew, and picks up whatever an earlier run of the server left half done.
 
 mod cgroup;
-mod clock;
 mod config;
 mod doctor;
 mod engines;
@@ -236,7 +235,7 @@ impl Inner {
         Ok(LaunchRecord {
             installation: self.installation.clone(),
             boot_id: self.boot_id.clone(),
-            at: clock::now(),
+            at: crate::clock::now(),
             program: self.engine.program().to_owned(),
             // Relative to the folder it is started in, so that no length limit is met by the engine.
             args: self.engine.args(&launch, "engine.sock", n_cores),

@@ -11,7 +11,8 @@ use super::identity::ProcessId;
 use super::probe::{self, Health};
 use super::records::{LaunchRecord, ReplicaDir, ShimRecord};
 use super::watched::Watched;
-use super::{Inner, blocking, clock, locked};
+use super::{Inner, blocking, locked};
+use crate::clock;
 
 /// Between two looks for the record of a shim that is starting.
 const SHIM_DELAY: Duration = Duration::from_millis(10);

@@ -10,7 +10,8 @@ use dedi_domain::{Address, Exit, FailureCause, ObservedReplica, ReplicaPhase};
 use super::identity;
 use super::monitor::Seen;
 use super::records::{LaunchRecord, ReplicaDir, ShimRecord};
-use super::{Inner, blocking, clock, locked};
+use super::{Inner, blocking, locked};
+use crate::clock;
 
 /// How old a folder without any shim must be before it is swept: whoever made it may be about to start one.
 const UNUSED_AGE: Duration = Duration::from_secs(60);

@@ -24,9 +24,9 @@ use rustix::process::{Resource, Rlimit};
 
 use self::logfile::LogFile;
 use super::cgroup::{Groups, Hierarchies, Limits};
-use super::clock;
 use super::identity::{ProcessId, boot_id};
 use super::records::{LaunchRecord, ReplicaDir, ShimRecord};
+use crate::clock;
 
 /// Signals that ask the shim to end its replica.
 const STOP_SIGNALS: [i32; 3] =

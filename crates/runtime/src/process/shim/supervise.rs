@@ -12,8 +12,8 @@ use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOption
 use super::classify::{Ending, classify};
 use super::logfile::LogFile;
 use super::{Signals, stopped};
+use crate::clock;
 use crate::process::cgroup::Groups;
-use crate::process::clock;
 use crate::process::identity::{self, children};
 use crate::process::records::{LaunchRecord, ReplicaDir};
 
