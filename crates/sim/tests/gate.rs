@@ -1,6 +1,6 @@
 //! The gate: many lives break no rule, and each planted bug is seen.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers end the test like the test itself does")]
+#![expect(clippy::panic, reason = "helpers end the test like the test itself does")]
 
 use std::num::NonZero;
 use std::thread::available_parallelism;

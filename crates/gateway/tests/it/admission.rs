@@ -20,7 +20,7 @@ async fn a_full_endpoint_says_so_and_when_to_come_back() {
     assert_eq!(refused.json()["error"]["code"], "endpoint_full");
     engine.open_gate();
     assert_eq!(first.answer().await.status, 200);
-    plane.until_load(|it| it.endpoints[&endpoint_id(10)].in_flight == 0).await;
+    plane.until_load(|it| it.endpoints.get(&endpoint_id(10)).is_some_and(|it| it.in_flight == 0)).await;
     assert_eq!(plane.ask(false).await.answer().await.status, 200);
 }
 

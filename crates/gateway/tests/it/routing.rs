@@ -112,7 +112,9 @@ async fn a_request_wakes_a_sleeping_endpoint_and_is_answered_when_it_is_up() {
     plane.publish(table(3, vec![awake]));
     let answer = client.answer().await;
     assert_eq!((answer.status, answer.complete), (200, true));
-    let load = plane.until_load(|it| it.endpoints[&endpoint_id(10)].last_finished_at.is_some()).await;
+    let load = plane
+        .until_load(|it| it.endpoints.get(&endpoint_id(10)).is_some_and(|it| it.last_finished_at.is_some()))
+        .await;
     assert_eq!(load.endpoints[&endpoint_id(10)].waiting, 0);
 }
 
@@ -133,7 +135,7 @@ async fn waiting_ends_with_a_503_that_says_when_to_come_back() {
         assert_eq!((answer.status, &answer.json()["error"]["code"]), (503, &code.into()));
         assert!(answer.header("retry-after-ms").is_some() && answer.header("x-should-retry").is_none());
         assert!(answer.body.contains("loading, 40 %"), "{}", answer.body);
-        plane.until_load(|it| it.endpoints[&endpoint_id(10)].waiting == 0).await;
+        plane.until_load(|it| it.endpoints.get(&endpoint_id(10)).is_some_and(|it| it.waiting == 0)).await;
     }
 }
 
