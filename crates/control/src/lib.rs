@@ -4,6 +4,7 @@
 mod config;
 pub mod http;
 mod logs;
+mod looks;
 pub mod models;
 mod plane;
 mod reconciler;

@@ -9,11 +9,12 @@ use dedi_domain::reconcile::World;
 use dedi_domain::{KeyTable, ModelName, Observation, RouteTable, Timestamp};
 use dedi_runtime::Runtime;
 use rand::Rng;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::config::ControlConfig;
 use crate::logs::LogSource;
+use crate::looks::Looks;
 use crate::models::{ModelError, ModelStore};
 use crate::store::{Store, StoreError};
 
@@ -58,7 +59,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     /// When this control plane was opened: it knows of no inference before that.
     pub(crate) opened_at: Timestamp,
-    pub(crate) nudge: Notify,
+    pub(crate) looks: Looks,
     pub(crate) routes: watch::Sender<RouteTable>,
     world: RwLock<Arc<World>>,
     keys: RwLock<Arc<KeyTable>>,
@@ -91,8 +92,8 @@ impl Shared {
         }));
         let models = Arc::new(models);
         let (routes, _) = watch::channel(RouteTable::default());
-        let nudge = Notify::new();
-        Ok(Self { config, store, models, runtime, logs, clock, opened_at: now, nudge, routes, world, keys })
+        let looks = Looks::new();
+        Ok(Self { config, store, models, runtime, logs, clock, opened_at: now, looks, routes, world, keys })
     }
 
     /// The last look at the world.

@@ -497,10 +497,5 @@ fn is_failing(view: &ReplicaView, seen: &Seen<'_>, world: &World) -> bool {
     matches!(next_for_replica(view, phase_of(&view.row, seen), world), Some(Action::Fail { .. }))
 }
 
-/// The observed replicas by id alone. [`by_mark`] also tells apart two processes under one id.
-pub fn index(observed: &[ObservedReplica]) -> BTreeMap<ReplicaId, &ObservedReplica> {
-    observed.iter().map(|it| (it.id, it)).collect()
-}
-
 #[cfg(test)]
 mod tests;

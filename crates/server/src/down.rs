@@ -1,9 +1,12 @@
 //! `dedi down`: ends the server of a data folder, then every replica it left. What is wanted stays as it is, so
 //! the next `dedi serve` starts the endpoints again.
 
+use std::error::Error;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use dedi_control::DataPaths;
+use dedi_control::store::{DataLock, LockError};
 use dedi_runtime::Runtime;
 use tokio::time::Instant;
 
@@ -28,12 +31,25 @@ async fn stop_all(data: &DataDir, config: &Config, deadline: Instant) -> Result<
         return Ok(format!("nothing to stop: there is no data folder {}", data.root().display()));
     }
     let had_server = admin::ask_to_stop(&data.admin_socket()).await?;
-    while had_server && data.admin_socket().exists() {
-        wait(deadline, "the server still finishes requests").await?;
-    }
+    // A server that still ends would start anew what is stopped here, and so would one that is started now.
+    let folder = hold_folder(data, deadline).await?;
     let n_replicas = stop_replicas(data, config, deadline).await?;
+    drop(folder);
     let server = if had_server { "the server has stopped" } else { "no server was running" };
     Ok(format!("{server}; {n_replicas} replica(s) ended"))
+}
+
+/// The data folder to itself, once its server has let go of it.
+async fn hold_folder(data: &DataDir, deadline: Instant) -> Result<DataLock, String> {
+    loop {
+        match DataLock::acquire(&DataPaths::below(data.root()).lock) {
+            Ok(lock) => return Ok(lock),
+            Err(held @ LockError::Held { .. }) => wait(deadline, &held.to_string()).await?,
+            Err(err) => {
+                return Err(format!("{err}: {}", err.source().map_or_else(String::new, |it| it.to_string())));
+            }
+        }
+    }
 }
 
 async fn stop_replicas(data: &DataDir, config: &Config, deadline: Instant) -> Result<usize, String> {
@@ -62,7 +78,7 @@ async fn stop_replicas(data: &DataDir, config: &Config, deadline: Instant) -> Re
 
 async fn wait(deadline: Instant, what: &str) -> Result<(), String> {
     if Instant::now() >= deadline {
-        return Err(format!("{what} after the time given with --wait"));
+        return Err(format!("the time given with --wait is over: {what}"));
     }
     tokio::time::sleep(Duration::from_millis(50)).await;
     Ok(())

@@ -8,7 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::ConnectInfo;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use http::Version;
+use http::header::{CONNECTION, HeaderValue};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -46,6 +50,10 @@ impl Default for ListenConfig {
 const HEADERS_MAX: usize = 64;
 /// What connections get beyond the grace to send their last bytes.
 const LAST_BYTES_WAIT: Duration = Duration::from_secs(5);
+/// How long kept-alive connections get to send a request that is on its way; its answer says that it is the last.
+/// Closed at once, a client's request and our closing would cross on the wire, and the client could not know
+/// whether it was done.
+const LAST_REQUEST_WAIT: Duration = Duration::from_secs(2);
 /// Bytes of request line and headers, at most.
 const HEAD_BYTES_MAX: usize = 24 * 1024;
 
@@ -61,6 +69,7 @@ pub(crate) async fn serve(
     let per_ip = Arc::new(PerIp { max: config.connections_per_ip_max, counts: Mutex::default() });
     let places = Arc::new(tokio::sync::Semaphore::new(config.connections_max));
     let server = server(&config);
+    let app = app.layer(axum::middleware::from_fn_with_state(cancel.clone(), say_last));
     loop {
         while connections.try_join_next().is_some() {}
         let accepted = tokio::select! {
@@ -91,6 +100,8 @@ pub(crate) async fn serve(
         });
     }
     drop(listener);
+    let all = async { while connections.join_next().await.is_some() {} };
+    let _elapsed = tokio::time::timeout(LAST_REQUEST_WAIT, all).await;
     // Longer than the gateway's, which ends streams with an error event when the grace is over.
     let grace = Duration::from_secs(config.shutdown_grace_secs) + LAST_BYTES_WAIT;
     if tokio::time::timeout(grace, graceful.shutdown()).await.is_err() {
@@ -101,6 +112,16 @@ pub(crate) async fn serve(
         );
     }
     connections.shutdown().await;
+}
+
+/// Once it is closing, says with each answer that the connection takes no further request.
+async fn say_last(State(closing): State<CancellationToken>, request: Request, next: Next) -> Response {
+    let is_told_so = request.version() < Version::HTTP_2; // later versions have a frame for it
+    let mut response = next.run(request).await;
+    if is_told_so && closing.is_cancelled() {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 type Accepted = (TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit);

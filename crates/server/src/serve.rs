@@ -64,10 +64,11 @@ async fn run(data: &DataDir, config: Config, takeover: bool) -> Result<(), Refus
     let runtime = open_runtime(data, &config).await?;
     demo::install(data).map_err(|err| Refusal::broken(format!("the demo model can't be written: {err}")))?;
     let control = open_control(data, &config, runtime.clone()).await?;
+    first_passes(&control).await;
     let (loads, loads_seen) = watch::channel(LoadReport::default());
+    // After the first passes, so that the first request meets their table and not an empty one.
     let gateway =
         Gateway::new(config.gateway.clone(), control.routes(), loads, dedi_gateway::Clock::new(clock::now));
-    first_passes(&control).await;
 
     let server = Server::start(data, &config, &control, &gateway, loads_seen, listener)?;
     let let_go = async || {
@@ -103,8 +104,9 @@ async fn first_passes(control: &ControlPlane) {
     let deadline = Instant::now() + REPLICAS_WAIT;
     loop {
         control.first_pass().await;
-        let all_routed =
-            routes.borrow().routes.iter().all(|it| {
+        let table = routes.borrow().clone();
+        let all_routed = table.version > 0
+            && table.routes.iter().all(|it| {
                 it.state != EndpointState::Started || it.wakes_on_request || !it.replicas.is_empty()
             });
         if all_routed || Instant::now() >= deadline {

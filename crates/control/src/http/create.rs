@@ -67,8 +67,8 @@ pub(super) async fn create(
     };
     let stored = match shared.store.insert_endpoint(&new, now).await? {
         Inserted::New => {
-            shared.nudge.notify_one();
             tracing::info!(endpoint.id = %new.desired.id, owner = %new.desired.owner, "created an endpoint for {}", new.desired.model);
+            shared.looks.ask().await;
             new.desired
         }
         Inserted::Before(id) => {

@@ -69,7 +69,7 @@ async fn change(
             .await;
         match done {
             Ok(after) => {
-                shared.nudge.notify_one();
+                shared.looks.ask().await;
                 return Ok(after);
             }
             Err(Refusal::Said(err)) => return Err(err),

@@ -5,7 +5,7 @@ use dedi_api::{
     ReplicaInfo,
 };
 use dedi_domain::failure::Failure;
-use dedi_domain::reconcile::{EndpointView, ReplicaView, World, index};
+use dedi_domain::reconcile::{EndpointView, ReplicaView, World, by_mark};
 use dedi_domain::status::explain;
 use dedi_domain::{Desired, Intent, Observation, ObservedReplica, ReasonCode, ReplicaPhase, Timestamp};
 
@@ -136,13 +136,13 @@ pub(crate) fn replicas(view: &EndpointView, world: &World) -> Vec<ReplicaInfo> {
         Observation::Known(observed) => observed,
         Observation::Unknown => &[],
     };
-    let seen = index(observed);
+    let seen = by_mark(observed);
     let mut replicas: Vec<&ReplicaView> = view.replicas.iter().collect();
     replicas.sort_by_key(|it| it.row.attempt);
     replicas
         .into_iter()
         .map(|it| {
-            let process = seen.get(&it.row.id).filter(|seen| seen.nonce == it.row.nonce);
+            let process = seen.get(&(it.row.id, it.row.nonce));
             ReplicaInfo {
                 id: it.row.id.to_string(),
                 attempt: it.row.attempt,

@@ -11,8 +11,8 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dedi_domain::LoadReport;
 use dedi_domain::reconcile::{World, decide};
-use dedi_domain::{LoadReport, Observation};
 use futures_util::FutureExt;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
@@ -49,7 +49,13 @@ impl Reconciler {
     }
 
     /// Runs until `cancel`.
-    pub(crate) async fn run(&mut self, mut loads: watch::Receiver<LoadReport>, cancel: CancellationToken) {
+    pub(crate) async fn run(&mut self, loads: watch::Receiver<LoadReport>, cancel: CancellationToken) {
+        self.shared.looks.set_running(true);
+        self.run_until(loads, cancel).await;
+        self.shared.looks.set_running(false);
+    }
+
+    async fn run_until(&mut self, mut loads: watch::Receiver<LoadReport>, cancel: CancellationToken) {
         let shared = self.shared.clone();
         let mut tick = interval(Duration::from_millis(shared.config.tick_millis));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -57,7 +63,7 @@ impl Reconciler {
         loop {
             tokio::select! {
                 () = cancel.cancelled() => return,
-                () = shared.nudge.notified() => {}
+                () = shared.looks.asked() => {}
                 () = shared.runtime.changed() => {}
                 () = needs_a_look(&mut loads) => {}
                 _ = tick.tick() => {}
@@ -109,14 +115,14 @@ impl Reconciler {
     /// One look and one step; answers how many actions were done.
     async fn pass(&mut self, report: &LoadReport) -> Result<usize, StoreError> {
         let mut troubles = BTreeSet::new();
+        let look = self.shared.looks.begin();
         let seen = observe::observe(&self.shared, report, &mut self.scaler, &self.published).await?;
         troubles.extend(seen.trouble);
         let world = Arc::new(seen.world);
         self.shared.set_world(world.clone());
         let keys = self.shared.reload_keys().await?;
-        if world.observation != Observation::Unknown {
-            self.published.publish(&self.shared, &world, seen.models, keys);
-        }
+        self.published.publish(&self.shared, &world, seen.models, keys);
+        self.shared.looks.tell(look);
         let mut n_done = 0;
         for action in decide(&world) {
             match act::act(&self.shared, &world, &action).await {

@@ -4,10 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use dedi_domain::reconcile::{EndpointView, World, index};
+use dedi_domain::reconcile::{EndpointView, World, by_mark};
 use dedi_domain::status::explain;
 use dedi_domain::{
-    Intent, KeyTable, ModelName, Observation, ReplicaId, ReplicaPhase, Route, RouteReplica, RouteTable,
+    Intent, KeyTable, ModelName, Observation, ObservedReplica, ReplicaId, ReplicaPhase, Route, RouteReplica,
+    RouteTable,
 };
 
 use crate::shared::Shared;
@@ -34,10 +35,12 @@ impl Published {
         models: BTreeSet<ModelName>,
         keys: Arc<KeyTable>,
     ) {
-        let routes = routes(shared, world);
-        let is_same = {
+        let (routes, is_same) = {
             let old = shared.routes.borrow();
-            self.version > 0 && old.routes == routes && old.models == models && old.keys == keys
+            let routes = routes(shared, world, &old);
+            let is_same =
+                self.version > 0 && old.routes == routes && old.models == models && old.keys == keys;
+            (routes, is_same)
         };
         if !is_same {
             self.version += 1;
@@ -59,20 +62,24 @@ impl Published {
     }
 }
 
-fn routes(shared: &Shared, world: &World) -> Vec<Arc<Route>> {
+fn routes(shared: &Shared, world: &World, old: &RouteTable) -> Vec<Arc<Route>> {
     let mut routes: Vec<Arc<Route>> = world
         .endpoints
         .iter()
         .filter(|it| !it.desired.deleted)
-        .map(|it| Arc::new(route(shared, it, world)))
+        .map(|it| Arc::new(route(shared, it, world, old)))
         .collect();
     routes.sort_by_key(|it| it.endpoint);
     routes
 }
 
-fn route(shared: &Shared, view: &EndpointView, world: &World) -> Route {
+fn route(shared: &Shared, view: &EndpointView, world: &World, old: &RouteTable) -> Route {
     let desired = &view.desired;
-    let replicas = if desired.wants_replicas() { ready(view, world) } else { Vec::new() };
+    let replicas = match &world.observation {
+        _ if !desired.wants_replicas() => Vec::new(),
+        Observation::Known(observed) => ready(view, observed),
+        Observation::Unknown => kept(view, old),
+    };
     Route {
         endpoint: desired.id,
         name: desired.name.clone(),
@@ -87,15 +94,14 @@ fn route(shared: &Shared, view: &EndpointView, world: &World) -> Route {
     }
 }
 
-fn ready(view: &EndpointView, world: &World) -> Vec<RouteReplica> {
-    let Observation::Known(observed) = &world.observation else { return Vec::new() };
-    let seen = index(observed);
+fn ready(view: &EndpointView, observed: &[ObservedReplica]) -> Vec<RouteReplica> {
+    let seen = by_mark(observed);
     let mut replicas: Vec<RouteReplica> = view
         .replicas
         .iter()
         .filter(|it| it.row.intent == Intent::Run)
         .filter_map(|it| {
-            let process = seen.get(&it.row.id).filter(|seen| seen.nonce == it.row.nonce)?;
+            let process = seen.get(&(it.row.id, it.row.nonce))?;
             let ReplicaPhase::Ready { address } = &process.phase else { return None };
             Some(RouteReplica {
                 id: it.row.id,
@@ -106,4 +112,11 @@ fn ready(view: &EndpointView, world: &World) -> Vec<RouteReplica> {
         .collect();
     replicas.sort_by_key(|it| it.id);
     replicas
+}
+
+/// What was routed before, while the runtime can't be asked: no news is no reason to refuse requests.
+fn kept(view: &EndpointView, old: &RouteTable) -> Vec<RouteReplica> {
+    let runs = |id: ReplicaId| view.replicas.iter().any(|it| it.row.id == id && it.row.intent == Intent::Run);
+    let before = old.routes.iter().find(|it| it.endpoint == view.desired.id);
+    before.map_or_else(Vec::new, |it| it.replicas.iter().filter(|it| runs(it.id)).cloned().collect())
 }
