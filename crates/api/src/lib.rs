@@ -8,7 +8,9 @@ pub mod hardware;
 pub mod inference;
 pub mod keys;
 pub mod models;
+pub mod openapi;
 pub mod whoami;
+pub mod words;
 
 pub use endpoints::{
     Autoscaling, AutoscalingRequest, CreateEndpointRequest, DedicatedEndpoint, EndpointEvent, EndpointPlan,
