@@ -60,11 +60,11 @@ pub struct CreateEndpointRequest {
 pub struct AutoscalingRequest {
     /// Fewest replicas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<i32>, minimum = 0, maximum = 1_000)]
+    #[schema(value_type = Option<i32>, minimum = 0, maximum = 1_024)]
     pub min_replicas: Option<i64>,
     /// Most replicas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<i32>, minimum = 1, maximum = 1_000)]
+    #[schema(value_type = Option<i32>, minimum = 1, maximum = 1_024)]
     pub max_replicas: Option<i64>,
 }
 
@@ -100,10 +100,10 @@ pub struct UpdateEndpointRequest {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Autoscaling {
     /// Fewest replicas, kept even without load.
-    #[schema(value_type = i32, minimum = 0, maximum = 1_000)]
+    #[schema(value_type = i32, minimum = 0, maximum = 1_024)]
     pub min_replicas: u32,
     /// Most replicas under load.
-    #[schema(value_type = i32, minimum = 1, maximum = 1_000)]
+    #[schema(value_type = i32, minimum = 1, maximum = 1_024)]
     pub max_replicas: u32,
 }
 

@@ -10,9 +10,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
+use crate::read::{Object, object, object_or_null, objects, whole, whole_of};
 use crate::words::{
-    AssistantRole, ChatObject, CompletionObject, EffortWord, EmbeddingObject, FormatWord, FunctionKind,
-    ListObject, MessageRole, OverflowWord, TextKind,
+    AssistantRole, ChatObject, ChunkObject, CompletionObject, EffortWord, EmbeddingObject, FormatWord,
+    FunctionKind, ListObject, MessageRole, OverflowWord, TextKind,
 };
 
 /// A text that borrows where the JSON has no escapes, also inside `Option` and `Vec`.
@@ -36,19 +37,19 @@ pub struct GenerateRequest<'a> {
     #[schema(value_type = String, required = true, min_length = 1)]
     pub model: Option<Text<'a>>,
     /// The conversation; required by chat.
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "objects")]
     #[schema(min_items = 1, max_items = 4_096)]
     pub messages: Option<Vec<Message<'a>>>,
     /// The text to go on from; required by completions.
     #[serde(borrow, default)]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, min_length = 1)]
     pub prompt: Option<Text<'a>>,
     /// Most tokens to generate.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 9_223_372_036_854_775_807_i64)]
     pub max_tokens: Option<i64>,
     /// OpenAI's newer name of `max_tokens`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 9_223_372_036_854_775_807_i64)]
     pub max_completion_tokens: Option<i64>,
     /// Texts that end the generation.
@@ -56,14 +57,14 @@ pub struct GenerateRequest<'a> {
     pub stop: Option<Stop<'a>>,
     /// Randomness.
     #[serde(default)]
-    #[schema(minimum = 0, maximum = 100)]
+    #[schema(minimum = 0, maximum = 5)]
     pub temperature: Option<f64>,
     /// Nucleus sampling.
     #[serde(default)]
     #[schema(minimum = 0, maximum = 1)]
     pub top_p: Option<f64>,
     /// Candidates per step; 0 and -1 mean all.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
     #[schema(minimum = -1, maximum = 2_147_483_647)]
     pub top_k: Option<i64>,
     /// Least probability relative to the best candidate.
@@ -72,7 +73,7 @@ pub struct GenerateRequest<'a> {
     pub min_p: Option<f64>,
     /// Multiplicative penalty; 1 is none.
     #[serde(default)]
-    #[schema(minimum = 0.01, maximum = 100)]
+    #[schema(minimum = 0.01, maximum = 10)]
     pub repetition_penalty: Option<f64>,
     /// Additive penalty on what occurred.
     #[serde(default)]
@@ -84,14 +85,14 @@ pub struct GenerateRequest<'a> {
     pub frequency_penalty: Option<f64>,
     /// Token id to bias.
     #[serde(borrow, default)]
-    #[schema(value_type = Option<BTreeMap<String, f64>>)]
+    #[schema(value_type = Option<crate::openapi::LogitBias>)]
     pub logit_bias: Option<BTreeMap<Text<'a>, f64>>,
     /// Seed of the sampler.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
     #[schema(minimum = -9_223_372_036_854_775_808_i64, maximum = 9_223_372_036_854_775_807_i64)]
     pub seed: Option<i64>,
     /// Choices to generate.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 16)]
     pub n: Option<i64>,
     /// Whether to answer with server-sent events.
@@ -104,7 +105,7 @@ pub struct GenerateRequest<'a> {
     #[serde(default)]
     pub echo: Option<bool>,
     /// Functions the model may call; chat only.
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "objects")]
     #[schema(max_items = 128)]
     pub tools: Option<Vec<Tool<'a>>>,
     /// Which of them; chat only.
@@ -114,7 +115,7 @@ pub struct GenerateRequest<'a> {
     #[serde(borrow, default)]
     pub function_call: Option<ToolChoice<'a>>,
     /// Form of the reply; chat only.
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "object_or_null")]
     pub response_format: Option<ResponseFormat<'a>>,
     /// `error` or `truncate`.
     #[serde(borrow, default)]
@@ -125,7 +126,7 @@ pub struct GenerateRequest<'a> {
     #[schema(value_type = Option<EffortWord>)]
     pub reasoning_effort: Option<Text<'a>>,
     /// Whether the model reasons first.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object_or_null")]
     pub reasoning: Option<Reasoning>,
     /// Variables of the model's chat template.
     #[serde(borrow, default)]
@@ -148,7 +149,7 @@ pub struct Message<'a> {
     #[schema(value_type = Option<String>)]
     pub name: Option<Text<'a>>,
     /// Calls an assistant made.
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none", deserialize_with = "objects")]
     pub tool_calls: Option<Vec<RequestToolCall<'a>>>,
     /// The call a tool message answers.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
@@ -195,7 +196,7 @@ pub struct RequestToolCall<'a> {
     #[schema(value_type = String)]
     pub kind: Text<'a>,
     /// What was called.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "object")]
     pub function: CalledFunction<'a>,
 }
 
@@ -224,7 +225,7 @@ pub struct Tool<'a> {
     #[schema(value_type = FunctionKind)]
     pub kind: Text<'a>,
     /// The function.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "object")]
     pub function: ToolFunction<'a>,
 }
 
@@ -233,7 +234,7 @@ pub struct Tool<'a> {
 pub struct ToolFunction<'a> {
     /// Its name.
     #[serde(borrow)]
-    #[schema(value_type = String)]
+    #[schema(value_type = String, pattern = "^[A-Za-z0-9_.-]{1,64}$")]
     pub name: Text<'a>,
     /// What it does.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
@@ -275,7 +276,7 @@ pub struct ResponseFormat<'a> {
     #[schema(value_type = FormatWord, required = true)]
     pub kind: Option<Text<'a>>,
     /// The newer place of the schema.
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "object_or_null")]
     pub json_schema: Option<NamedSchema<'a>>,
     /// The older place of the schema.
     #[serde(borrow, default)]
@@ -500,11 +501,12 @@ pub struct CompletionChoice<'a> {
 }
 
 /// One event of a stream; `object` is `chat.completion.chunk` or `completion.chunk`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct StreamChunk<'a> {
     /// The request's id.
     pub id: Cow<'a, str>,
     /// `chat.completion.chunk` or `completion.chunk`.
+    #[schema(value_type = ChunkObject)]
     pub object: Cow<'a, str>,
     /// Unix seconds.
     pub created: i64,
@@ -517,7 +519,7 @@ pub struct StreamChunk<'a> {
 }
 
 /// One choice of an event.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ChunkChoice<'a> {
     /// Its position.
     pub index: u32,
@@ -537,12 +539,13 @@ pub struct ChunkChoice<'a> {
 }
 
 /// What is new in a choice.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Delta<'a> {
     /// Where the engine told it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_id: Option<i64>,
     /// `assistant`, in every event.
+    #[schema(value_type = AssistantRole)]
     pub role: Cow<'a, str>,
     /// The text.
     pub content: Cow<'a, str>,
@@ -607,7 +610,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Content<'de>, A::Error> {
                 let mut all = Vec::new();
-                while let Some(part) = parts.next_element()? {
+                while let Some(Object(part)) = parts.next_element()? {
                     all.push(part);
                 }
                 Ok(Content::Parts(all))
@@ -659,6 +662,9 @@ impl<'de> Deserialize<'de> for Logprobs {
             }
             fn visit_u64<E: de::Error>(self, top: u64) -> Result<Logprobs, E> {
                 Ok(Logprobs::Top(i64::try_from(top).unwrap_or(i64::MAX)))
+            }
+            fn visit_f64<E: de::Error>(self, top: f64) -> Result<Logprobs, E> {
+                whole_of(top).map(Logprobs::Top)
             }
         }
         input.deserialize_any(Visit)

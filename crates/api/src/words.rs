@@ -83,6 +83,8 @@ words! {
     /// An object's word.
     ChatObject ["chat.completion"]
     /// An object's word.
+    ChunkObject ["chat.completion.chunk", "completion.chunk"]
+    /// An object's word.
     CompletionObject ["text.completion"]
     /// An object's word.
     EmbeddingObject ["embedding"]

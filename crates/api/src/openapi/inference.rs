@@ -3,7 +3,10 @@
 use serde_json::{Value, json};
 
 use super::operation::{Operation, Schemas, reference};
-use crate::inference::{ChatCompletion, Completion, Embeddings, EmbeddingsRequest, GenerateRequest};
+use crate::ErrorDetail;
+use crate::inference::{
+    ChatCompletion, Completion, Embeddings, EmbeddingsRequest, GenerateRequest, StreamChunk,
+};
 
 const ERRORS: &[u16] = &[400, 401, 403, 404, 408, 413, 415, 429, 500, 502, 503, 504];
 
@@ -19,11 +22,30 @@ const ONLY_CHAT: &[&str] = &[
     "chat_template_kwargs",
 ];
 
+/// Fields that depend on each other.
+fn agree(schemas: &mut Schemas) {
+    let is_assistant = json!({"properties": {"role": {"const": "assistant"}}});
+    let says_something = json!({"required": ["content"], "properties": {"content": reference("Content")}});
+    schemas.refine("Message", "anyOf", json!([is_assistant, says_something]));
+
+    let format = |word: &str, field: &str, value: Value| json!({"required": [field], "properties": {"type": {"const": word}, field: value}});
+    let object = || json!({"type": "object"});
+    let named_schema = json!({"type": "object", "required": ["schema"], "properties": {"schema": object()}});
+    let formats = json!([
+        {"properties": {"type": {"enum": ["text", "json_object"]}}},
+        format("json_schema", "json_schema", named_schema),
+        format("json_schema", "schema", object()),
+        format("regex", "pattern", json!({"type": "string"})),
+    ]);
+    schemas.refine("ResponseFormat", "anyOf", formats);
+}
+
 pub(super) fn operations(schemas: &mut Schemas) -> Vec<Operation> {
-    let events = "With `stream`: events, each a chunk, the last one `[DONE]`";
-    let stream = |it: Operation| it.says(200, events, "text/event-stream", json!({"type": "string"}));
+    let event = event(schemas);
+    let text = "With `stream`: events, each a chunk, the last one `[DONE]`";
+    let stream = |it: Operation| it.says(200, text, "text/event-stream", event.clone());
     let operation = |path, id, summary| Operation::new("post", path, id, "Inference", summary).errors(ERRORS);
-    vec![
+    let all = vec![
         stream(
             operation("/v1/chat/completions", "createChatCompletion", "Continue a conversation")
                 .body(generate(schemas, "ChatCompletionRequest", &["prompt"], "messages"))
@@ -37,7 +59,26 @@ pub(super) fn operations(schemas: &mut Schemas) -> Vec<Operation> {
         operation("/v1/embeddings", "createEmbeddings", "Turn texts into vectors")
             .body(schemas.of::<EmbeddingsRequest<'static>>())
             .answers("The vectors", schemas.of::<Embeddings<'static>>()),
-    ]
+    ];
+    agree(schemas);
+    all
+}
+
+/// One event of a stream: a chunk, an error that ends it, or its regular end.
+fn event(schemas: &mut Schemas) -> Value {
+    let error = json!({
+        "type": "object",
+        "required": ["error"],
+        "properties": {"error": schemas.of::<ErrorDetail>()},
+    });
+    let chunk = schemas.of::<StreamChunk<'static>>();
+    let content = json!({"contentMediaType": "application/json", "contentSchema": {"anyOf": [chunk, error]}});
+    json!({
+        "type": "object",
+        "required": ["data"],
+        "properties": {"data": {"type": "string"}},
+        "anyOf": [{"properties": {"data": {"const": "[DONE]"}}}, {"properties": {"data": content}}],
+    })
 }
 
 /// The shared request without what the route does not read, and with what it cannot do without.

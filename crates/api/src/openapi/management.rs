@@ -56,7 +56,7 @@ fn endpoints(schemas: &mut Schemas) -> Vec<Operation> {
             .parameter(
                 "Idempotency-Key",
                 "header",
-                json!({"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}),
+                json!({"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"}),
                 "Makes a repeated request the same request for a day",
             )
             .body(schemas.of::<CreateEndpointRequest>())
@@ -70,7 +70,7 @@ fn endpoints(schemas: &mut Schemas) -> Vec<Operation> {
         Operation::new("patch", ENDPOINT, "updateEndpoint", "Endpoints", "Change, start or stop an endpoint")
             .about("Members that are absent stay as they are; of `autoscaling` one may come alone.")
             .path("endpointId", ENDPOINT_ID)
-            .body(schemas.of::<UpdateEndpointRequest>())
+            .optional_body(schemas.of::<UpdateEndpointRequest>())
             .answers("The endpoint after the change", endpoint)
             .errors(SENT),
         Operation::new("delete", ENDPOINT, "deleteEndpoint", "Endpoints", "Delete an endpoint for good")
@@ -174,7 +174,7 @@ fn keys(schemas: &mut Schemas) -> Vec<Operation> {
             .errors(ANY),
         Operation::new("post", "/v1/keys", "createKey", "Keys", "Make a key")
             .about("The answer is the only one that has the whole key in it.")
-            .body(schemas.of::<CreateKeyRequest>())
+            .optional_body(schemas.of::<CreateKeyRequest>())
             .answers("The key", key)
             .errors(&[400, 403, 413, 415, 500, 503]),
         Operation::new("delete", "/v1/keys/{keyId}", "revokeKey", "Keys", "Revoke a key")

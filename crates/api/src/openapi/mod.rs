@@ -6,12 +6,27 @@ mod management;
 mod operation;
 mod shapes;
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use operation::{ERRORS, Operation, Schemas};
 
+pub use shapes::LogitBias;
+
 /// Where it is served.
 pub const PATH: &str = "/openapi.json";
+
+/// Method and path of every operation, each method in capitals, for tests that hold it against routers.
+pub fn operations(document: &Value) -> BTreeSet<(String, String)> {
+    let paths = document["paths"].as_object().into_iter().flatten();
+    let pair = |path: &str, method: &str| (method.to_ascii_uppercase(), path.to_owned());
+    paths
+        .flat_map(|(path, item)| {
+            item.as_object().into_iter().flatten().map(move |(method, _)| pair(path, method))
+        })
+        .collect()
+}
 
 /// The document of a server of that version.
 pub fn document(version: &str) -> Value {

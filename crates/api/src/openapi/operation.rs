@@ -48,6 +48,13 @@ impl Schemas {
         json!({"type": "object", "required": ["object", "data"], "properties": properties})
     }
 
+    /// Says more about a listed type than its fields do each by itself.
+    pub(super) fn refine(&mut self, name: &str, keyword: &str, more: Value) {
+        if let Some(Value::Object(schema)) = self.0.get_mut(name) {
+            schema.insert(keyword.to_owned(), more);
+        }
+    }
+
     /// Takes a schema out of the list by a reference to it.
     pub(super) fn take(&mut self, reference: &Value) -> Value {
         let name = reference["$ref"].as_str().and_then(|it| it.rsplit('/').next()).unwrap_or_default();
@@ -124,8 +131,17 @@ impl Operation {
     }
 
     /// Its body, JSON.
-    pub(super) fn body(mut self, schema: Value) -> Self {
-        let body = json!({"required": true, "content": {"application/json": {"schema": schema}}});
+    pub(super) fn body(self, schema: Value) -> Self {
+        self.body_if(true, schema)
+    }
+
+    /// Its body; none at all is an empty object.
+    pub(super) fn optional_body(self, schema: Value) -> Self {
+        self.body_if(false, schema)
+    }
+
+    fn body_if(mut self, is_required: bool, schema: Value) -> Self {
+        let body = json!({"required": is_required, "content": {"application/json": {"schema": schema}}});
         self.document.insert("requestBody".to_owned(), body);
         self
     }

@@ -42,7 +42,8 @@ impl ToSchema for Content<'_> {
 
 impl PartialSchema for Stop<'_> {
     fn schema() -> RefOr<Schema> {
-        any_of([text(1).into(), list(text(1), 0, 4)])
+        let text = || ObjectBuilder::from(text(1)).max_length(Some(256)).build();
+        any_of([text().into(), list(text(), 0, 4)])
     }
 }
 
@@ -65,6 +66,22 @@ impl PartialSchema for ToolChoice<'_> {
 }
 
 impl ToSchema for ToolChoice<'_> {}
+
+/// Token ids, as texts, and what is added to their scores.
+#[derive(Clone, Copy, Debug)]
+pub enum LogitBias {}
+
+impl PartialSchema for LogitBias {
+    fn schema() -> RefOr<Schema> {
+        let id = ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[0-9]{1,9}$"));
+        let bias = ObjectBuilder::new().schema_type(Type::Number).minimum(Some(-100)).maximum(Some(100));
+        let bias: RefOr<Schema> = bias.into();
+        let biases = ObjectBuilder::new().property_names(Some(id)).additional_properties(Some(bias));
+        biases.max_properties(Some(1_024)).into()
+    }
+}
+
+impl ToSchema for LogitBias {}
 
 impl PartialSchema for EmbeddingInput<'_> {
     fn schema() -> RefOr<Schema> {
