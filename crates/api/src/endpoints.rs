@@ -24,7 +24,7 @@ pub struct CreateEndpointRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = true, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$", max_length = 192, example = "dedi/demo")]
     pub model: Option<String>,
-    /// Hardware id. Required; the v2 command line sends an empty string when its flag is missing.
+    /// Hardware id. Required.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = true, pattern = "^[1-9][0-9]{0,5}x_[a-z0-9]+(_[a-z0-9]+)*$", max_length = 96, example = "1x_cpu_8gb")]
     pub hardware: Option<String>,
@@ -96,7 +96,7 @@ pub struct UpdateEndpointRequest {
     pub hardware: Option<String>,
 }
 
-/// Replica bounds in answers.
+/// Replica bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Autoscaling {
     /// Fewest replicas, kept even without load.
@@ -139,18 +139,23 @@ pub struct DedicatedEndpoint {
     pub created_at: String,
     /// Minutes without inference until it stops; null is never.
     #[serde(default)]
+    #[schema(required = true)]
     pub inactive_timeout: Option<u32>,
     /// The zone asked for.
     #[serde(default)]
+    #[schema(required = true)]
     pub availability_zone: Option<String>,
     /// As requested.
     #[serde(default)]
+    #[schema(required = true)]
     pub disable_speculative_decoding: bool,
     /// Why it is in its state. Absent only in what another server answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = EndpointStatus, required = true)]
     pub status: Option<EndpointStatus>,
     /// Its replicas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Vec<ReplicaInfo>, required = true)]
     pub replicas: Option<Vec<ReplicaInfo>>,
 }
 

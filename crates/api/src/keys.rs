@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use crate::words::{KeyObject, RoleWord};
 
-/// `POST /v1/keys`.
+/// What the key shall allow, whose it is, and for how long.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CreateKeyRequest {
     /// `inference`, `viewer`, `developer`, `owner` or `admin`; absent is `developer`.

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use operation::{ERRORS, Operation, Schemas};
+use operation::{ERRORS, Operation, Schemas, request_id};
 
 pub use shapes::LogitBias;
 
@@ -47,8 +47,15 @@ pub fn document(version: &str) -> Value {
     let responses: Map<String, Value> = ERRORS
         .iter()
         .map(|(status, text)| {
+            let mut headers = json!({"x-request-id": request_id()});
+            if matches!(status, 429 | 503) {
+                headers["retry-after-ms"] = json!({
+                    "description": "When to try again, in milliseconds",
+                    "schema": {"type": "string", "pattern": "^[0-9]+$"},
+                });
+            }
             let content = json!({"application/json": {"schema": error}});
-            (status.to_string(), json!({"description": text, "content": content}))
+            (status.to_string(), json!({"description": text, "headers": headers, "content": content}))
         })
         .collect();
     json!({

@@ -71,6 +71,11 @@ impl Schemas {
     }
 }
 
+/// The header that names a request, as the log does.
+pub(super) fn request_id() -> Value {
+    json!({"description": "The request's name in the server's log", "schema": {"type": "string"}})
+}
+
 pub(super) fn reference(name: &str) -> Value {
     json!({"$ref": format!("#/components/schemas/{name}")})
 }
@@ -191,6 +196,12 @@ impl Operation {
     }
 
     pub(super) fn into_json(mut self) -> Value {
+        if !self.document.contains_key("security") {
+            let named = self.responses.values_mut().filter_map(Value::as_object_mut);
+            for response in named.filter(|it| !it.contains_key("$ref")) {
+                response.insert("headers".to_owned(), json!({"x-request-id": request_id()}));
+            }
+        }
         if !self.parameters.is_empty() {
             self.document.insert("parameters".to_owned(), self.parameters.into());
         }
