@@ -17,11 +17,13 @@ export CMAKE_CXX_COMPILER_LAUNCHER = $(shell command -v ccache)
 
 SEEDS ?= 1000000
 KILLS ?= 50
+EXAMPLES ?= 1000
+SEED ?= 1
 
-.PHONY: help tools up down test lint deny build-test sdk-test sim kill-sweep demo-model fmt
+.PHONY: help tools up down test lint deny build-test sdk-test schemathesis schemathesis-long sim kill-sweep demo-model fmt
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 tools:
 	@scripts/need build
@@ -34,10 +36,11 @@ up: tools ## Build, start the server, deploy the demo model and chat with it (DE
 down: ## Stop the server and every replica it left
 	@scripts/down
 
-test: lint deny build-test ## Format, lints, licences, all Rust tests, then the SDK suites
+test: lint deny build-test ## Format, lints, licences, all Rust tests, the SDK suites, and made-up requests
 	@scripts/need nextest
 	cargo nextest run --workspace
 	@$(MAKE) --no-print-directory sdk-test
+	@$(MAKE) --no-print-directory schemathesis
 
 lint: tools
 	cargo fmt --all --check
@@ -52,6 +55,12 @@ build-test: tools
 
 sdk-test: build-test ## Run the official SDKs and command lines against a real server (SUITES="v2 v1 openai node curl")
 	@scripts/sdk-test
+
+schemathesis: build-test ## Send made-up requests, valid and not, to a real server and hold the answers against /openapi.json
+	@EXAMPLES=60 SEED=1 scripts/schemathesis --no-shrink
+
+schemathesis-long: build-test ## The same for longer (EXAMPLES=1000 SEED=1)
+	@EXAMPLES=$(EXAMPLES) SEED=$(SEED) scripts/schemathesis
 
 sim: tools ## Drive the reconciler through seeded faults (SEEDS=1000000)
 	cargo run --release -p dedi-sim -- --seeds $(SEEDS)

@@ -1,6 +1,9 @@
 //! `/v1/endpoints`: requests, the endpoint object, and dedi's additive fields in it.
 
 use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::ToSchema;
+
+use crate::words::{DedicatedKind, EndpointKind, EndpointObject, EndpointStateWord, PlanObject, RunWord};
 
 /// A PATCH or POST field whose absence and null mean different things.
 ///
@@ -14,25 +17,32 @@ fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(input: D) -> Result<
 /// `POST /v1/endpoints`. Everything is optional here so that a missing member is answered with a sentence
 /// that names it; the server checks. Numbers are wider than the contract's so that out-of-range values are
 /// refused by name as well.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(description = "What to deploy, on what, and how much of it.")]
 pub struct CreateEndpointRequest {
     /// Model to deploy, `<org>/<name>`. Required.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = true, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$", max_length = 192, example = "dedi/demo")]
     pub model: Option<String>,
-    /// Hardware id. Required; the v2 command line sends an empty string when its flag is missing.
+    /// Hardware id. Required.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = true, pattern = "^[1-9][0-9]{0,5}x_[a-z0-9]+(_[a-z0-9]+)*$", max_length = 96, example = "1x_cpu_8gb")]
     pub hardware: Option<String>,
     /// Replica bounds. Required, both members.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Autoscaling, required = true)]
     pub autoscaling: Option<AutoscalingRequest>,
     /// Name for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 256, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$")]
     pub display_name: Option<String>,
     /// `STARTED` (default) or `STOPPED`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<RunWord>)]
     pub state: Option<String>,
     /// Minutes without inference until it stops; 0 or null is never, absent is the server's default.
     #[serde(default, deserialize_with = "nullable", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<i32>, minimum = 0, maximum = 527_040)]
     pub inactive_timeout: Nullable<i64>,
     /// Steadier latency instead of speculative decoding.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -46,52 +56,62 @@ pub struct CreateEndpointRequest {
 }
 
 /// Replica bounds as requests send them; PATCH may carry one alone.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AutoscalingRequest {
     /// Fewest replicas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<i32>, minimum = 0, maximum = 1_024)]
     pub min_replicas: Option<i64>,
     /// Most replicas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<i32>, minimum = 1, maximum = 1_024)]
     pub max_replicas: Option<i64>,
 }
 
 /// `PATCH /v1/endpoints/{id}`. Absent members stay as they are.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct UpdateEndpointRequest {
     /// Name for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 256, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$")]
     pub display_name: Option<String>,
     /// `STARTED` or `STOPPED`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<RunWord>)]
     pub state: Option<String>,
     /// Replica bounds; merged with the stored pair, then checked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaling: Option<AutoscalingRequest>,
     /// Minutes; 0 or null is never.
     #[serde(default, deserialize_with = "nullable", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<i32>, minimum = 0, maximum = 527_040)]
     pub inactive_timeout: Nullable<i64>,
     /// Can't be changed; a value is refused by name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(ignore)]
     pub model: Option<String>,
     /// Can't be changed; a value is refused by name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(ignore)]
     pub hardware: Option<String>,
 }
 
-/// Replica bounds in answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Replica bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Autoscaling {
     /// Fewest replicas, kept even without load.
+    #[schema(value_type = i32, minimum = 0, maximum = 1_024)]
     pub min_replicas: u32,
     /// Most replicas under load.
+    #[schema(value_type = i32, minimum = 1, maximum = 1_024)]
     pub max_replicas: u32,
 }
 
 /// The endpoint object. The first eleven fields are the contract's and never null; the rest is dedi's.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct DedicatedEndpoint {
     /// Always `endpoint`.
+    #[schema(value_type = EndpointObject)]
     pub object: String,
     /// `endpoint-<uuid>`.
     pub id: String,
@@ -105,34 +125,42 @@ pub struct DedicatedEndpoint {
     pub hardware: String,
     /// Always `dedicated`.
     #[serde(rename = "type")]
+    #[schema(value_type = DedicatedKind)]
     pub kind: String,
     /// The tenant.
     pub owner: String,
     /// One of the six state words.
+    #[schema(value_type = EndpointStateWord)]
     pub state: String,
     /// Replica bounds.
     pub autoscaling: Autoscaling,
     /// RFC 3339, UTC, milliseconds.
+    #[schema(format = DateTime)]
     pub created_at: String,
     /// Minutes without inference until it stops; null is never.
     #[serde(default)]
+    #[schema(required = true)]
     pub inactive_timeout: Option<u32>,
     /// The zone asked for.
     #[serde(default)]
+    #[schema(required = true)]
     pub availability_zone: Option<String>,
     /// As requested.
     #[serde(default)]
+    #[schema(required = true)]
     pub disable_speculative_decoding: bool,
     /// Why it is in its state. Absent only in what another server answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = EndpointStatus, required = true)]
     pub status: Option<EndpointStatus>,
     /// Its replicas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Vec<ReplicaInfo>, required = true)]
     pub replicas: Option<Vec<ReplicaInfo>>,
 }
 
 /// Why an endpoint is in its state.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct EndpointStatus {
     /// A reason code, see docs/reasons.md.
     pub reason: String,
@@ -141,6 +169,7 @@ pub struct EndpointStatus {
     /// What would help, where something would.
     pub next_step: Option<String>,
     /// Since when the state is shown, RFC 3339.
+    #[schema(format = DateTime)]
     pub since: String,
     /// Replicas that answer.
     pub ready_replicas: u32,
@@ -149,6 +178,7 @@ pub struct EndpointStatus {
     /// How far the furthest launch is.
     pub progress: Option<LaunchProgress>,
     /// When a failed endpoint is tried again, RFC 3339; null in ERROR means not before you act.
+    #[schema(format = DateTime)]
     pub next_retry_at: Option<String>,
     /// The first failure since it was started.
     pub first_failure: Option<FailureInfo>,
@@ -161,7 +191,7 @@ pub struct EndpointStatus {
 }
 
 /// How far a launch is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct LaunchProgress {
     /// What it is doing: `downloading`, `launching`, `loading`.
     pub stage: String,
@@ -181,7 +211,7 @@ pub struct LaunchProgress {
 }
 
 /// One failed attempt.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct FailureInfo {
     /// Which attempt.
     pub attempt: u32,
@@ -190,32 +220,37 @@ pub struct FailureInfo {
     /// The cause as a sentence.
     pub message: String,
     /// RFC 3339.
+    #[schema(format = DateTime)]
     pub at: String,
 }
 
 /// One replica.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ReplicaInfo {
     /// `replica-<uuid>`.
     pub id: String,
     /// Counts the endpoint's launches.
     pub attempt: u32,
     /// `reserved`, `launching`, `ready`, `unresponsive`, `draining`, `stopping`, `releasing`, `exited`, `lost`.
+    #[schema(value_type = crate::words::PhaseWord)]
     pub phase: String,
     /// Devices it holds.
     pub devices: Vec<String>,
     /// Requests it is working on.
     pub in_flight: u32,
     /// When it was reserved, RFC 3339.
+    #[schema(format = DateTime)]
     pub created_at: String,
     /// When it became ready, RFC 3339.
+    #[schema(format = DateTime)]
     pub ready_at: Option<String>,
 }
 
 /// An item of `GET /v1/endpoints`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ListEndpoint {
     /// Always `endpoint`.
+    #[schema(value_type = EndpointObject)]
     pub object: String,
     /// `endpoint-<uuid>`.
     pub id: String,
@@ -225,12 +260,15 @@ pub struct ListEndpoint {
     pub model: String,
     /// Always `dedicated`.
     #[serde(rename = "type")]
+    #[schema(value_type = EndpointKind)]
     pub kind: String,
     /// The tenant.
     pub owner: String,
     /// One of the six state words.
+    #[schema(value_type = EndpointStateWord)]
     pub state: String,
     /// RFC 3339.
+    #[schema(format = DateTime)]
     pub created_at: String,
 }
 
@@ -251,11 +289,12 @@ impl<T> List<T> {
 }
 
 /// An item of `GET /v1/endpoints/{id}/events`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct EndpointEvent {
     /// Grows; `?after=` takes it.
     pub id: i64,
     /// RFC 3339.
+    #[schema(format = DateTime)]
     pub at: String,
     /// `created`, `state_changed`, `replica_launched`, `replica_ready`, `replica_failed`, …
     pub kind: String,
@@ -267,9 +306,10 @@ pub struct EndpointEvent {
 
 /// The answer to `POST /v1/endpoints?dry_run=true`: what a create would need, and whether this host has it.
 /// All sizes are of one replica, in bytes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct EndpointPlan {
     /// Always `endpoint.plan`.
+    #[schema(value_type = PlanObject)]
     pub object: String,
     /// The model.
     pub model: String,

@@ -1,9 +1,11 @@
 //! The error body of every non-2xx answer.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// `{"id":…,"error":{…}}`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ErrorData)]
 pub struct ErrorBody {
     /// The request's id; absent on answers that come from no request of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -13,7 +15,7 @@ pub struct ErrorBody {
 }
 
 /// All four members are strings or null: a number in `code` breaks the v1 SDK.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ErrorDetail {
     /// A sentence a person can act on.
     pub message: String,

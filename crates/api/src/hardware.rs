@@ -1,11 +1,15 @@
 //! `/v1/hardware` and `/v1/clusters/availability-zones`.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::words::{AvailabilityWord, HardwareObject};
 
 /// One hardware configuration.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Hardware {
     /// Always `hardware`.
+    #[schema(value_type = HardwareObject)]
     pub object: String,
     /// `2x_nvidia_h100_80gb_sxm`, `4x_cpu_8gb`.
     pub id: String,
@@ -17,6 +21,7 @@ pub struct Hardware {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub availability: Option<HardwareAvailability>,
     /// RFC 3339.
+    #[schema(format = DateTime)]
     pub updated_at: String,
     /// dedi's addition: the devices of this kind and who uses them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -24,14 +29,14 @@ pub struct Hardware {
 }
 
 /// Price of the whole configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct HardwarePricing {
     /// Cents per replica and minute.
     pub cents_per_minute: f64,
 }
 
 /// What a configuration is made of.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct HardwareSpecs {
     /// `h100-80gb`, `cpu-8gb`.
     pub gpu_type: String,
@@ -44,14 +49,15 @@ pub struct HardwareSpecs {
 }
 
 /// Whether it can be had now.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct HardwareAvailability {
     /// `available`, `unavailable` or `insufficient`.
+    #[schema(value_type = AvailabilityWord)]
     pub status: String,
 }
 
 /// Devices of one kind, now.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct HardwareUsage {
     /// Devices of the kind on this host.
     pub devices: u32,
@@ -62,7 +68,7 @@ pub struct HardwareUsage {
 }
 
 /// `{"avzones":[…]}`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AvailabilityZones {
     /// Zone names, sorted, unique.
     pub avzones: Vec<String>,

@@ -8,6 +8,13 @@ use std::fmt;
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use crate::read::{Object, object, object_or_null, objects, whole, whole_of};
+use crate::words::{
+    AssistantRole, ChatObject, ChunkObject, CompletionObject, EffortWord, EmbeddingObject, FormatWord,
+    FunctionKind, ListObject, MessageRole, OverflowWord, TextKind,
+};
 
 /// A text that borrows where the JSON has no escapes, also inside `Option` and `Vec`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -23,55 +30,70 @@ impl Text<'_> {
 
 /// The body of `POST /v1/chat/completions` and `POST /v1/completions`. All is optional so that a missing
 /// field is answered by name; numbers are wide so that one out of range is too. Unknown fields are ignored.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 pub struct GenerateRequest<'a> {
     /// An endpoint's name or id. Required.
     #[serde(borrow, default)]
+    #[schema(value_type = String, required = true, min_length = 1)]
     pub model: Option<Text<'a>>,
     /// The conversation; required by chat.
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "objects")]
+    #[schema(min_items = 1, max_items = 4_096)]
     pub messages: Option<Vec<Message<'a>>>,
     /// The text to go on from; required by completions.
     #[serde(borrow, default)]
+    #[schema(value_type = Option<String>, min_length = 1)]
     pub prompt: Option<Text<'a>>,
     /// Most tokens to generate.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
+    #[schema(minimum = 1, maximum = 9_223_372_036_854_775_807_i64)]
     pub max_tokens: Option<i64>,
     /// OpenAI's newer name of `max_tokens`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
+    #[schema(minimum = 1, maximum = 9_223_372_036_854_775_807_i64)]
     pub max_completion_tokens: Option<i64>,
     /// Texts that end the generation.
     #[serde(borrow, default)]
     pub stop: Option<Stop<'a>>,
     /// Randomness.
     #[serde(default)]
+    #[schema(minimum = 0, maximum = 5)]
     pub temperature: Option<f64>,
     /// Nucleus sampling.
     #[serde(default)]
+    #[schema(minimum = 0, maximum = 1)]
     pub top_p: Option<f64>,
     /// Candidates per step; 0 and -1 mean all.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
+    #[schema(minimum = -1, maximum = 2_147_483_647)]
     pub top_k: Option<i64>,
     /// Least probability relative to the best candidate.
     #[serde(default)]
+    #[schema(minimum = 0, maximum = 1)]
     pub min_p: Option<f64>,
     /// Multiplicative penalty; 1 is none.
     #[serde(default)]
+    #[schema(minimum = 0.01, maximum = 10)]
     pub repetition_penalty: Option<f64>,
     /// Additive penalty on what occurred.
     #[serde(default)]
+    #[schema(minimum = -2, maximum = 2)]
     pub presence_penalty: Option<f64>,
     /// Additive penalty by how often it occurred.
     #[serde(default)]
+    #[schema(minimum = -2, maximum = 2)]
     pub frequency_penalty: Option<f64>,
     /// Token id to bias.
     #[serde(borrow, default)]
+    #[schema(value_type = Option<crate::openapi::LogitBias>)]
     pub logit_bias: Option<BTreeMap<Text<'a>, f64>>,
     /// Seed of the sampler.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
+    #[schema(minimum = -9_223_372_036_854_775_808_i64, maximum = 9_223_372_036_854_775_807_i64)]
     pub seed: Option<i64>,
     /// Choices to generate.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
+    #[schema(minimum = 1, maximum = 16)]
     pub n: Option<i64>,
     /// Whether to answer with server-sent events.
     #[serde(default)]
@@ -83,7 +105,8 @@ pub struct GenerateRequest<'a> {
     #[serde(default)]
     pub echo: Option<bool>,
     /// Functions the model may call; chat only.
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "objects")]
+    #[schema(max_items = 128)]
     pub tools: Option<Vec<Tool<'a>>>,
     /// Which of them; chat only.
     #[serde(borrow, default)]
@@ -92,42 +115,49 @@ pub struct GenerateRequest<'a> {
     #[serde(borrow, default)]
     pub function_call: Option<ToolChoice<'a>>,
     /// Form of the reply; chat only.
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "object_or_null")]
     pub response_format: Option<ResponseFormat<'a>>,
     /// `error` or `truncate`.
     #[serde(borrow, default)]
+    #[schema(value_type = Option<OverflowWord>)]
     pub context_length_exceeded_behavior: Option<Text<'a>>,
     /// `low`, `medium` or `high`.
     #[serde(borrow, default)]
+    #[schema(value_type = Option<EffortWord>)]
     pub reasoning_effort: Option<Text<'a>>,
     /// Whether the model reasons first.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object_or_null")]
     pub reasoning: Option<Reasoning>,
     /// Variables of the model's chat template.
     #[serde(borrow, default)]
+    #[schema(value_type = Option<Object>)]
     pub chat_template_kwargs: Option<&'a RawValue>,
 }
 
 /// One message of a conversation.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct Message<'a> {
     /// `system`, `user`, `assistant`, `tool` or, of old, `function`.
     #[serde(borrow, default)]
+    #[schema(value_type = MessageRole, required = true)]
     pub role: Option<Text<'a>>,
     /// What was said; null beside `tool_calls`.
     #[serde(borrow, default)]
     pub content: Option<Content<'a>>,
     /// Who said it.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub name: Option<Text<'a>>,
     /// Calls an assistant made.
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none", deserialize_with = "objects")]
     pub tool_calls: Option<Vec<RequestToolCall<'a>>>,
     /// The call a tool message answers.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub tool_call_id: Option<Text<'a>>,
     /// What an assistant thought before.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub reasoning_content: Option<Text<'a>>,
 }
 
@@ -142,27 +172,31 @@ pub enum Content<'a> {
 }
 
 /// A part of a content.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct ContentPart<'a> {
     /// `text`, or a kind of media.
     #[serde(rename = "type", borrow, default)]
+    #[schema(value_type = TextKind, required = true)]
     pub kind: Option<Text<'a>>,
     /// The text of a `text` part.
     #[serde(borrow, default)]
+    #[schema(value_type = String, required = true)]
     pub text: Option<Text<'a>>,
 }
 
 /// A call an earlier reply made, as clients send it back.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct RequestToolCall<'a> {
     /// The call's id.
     #[serde(borrow, default)]
+    #[schema(value_type = String)]
     pub id: Text<'a>,
     /// `function`.
     #[serde(rename = "type", borrow, default = "function")]
+    #[schema(value_type = String)]
     pub kind: Text<'a>,
     /// What was called.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "object")]
     pub function: CalledFunction<'a>,
 }
 
@@ -171,38 +205,44 @@ fn function<'a>() -> Text<'a> {
 }
 
 /// A called function.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct CalledFunction<'a> {
     /// Its name.
     #[serde(borrow)]
+    #[schema(value_type = String)]
     pub name: Text<'a>,
     /// Its arguments, JSON in a text.
     #[serde(borrow, default)]
+    #[schema(value_type = String)]
     pub arguments: Text<'a>,
 }
 
 /// A tool the model may call.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Tool<'a> {
     /// `function`.
     #[serde(rename = "type", borrow, default = "function")]
+    #[schema(value_type = FunctionKind)]
     pub kind: Text<'a>,
     /// The function.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "object")]
     pub function: ToolFunction<'a>,
 }
 
 /// What a callable function is.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ToolFunction<'a> {
     /// Its name.
     #[serde(borrow)]
+    #[schema(value_type = String, pattern = "^[A-Za-z0-9_.-]{1,64}$")]
     pub name: Text<'a>,
     /// What it does.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub description: Option<Text<'a>>,
     /// JSON schema of its arguments.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     pub parameters: Option<&'a RawValue>,
 }
 
@@ -229,30 +269,35 @@ pub enum ToolChoice<'a> {
 }
 
 /// Form of the reply, in any of the shapes that are sent.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, ToSchema)]
 pub struct ResponseFormat<'a> {
     /// `text`, `json_object`, `json_schema` or `regex`.
     #[serde(rename = "type", borrow, default)]
+    #[schema(value_type = FormatWord, required = true)]
     pub kind: Option<Text<'a>>,
     /// The newer place of the schema.
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "object_or_null")]
     pub json_schema: Option<NamedSchema<'a>>,
     /// The older place of the schema.
     #[serde(borrow, default)]
+    #[schema(value_type = Option<Object>)]
     pub schema: Option<&'a RawValue>,
     /// The pattern of `regex`.
     #[serde(borrow, default)]
+    #[schema(value_type = Option<String>)]
     pub pattern: Option<Text<'a>>,
 }
 
 /// A JSON schema with its name.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, ToSchema)]
 pub struct NamedSchema<'a> {
     /// Its name.
     #[serde(borrow, default)]
+    #[schema(value_type = Option<String>)]
     pub name: Option<Text<'a>>,
     /// The schema.
     #[serde(borrow, default)]
+    #[schema(value_type = Option<Object>)]
     pub schema: Option<&'a RawValue>,
     /// Whether to follow it to the letter.
     #[serde(default)]
@@ -260,7 +305,7 @@ pub struct NamedSchema<'a> {
 }
 
 /// `{"enabled":true}`.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
 pub struct Reasoning {
     /// On or off.
     #[serde(default)]
@@ -268,13 +313,15 @@ pub struct Reasoning {
 }
 
 /// The body of `POST /v1/embeddings`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 pub struct EmbeddingsRequest<'a> {
     /// An endpoint's name or id. Required.
     #[serde(borrow, default)]
+    #[schema(value_type = String, required = true, min_length = 1)]
     pub model: Option<Text<'a>>,
     /// What to embed. Required.
     #[serde(borrow, default)]
+    #[schema(value_type = EmbeddingInput, required = true)]
     pub input: Option<EmbeddingInput<'a>>,
 }
 
@@ -293,7 +340,7 @@ pub enum EmbeddingInput<'a> {
 }
 
 /// Tokens read and written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Usage {
     /// Read.
     pub prompt_tokens: u64,
@@ -304,7 +351,7 @@ pub struct Usage {
 }
 
 /// Why a choice ended; the four words that every client knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FinishReason {
     /// The model ended its turn, or a stop text was met.
@@ -318,11 +365,12 @@ pub enum FinishReason {
 }
 
 /// A whole chat answer; `object` is `chat.completion`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ChatCompletion<'a> {
     /// The request's id.
     pub id: Cow<'a, str>,
     /// `chat.completion`.
+    #[schema(value_type = ChatObject)]
     pub object: Cow<'a, str>,
     /// Unix seconds.
     pub created: i64,
@@ -338,7 +386,7 @@ pub struct ChatCompletion<'a> {
 }
 
 /// The prompt in an answer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PromptPart<'a> {
     /// Its text.
     pub text: Cow<'a, str>,
@@ -347,7 +395,7 @@ pub struct PromptPart<'a> {
 }
 
 /// One reply.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ChatChoice<'a> {
     /// Its position.
     pub index: u32,
@@ -362,9 +410,10 @@ pub struct ChatChoice<'a> {
 }
 
 /// What the assistant said.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ReplyMessage<'a> {
     /// `assistant`.
+    #[schema(value_type = AssistantRole)]
     pub role: Cow<'a, str>,
     /// Its text; null when it only calls tools.
     pub content: Option<Cow<'a, str>>,
@@ -377,7 +426,7 @@ pub struct ReplyMessage<'a> {
 }
 
 /// A call in an answer, or a fragment of one in a stream.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ToolCall<'a> {
     /// Its position.
     pub index: u32,
@@ -385,13 +434,14 @@ pub struct ToolCall<'a> {
     pub id: Cow<'a, str>,
     /// `function`.
     #[serde(rename = "type")]
+    #[schema(value_type = FunctionKind)]
     pub kind: Cow<'a, str>,
     /// What is called.
     pub function: ToolCallFunction<'a>,
 }
 
 /// The function of a call.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ToolCallFunction<'a> {
     /// Its name; empty in later fragments.
     pub name: Cow<'a, str>,
@@ -400,7 +450,7 @@ pub struct ToolCallFunction<'a> {
 }
 
 /// Log probabilities as parallel lists.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct LogprobLists<'a> {
     /// Tokens as text.
     pub tokens: Vec<Cow<'a, str>>,
@@ -411,15 +461,17 @@ pub struct LogprobLists<'a> {
     pub token_ids: Option<Vec<i64>>,
     /// By position, the candidates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<BTreeMap<String, BTreeMap<String, f64>>>)]
     pub top_logprobs: Option<BTreeMap<usize, BTreeMap<Cow<'a, str>, f64>>>,
 }
 
 /// A whole completions answer; `object` is `text.completion`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Completion<'a> {
     /// The request's id.
     pub id: Cow<'a, str>,
     /// `text.completion`.
+    #[schema(value_type = CompletionObject)]
     pub object: Cow<'a, str>,
     /// Unix seconds.
     pub created: i64,
@@ -434,7 +486,7 @@ pub struct Completion<'a> {
 }
 
 /// One text.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CompletionChoice<'a> {
     /// Its position.
     pub index: u32,
@@ -449,11 +501,12 @@ pub struct CompletionChoice<'a> {
 }
 
 /// One event of a stream; `object` is `chat.completion.chunk` or `completion.chunk`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct StreamChunk<'a> {
     /// The request's id.
     pub id: Cow<'a, str>,
     /// `chat.completion.chunk` or `completion.chunk`.
+    #[schema(value_type = ChunkObject)]
     pub object: Cow<'a, str>,
     /// Unix seconds.
     pub created: i64,
@@ -466,7 +519,7 @@ pub struct StreamChunk<'a> {
 }
 
 /// One choice of an event.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ChunkChoice<'a> {
     /// Its position.
     pub index: u32,
@@ -486,12 +539,13 @@ pub struct ChunkChoice<'a> {
 }
 
 /// What is new in a choice.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Delta<'a> {
     /// Where the engine told it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_id: Option<i64>,
     /// `assistant`, in every event.
+    #[schema(value_type = AssistantRole)]
     pub role: Cow<'a, str>,
     /// The text.
     pub content: Cow<'a, str>,
@@ -504,9 +558,10 @@ pub struct Delta<'a> {
 }
 
 /// The answer of `POST /v1/embeddings`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Embeddings<'a> {
     /// `list`.
+    #[schema(value_type = ListObject)]
     pub object: &'a str,
     /// As requested.
     pub model: &'a str,
@@ -518,18 +573,20 @@ pub struct Embeddings<'a> {
 }
 
 /// One vector.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Embedding<'a> {
     /// `embedding`.
+    #[schema(value_type = EmbeddingObject)]
     pub object: &'a str,
     /// The position of its input.
     pub index: u32,
     /// The vector, digit by digit as the engine wrote it.
+    #[schema(value_type = Vec<f64>)]
     pub embedding: &'a RawValue,
 }
 
 /// Tokens of an embeddings request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EmbeddingUsage {
     /// Read.
     pub prompt_tokens: u64,
@@ -553,7 +610,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Content<'de>, A::Error> {
                 let mut all = Vec::new();
-                while let Some(part) = parts.next_element()? {
+                while let Some(Object(part)) = parts.next_element()? {
                     all.push(part);
                 }
                 Ok(Content::Parts(all))
@@ -605,6 +662,9 @@ impl<'de> Deserialize<'de> for Logprobs {
             }
             fn visit_u64<E: de::Error>(self, top: u64) -> Result<Logprobs, E> {
                 Ok(Logprobs::Top(i64::try_from(top).unwrap_or(i64::MAX)))
+            }
+            fn visit_f64<E: de::Error>(self, top: f64) -> Result<Logprobs, E> {
+                whole_of(top).map(Logprobs::Top)
             }
         }
         input.deserialize_any(Visit)

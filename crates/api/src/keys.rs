@@ -1,28 +1,36 @@
 //! `/v1/keys`: dedi's addition.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-/// `POST /v1/keys`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+use crate::words::{KeyObject, RoleWord};
+
+/// What the key shall allow, whose it is, and for how long.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CreateKeyRequest {
     /// `inference`, `viewer`, `developer`, `owner` or `admin`; absent is `developer`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<RoleWord>)]
     pub role: Option<String>,
     /// Tenant; only an admin may name another than its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^[a-z0-9-]{1,39}$")]
     pub owner: Option<String>,
     /// Name for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 256, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$")]
     pub name: Option<String>,
     /// Days until it expires; absent is never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<i32>, minimum = 1, maximum = 3_650)]
     pub expires_in_days: Option<i64>,
 }
 
 /// A key without its secret.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct KeyInfo {
     /// Always `api_key`.
+    #[schema(value_type = KeyObject)]
     pub object: String,
     /// The public part.
     pub id: String,
@@ -31,10 +39,13 @@ pub struct KeyInfo {
     /// The tenant.
     pub owner: String,
     /// What it allows.
+    #[schema(value_type = RoleWord)]
     pub role: String,
     /// RFC 3339.
+    #[schema(format = DateTime)]
     pub created_at: String,
     /// RFC 3339, or null for never.
+    #[schema(format = DateTime)]
     pub expires_at: Option<String>,
     /// The whole key; only in the answer that made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -8,7 +8,10 @@ pub mod hardware;
 pub mod inference;
 pub mod keys;
 pub mod models;
+pub mod openapi;
+mod read;
 pub mod whoami;
+pub mod words;
 
 pub use endpoints::{
     Autoscaling, AutoscalingRequest, CreateEndpointRequest, DedicatedEndpoint, EndpointEvent, EndpointPlan,
@@ -21,4 +24,5 @@ pub use hardware::{
 };
 pub use keys::{CreateKeyRequest, KeyInfo};
 pub use models::{AutoscaleModel, Model, ModelPricing};
+pub use read::exact_integer;
 pub use whoami::{Named, Project, WhoamiV1, WhoamiV3};

@@ -1,18 +1,23 @@
 //! `/v1/models`: a bare array, as every SDK expects.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::words::{ModelKind, ModelObject};
 
 /// One model.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Model {
     /// `<org>/<name>`, or a running endpoint's name.
     pub id: String,
     /// Always `model`.
+    #[schema(value_type = ModelObject)]
     pub object: String,
     /// Unix seconds.
     pub created: i64,
     /// `chat`, `language` or `embedding` here; another word than the contract's ten breaks the v1 SDK.
     #[serde(rename = "type")]
+    #[schema(value_type = ModelKind)]
     pub kind: String,
     /// Name for people.
     pub display_name: String,
@@ -29,7 +34,7 @@ pub struct Model {
 }
 
 /// Prices per million tokens; all zero on your own hardware.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ModelPricing {
     /// Per hour.
     pub hourly: f64,
@@ -44,7 +49,7 @@ pub struct ModelPricing {
 }
 
 /// An item of the undocumented `/v1/autoscale/models`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AutoscaleModel {
     /// The model's id.
     pub name: String,

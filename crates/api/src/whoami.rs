@@ -1,12 +1,14 @@
 //! `/v1/whoami` and `/v3/whoami`, which the official command line asks before each command.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// `GET /v3/whoami`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct WhoamiV3 {
     /// Always `project_api_key` here.
     #[serde(rename = "type")]
+    #[schema(value_type = crate::words::WhoamiKind)]
     pub kind: String,
     /// The key.
     pub api_key: Named,
@@ -17,7 +19,7 @@ pub struct WhoamiV3 {
 }
 
 /// An id with an optional name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Named {
     /// The id.
     pub id: String,
@@ -27,7 +29,7 @@ pub struct Named {
 }
 
 /// A project.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Project {
     /// The id.
     pub id: String,
@@ -38,7 +40,7 @@ pub struct Project {
 }
 
 /// `GET /v1/whoami`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct WhoamiV1 {
     /// The key's id.
     pub api_key_id: String,

@@ -1,4 +1,4 @@
-//! `/healthz` and `/readyz`: the only routes without a key. They say one word.
+//! `/healthz` and `/readyz`: with the API's description the only routes without a key. They say one word.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -10,6 +10,7 @@ mod health;
 mod hosts;
 mod listener;
 mod logging;
+mod openapi;
 mod paths;
 mod running;
 mod serve;

@@ -21,7 +21,7 @@ use crate::hosts::{self, Hosts};
 use crate::paths::{DataDir, write_atomically};
 use crate::serve::Refusal;
 use crate::takeover::{Offer, Successor};
-use crate::{admin, listener};
+use crate::{admin, listener, openapi};
 
 /// Longest wait for the tasks behind the public side.
 const BEHIND_GRACE: Duration = Duration::from_secs(10);
@@ -67,6 +67,7 @@ impl Server {
         let ready = Ready::default();
         let app = Router::new()
             .merge(health::router(ready.clone()))
+            .merge(openapi::router())
             .merge(gateway.router())
             .merge(control.router())
             .layer(axum::middleware::from_fn_with_state(Hosts::new(&config.hostnames), hosts::check));

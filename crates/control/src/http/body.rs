@@ -6,6 +6,7 @@ use std::fmt;
 use axum::body::Body;
 use axum::extract::FromRequest;
 use bytes::Bytes;
+use dedi_api::exact_integer;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, Request};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -106,7 +107,11 @@ impl Fields {
             Some(Value::Number(number)) => match (number.as_i64(), number.as_u64()) {
                 (Some(it), _) => Ok(Some(Some(it))),
                 (None, Some(_)) => Ok(Some(Some(i64::MAX))),
-                (None, None) => Err(self.wrong(name, "an integer")),
+                // `60.0` is as whole as `60`, and some clients write it so.
+                (None, None) => match number.as_f64().and_then(exact_integer) {
+                    Some(it) => Ok(Some(Some(it))),
+                    None => Err(self.wrong(name, "an integer")),
+                },
             },
             Some(Value::Bool(_) | Value::String(_) | Value::Array(_) | Value::Object(_)) => {
                 Err(self.wrong(name, "an integer"))
@@ -222,24 +227,38 @@ impl<S: Send + Sync> axum::extract::FromRequestParts<S> for Query {
 }
 
 impl Query {
-    /// The value of a member; an empty one counts as absent.
+    /// The text of a member; an empty one counts as absent.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        let found = self.0.iter().rev().find(|(key, _)| key == name);
-        found.map(|(_, value)| value.as_str()).filter(|it| !it.is_empty())
+        self.given(name).filter(|it| !it.is_empty())
     }
 
-    /// A boolean in any spelling: the v1 SDK writes `True`.
+    fn given(&self, name: &str) -> Option<&str> {
+        let found = self.0.iter().rev().find(|(key, _)| key == name);
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// One of a few words.
+    pub(crate) fn word(&self, name: &str, words: &[&str]) -> Result<Option<&str>, ApiError> {
+        match self.given(name) {
+            Some(it) if !words.contains(&it) => {
+                Err(ApiError::field(name, format!("{name} must be {}", words.join(" or "))))
+            }
+            other => Ok(other),
+        }
+    }
+
+    /// A boolean in any case: the v1 SDK writes `True`.
     pub(crate) fn boolean(&self, name: &str) -> Result<bool, ApiError> {
-        match self.get(name).map(str::to_ascii_lowercase).as_deref() {
-            None | Some("false" | "0") => Ok(false),
-            Some("true" | "1") => Ok(true),
+        match self.given(name).map(str::to_ascii_lowercase).as_deref() {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
             Some(_) => Err(ApiError::field(name, format!("{name} must be true or false"))),
         }
     }
 
     /// A whole number of at least 0.
     pub(crate) fn number(&self, name: &str) -> Result<Option<i64>, ApiError> {
-        let parsed = self.get(name).map(|it| it.parse::<i64>().ok().filter(|it| *it >= 0));
+        let parsed = self.given(name).map(|it| it.parse::<i64>().ok().filter(|it| *it >= 0));
         match parsed {
             None => Ok(None),
             Some(Some(it)) => Ok(Some(it)),

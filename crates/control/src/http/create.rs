@@ -44,9 +44,10 @@ pub(super) async fn create(
     caller.must_change()?;
     let is_plan = query.boolean("dry_run")?;
     let mut request = read(&body.fields)?;
-    request.availability_zone =
-        request.availability_zone.or_else(|| query.get("availability_zone").map(str::to_owned));
+    let zone = check_zone(&shared.config, query.get("availability_zone"))?;
+    request.availability_zone = request.availability_zone.or(zone);
     let checked = check(&shared.config, &request)?;
+    let idempotency = idempotency_key(&headers)?.map(|it| (it, Sha256::digest(&body.bytes).into()));
     let facts = deployable(&shared, &checked.model).await?;
     let inventory = super::hardware::inventory(&shared).await?;
     let hardware =
@@ -56,7 +57,6 @@ pub(super) async fn create(
     }
     must_fit(&shared, &facts, &hardware, &inventory)?;
 
-    let idempotency = idempotency_key(&headers)?.map(|it| (it, Sha256::digest(&body.bytes).into()));
     let now = shared.clock.now();
     let kept = Duration::from_secs(u64::from(shared.config.idempotency_kept_hours) * 3_600);
     let new = NewEndpoint {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use dedi_api::words::{EndpointKind, UsageKind};
 use dedi_api::{List, ListEndpoint};
 
 use super::auth::Caller;
@@ -18,8 +19,8 @@ pub(super) async fn list(
     query: Query,
 ) -> Result<Json<List<ListEndpoint>>, ApiError> {
     caller.must_read()?;
-    let of_type = one_of(&query, "type", &["dedicated", "serverless"])?;
-    let of_usage = one_of(&query, "usage_type", &["on-demand", "reserved"])?;
+    let of_type = query.word("type", EndpointKind::WORDS)?;
+    let of_usage = query.word("usage_type", UsageKind::WORDS)?;
     // A key sees its own tenant's endpoints only, so `mine` changes nothing but must read as a boolean.
     query.boolean("mine")?;
     if of_type == Some("serverless") || of_usage == Some("reserved") {
@@ -27,13 +28,4 @@ pub(super) async fn list(
     }
     let endpoints = shared.store.endpoints(&caller.0.owner).await?;
     Ok(Json(List::new(endpoints.iter().map(views::list_item).collect())))
-}
-
-fn one_of<'a>(query: &'a Query, name: &str, words: &[&str]) -> Result<Option<&'a str>, ApiError> {
-    match query.get(name) {
-        Some(it) if !words.contains(&it) => {
-            Err(ApiError::field(name, format!("{name} must be {}", words.join(" or "))))
-        }
-        other => Ok(other),
-    }
 }

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use dedi_api::List;
 use dedi_domain::Desired;
 use http::Method;
+use http::header::ALLOW;
 
 use super::auth::Caller;
 use super::body::{JsonBody, Query};
@@ -24,7 +25,7 @@ const EVENTS_DEFAULT: i64 = 100;
 
 /// What of the endpoint is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
+pub(crate) enum Part {
     Itself,
     Events,
     Logs,
@@ -32,14 +33,28 @@ enum Part {
     Adapters,
 }
 
-fn split(rest: &str) -> (&str, Part) {
-    let parts = [
-        ("/events", Part::Events),
-        ("/logs", Part::Logs),
-        ("/replicas", Part::Replicas),
-        ("/adapters", Part::Adapters),
+impl Part {
+    /// The parts by the endings of their paths; the last one is what has none of the others.
+    pub(crate) const ALL: [(&str, Self); 5] = [
+        ("/events", Self::Events),
+        ("/logs", Self::Logs),
+        ("/replicas", Self::Replicas),
+        ("/adapters", Self::Adapters),
+        ("", Self::Itself),
     ];
-    let found = parts.into_iter().find_map(|(suffix, part)| Some((rest.strip_suffix(suffix)?, part)));
+
+    /// What can be done with it, as the header `Allow` says it.
+    pub(crate) fn methods(self) -> &'static str {
+        match self {
+            Self::Itself => "DELETE, GET, HEAD, PATCH",
+            Self::Events | Self::Logs | Self::Replicas => "GET, HEAD",
+            Self::Adapters => "DELETE, GET, HEAD, POST",
+        }
+    }
+}
+
+fn split(rest: &str) -> (&str, Part) {
+    let found = Part::ALL.into_iter().find_map(|(suffix, part)| Some((rest.strip_suffix(suffix)?, part)));
     found.unwrap_or((rest, Part::Itself))
 }
 
@@ -54,6 +69,10 @@ pub(super) async fn dispatch(
     let (named, part) = split(&rest);
     let named = create::shown(named);
     let method = request.method().clone();
+    let refused = || Ok(([(ALLOW, part.methods())], ApiError::Method).into_response());
+    if part.methods().split(", ").all(|it| it != method.as_str()) {
+        return refused();
+    }
     match (part, method) {
         (Part::Itself, Method::GET | Method::HEAD) => {
             let desired = find(&shared, &caller, &named).await?;
@@ -64,20 +83,20 @@ pub(super) async fn dispatch(
             update::patch(&shared, &caller, &named, &body.fields).await
         }
         (Part::Itself, Method::DELETE) => update::delete(&shared, &caller, &named).await,
-        (Part::Events, Method::GET) => {
+        (Part::Events, Method::GET | Method::HEAD) => {
             let desired = find(&shared, &caller, &named).await?;
             events(&shared, &desired, &query).await
         }
-        (Part::Logs, Method::GET) => {
+        (Part::Logs, Method::GET | Method::HEAD) => {
             let desired = find(&shared, &caller, &named).await?;
             logs::read(&shared, &desired, &query).await
         }
-        (Part::Replicas, Method::GET) => {
+        (Part::Replicas, Method::GET | Method::HEAD) => {
             let desired = find(&shared, &caller, &named).await?;
             let view = views::fresh_view(shared.store.rows(desired).await?, &shared.world());
             Ok(Json(List::new(views::replicas(&view, &shared.world()))).into_response())
         }
-        (Part::Adapters, Method::GET | Method::POST | Method::DELETE) => {
+        (Part::Adapters, Method::GET | Method::HEAD | Method::POST | Method::DELETE) => {
             find(&shared, &caller, &named).await?;
             Err(ApiError::Invalid {
                 message: "LoRA adapters are not available on this server".to_owned(),
@@ -85,9 +104,7 @@ pub(super) async fn dispatch(
                 code: Some("adapters_unsupported"),
             })
         }
-        (Part::Itself | Part::Events | Part::Logs | Part::Replicas | Part::Adapters, _) => {
-            Err(ApiError::Method)
-        }
+        (Part::Itself | Part::Events | Part::Logs | Part::Replicas | Part::Adapters, _) => refused(),
     }
 }
 

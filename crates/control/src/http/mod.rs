@@ -7,7 +7,7 @@ mod create;
 mod endpoints;
 mod error;
 mod hardware;
-mod item;
+pub(crate) mod item;
 mod keys;
 mod layer;
 mod logs;

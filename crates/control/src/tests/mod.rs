@@ -2,6 +2,7 @@
 
 mod contract;
 mod lifecycle;
+mod openapi;
 mod principals;
 mod reasons;
 mod storage;

@@ -54,11 +54,8 @@ pub(crate) fn router(core: Arc<Core>) -> Router {
         let serve = move |State(core): State<Arc<Core>>, request: Request| serve(core, kind, request);
         post(serve).fallback(wrong_method)
     };
-    Router::new()
-        .route(Kind::Chat.path(), route(Kind::Chat))
-        .route(Kind::Completions.path(), route(Kind::Completions))
-        .route(Kind::Embeddings.path(), route(Kind::Embeddings))
-        .with_state(core)
+    let routes = Kind::ALL.into_iter().fold(Router::new(), |all, kind| all.route(kind.path(), route(kind)));
+    routes.with_state(core)
 }
 
 /// An answer with the headers that each of them has.

@@ -14,7 +14,15 @@ pub(super) fn response_format<'a>(
     format: &'a ResponseFormat<'a>,
 ) -> Result<engine::ResponseFormat<'a>, ApiError> {
     let named = format.json_schema.as_ref();
-    let schema = named.and_then(|it| it.schema).or(format.schema);
+    let schemas = [named.and_then(|it| it.schema), format.schema];
+    if schemas.iter().flatten().any(|it| !is_object(it)) {
+        return Err(ApiError::field(
+            "response_format.json_schema.schema",
+            "the schema must be a JSON object such as {\"type\":\"object\",\"properties\":{…}}",
+        ));
+    }
+    let [newer, older] = schemas;
+    let schema = newer.or(older);
     let json_schema = |schema| engine::ResponseFormat::JsonSchema {
         json_schema: engine::JsonSchema {
             name: named.and_then(|it| it.name.as_ref()).map_or("response", |it| it.as_str()),
@@ -25,11 +33,7 @@ pub(super) fn response_format<'a>(
     match (format.kind.as_ref().map(|it| it.as_str()), schema) {
         (Some("text"), _) => Ok(engine::ResponseFormat::Text),
         (Some("json_object"), None) => Ok(engine::ResponseFormat::JsonObject),
-        (Some("json_schema" | "json_object"), Some(schema)) if is_object(schema) => Ok(json_schema(schema)),
-        (Some("json_schema" | "json_object"), Some(_)) => Err(ApiError::field(
-            "response_format.json_schema.schema",
-            "the schema must be a JSON object such as {\"type\":\"object\",\"properties\":{…}}",
-        )),
+        (Some("json_schema" | "json_object"), Some(schema)) => Ok(json_schema(schema)),
         (Some("json_schema"), None) => Err(ApiError::field(
             "response_format.json_schema",
             "`json_schema` needs a schema: {\"type\":\"json_schema\",\"json_schema\":{\"name\":…,\"schema\":{…}}}",

@@ -8,6 +8,7 @@ use crate::http::error::ApiError;
 const MESSAGES_MAX: usize = 4_096;
 const TOOLS_MAX: usize = 128;
 const STOPS_MAX: usize = 4;
+const STOP_CHARS_MAX: usize = 256;
 const CHOICES_MAX: i64 = 16;
 const LOGPROBS_MAX: i64 = 20;
 const BIASES_MAX: usize = 1_024;
@@ -27,11 +28,11 @@ pub(super) fn translate(
         stream,
         stream_options: stream.then_some(engine::StreamOptions { include_usage: true }),
         max_tokens: max_tokens(request, context_tokens)?,
-        temperature: check::number("temperature", request.temperature, 0.0, 100.0)?,
+        temperature: check::number("temperature", request.temperature, 0.0, 5.0)?,
         top_p: check::number("top_p", request.top_p, 0.0, 1.0)?,
         top_k: check::int("top_k", request.top_k, -1, i64::from(i32::MAX))?,
         min_p: check::number("min_p", request.min_p, 0.0, 1.0)?,
-        repetition_penalty: check::number("repetition_penalty", request.repetition_penalty, 0.01, 100.0)?,
+        repetition_penalty: check::number("repetition_penalty", request.repetition_penalty, 0.01, 10.0)?,
         presence_penalty: check::number("presence_penalty", request.presence_penalty, -2.0, 2.0)?,
         frequency_penalty: check::number("frequency_penalty", request.frequency_penalty, -2.0, 2.0)?,
         logit_bias: logit_bias(request)?,
@@ -54,6 +55,10 @@ pub(super) fn translate(
                 "stop",
                 "`stop` has an empty text in it, which would end every answer at once",
             ));
+        }
+        if stop.0.iter().any(|it| it.as_str().chars().count() > STOP_CHARS_MAX) {
+            let message = format!("`stop` has a text of more than {STOP_CHARS_MAX} characters in it");
+            return Err(ApiError::field("stop", message));
         }
         body.stop = &stop.0;
     }
@@ -150,11 +155,12 @@ fn check_message(index: usize, message: &Message<'_>) -> Result<(), ApiError> {
 }
 
 fn max_tokens(request: &GenerateRequest<'_>, context_tokens: u32) -> Result<Option<i64>, ApiError> {
-    let (field, value) = match request.max_tokens {
-        Some(it) => ("max_tokens", Some(it)),
-        None => ("max_completion_tokens", request.max_completion_tokens),
+    let tokens = check::int("max_tokens", request.max_tokens, 1, i64::MAX)?;
+    let completion_tokens = check::int("max_completion_tokens", request.max_completion_tokens, 1, i64::MAX)?;
+    let (field, value) = match tokens {
+        Some(_) => ("max_tokens", tokens),
+        None => ("max_completion_tokens", completion_tokens),
     };
-    let value = check::int(field, value, 1, i64::MAX)?;
     let context = i64::from(context_tokens);
     let truncate =
         request.context_length_exceeded_behavior.as_ref().is_some_and(|it| it.as_str() == "truncate");

@@ -24,6 +24,9 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    /// Every one has a route.
+    pub(crate) const ALL: [Self; 3] = [Self::Chat, Self::Completions, Self::Embeddings];
+
     /// The route, here and at the engine.
     pub(crate) fn path(self) -> &'static str {
         match self {

@@ -138,3 +138,71 @@ fn a_refusal_names_its_field() {
         assert_eq!(embed(input.clone()).unwrap()["input"], input);
     }
 }
+
+/// The published description of chat and of completions.
+fn described(name: &str) -> serde_json::Map<String, Value> {
+    let document = dedi_api::openapi::document("0");
+    document["components"]["schemas"][name]["properties"].as_object().unwrap().clone()
+}
+
+#[test]
+fn described_bounds_are_checked_to_the_last_digit() {
+    for (kind, name) in [(Kind::Chat, "ChatCompletionRequest"), (Kind::Completions, "CompletionRequest")] {
+        let mut n_bounds = 0;
+        for (field, schema) in described(name) {
+            for (bound, beyond) in [("minimum", -1.0), ("maximum", 1.0)] {
+                let Some(limit) = schema[bound].as_f64().filter(|it| it.abs() < 1e15) else { continue };
+                n_bounds += 1;
+                let with = |value: f64| {
+                    let value = if value.fract() == 0.0 { json!(value as i64) } else { json!(value) };
+                    let mut body =
+                        json!({"model": "e", "prompt": "x", "messages": [{"role": "user", "content": "x"}]});
+                    body[&field] = value;
+                    translate(kind, &body)
+                };
+                assert!(with(limit).is_ok(), "{field} {limit}");
+                let step = if schema["type"][0] == "integer" { 1.0 } else { 0.001 };
+                let Err(ApiError::Invalid { param, .. }) = with(limit + beyond * step) else {
+                    panic!("{field} beyond {limit} is accepted");
+                };
+                assert_eq!(param, Some(field.clone()));
+            }
+        }
+        assert!(n_bounds >= 16, "{n_bounds}");
+    }
+}
+
+#[test]
+fn each_route_is_described_and_no_other() {
+    let document = dedi_api::openapi::document("0");
+    let described: Vec<(String, String)> = dedi_api::openapi::operations(&document)
+        .into_iter()
+        .filter(|(method, path)| {
+            document["paths"][path][method.to_ascii_lowercase()]["tags"][0] == "Inference"
+        })
+        .collect();
+    let mut routes = Kind::ALL.map(|it| ("POST".to_owned(), it.path().to_owned()));
+    routes.sort();
+    assert_eq!(described, routes);
+}
+
+#[test]
+fn objects_are_objects_and_whole_numbers_may_have_a_point() {
+    let refused = |more: Value| match chat(more) {
+        Err(ApiError::Invalid { param, .. }) => param.unwrap_or_default(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(refused(json!({"messages": [["user", "x"]]})), "messages[0]");
+    assert_eq!(refused(json!({"tools": [["function", {"name": "f"}]]})), "tools[0]");
+    assert_eq!(refused(json!({"tools": [{"function": ["f"]}]})), "tools[0].function");
+    assert_eq!(refused(json!({"reasoning": [true]})), "reasoning");
+    assert_eq!(
+        refused(json!({"response_format": {"type": "text", "json_schema": ["a"]}})),
+        "response_format.json_schema"
+    );
+    assert_eq!(refused(json!({"max_tokens": 5, "max_completion_tokens": 0})), "max_completion_tokens");
+    assert_eq!(refused(json!({"seed": 1e300})), "seed");
+    assert_eq!(refused(json!({"n": 1.5})), "n");
+    assert_eq!(chat(json!({"max_tokens": 60.0})).unwrap()["max_tokens"], 60);
+    assert_eq!(chat(json!({"logprobs": 2.0})).unwrap()["top_logprobs"], 2);
+}

@@ -229,6 +229,11 @@ impl Client {
         )
     }
 
+    /// Asks for a path of the root without a key.
+    pub(crate) fn anonymous(&self, path: &str) -> Answer {
+        answer(self.agent.get(format!("{}{path}", self.base_url.trim_end_matches("/v1"))).call())
+    }
+
     fn bearer(&self) -> String {
         format!("Bearer {}", self.key)
     }
