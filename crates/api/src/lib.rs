@@ -20,5 +20,5 @@ pub use hardware::{
     AvailabilityZones, Hardware, HardwareAvailability, HardwarePricing, HardwareSpecs, HardwareUsage,
 };
 pub use keys::{CreateKeyRequest, KeyInfo};
-pub use models::{AutoscaleModel, Model, ModelPricing};
+pub use models::{AutoscaleModel, CreatePullRequest, Model, ModelPricing, ModelPull};
 pub use whoami::{Named, Project, WhoamiV1, WhoamiV3};

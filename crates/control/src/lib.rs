@@ -3,6 +3,7 @@
 
 mod config;
 pub mod http;
+mod hub;
 mod logs;
 pub mod models;
 mod plane;
@@ -11,6 +12,7 @@ mod shared;
 pub mod store;
 
 pub use config::ControlConfig;
+pub use hub::HubConfig;
 pub use logs::{FileLogs, LogName, LogPiece, LogSource};
 pub use plane::{ControlError, ControlPlane, DataPaths};
 pub use shared::Clock;

@@ -13,6 +13,7 @@ use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
 use crate::config::ControlConfig;
+use crate::hub::{HubConfig, Pulls};
 use crate::logs::LogSource;
 use crate::models::{ModelError, ModelStore};
 use crate::store::{Store, StoreError};
@@ -53,7 +54,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     /// When this control plane was opened: it knows of no inference before that.
     pub(crate) opened_at: Timestamp,
-    pub(crate) nudge: Notify,
+    pub(crate) nudge: Arc<Notify>,
+    pub(crate) pulls: Pulls,
     pub(crate) routes: watch::Sender<RouteTable>,
     world: RwLock<Arc<World>>,
     keys: RwLock<Arc<KeyTable>>,
@@ -68,6 +70,7 @@ impl fmt::Debug for Shared {
 impl Shared {
     pub(crate) async fn new(
         config: ControlConfig,
+        hub: HubConfig,
         store: Store,
         models: ModelStore,
         runtime: Arc<dyn Runtime>,
@@ -85,8 +88,22 @@ impl Shared {
         }));
         let models = Arc::new(models);
         let (routes, _) = watch::channel(RouteTable::default());
-        let nudge = Notify::new();
-        Ok(Self { config, store, models, runtime, logs, clock, opened_at: now, nudge, routes, world, keys })
+        let nudge = Arc::new(Notify::new());
+        let pulls = Pulls::new(hub, models.folder().to_owned(), clock.clone(), nudge.clone());
+        Ok(Self {
+            config,
+            store,
+            models,
+            runtime,
+            logs,
+            clock,
+            opened_at: now,
+            nudge,
+            pulls,
+            routes,
+            world,
+            keys,
+        })
     }
 
     /// The last look at the world.

@@ -136,7 +136,8 @@ async fn open_control(
     let logs = ReplicaLogs::new(data.logs());
     let logs = Arc::new(FileLogs(move |log: LogName| logs.path(log.endpoint, log.attempt)));
     let paths = DataPaths::below(data.root());
-    let control = ControlPlane::open(config.control.clone(), paths, runtime, logs, Clock::system()).await?;
+    let (control, hub) = (config.control.clone(), config.hub.clone());
+    let control = ControlPlane::open(control, hub, paths, runtime, logs, Clock::system()).await?;
     let owner = Owner::parse(&config.owner).map_err(|err| Refusal::usage(format!("owner: {err}")))?;
     let file = data.admin_key();
     let made = control
