@@ -13,16 +13,16 @@ pub(crate) enum HubError {
     /// The hub has no such repository, revision or file.
     #[error("the hub has no {0}")]
     NotFound(String),
-    /// The hub wants a token, another one, or terms accepted.
+    /// The hub wants a token, another one, or terms accepted. It says the same of what does not exist.
     #[error(
-        "the hub does not give {model} to this server: {}",
+        "the hub does not give {what} to this server: {}",
         if *with_token {
-            "its token is not valid or its account has not been granted access"
+            "its name is wrong, or the token is not valid or its account has not been granted access"
         } else {
-            "the model is gated or private, and no token is set; accept its terms on the hub, then set HF_TOKEN or hub.token_file"
+            "its name is wrong, or it is gated or private and no token is set; accept its terms on the hub, then set HF_TOKEN or hub.token_file"
         }
     )]
-    Gated { model: String, with_token: bool },
+    Gated { what: String, with_token: bool },
     /// What is there can't be used; a sentence that names the model.
     #[error("{0}")]
     Unsuitable(String),

@@ -47,7 +47,7 @@ pub(super) struct Fetcher<'a> {
 impl Fetcher<'_> {
     /// Fetches one file, `before` bytes of the model being here already; its SHA-256.
     pub(super) async fn fetch(&self, wanted: &Wanted, before: u64) -> Result<String, HubError> {
-        let mut n_failed = 0;
+        let (mut n_failed, mut n_wrong) = (0, 0);
         let mut furthest = self.staging.here(wanted);
         loop {
             let err = match self.attempt(wanted, before).await {
@@ -60,7 +60,9 @@ impl Fetcher<'_> {
             }
             furthest = here;
             n_failed += 1;
-            if !err.may_pass() || n_failed >= self.config.tries_max {
+            // A wrong file costs all of it each time; twice is no accident.
+            n_wrong += u32::from(matches!(err, HubError::Hash { .. }));
+            if !err.may_pass() || n_wrong > 1 || n_failed >= self.config.tries_max {
                 return Err(err);
             }
             tracing::info!(model = %self.model, file = wanted.name, bytes = here, "a download broke off and goes on: {err}");

@@ -89,10 +89,6 @@ impl Line {
         })
     }
 
-    pub(super) fn has_token(&self) -> bool {
-        self.token.is_some()
-    }
-
     /// The URL below the base; each part is encoded.
     pub(super) fn url<'a>(&self, parts: impl IntoIterator<Item = &'a str>) -> Result<Url, HubError> {
         let mut url = self.base.clone();
@@ -141,7 +137,7 @@ impl Line {
                 StatusCode::RANGE_NOT_SATISFIABLE if rest.is_some() => {
                     Ok(Answer { response, linked_etag, linked_size })
                 }
-                _ => Err(self.refusal(status, what, may_know_token)),
+                _ => Err(self.refusal(&response, what, may_know_token)),
             };
         }
         Err(HubError::Redirect(format!("{what} was redirected more than {REDIRECTS_MAX} times")))
@@ -215,10 +211,16 @@ impl Line {
         Ok(to)
     }
 
-    fn refusal(&self, status: StatusCode, what: &str, is_hub: bool) -> HubError {
+    fn refusal(&self, response: &Response<Incoming>, what: &str, is_hub: bool) -> HubError {
+        let status = response.status();
         match status {
+            StatusCode::UNAUTHORIZED
+                if is_hub && text(response.headers(), "x-error-code").as_deref() == Some("RepoNotFound") =>
+            {
+                HubError::NotFound(what.to_owned())
+            }
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if is_hub => {
-                HubError::Gated { model: what.to_owned(), with_token: self.has_token() }
+                HubError::Gated { what: what.to_owned(), with_token: self.token.is_some() }
             }
             StatusCode::NOT_FOUND | StatusCode::GONE => HubError::NotFound(what.to_owned()),
             it if it.is_server_error() || matches!(it.as_u16(), 403 | 408 | 425 | 429) => {

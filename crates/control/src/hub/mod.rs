@@ -5,6 +5,7 @@
 mod config;
 mod error;
 mod fetch;
+mod job;
 mod line;
 mod listing;
 mod manifest;
@@ -15,6 +16,7 @@ mod source;
 mod staging;
 
 pub use config::HubConfig;
+pub(crate) use job::{Phase, Pull};
 pub(crate) use manifest::Manifest;
-pub(crate) use pulls::{Phase, Pull, Pulls};
+pub(crate) use pulls::Pulls;
 pub(crate) use source::Source;

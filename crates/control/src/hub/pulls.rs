@@ -13,7 +13,6 @@ use std::time::Duration;
 use dedi_domain::{Fetch, ModelName, Timestamp};
 use futures_util::FutureExt;
 use tokio::sync::{Notify, Semaphore};
-use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -21,14 +20,19 @@ use tokio_util::task::TaskTracker;
 use super::config::HubConfig;
 use super::error::HubError;
 use super::fetch::Progress;
+use super::job::{END_MAX, Job, Phase, Pull};
 use super::manifest::Manifest;
 use super::pull::pull;
 use super::source::Source;
-use super::staging::Staging;
+use super::staging::{self, Staging};
 use crate::shared::Clock;
 
-/// Longest wait for a download that was called off.
-const END_MAX: Duration = Duration::from_secs(10);
+/// Downloads that may wait for their turn.
+const ON_THEIR_WAY_MAX: usize = 100;
+/// Downloads that are remembered, the ended ones among them.
+const REMEMBERED_MAX: usize = 1_000;
+/// How long the beginning of a model is kept that nobody goes on with.
+const STALE_AFTER: Duration = Duration::from_secs(7 * 86_400);
 
 /// All downloads. Clones are the same ones.
 #[derive(Clone)]
@@ -46,46 +50,6 @@ struct Inner {
     n_launched: AtomicU64,
     tasks: TaskTracker,
     end: CancellationToken,
-}
-
-struct Job {
-    pull: Pull,
-    progress: Arc<Progress>,
-    cancel: CancellationToken,
-    task: Option<JoinHandle<()>>,
-}
-
-/// What is known of one download.
-#[derive(Clone, Debug)]
-pub(crate) struct Pull {
-    pub(crate) source: Source,
-    /// An operator asked for it; it does not end with the endpoints that wait.
-    pub(crate) is_asked_for: bool,
-    pub(crate) phase: Phase,
-    pub(crate) started_at: Timestamp,
-    pub(crate) bytes_done: u64,
-    pub(crate) bytes_total: Option<u64>,
-    n_failures: u32,
-    /// Tells a download from an earlier one of the same model.
-    number: u64,
-}
-
-/// Where it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
-    Queued,
-    Running,
-    Done { commit: String, at: Timestamp },
-    Failed { what: String, code: &'static str, is_final: bool, at: Timestamp, retry_at: Timestamp },
-}
-
-impl Phase {
-    pub(crate) fn is_on_its_way(&self) -> bool {
-        match self {
-            Self::Queued | Self::Running => true,
-            Self::Done { .. } | Self::Failed { .. } => false,
-        }
-    }
 }
 
 impl fmt::Debug for Pulls {
@@ -130,6 +94,9 @@ impl Pulls {
             job.pull.is_asked_for = true;
             return Ok(job.seen());
         }
+        if n_on_their_way(&jobs) >= ON_THEIR_WAY_MAX {
+            return Err(format!("{ON_THEIR_WAY_MAX} downloads wait already; try again when some are done"));
+        }
         Ok(self.launch(&mut jobs, source, true, 0))
     }
 
@@ -149,6 +116,9 @@ impl Pulls {
             is_kept
         });
         for (model, since) in wanted {
+            if n_on_their_way(&jobs) >= ON_THEIR_WAY_MAX {
+                return;
+            }
             let n_failures = match jobs.get(model).map(|it| (&it.pull.phase, it.pull.n_failures)) {
                 None => 0,
                 Some((Phase::Queued | Phase::Running, _)) => continue,
@@ -198,14 +168,31 @@ impl Pulls {
 
     /// Ends a model's download and removes what came of it. Answers whether there was any.
     pub(crate) async fn call_off(&self, model: &ModelName) -> bool {
-        let job = self.jobs().remove(model);
-        let was_on_its_way = job.as_ref().is_some_and(|it| it.pull.phase.is_on_its_way());
-        if let Some(job) = job {
-            job.end().await;
+        let mut was_on_its_way = false;
+        let mut task = None;
+        if let Some(job) = self.jobs().get_mut(model) {
+            was_on_its_way = job.pull.phase.is_on_its_way();
+            job.cancel.cancel();
+            task = job.task.take();
+        }
+        if let Some(task) = task {
+            // One that does not end in time writes into a folder that is gone.
+            let _ = timeout(END_MAX, task).await;
         }
         let staging = Staging::new(&self.0.store, model);
         let had_files = tokio::task::spawn_blocking(move || staging.remove()).await.unwrap_or(false);
         was_on_its_way || had_files
+    }
+
+    /// Removes beginnings of models that nobody has gone on with for a week.
+    pub(crate) async fn forget_stale(&self) {
+        let busy: Vec<ModelName> = self.jobs().keys().cloned().collect();
+        let store = self.0.store.clone();
+        let removed =
+            tokio::task::spawn_blocking(move || staging::remove_stale(&store, STALE_AFTER, &busy)).await;
+        for model in removed.unwrap_or_default() {
+            tracing::info!(%model, "removed the beginning of a model that nobody has gone on with for a week");
+        }
     }
 
     /// Ends every download. What came is gone on with after the next start.
@@ -256,10 +243,14 @@ impl Pulls {
                     Err(HubError::Foreign("the download panicked; the server's log has more".to_owned()))
                 }),
             };
-            inner.ended(&source, number, ended);
+            // A server that ends has not called it off: whoever waits asks the next one.
+            if !inner.end.is_cancelled() {
+                inner.ended(&source, number, ended);
+            }
         });
         let job = Job { pull, progress, cancel, task: Some(task) };
         let seen = job.seen();
+        forget_ended(jobs);
         jobs.insert(model, job);
         seen
     }
@@ -299,7 +290,13 @@ impl Inner {
                 self.set(source, number, |pull| {
                     pull.n_failures = pull.n_failures.saturating_add(1);
                     // What trying again does not mend is tried at the longest wait: somebody may mend it outside.
-                    let wait = self.config.backoff(if is_final { u32::MAX } else { pull.n_failures });
+                    let longest = self.config.backoff(u32::MAX);
+                    let wait = match &err {
+                        // Costs the whole model each time.
+                        HubError::Hash { .. } => longest * 12,
+                        _ if is_final => longest,
+                        _ => self.config.backoff(pull.n_failures),
+                    };
                     pull.phase =
                         Phase::Failed { what, code: err.code(), is_final, at, retry_at: at.plus(wait) };
                 });
@@ -317,17 +314,17 @@ impl Inner {
     }
 }
 
-impl Job {
-    fn seen(&self) -> Pull {
-        let (bytes_done, bytes_total) = self.progress.read();
-        Pull { bytes_done, bytes_total, ..self.pull.clone() }
-    }
+fn n_on_their_way(jobs: &BTreeMap<ModelName, Job>) -> usize {
+    jobs.values().filter(|it| it.pull.phase.is_on_its_way()).count()
+}
 
-    async fn end(mut self) {
-        self.cancel.cancel();
-        if let Some(task) = self.task.take() {
-            // One that does not end in time writes into a folder that is gone.
-            let _ = timeout(END_MAX, task).await;
-        }
+/// Makes room for one more: the ended one that began first goes.
+fn forget_ended(jobs: &mut BTreeMap<ModelName, Job>) {
+    while jobs.len() >= REMEMBERED_MAX {
+        let ended = jobs.iter().filter(|(_, it)| !it.pull.phase.is_on_its_way());
+        let Some(oldest) = ended.min_by_key(|(_, it)| it.pull.number).map(|(model, _)| model.clone()) else {
+            return;
+        };
+        jobs.remove(&oldest);
     }
 }

@@ -6,6 +6,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use dedi_domain::ModelName;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -172,6 +173,30 @@ impl Staging {
         }
         Ok(())
     }
+}
+
+/// Removes the beginnings of models that were not touched for so long, but for `busy` ones; which they were.
+pub(super) fn remove_stale(store: &Path, after: Duration, busy: &[ModelName]) -> Vec<ModelName> {
+    let names = |of: &Path| -> Vec<String> {
+        let entries = fs::read_dir(of).into_iter().flatten();
+        entries.filter_map(|it| it.ok()?.file_name().into_string().ok()).collect()
+    };
+    let pulls = store.join(PULLS);
+    let models = names(&pulls).into_iter().flat_map(|org| {
+        names(&pulls.join(&org))
+            .into_iter()
+            .filter_map(move |base| ModelName::parse(&format!("{org}/{base}")).ok())
+    });
+    let is_stale = |model: &ModelName| {
+        let modified = |it: fs::DirEntry| it.metadata().ok()?.modified().ok();
+        let entries = fs::read_dir(Staging::new(store, model).dir).into_iter().flatten();
+        let newest = entries.filter_map(|it| modified(it.ok()?)).max();
+        newest.is_none_or(|it| it.elapsed().is_ok_and(|it| it >= after))
+    };
+    models
+        .filter(|it| !busy.contains(it) && is_stale(it))
+        .filter(|it| Staging::new(store, it).remove())
+        .collect()
 }
 
 fn private_folder(path: &Path) -> io::Result<()> {

@@ -361,6 +361,44 @@ async fn a_stop_calls_the_download_off_and_a_start_goes_on_with_it() {
 }
 
 #[tokio::test]
+async fn a_download_that_is_called_off_says_so_and_leaves_nothing() {
+    let hub = FakeHub::start();
+    hub.put("org/x", HubRepo::default().tricky("x.gguf", &weights(), Trick::Stalls { after: 80_000 }));
+    let plane = plane(HubConfig { idle_timeout_secs: 60, ..config(&hub) }).await;
+    plane.call("POST", "/v1/pulls", r#"{"model":"org/x"}"#).await;
+    let queued = plane.call("POST", "/v1/pulls", r#"{"model":"org/y"}"#).await;
+    assert_eq!(queued.json()["state"], "queued", "{queued:?}");
+    let again = plane.call("POST", "/v1/pulls", r#"{"model":"org/x"}"#).await;
+    assert_eq!(again.status, StatusCode::OK, "joined: {again:?}");
+    let other = plane.call("POST", "/v1/pulls", r#"{"model":"org/x@v2"}"#).await;
+    assert_eq!(other.json()["error"]["code"], "pull_in_progress", "{other:?}");
+    let part = plane.models().join(".pulls/org/x/x.gguf.part");
+    until("some bytes on disk", async || std::fs::metadata(&part).is_ok_and(|it| it.len() > 0).then_some(()))
+        .await;
+    assert_eq!(plane.call("DELETE", "/v1/models/org/x", "").await.status, StatusCode::NO_CONTENT);
+    assert!(!part.exists());
+    let pull = plane.call("GET", "/v1/pulls/org/x", "").await.json();
+    assert_eq!((&pull["state"], &pull["code"]), (&"failed".into(), &"called_off".into()), "{pull}");
+    let next = plane.pull("org/y").await;
+    assert_eq!(next["code"], "not_found", "its turn came: {next}");
+}
+
+#[tokio::test]
+async fn the_beginning_of_a_model_is_not_kept_for_ever() {
+    let hub = FakeHub::start();
+    let plane = plane(config(&hub)).await;
+    for (model, days) in [("org/old", 8), ("org/new", 6)] {
+        let folder = plane.models().join(".pulls").join(model);
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = std::fs::File::create(folder.join("x.gguf.part")).unwrap();
+        file.set_modified(std::time::SystemTime::now() - Duration::from_secs(days * 86_400)).unwrap();
+    }
+    plane.shared().pulls.forget_stale().await;
+    assert!(!plane.models().join(".pulls/org/old").exists());
+    assert!(plane.models().join(".pulls/org/new").exists());
+}
+
+#[tokio::test]
 async fn without_the_operators_word_a_create_fetches_nothing() {
     let hub = FakeHub::start();
     hub.put("org/x", HubRepo::default().file("x.gguf", &weights()));

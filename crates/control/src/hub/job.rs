@@ -1,0 +1,64 @@
+//! One download as others see it, and the task that does it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dedi_domain::Timestamp;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::fetch::Progress;
+use super::source::Source;
+
+/// Longest wait for a download that was called off.
+pub(super) const END_MAX: Duration = Duration::from_secs(10);
+
+/// A download with the task that does it.
+pub(super) struct Job {
+    pub(super) pull: Pull,
+    pub(super) progress: Arc<Progress>,
+    pub(super) cancel: CancellationToken,
+    /// Taken by who waits for its end.
+    pub(super) task: Option<JoinHandle<()>>,
+}
+
+/// What is known of one download.
+#[derive(Clone, Debug)]
+pub(crate) struct Pull {
+    pub(crate) source: Source,
+    /// An operator asked for it; it does not end with the endpoints that wait.
+    pub(crate) is_asked_for: bool,
+    pub(crate) phase: Phase,
+    pub(crate) started_at: Timestamp,
+    pub(crate) bytes_done: u64,
+    pub(crate) bytes_total: Option<u64>,
+    pub(super) n_failures: u32,
+    /// Tells a download from an earlier one of the same model.
+    pub(super) number: u64,
+}
+
+/// Where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Queued,
+    Running,
+    Done { commit: String, at: Timestamp },
+    Failed { what: String, code: &'static str, is_final: bool, at: Timestamp, retry_at: Timestamp },
+}
+
+impl Phase {
+    pub(crate) fn is_on_its_way(&self) -> bool {
+        match self {
+            Self::Queued | Self::Running => true,
+            Self::Done { .. } | Self::Failed { .. } => false,
+        }
+    }
+}
+
+impl Job {
+    /// As it is now.
+    pub(super) fn seen(&self) -> Pull {
+        let (bytes_done, bytes_total) = self.progress.read();
+        Pull { bytes_done, bytes_total, ..self.pull.clone() }
+    }
+}
