@@ -81,6 +81,11 @@ impl HubError {
         }
     }
 
+    /// Whether everything came and was not what it should be.
+    pub(crate) fn is_wrong_content(&self) -> bool {
+        matches!(self, Self::Hash { .. })
+    }
+
     /// For programs.
     pub(crate) fn code(&self) -> &'static str {
         match self {

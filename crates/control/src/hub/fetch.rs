@@ -61,7 +61,7 @@ impl Fetcher<'_> {
             furthest = here;
             n_failed += 1;
             // A wrong file costs all of it each time; twice is no accident.
-            n_wrong += u32::from(matches!(err, HubError::Hash { .. }));
+            n_wrong += u32::from(err.is_wrong_content());
             if !err.may_pass() || n_wrong > 1 || n_failed >= self.config.tries_max {
                 return Err(err);
             }

@@ -1,15 +1,18 @@
 //! One download as others see it, and the task that does it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dedi_domain::Timestamp;
+use dedi_domain::{ModelName, Timestamp};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::fetch::Progress;
 use super::source::Source;
 
+/// Downloads that are remembered, the ended ones among them.
+const REMEMBERED_MAX: usize = 1_000;
 /// Longest wait for a download that was called off.
 pub(super) const END_MAX: Duration = Duration::from_secs(10);
 
@@ -60,5 +63,21 @@ impl Job {
     pub(super) fn seen(&self) -> Pull {
         let (bytes_done, bytes_total) = self.progress.read();
         Pull { bytes_done, bytes_total, ..self.pull.clone() }
+    }
+}
+
+/// How many have not ended.
+pub(super) fn n_on_their_way(jobs: &BTreeMap<ModelName, Job>) -> usize {
+    jobs.values().filter(|it| it.pull.phase.is_on_its_way()).count()
+}
+
+/// Makes room for one more: the ended one that began first goes.
+pub(super) fn forget_ended(jobs: &mut BTreeMap<ModelName, Job>) {
+    while jobs.len() >= REMEMBERED_MAX {
+        let ended = jobs.iter().filter(|(_, it)| !it.pull.phase.is_on_its_way());
+        let Some(oldest) = ended.min_by_key(|(_, it)| it.pull.number).map(|(model, _)| model.clone()) else {
+            return;
+        };
+        jobs.remove(&oldest);
     }
 }

@@ -20,7 +20,7 @@ use tokio_util::task::TaskTracker;
 use super::config::HubConfig;
 use super::error::HubError;
 use super::fetch::Progress;
-use super::job::{END_MAX, Job, Phase, Pull};
+use super::job::{END_MAX, Job, Phase, Pull, forget_ended, n_on_their_way};
 use super::manifest::Manifest;
 use super::pull::pull;
 use super::source::Source;
@@ -29,8 +29,6 @@ use crate::shared::Clock;
 
 /// Downloads that may wait for their turn.
 const ON_THEIR_WAY_MAX: usize = 100;
-/// Downloads that are remembered, the ended ones among them.
-const REMEMBERED_MAX: usize = 1_000;
 /// How long the beginning of a model is kept that nobody goes on with.
 const STALE_AFTER: Duration = Duration::from_secs(7 * 86_400);
 
@@ -291,11 +289,13 @@ impl Inner {
                     pull.n_failures = pull.n_failures.saturating_add(1);
                     // What trying again does not mend is tried at the longest wait: somebody may mend it outside.
                     let longest = self.config.backoff(u32::MAX);
-                    let wait = match &err {
+                    let wait = if err.is_wrong_content() {
                         // Costs the whole model each time.
-                        HubError::Hash { .. } => longest * 12,
-                        _ if is_final => longest,
-                        _ => self.config.backoff(pull.n_failures),
+                        longest * 12
+                    } else if is_final {
+                        longest
+                    } else {
+                        self.config.backoff(pull.n_failures)
                     };
                     pull.phase =
                         Phase::Failed { what, code: err.code(), is_final, at, retry_at: at.plus(wait) };
@@ -311,20 +311,5 @@ impl Inner {
         if let Some(job) = jobs.get_mut(&source.model).filter(|it| it.pull.number == number) {
             change(&mut job.pull);
         }
-    }
-}
-
-fn n_on_their_way(jobs: &BTreeMap<ModelName, Job>) -> usize {
-    jobs.values().filter(|it| it.pull.phase.is_on_its_way()).count()
-}
-
-/// Makes room for one more: the ended one that began first goes.
-fn forget_ended(jobs: &mut BTreeMap<ModelName, Job>) {
-    while jobs.len() >= REMEMBERED_MAX {
-        let ended = jobs.iter().filter(|(_, it)| !it.pull.phase.is_on_its_way());
-        let Some(oldest) = ended.min_by_key(|(_, it)| it.pull.number).map(|(model, _)| model.clone()) else {
-            return;
-        };
-        jobs.remove(&oldest);
     }
 }
