@@ -2,13 +2,10 @@
 //! hosts must be public and, if the hub speaks TLS, speak it too. Every wait has an end.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, IF_RANGE, LOCATION, RANGE, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty, Limited};
@@ -16,14 +13,13 @@ use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::TokioExecutor;
 use tokio::time::timeout;
-use tower::Service;
-use url::{Host, Url};
+use url::Url;
 
-use super::config::{HubConfig, Token, is_public};
+use super::config::{HubConfig, Token};
 use super::error::HubError;
+use super::reach::{Resolver, may_go};
 
 /// Redirects followed for one file; the hub itself makes one or two.
 const REDIRECTS_MAX: usize = 5;
@@ -192,23 +188,10 @@ impl Line {
         let to = from
             .join(&location)
             .map_err(|_malformed| HubError::Redirect("its address is malformed".to_owned()))?;
-        let refused = |why: &str| Err(HubError::Redirect(format!("{} {why}", shown(&to))));
-        match (self.base.scheme(), to.scheme()) {
-            ("http", "http") | (_, "https") => {}
-            (_, "http") => return refused("is not encrypted"),
-            (_, _) => return refused("is neither http nor https"),
+        match may_go(&self.base, &to, self.private_addresses) {
+            Ok(()) => Ok(to),
+            Err(why) => Err(HubError::Redirect(format!("{} {why}", shown(&to)))),
         }
-        let is_private = match to.host() {
-            Some(Host::Ipv4(ip)) => !is_public(IpAddr::V4(ip)),
-            Some(Host::Ipv6(ip)) => !is_public(IpAddr::V6(ip)),
-            // Names are checked when they are resolved.
-            Some(Host::Domain(_)) => false,
-            None => return refused("names no host"),
-        };
-        if is_private && !self.private_addresses && to.host() != self.base.host() {
-            return refused("is a private address; hub.private_addresses allows that");
-        }
-        Ok(to)
     }
 
     fn refusal(&self, response: &Response<Incoming>, what: &str, is_hub: bool) -> HubError {
@@ -248,38 +231,6 @@ fn without_roots(
         .with_root_certificates(rustls::RootCertStore::empty())
         .with_no_client_auth();
     Ok(HttpsConnectorBuilder::new().with_tls_config(tls))
-}
-
-/// Looks names up and drops private addresses, but for the hub's own name, which the operator wrote down.
-#[derive(Clone, Debug)]
-struct Resolver {
-    trusted: String,
-    private_addresses: bool,
-}
-
-impl Service<Name> for Resolver {
-    type Response = std::vec::IntoIter<SocketAddr>;
-    type Error = io::Error;
-    type Future = BoxFuture<'static, Result<Self::Response, io::Error>>;
-
-    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), io::Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, name: Name) -> Self::Future {
-        let any = self.private_addresses || name.as_str() == self.trusted;
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let kept: Vec<SocketAddr> = found.filter(|it| any || is_public(it.ip())).collect();
-            if kept.is_empty() {
-                return Err(io::Error::other(format!(
-                    "{} has no public address; hub.private_addresses allows others",
-                    name.as_str()
-                )));
-            }
-            Ok(kept.into_iter())
-        })
-    }
 }
 
 /// Host and path: what follows may be a signature that opens the file.

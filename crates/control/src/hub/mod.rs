@@ -11,6 +11,7 @@ mod listing;
 mod manifest;
 mod pull;
 mod pulls;
+mod reach;
 mod select;
 mod source;
 mod staging;

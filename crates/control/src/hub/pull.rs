@@ -95,8 +95,11 @@ async fn fetch_all(
     };
     let text = serde_json::to_vec_pretty(&manifest)
         .map_err(|err| HubError::Foreign(format!("its manifest can't be written ({err})")))?;
-    let names: Vec<&str> = wanted.iter().map(|it| it.name.as_str()).collect();
-    staging.install(&names, &text)
+    let names: Vec<String> = wanted.iter().map(|it| it.name.clone()).collect();
+    let staging = staging.clone();
+    // Large files take a while to remove, those of an earlier revision here.
+    let installed = tokio::task::spawn_blocking(move || staging.install(&names, &text)).await;
+    installed.unwrap_or_else(|err| Err(HubError::Foreign(format!("it could not be put in place ({err})"))))
 }
 
 /// Whether the store has exactly these files already.

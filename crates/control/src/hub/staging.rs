@@ -115,15 +115,15 @@ impl Staging {
 
     /// Puts the folder, with `manifest` and `names` in it and nothing else, where the model lives. A reader of the
     /// store sees the old model or the new one.
-    pub(super) fn install(&self, names: &[&str], manifest: &[u8]) -> Result<(), HubError> {
+    pub(super) fn install(&self, names: &[String], manifest: &[u8]) -> Result<(), HubError> {
         self.put_in_place(names, manifest)
             .map_err(HubError::files(format!("the model can't be moved to {}", self.home.display())))
     }
 
-    fn put_in_place(&self, names: &[&str], manifest: &[u8]) -> io::Result<()> {
+    fn put_in_place(&self, names: &[String], manifest: &[u8]) -> io::Result<()> {
         for entry in fs::read_dir(&self.dir)? {
             let entry = entry?;
-            if !names.iter().any(|it| entry.file_name() == *it) {
+            if !names.iter().any(|it| entry.file_name() == it.as_str()) {
                 fs::remove_file(entry.path())?;
             }
         }
