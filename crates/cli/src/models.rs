@@ -6,7 +6,7 @@ use dedi_api::{List, Model, ModelPull};
 use crate::Context;
 use crate::client::encoded;
 use crate::console::Console;
-use crate::error::Result;
+use crate::error::{CliError, Result};
 use crate::pull::{self, PullArgs};
 use crate::render;
 
@@ -32,7 +32,12 @@ pub(crate) async fn run(command: ModelsCommand, context: &Context, console: &mut
         ModelsCommand::List => list(context, console).await,
         ModelsCommand::Pull(args) => pull::run(args, context, console).await,
         ModelsCommand::Rm { model } => {
-            context.client.delete(&format!("/models/{}", encoded(&model))).await?;
+            if let Err(err) = context.client.delete(&format!("/models/{}", encoded(&model))).await {
+                let is_not_found = err.is_not_found();
+                let err = CliError::from(err);
+                let hint = is_not_found.then(|| "`dedi models list` shows what there is".to_owned());
+                return Err(CliError { hint: hint.or(err.hint), ..err });
+            }
             if context.json {
                 return console.json(&serde_json::json!({"object": "model", "id": model, "deleted": true}));
             }

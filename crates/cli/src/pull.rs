@@ -101,6 +101,10 @@ fn failed(pull: &ModelPull) -> CliError {
     let message = pull.message.clone().unwrap_or_else(|| "the download failed".to_owned());
     let hint = match pull.code.as_deref() {
         Some("connection" | "hub_unavailable") => Some("run the command again: what came is kept".to_owned()),
+        Some("certificate") => Some(
+            "the server takes the certificates of its host; SSL_CERT_FILE names others when it starts"
+                .to_owned(),
+        ),
         Some("disk_full") => {
             Some("`dedi models list` shows what could go, `dedi models rm MODEL` removes it".to_owned())
         }
@@ -141,6 +145,9 @@ impl Reporter {
     fn new(on_terminal: bool) -> Self {
         let bar = on_terminal.then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
+                bar.set_style(style);
+            }
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
@@ -166,9 +173,6 @@ impl Reporter {
                 bar.set_position(pull.bytes_done);
             }
             (Some(bar), None) if is_new => {
-                if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
-                    bar.set_style(style);
-                }
                 bar.set_message(harmless(&line(pull)).replace(['\n', '\t'], " "));
             }
             (None, _) if is_new => console.say(&line(pull)),

@@ -124,12 +124,15 @@ async fn status(shared: &Shared, view: &EndpointView, world: &World) -> Endpoint
 }
 
 fn downloading(view: &EndpointView, now: Timestamp) -> Option<LaunchProgress> {
-    let Some(fetch @ Fetch::Running { bytes_done, bytes_total, since }) = &view.fetch else { return None };
+    // Until the hub has said how much it is, the message says all there is.
+    let Some(fetch @ Fetch::Running { bytes_done, bytes_total: Some(total), since }) = &view.fetch else {
+        return None;
+    };
     Some(LaunchProgress {
         stage: "downloading".to_owned(),
         percent: fetch.percent(),
         bytes_done: Some(*bytes_done),
-        bytes_total: *bytes_total,
+        bytes_total: Some(*total),
         elapsed_secs: now.since(*since).as_secs(),
         expected_secs: None,
     })

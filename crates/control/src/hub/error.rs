@@ -49,6 +49,9 @@ pub(crate) enum HubError {
     /// An answer in no known form.
     #[error("the hub's answer can't be used: {0}")]
     Foreign(String),
+    /// The other side is not who it should be.
+    #[error("{what}: the certificate of the other side is not accepted: {cause}")]
+    Certificate { what: String, cause: String },
     /// No connection, or one that broke.
     #[error("{what}: {cause}")]
     Line { what: String, cause: String },
@@ -76,6 +79,7 @@ impl HubError {
             | Self::Redirect(_)
             | Self::Config(_)
             | Self::Foreign(_)
+            | Self::Certificate { .. }
             | Self::Files { .. }
             | Self::CalledOff => false,
         }
@@ -98,6 +102,7 @@ impl HubError {
             Self::Redirect(_) => "redirect_refused",
             Self::Config(_) => "configuration",
             Self::Foreign(_) => "not_a_hub",
+            Self::Certificate { .. } => "certificate",
             Self::Line { .. } => "connection",
             Self::Status { .. } => "hub_unavailable",
             Self::Files { .. } => "files",

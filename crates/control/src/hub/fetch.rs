@@ -92,7 +92,7 @@ impl Fetcher<'_> {
     async fn download(&self, wanted: &Wanted, before: u64, rest: Option<Rest>) -> Result<String, HubError> {
         let (mut answer, from) = self.open(wanted, rest).await?;
         let mut file = self.file(wanted, from).await?;
-        let mut sums = Sums::new(wanted.n_bytes);
+        let mut sums = Sums::new(wanted);
         if from > 0 {
             sums.read(&mut file, from)
                 .await
@@ -127,11 +127,7 @@ impl Fetcher<'_> {
         }
         file.sync_all().await.map_err(HubError::files(format!("{} can't be written", wanted.name)))?;
         drop(file);
-        let (sha256, git_blob) = sums.finish();
-        let got = match &wanted.hash {
-            Hash::Sha256(_) => Hash::Sha256(sha256.clone()),
-            Hash::GitBlob(_) => Hash::GitBlob(git_blob),
-        };
+        let (sha256, got) = sums.finish();
         if got != wanted.hash {
             self.staging.forget(&wanted.name);
             return Err(HubError::Hash {
@@ -228,22 +224,26 @@ impl Fetcher<'_> {
     }
 }
 
-/// Both hashes of one content.
+/// The hashes of one content: SHA-256 always, git's where that is what is listed.
 struct Sums {
     sha256: Sha256,
-    git_blob: Sha1,
+    git_blob: Option<Sha1>,
 }
 
 impl Sums {
-    fn new(n_bytes: u64) -> Self {
-        let mut git_blob = Sha1::new();
-        git_blob.update(format!("blob {n_bytes}\0"));
+    fn new(wanted: &Wanted) -> Self {
+        let git_blob = match &wanted.hash {
+            Hash::Sha256(_) => None,
+            Hash::GitBlob(_) => Some(Sha1::new_with_prefix(format!("blob {}\0", wanted.n_bytes))),
+        };
         Self { sha256: Sha256::new(), git_blob }
     }
 
     fn update(&mut self, piece: &[u8]) {
         self.sha256.update(piece);
-        self.git_blob.update(piece);
+        if let Some(git_blob) = &mut self.git_blob {
+            git_blob.update(piece);
+        }
     }
 
     /// Takes in what is here from before.
@@ -260,8 +260,14 @@ impl Sums {
         Ok(())
     }
 
-    fn finish(self) -> (String, String) {
-        (hex(&self.sha256.finalize()), hex(&self.git_blob.finalize()))
+    /// The SHA-256, and the hash to compare with the list's.
+    fn finish(self) -> (String, Hash) {
+        let sha256 = hex(&self.sha256.finalize());
+        let got = match self.git_blob {
+            Some(git_blob) => Hash::GitBlob(hex(&git_blob.finalize())),
+            None => Hash::Sha256(sha256.clone()),
+        };
+        (sha256, got)
     }
 }
 

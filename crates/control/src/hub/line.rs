@@ -249,10 +249,24 @@ pub(super) fn bare_etag(etag: String) -> String {
 
 fn broken(what: &str, err: &(dyn std::error::Error + 'static)) -> HubError {
     let mut innermost = err;
+    let mut tls = is_certificate(err);
     while let Some(cause) = innermost.source() {
         innermost = cause;
+        tls |= is_certificate(cause);
     }
-    HubError::Line { what: what.to_owned(), cause: innermost.to_string() }
+    let (what, cause) = (what.to_owned(), innermost.to_string());
+    match tls {
+        true => HubError::Certificate { what, cause },
+        false => HubError::Line { what, cause },
+    }
+}
+
+fn is_certificate(err: &(dyn std::error::Error + 'static)) -> bool {
+    if let Some(tls) = err.downcast_ref::<rustls::Error>() {
+        return matches!(tls, rustls::Error::InvalidCertificate(_));
+    }
+    // An IO error's source is not what it holds, but the source of that.
+    err.downcast_ref::<io::Error>().and_then(io::Error::get_ref).is_some_and(|it| is_certificate(it))
 }
 
 fn late(what: &str, waited: Duration) -> HubError {

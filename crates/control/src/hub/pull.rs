@@ -133,6 +133,7 @@ fn clean_up(staging: &Staging, err: &HubError) {
         | HubError::Redirect(_)
         | HubError::Config(_)
         | HubError::Foreign(_)
+        | HubError::Certificate { .. }
         | HubError::Line { .. }
         | HubError::Status { .. }
         | HubError::CalledOff => {}

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use dedi_domain::{Fetch, ModelName, Timestamp};
 use futures_util::FutureExt;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -44,7 +44,7 @@ struct Inner {
     changed: Arc<Notify>,
     jobs: Mutex<BTreeMap<ModelName, Job>>,
     /// Two at once would share the line, and neither could know what the disk will have left.
-    turn: Semaphore,
+    turn: Arc<Semaphore>,
     n_launched: AtomicU64,
     tasks: TaskTracker,
     end: CancellationToken,
@@ -64,7 +64,7 @@ impl Pulls {
             clock,
             changed,
             jobs: Mutex::default(),
-            turn: Semaphore::new(1),
+            turn: Arc::new(Semaphore::new(1)),
             n_launched: AtomicU64::new(0),
             tasks: TaskTracker::new(),
             end: CancellationToken::new(),
@@ -221,10 +221,11 @@ impl Pulls {
         let number = self.0.n_launched.fetch_add(1, Ordering::Relaxed);
         let cancel = self.0.end.child_token();
         let progress = Arc::new(Progress::default());
+        let turn = self.0.turn.clone().try_acquire_owned().ok();
         let pull = Pull {
             source: source.clone(),
             is_asked_for,
-            phase: Phase::Queued,
+            phase: if turn.is_some() { Phase::Running } else { Phase::Queued },
             started_at: self.0.clock.now(),
             bytes_done: 0,
             bytes_total: None,
@@ -233,7 +234,7 @@ impl Pulls {
         };
         let (inner, cancelled, shown) = (self.0.clone(), cancel.clone(), progress.clone());
         let task = self.0.tasks.spawn(async move {
-            let work = AssertUnwindSafe(inner.work(&source, &shown, number)).catch_unwind();
+            let work = AssertUnwindSafe(inner.work(&source, &shown, number, turn)).catch_unwind();
             let ended = tokio::select! {
                 biased;
                 () = cancelled.cancelled() => Err(HubError::CalledOff),
@@ -255,8 +256,17 @@ impl Pulls {
 }
 
 impl Inner {
-    async fn work(&self, source: &Source, progress: &Progress, number: u64) -> Result<String, HubError> {
-        let _turn = self.turn.acquire().await.map_err(|_closed| HubError::CalledOff)?;
+    async fn work(
+        &self,
+        source: &Source,
+        progress: &Progress,
+        number: u64,
+        turn: Option<OwnedSemaphorePermit>,
+    ) -> Result<String, HubError> {
+        let _turn = match turn {
+            Some(turn) => turn,
+            None => self.turn.clone().acquire_owned().await.map_err(|_closed| HubError::CalledOff)?,
+        };
         self.set(source, number, |pull| pull.phase = Phase::Running);
         tracing::info!(model = %source.model, "fetching {source} from {}", self.config.base_url);
         pull(&self.config, &self.store, source, progress, crate::http::time(self.clock.now())).await
