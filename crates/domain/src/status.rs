@@ -333,7 +333,7 @@ fn fetch_reason(view: &EndpointView, fetch: &Fetch, now: Timestamp) -> Reason {
                 "{what} (try {n_failures}); the next try is in {} s",
                 retry_at.since(now).as_secs().saturating_add(1)
             ),
-            format!("mend it, then `dedi models pull {model}`"),
+            format!("mend it, then `dedi endpoints start {}`", view.desired.id),
         ),
     }
 }

@@ -10,12 +10,13 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use tokio::fs::{File, OpenOptions};
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt, SeekFrom};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::config::HubConfig;
 use super::error::HubError;
 use super::line::{Answer, Line, Rest, text};
 use super::listing::Hash;
+use super::pace::Pace;
 use super::select::Wanted;
 use super::staging::{Known, Staging};
 
@@ -33,6 +34,9 @@ impl Progress {
         (self.done.load(Ordering::Relaxed), (total > 0).then_some(total))
     }
 }
+
+/// What a try must bring at least, a hundredth of a small file, to count as one that brought something.
+const STEP_BYTES: u64 = 1 << 20;
 
 /// Everything that the files of one pull have in common.
 pub(super) struct Fetcher<'a> {
@@ -55,10 +59,10 @@ impl Fetcher<'_> {
                 Err(err) => err,
             };
             let here = self.staging.here(wanted);
-            if here > furthest {
+            if here >= furthest.saturating_add(STEP_BYTES.min(wanted.n_bytes / 100).max(1)) {
                 n_failed = 0;
+                furthest = here;
             }
-            furthest = here;
             n_failed += 1;
             // A wrong file costs all of it each time; twice is no accident.
             n_wrong += u32::from(err.is_wrong_content());
@@ -101,6 +105,7 @@ impl Fetcher<'_> {
         let mut here = from;
         self.show(before + here);
         let body = answer.response.body_mut();
+        let mut pace = Pace::new(Instant::now());
         let ended = loop {
             let piece = match self.line.piece(body, &wanted.name).await {
                 Ok(Some(piece)) => piece,
@@ -116,6 +121,9 @@ impl Fetcher<'_> {
                 .await
                 .map_err(HubError::files(format!("{} can't be written", wanted.name)))?;
             sums.update(&piece);
+            if let Err(cause) = pace.came(piece.len() as u64, Instant::now()) {
+                break Err(HubError::Line { what: wanted.name.clone(), cause });
+            }
             self.show(before + here);
         };
         // Also what came before a cut is kept.

@@ -9,6 +9,7 @@ mod job;
 mod line;
 mod listing;
 mod manifest;
+mod pace;
 mod pull;
 mod pulls;
 mod reach;
