@@ -23,6 +23,6 @@ pub use hardware::{
     AvailabilityZones, Hardware, HardwareAvailability, HardwarePricing, HardwareSpecs, HardwareUsage,
 };
 pub use keys::{CreateKeyRequest, KeyInfo};
-pub use models::{AutoscaleModel, Model, ModelPricing};
+pub use models::{AutoscaleModel, CreatePullRequest, Model, ModelPricing, ModelPull};
 pub use read::exact_integer;
 pub use whoami::{Named, Project, WhoamiV1, WhoamiV3};

@@ -1,4 +1,4 @@
-//! `/v1/models`: a bare array, as every SDK expects.
+//! `/v1/models`: a bare array, as every SDK expects. `/v1/pulls`: downloads from a hub, which are ours alone.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -53,4 +53,42 @@ pub struct ModelPricing {
 pub struct AutoscaleModel {
     /// The model's id.
     pub name: String,
+}
+
+/// `POST /v1/pulls`: fetch a model from the hub into the model store.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreatePullRequest {
+    /// `ORG/NAME`, with `@REVISION` and `:FILE` if they are not the usual ones.
+    pub model: String,
+}
+
+/// One download.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelPull {
+    /// Always `model.pull`.
+    pub object: String,
+    /// `ORG/NAME`; a model has one download at a time.
+    pub model: String,
+    /// Branch, tag or commit that was asked for.
+    pub revision: String,
+    /// The GGUF file or quantisation that was asked for, if one was.
+    pub file: Option<String>,
+    /// `queued`, `running`, `done` or `failed`.
+    pub state: String,
+    /// Percent of the bytes that are here; null until the hub has said how many there are.
+    pub percent: Option<u8>,
+    /// Bytes that are here.
+    pub bytes_done: u64,
+    /// Bytes in all.
+    pub bytes_total: Option<u64>,
+    /// The commit that was fetched, once done.
+    pub commit: Option<String>,
+    /// Why it failed: a word for programs.
+    pub code: Option<String>,
+    /// Why it failed: a sentence.
+    pub message: Option<String>,
+    /// RFC 3339.
+    pub started_at: String,
+    /// RFC 3339; null while it runs.
+    pub ended_at: Option<String>,
 }

@@ -8,6 +8,7 @@ pub mod console;
 mod endpoints;
 mod error;
 mod models;
+mod pull;
 mod render;
 mod resolve;
 mod settings;
@@ -38,7 +39,7 @@ pub enum Command {
     /// Talk to an endpoint
     #[command(after_help = EXIT_CODES)]
     Chat(chat::ChatArgs),
-    /// Models that can be deployed
+    /// Models: what can be deployed, fetched and removed
     #[command(subcommand, after_help = EXIT_CODES)]
     Models(models::ModelsCommand),
     /// API keys

@@ -1,33 +1,67 @@
 //! `dedi models …`.
 
 use clap::Subcommand;
-use dedi_api::Model;
+use dedi_api::{List, Model, ModelPull};
 
 use crate::Context;
+use crate::client::encoded;
 use crate::console::Console;
-use crate::error::Result;
+use crate::error::{CliError, Result};
+use crate::pull::{self, PullArgs};
 use crate::render;
 
 /// What can be done with models.
 #[derive(Debug, Subcommand)]
 pub enum ModelsCommand {
-    /// List what can be deployed or asked
+    /// List what can be deployed or asked, and what is being fetched
     #[command(visible_alias = "ls")]
     List,
+    /// Fetch a model from the hub into the server's model store
+    Pull(PullArgs),
+    /// Remove a model from the store, or call its download off
+    #[command(visible_alias = "remove")]
+    Rm {
+        /// `ORG/NAME`
+        #[arg(value_name = "MODEL")]
+        model: String,
+    },
 }
 
 pub(crate) async fn run(command: ModelsCommand, context: &Context, console: &mut Console) -> Result {
     match command {
-        ModelsCommand::List => {
-            let list: Vec<Model> = context.client.get("/models").await?;
+        ModelsCommand::List => list(context, console).await,
+        ModelsCommand::Pull(args) => pull::run(args, context, console).await,
+        ModelsCommand::Rm { model } => {
+            if let Err(err) = context.client.delete(&format!("/models/{}", encoded(&model))).await {
+                let is_not_found = err.is_not_found();
+                let err = CliError::from(err);
+                let hint = is_not_found.then(|| "`dedi models list` shows what there is".to_owned());
+                return Err(CliError { hint: hint.or(err.hint), ..err });
+            }
             if context.json {
-                return console.json(&list);
+                return console.json(&serde_json::json!({"object": "model", "id": model, "deleted": true}));
             }
-            if list.is_empty() {
-                console.say("The server has no models; put their files into its model store (`dedi config` says where).");
-                return Ok(());
-            }
-            console.data(&render::models(&list))
+            console.say(&format!("Removed {model}."));
+            Ok(())
         }
     }
+}
+
+async fn list(context: &Context, console: &mut Console) -> Result {
+    let list: Vec<Model> = context.client.get("/models").await?;
+    if context.json {
+        return console.json(&list);
+    }
+    if list.is_empty() {
+        console.say("The server has no models; `dedi models pull ORG/NAME` fetches one.");
+    } else {
+        console.data(&render::models(&list))?;
+    }
+    // Keys that may not see downloads have a list all the same.
+    if let Ok(pulls) = context.client.get::<List<ModelPull>>("/pulls").await {
+        for it in pulls.data.iter().filter(|it| matches!(it.state.as_str(), "queued" | "running")) {
+            console.say(&format!("Being fetched: {}", pull::line(it)));
+        }
+    }
+    Ok(())
 }

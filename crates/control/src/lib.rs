@@ -3,6 +3,7 @@
 
 mod config;
 pub mod http;
+mod hub;
 mod logs;
 mod looks;
 pub mod models;
@@ -12,6 +13,7 @@ mod shared;
 pub mod store;
 
 pub use config::ControlConfig;
+pub use hub::HubConfig;
 pub use logs::{FileLogs, LogName, LogPiece, LogSource};
 pub use plane::{ControlError, ControlPlane, DataPaths};
 pub use shared::Clock;

@@ -1,6 +1,7 @@
 //! Reads what one has written: a request that changes something is answered once the gateway has been told, so that
 //! the next request, on whatever route, finds the change.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ const TOLD_MAX: Duration = Duration::from_secs(1);
 /// The reconciler's looks at the store, numbered.
 #[derive(Debug)]
 pub(crate) struct Looks {
-    nudge: Notify,
+    nudge: Arc<Notify>,
     is_running: AtomicBool,
     begun: AtomicU64,
     told: watch::Sender<u64>,
@@ -22,11 +23,16 @@ pub(crate) struct Looks {
 impl Looks {
     pub(crate) fn new() -> Self {
         Self {
-            nudge: Notify::new(),
+            nudge: Arc::default(),
             is_running: AtomicBool::new(false),
             begun: AtomicU64::new(0),
             told: watch::Sender::new(0),
         }
+    }
+
+    /// What wakes the loop; for those who do not wait for it.
+    pub(crate) fn nudge(&self) -> Arc<Notify> {
+        self.nudge.clone()
     }
 
     /// Says that something has changed, and waits until a look that began afterwards has told the gateway.
@@ -62,8 +68,6 @@ impl Looks {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use tokio::task::JoinSet;
 
     use super::*;

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::ControlConfig;
 use crate::http;
+use crate::hub::HubConfig;
 use crate::logs::LogSource;
 use crate::models::ModelStore;
 use crate::reconciler::Reconciler;
@@ -64,28 +65,31 @@ impl ControlPlane {
     /// Takes the data folder and opens the store in it.
     pub async fn open(
         config: ControlConfig,
+        hub: HubConfig,
         paths: DataPaths,
         runtime: Arc<dyn Runtime>,
         logs: Arc<dyn LogSource>,
         clock: Clock,
     ) -> Result<Self, ControlError> {
         let lock = DataLock::acquire(&paths.lock)?;
-        Self::open_locked(lock, config, paths, runtime, logs, clock).await
+        Self::open_locked(lock, config, hub, paths, runtime, logs, clock).await
     }
 
     /// The same with a lock that a predecessor handed over.
     pub async fn open_locked(
         lock: DataLock,
         config: ControlConfig,
+        hub: HubConfig,
         paths: DataPaths,
         runtime: Arc<dyn Runtime>,
         logs: Arc<dyn LogSource>,
         clock: Clock,
     ) -> Result<Self, ControlError> {
         config.check().map_err(ControlError::Config)?;
+        hub.check().map_err(ControlError::Config)?;
         let store = Store::open(&paths.database, random_uuid(), clock.now()).await?;
         let models = ModelStore::new(paths.models);
-        let shared = Arc::new(Shared::new(config, store, models, runtime, logs, clock).await?);
+        let shared = Arc::new(Shared::new(config, hub, store, models, runtime, logs, clock).await?);
         let reconciler = Arc::new(Mutex::new(Reconciler::new(shared.clone())));
         Ok(Self { shared, reconciler, lock: Arc::new(std::sync::Mutex::new(Some(lock))) })
     }
@@ -144,6 +148,7 @@ impl ControlPlane {
 
     /// Closes the store and then lets go of the data folder. Replicas go on.
     pub async fn close(&self) {
+        self.shared.pulls.close().await;
         self.shared.store.close().await;
         drop(self.release_lock());
     }

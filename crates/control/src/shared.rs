@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::config::ControlConfig;
+use crate::hub::{HubConfig, Pulls};
 use crate::logs::LogSource;
 use crate::looks::Looks;
 use crate::models::{ModelError, ModelStore};
@@ -60,6 +61,7 @@ pub(crate) struct Shared {
     /// When this control plane was opened: it knows of no inference before that.
     pub(crate) opened_at: Timestamp,
     pub(crate) looks: Looks,
+    pub(crate) pulls: Pulls,
     pub(crate) routes: watch::Sender<RouteTable>,
     world: RwLock<Arc<World>>,
     keys: RwLock<Arc<KeyTable>>,
@@ -74,6 +76,7 @@ impl fmt::Debug for Shared {
 impl Shared {
     pub(crate) async fn new(
         config: ControlConfig,
+        hub: HubConfig,
         store: Store,
         models: ModelStore,
         runtime: Arc<dyn Runtime>,
@@ -93,7 +96,21 @@ impl Shared {
         let models = Arc::new(models);
         let (routes, _) = watch::channel(RouteTable::default());
         let looks = Looks::new();
-        Ok(Self { config, store, models, runtime, logs, clock, opened_at: now, looks, routes, world, keys })
+        let pulls = Pulls::new(hub, models.folder().to_owned(), clock.clone(), looks.nudge());
+        Ok(Self {
+            config,
+            store,
+            models,
+            runtime,
+            logs,
+            clock,
+            opened_at: now,
+            looks,
+            pulls,
+            routes,
+            world,
+            keys,
+        })
     }
 
     /// The last look at the world.

@@ -23,7 +23,7 @@ use tower::ServiceExt;
 
 use crate::shared::random_digits;
 use crate::store::{StoreError, StoredKey};
-use crate::{Clock, ControlConfig, ControlPlane, DataPaths, FileLogs};
+use crate::{Clock, ControlConfig, ControlPlane, DataPaths, FileLogs, HubConfig};
 
 /// What a launched replica does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -229,6 +229,7 @@ pub(crate) struct Plane {
     pub(crate) admin: String,
     pub(crate) dir: Arc<tempfile::TempDir>,
     pub(crate) config: ControlConfig,
+    hub: HubConfig,
 }
 
 /// 2026-01-01T00:00:00Z.
@@ -240,13 +241,17 @@ impl Plane {
     }
 
     pub(crate) async fn with(config: ControlConfig, runtime: FakeRuntime) -> Self {
+        Self::with_hub(config, runtime, HubConfig::default()).await
+    }
+
+    pub(crate) async fn with_hub(config: ControlConfig, runtime: FakeRuntime, hub: HubConfig) -> Self {
         let dir = Arc::new(tempfile::tempdir().unwrap());
         let models = dir.path().join("models/dedi/demo");
         std::fs::create_dir_all(&models).unwrap();
         std::fs::write(models.join("demo.gguf"), gguf(&Gguf::default())).unwrap();
         let clock = Arc::new(AtomicI64::new(START));
         let runtime = Arc::new(runtime);
-        let control = open(&dir, &config, &runtime, &clock).await.unwrap();
+        let control = open_with(&dir, &config, &hub, &runtime, &clock).await.unwrap();
         let mut admin = String::new();
         let owner = Owner::parse("team").unwrap();
         let made = control.first_key(&owner, |text| {
@@ -255,13 +260,14 @@ impl Plane {
         });
         assert!(made.await.unwrap());
         control.first_pass().await;
-        Self { control, runtime, clock, admin, dir, config }
+        Self { control, runtime, clock, admin, dir, config, hub }
     }
 
     /// The same folder and processes under a new control plane.
     pub(crate) async fn restart(self) -> Self {
         self.control.close().await;
-        let control = open(&self.dir, &self.config, &self.runtime, &self.clock).await.unwrap();
+        let control =
+            open_with(&self.dir, &self.config, &self.hub, &self.runtime, &self.clock).await.unwrap();
         control.first_pass().await;
         Self { control, ..self }
     }
@@ -370,10 +376,21 @@ pub(crate) async fn open(
     runtime: &Arc<FakeRuntime>,
     clock: &Arc<AtomicI64>,
 ) -> Result<ControlPlane, crate::ControlError> {
+    open_with(dir, config, &HubConfig::default(), runtime, clock).await
+}
+
+async fn open_with(
+    dir: &tempfile::TempDir,
+    config: &ControlConfig,
+    hub: &HubConfig,
+    runtime: &Arc<FakeRuntime>,
+    clock: &Arc<AtomicI64>,
+) -> Result<ControlPlane, crate::ControlError> {
     let (reads, moves) = (clock.clone(), clock.clone());
     let logs = dir.path().join("logs");
     ControlPlane::open(
         config.clone(),
+        hub.clone(),
         DataPaths::below(dir.path()),
         runtime.clone(),
         Arc::new(FileLogs(move |log: crate::LogName| logs.join(format!("{}-{}", log.endpoint, log.attempt)))),

@@ -4,6 +4,7 @@
 pub mod autoscale;
 pub mod endpoint;
 pub mod failure;
+pub mod fetch;
 pub mod fit;
 pub mod hardware;
 pub mod ids;
@@ -17,6 +18,7 @@ pub mod status;
 pub mod time;
 
 pub use endpoint::{Desired, EndpointState, ReplicaRange, Run};
+pub use fetch::Fetch;
 pub use hardware::{Device, DeviceId, DeviceKind, HardwareConfig, HardwareId, Inventory};
 pub use ids::{EndpointId, EndpointName, ModelName, Nonce, Owner, ReplicaId};
 pub use keys::{KeyId, KeyTable, Principal, Role};

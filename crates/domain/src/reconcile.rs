@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::endpoint::{Desired, EndpointState};
 use crate::failure::{BackoffSettings, Failure, Verdict, verdict};
+use crate::fetch::Fetch;
 use crate::hardware::{DeviceId, Inventory};
 use crate::ids::{EndpointId, Nonce, ReplicaId};
 use crate::placement::{Pool, Shortage};
@@ -53,6 +54,8 @@ pub struct EndpointView {
     pub last_activity: Timestamp,
     /// Memory one replica needs on each of its devices; `None` if the model's files can't be read now.
     pub bytes_per_device: Option<u64>,
+    /// How far its model is on the way from the hub; `None` when the model store has it, or nobody fetches it.
+    pub fetch: Option<Fetch>,
 }
 
 /// Durations the decision uses.
@@ -427,6 +430,15 @@ pub(crate) fn goal_state(view: &EndpointView, seen: &Seen<'_>, world: &World) ->
     if running.iter().any(|it| !matches!(it, Some(ReplicaPhase::Exited(_) | ReplicaPhase::Orphaned))) {
         return EndpointState::Starting;
     }
+    match &view.fetch {
+        Some(Fetch::Failed { n_failures, is_final, .. })
+            if *is_final || *n_failures >= world.settings.backoff.failures_max =>
+        {
+            return EndpointState::Error;
+        }
+        Some(Fetch::Queued | Fetch::Running { .. } | Fetch::Failed { .. }) => return EndpointState::Pending,
+        None => {}
+    }
     match verdict(desired.id, &view.failures, desired.started_at, &world.settings.backoff) {
         Verdict::Broken { .. } => EndpointState::Error,
         Verdict::Clean if wanted(view) == 0 && view.replicas.is_empty() => EndpointState::Started,
@@ -477,6 +489,8 @@ fn missing(view: &EndpointView, seen: &Seen<'_>, world: &World) -> u32 {
     let desired = &view.desired;
     let judged = verdict(desired.id, &view.failures, desired.started_at, &world.settings.backoff);
     if ends_last_run(view)
+        // Nothing can load what is not here yet, and others can use the devices until then.
+        || view.fetch.is_some()
         || !judged.allows_launch(world.now)
         || view.replicas.iter().any(|it| is_failing(it, seen, world))
     {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::endpoint::{EndpointState, Run, RunCause};
 use crate::failure::{Failure, Verdict, verdict};
+use crate::fetch::Fetch;
 use crate::placement::Shortage;
 use crate::reconcile::{EndpointView, Observation, World, by_mark, launches, phase_of, wanted};
 use crate::replica::{FailureCause, Intent, ReplicaPhase};
@@ -47,6 +48,10 @@ reason_codes! {
     HardwareMissing = "hardware_missing",
     /// Replicas of the last run still drain or stop.
     DrainingPrevious = "draining_previous",
+    /// The model is being fetched from the hub.
+    Downloading = "downloading",
+    /// The model could not be fetched; the next try waits.
+    DownloadFailed = "download_failed",
     /// The last attempt failed; the next one waits.
     BackingOff = "backing_off",
     /// A process was started.
@@ -179,6 +184,7 @@ pub fn explain(view: &EndpointView, world: &World) -> Status {
         Verdict::Broken { retry_at, .. } => *retry_at,
     };
     let count = count_replicas(view, world);
+    let next_retry_at = view.fetch.as_ref().and_then(Fetch::retry_at).or(next_retry_at);
     Status {
         reason: reason(view, world, &judged, &count),
         since: desired.published_at,
@@ -283,6 +289,9 @@ fn reason(view: &EndpointView, world: &World, judged: &Verdict, count: &Count) -
 
 fn pending_reason(view: &EndpointView, world: &World, judged: &Verdict, count: &Count) -> Reason {
     let desired = &view.desired;
+    if let Some(fetch) = &view.fetch {
+        return fetch_reason(view, fetch, world.now);
+    }
     if let Verdict::BackingOff { retry_at, n_failures } = judged
         && world.now < *retry_at
     {
@@ -304,6 +313,33 @@ fn pending_reason(view: &EndpointView, world: &World, judged: &Verdict, count: &
     match shortage(view, world) {
         Some(shortage) => shortage_reason(view, &shortage),
         None => say(ReasonCode::Accepted, "accepted; waits for the next pass"),
+    }
+}
+
+fn fetch_reason(view: &EndpointView, fetch: &Fetch, now: Timestamp) -> Reason {
+    let model = &view.desired.model;
+    match fetch {
+        Fetch::Queued => say(ReasonCode::Downloading, format!("waits for another download before {model}")),
+        Fetch::Running { bytes_total: None, .. } => {
+            say(ReasonCode::Downloading, format!("asks the hub which files {model} has"))
+        }
+        Fetch::Running { bytes_done, bytes_total: Some(total), .. } => say(
+            ReasonCode::Downloading,
+            format!(
+                "fetches {model} from the hub: {} %, {} of {} MiB",
+                fetch.percent().unwrap_or(0),
+                bytes_done >> 20,
+                total >> 20
+            ),
+        ),
+        Fetch::Failed { what, n_failures, retry_at, .. } => advise(
+            ReasonCode::DownloadFailed,
+            format!(
+                "{what} (try {n_failures}); the next try is in {} s",
+                retry_at.since(now).as_secs().saturating_add(1)
+            ),
+            format!("mend it, then `dedi endpoints start {}`", view.desired.id),
+        ),
     }
 }
 
@@ -405,6 +441,9 @@ fn stopping_reason(view: &EndpointView, count: &Count) -> Reason {
 
 fn error_reason(view: &EndpointView, world: &World, judged: &Verdict) -> Reason {
     let desired = &view.desired;
+    if let Some(fetch @ Fetch::Failed { .. }) = &view.fetch {
+        return fetch_reason(view, fetch, world.now);
+    }
     let Some(last) = counted(view).next_back() else {
         return say(ReasonCode::Accepted, "waits for the next pass");
     };

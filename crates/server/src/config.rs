@@ -32,6 +32,8 @@ pub(crate) struct Config {
     pub http: ListenConfig,
     /// The control plane.
     pub control: dedi_control::ControlConfig,
+    /// Where models come from.
+    pub hub: dedi_control::HubConfig,
     /// The data plane.
     pub gateway: dedi_gateway::GatewayConfig,
     /// Replica processes and devices.
@@ -54,6 +56,7 @@ impl Default for Config {
             engine: PathBuf::new(),
             http: ListenConfig::default(),
             control: dedi_control::ControlConfig::default(),
+            hub: dedi_control::HubConfig::default(),
             gateway: dedi_gateway::GatewayConfig::default(),
             runtime: dedi_runtime::process::ProcessConfig::default(),
         }

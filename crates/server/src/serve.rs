@@ -140,7 +140,8 @@ async fn open_control(
     let logs = Arc::new(FileLogs(move |log: LogName| logs.path(log.endpoint, log.attempt)));
     let paths = DataPaths::below(data.root());
     let steady = Clock::new(clock::now, clock::begin_not_before);
-    let control = ControlPlane::open(config.control.clone(), paths, runtime, logs, steady).await?;
+    let (control, hub) = (config.control.clone(), config.hub.clone());
+    let control = ControlPlane::open(control, hub, paths, runtime, logs, steady).await?;
     let owner = Owner::parse(&config.owner).map_err(|err| Refusal::usage(format!("owner: {err}")))?;
     let file = data.admin_key();
     let made = control

@@ -166,6 +166,7 @@ impl Sim {
             load: None,
             last_activity: now,
             bytes_per_device: Some(NEEDED_BYTES),
+            fetch: None,
         });
         self.store.newest = self.store.newest.max(now);
         self.ledger.told.push(Told { id, generation: 1, run, range, idle_minutes, deleted: false });

@@ -1,9 +1,10 @@
-//! A scriptable engine that misbehaves, for tests of everything that has to live with engines.
+//! A scriptable engine and a hub that misbehave, for tests of everything that has to live with them.
 //!
 //! The program `dedi-fake-engine` takes the flags of `dedi-engine` and speaks its dialect. How it behaves is
 //! said by the model's name, `fake/<mode>` or `fake/<mode>.<number>`, so that a test that only speaks the
 //! public API can choose; see [`Mode`]. `GET /fake/stats` tells what it was asked and what was cancelled.
 
+pub mod hub;
 mod mode;
 mod program;
 

@@ -54,6 +54,11 @@ impl Caller {
         self.must(Role::may_delete, "manage keys")
     }
 
+    /// Refuses a role that may not fetch or remove models.
+    pub(crate) fn must_manage_models(&self) -> Result<(), ApiError> {
+        self.must(Role::may_delete, "manage models")
+    }
+
     fn must(&self, may: fn(Role) -> bool, what: &str) -> Result<(), ApiError> {
         if may(self.0.role) {
             return Ok(());

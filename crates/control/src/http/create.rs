@@ -48,14 +48,22 @@ pub(super) async fn create(
     request.availability_zone = request.availability_zone.or(zone);
     let checked = check(&shared.config, &request)?;
     let idempotency = idempotency_key(&headers)?.map(|it| (it, Sha256::digest(&body.bytes).into()));
-    let facts = deployable(&shared, &checked.model).await?;
+    let facts = match deployable(&shared, &checked.model).await {
+        // What it needs shows when it is here.
+        Err(ApiError::NotFound(_)) if shared.pulls.fetches_on_create() && !is_plan => None,
+        facts => Some(facts?),
+    };
     let inventory = super::hardware::inventory(&shared).await?;
     let hardware =
         inventory.config(&checked.hardware).ok_or_else(|| no_hardware(checked.hardware.as_str()))?;
-    if is_plan {
-        return Ok(Json(plan::plan(&shared, &checked.model, &facts, &hardware, &inventory)).into_response());
+    if let Some(facts) = &facts {
+        if is_plan {
+            return Ok(
+                Json(plan::plan(&shared, &checked.model, facts, &hardware, &inventory)).into_response()
+            );
+        }
+        must_fit(&shared, facts, &hardware, &inventory)?;
     }
-    must_fit(&shared, &facts, &hardware, &inventory)?;
 
     let now = shared.clock.now();
     let kept = Duration::from_secs(u64::from(shared.config.idempotency_kept_hours) * 3_600);

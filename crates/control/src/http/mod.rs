@@ -13,6 +13,7 @@ mod layer;
 mod logs;
 mod models;
 mod plan;
+mod pulls;
 mod update;
 mod views;
 mod whoami;
@@ -26,6 +27,9 @@ use axum::routing::{any, delete, get};
 use crate::shared::Shared;
 use error::ApiError;
 
+pub(crate) use plan::gib;
+pub(crate) use views::time;
+
 /// Every route with its methods. A test walks this list with every kind of sender.
 pub const ROUTES: &[(&str, &[&str])] = &[
     ("/v1/endpoints", &["GET", "POST"]),
@@ -33,7 +37,10 @@ pub const ROUTES: &[(&str, &[&str])] = &[
     ("/v1/hardware", &["GET"]),
     ("/v1/clusters/availability-zones", &["GET"]),
     ("/v1/models", &["GET"]),
+    ("/v1/models/{*model}", &["DELETE"]),
     ("/v1/autoscale/models", &["GET"]),
+    ("/v1/pulls", &["GET", "POST"]),
+    ("/v1/pulls/{*model}", &["GET"]),
     ("/v1/whoami", &["GET"]),
     ("/v3/whoami", &["GET"]),
     ("/v1/keys", &["GET", "POST"]),
@@ -48,7 +55,10 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/hardware", get(hardware::list))
         .route("/v1/clusters/availability-zones", get(hardware::zones))
         .route("/v1/models", get(models::list))
+        .route("/v1/models/{*model}", delete(models::remove))
         .route("/v1/autoscale/models", get(models::autoscale))
+        .route("/v1/pulls", get(pulls::list).post(pulls::start))
+        .route("/v1/pulls/{*model}", get(pulls::retrieve))
         .route("/v1/whoami", get(whoami::v1))
         .route("/v3/whoami", get(whoami::v3))
         .route("/v1/keys", get(keys::list).post(keys::create))

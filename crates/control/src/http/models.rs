@@ -1,16 +1,20 @@
-//! `GET /v1/models`: a bare array of what can be deployed and of the caller's running endpoints.
+//! `/v1/models`: a bare array of what can be deployed and of the caller's running endpoints; and the end of a model.
 
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
 use dedi_api::{AutoscaleModel, Model, ModelPricing};
 use dedi_domain::fit::ModelFacts;
 use dedi_domain::{EndpointState, ModelName};
+use http::StatusCode;
 
 use super::auth::Caller;
 use super::body::Query;
+use super::create::no_model;
 use super::error::ApiError;
+use crate::hub::Manifest;
 use crate::shared::Shared;
 
 pub(super) async fn list(
@@ -41,10 +45,62 @@ pub(super) async fn autoscale(
     Ok(Json(found.into_iter().map(|it| AutoscaleModel { name: it.name.to_string() }).collect()))
 }
 
+/// Removes a model from the store, with whatever is on its way of it.
+pub(super) async fn remove(
+    State(shared): State<Arc<Shared>>,
+    caller: Caller,
+    path: Result<Path<String>, PathRejection>,
+) -> Result<StatusCode, ApiError> {
+    caller.must_manage_models()?;
+    let model = named(path)?;
+    let users: Vec<_> = shared
+        .store
+        .snapshot()
+        .await?
+        .into_iter()
+        .filter(|it| it.desired.model == model && (it.desired.wants_replicas() || !it.replicas.is_empty()))
+        .collect();
+    if !users.is_empty() {
+        let own = users.iter().filter(|it| it.desired.owner == caller.0.owner);
+        let own: Vec<String> = own.map(|it| it.desired.id.to_string()).take(10).collect();
+        let which = if own.is_empty() { "of other accounts".to_owned() } else { own.join(", ") };
+        return Err(ApiError::Invalid {
+            message: format!(
+                "{model} is in use by {} endpoint(s), {which}: stop or delete them first",
+                users.len()
+            ),
+            param: Some("model".to_owned()),
+            code: Some("model_in_use"),
+        });
+    }
+    let was_called_off = shared.pulls.call_off(&model).await;
+    let (models, name) = (shared.models.clone(), model.clone());
+    let removed = tokio::task::spawn_blocking(move || models.remove(&name)).await;
+    match removed.map_err(|_panicked| ApiError::Internal)? {
+        Ok(was_there) if was_there || was_called_off => {
+            tracing::info!(%model, by = %caller.0.key, "removed a model");
+            shared.looks.ask().await;
+            Ok(StatusCode::NO_CONTENT)
+        }
+        Ok(_) => Err(no_model(model.as_str())),
+        Err(err) => {
+            tracing::error!(%model, error = %err, "a model could not be removed");
+            Err(ApiError::Internal)
+        }
+    }
+}
+
+/// The model a path names.
+pub(super) fn named(path: Result<Path<String>, PathRejection>) -> Result<ModelName, ApiError> {
+    let Path(named) = path.map_err(|_not_text| ApiError::request("The path could not be read"))?;
+    ModelName::parse(&named).map_err(|_malformed| no_model(&named))
+}
+
 /// A model that can be deployed.
 struct Found {
     name: ModelName,
     facts: ModelFacts,
+    manifest: Option<Manifest>,
     modified_millis: i64,
 }
 
@@ -53,8 +109,9 @@ async fn on_disk(shared: &Shared) -> Result<Vec<Found>, ApiError> {
     let read = tokio::task::spawn_blocking(move || {
         let found = models.list().into_iter().filter_map(|name| {
             let facts = models.facts(&name).ok()?;
-            let modified_millis = models.files(&name).ok()?.modified;
-            Some(Found { name, facts, modified_millis })
+            let files = models.files(&name).ok()?;
+            let manifest = Manifest::read(&files.folder);
+            Some(Found { name, facts, manifest, modified_millis: files.modified })
         });
         found.collect()
     });
@@ -70,8 +127,8 @@ fn model(shared: &Shared, id: &str, display_name: &str, of: &Found) -> Model {
         kind: if of.facts.is_embedding { "embedding" } else { "chat" }.to_owned(),
         display_name: display_name.to_owned(),
         organization: of.name.org().to_owned(),
-        link: String::new(),
-        license: String::new(),
+        link: of.manifest.as_ref().map(Manifest::link).unwrap_or_default(),
+        license: of.manifest.as_ref().map(|it| it.license.clone()).unwrap_or_default(),
         context_length: serving.context_tokens,
         pricing: ModelPricing::default(),
     }

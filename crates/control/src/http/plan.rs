@@ -112,7 +112,7 @@ pub(super) fn plan(
 
 /// Bytes for people: `1.5 GiB`, `300 MiB`.
 #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
-pub(super) fn gib(bytes: u64) -> String {
+pub(crate) fn gib(bytes: u64) -> String {
     if bytes >= 1 << 30 {
         format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30))
     } else {

@@ -7,7 +7,9 @@ use dedi_api::{
 use dedi_domain::failure::Failure;
 use dedi_domain::reconcile::{EndpointView, ReplicaView, World, by_mark};
 use dedi_domain::status::explain;
-use dedi_domain::{Desired, Intent, Observation, ObservedReplica, ReasonCode, ReplicaPhase, Timestamp};
+use dedi_domain::{
+    Desired, Fetch, Intent, Observation, ObservedReplica, ReasonCode, ReplicaPhase, Timestamp,
+};
 
 use super::error::ApiError;
 use crate::reconciler::view_of;
@@ -85,6 +87,7 @@ pub(crate) fn fresh_view(rows: EndpointRows, world: &World) -> EndpointView {
         load: last.and_then(|it| it.load),
         last_activity: last.map_or(world.now, |it| it.last_activity),
         bytes_per_device: last.and_then(|it| it.bytes_per_device),
+        fetch: last.and_then(|it| it.fetch.clone()),
         desired,
         replicas,
         failures,
@@ -104,20 +107,35 @@ async fn status(shared: &Shared, view: &EndpointView, world: &World) -> Endpoint
         since: time(status.since),
         ready_replicas: status.n_ready,
         wanted_replicas: status.n_wanted,
-        progress: status.progress.map(|it| LaunchProgress {
+        progress: downloading(view, world.now).or(status.progress.map(|it| LaunchProgress {
             stage: if it.percent.is_some() { "loading" } else { "launching" }.to_owned(),
             percent: it.percent,
             bytes_done: None,
             bytes_total: None,
             elapsed_secs: it.elapsed_secs,
             expected_secs: expected_secs.map(|it| it.as_secs().max(1)),
-        }),
+        })),
         next_retry_at: status.next_retry_at.map(time),
         first_failure: status.first_failure.as_ref().map(failure),
         last_failure: status.last_failure.as_ref().map(failure),
         generation: view.desired.generation,
         observed_generation: view.desired.observed_generation,
     }
+}
+
+fn downloading(view: &EndpointView, now: Timestamp) -> Option<LaunchProgress> {
+    // Until the hub has said how much it is, the message says all there is.
+    let Some(fetch @ Fetch::Running { bytes_done, bytes_total: Some(total), since }) = &view.fetch else {
+        return None;
+    };
+    Some(LaunchProgress {
+        stage: "downloading".to_owned(),
+        percent: fetch.percent(),
+        bytes_done: Some(*bytes_done),
+        bytes_total: Some(*total),
+        elapsed_secs: now.since(*since).as_secs(),
+        expected_secs: None,
+    })
 }
 
 fn failure(it: &Failure) -> FailureInfo {

@@ -16,6 +16,8 @@ use std::time::SystemTime;
 use dedi_domain::ModelName;
 use dedi_domain::fit::ModelFacts;
 
+use crate::hub::Manifest;
+
 /// Why a model can't be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ModelError {
@@ -32,6 +34,8 @@ pub enum ModelError {
 pub struct ModelFiles {
     /// What an engine is given: the first GGUF file, or the folder of safetensors.
     pub path: PathBuf,
+    /// The folder that is the model's.
+    pub folder: PathBuf,
     /// The files with tensors, in order.
     pub files: Vec<PathBuf>,
     /// Milliseconds since the epoch when the newest of them was written.
@@ -57,6 +61,29 @@ impl ModelStore {
     /// The store at `folder`, which need not exist yet.
     pub fn new(folder: PathBuf) -> Self {
         Self { folder, judged: Mutex::new(BTreeMap::new()) }
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Removes a model and everything in its folder. Answers whether there was one.
+    pub fn remove(&self, model: &ModelName) -> io::Result<bool> {
+        self.judged.lock().unwrap_or_else(PoisonError::into_inner).remove(model);
+        let org = self.folder.join(model.org());
+        // A link is removed as such, and one out of the store leads nowhere here either.
+        let is_inside = |root: PathBuf| org.canonicalize().is_ok_and(|it| it.starts_with(root));
+        if !self.folder.canonicalize().is_ok_and(is_inside) {
+            return Ok(false);
+        }
+        match fs::remove_dir_all(org.join(model.base())) {
+            Ok(()) => {}
+            Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(err) => return Err(err),
+        }
+        // Goes with its last model.
+        let _ = fs::remove_dir(org);
+        Ok(true)
     }
 
     /// All models, by name. Reads folders only.
@@ -106,7 +133,7 @@ impl ModelStore {
         let modified = files.iter().filter_map(|it| fs::metadata(it).ok()?.modified().ok()).max();
         let modified = modified.and_then(|it| it.duration_since(SystemTime::UNIX_EPOCH).ok());
         let modified = modified.map_or(0, |it| i64::try_from(it.as_millis()).unwrap_or(i64::MAX));
-        Ok(ModelFiles { path, files, modified })
+        Ok(ModelFiles { path, folder: dir, files, modified })
     }
 
     /// What the headers of a model's files say. Read once for each state of the files.
@@ -124,7 +151,10 @@ impl ModelStore {
         {
             return facts.clone();
         }
-        let facts = if found.path.is_dir() {
+        let damage = Manifest::read(&found.folder).and_then(|it| it.damage(&found.folder));
+        let facts = if let Some(damage) = damage {
+            Err(damage)
+        } else if found.path.is_dir() {
             safetensors::read(&found.path, &found.files)
         } else {
             gguf::read(&found.files)

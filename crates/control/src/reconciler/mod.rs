@@ -73,6 +73,7 @@ impl Reconciler {
             if last_clean_up.is_none_or(|it| it.elapsed() > Duration::from_secs(3_600)) {
                 last_clean_up = Some(Instant::now());
                 self.forget_events().await;
+                shared.pulls.forget_stale().await;
             }
             let wait = self.backoff().max(GAP);
             if timeout(wait, cancel.cancelled()).await.is_ok() {

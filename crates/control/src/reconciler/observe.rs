@@ -36,7 +36,11 @@ pub(super) async fn observe(
     published: &Published,
 ) -> Result<Seen, StoreError> {
     let rows = shared.store.snapshot().await?;
-    let (models, needs) = read_models(shared, &rows).await;
+    let read = read_models(shared, &rows).await;
+    if let Some((models, _)) = &read {
+        fetch_absent(shared, &rows, models);
+    }
+    let (models, needs) = read.unwrap_or_default();
     let (observation, inventory, trouble) = match ask_runtime(shared).await {
         Ok((replicas, inventory)) => (Observation::Known(replicas), inventory, None),
         // The last devices stay for those who only want to see them.
@@ -53,24 +57,54 @@ pub(super) async fn observe(
             let bytes = needs
                 .get(&row.desired.model)
                 .map(|total| bytes_per_device(*total, row.desired.hardware.count()));
-            view(shared, row, is_fresh.then_some(report), report, scaler, published, bytes, now)
+            let fetch = match models.contains(&row.desired.model) {
+                true => None,
+                false => shared.pulls.fetch(&row.desired.model),
+            };
+            let loads = Loads { fresh: is_fresh.then_some(report), report };
+            EndpointView {
+                bytes_per_device: bytes,
+                fetch,
+                ..view(shared, row, loads, scaler, published, now)
+            }
         })
         .collect();
     let settings = shared.config.settings();
     Ok(Seen { world: World { now, endpoints, observation, inventory, settings }, models, trouble })
 }
 
-#[expect(clippy::too_many_arguments, reason = "one look's parts, joined in one place")]
+/// Models that endpoints wait for and the store lacks are on their way from here on, and no others.
+fn fetch_absent(shared: &Shared, rows: &[EndpointRows], models: &BTreeSet<ModelName>) {
+    if !shared.pulls.fetches_on_create() {
+        return;
+    }
+    let mut wanted: BTreeMap<ModelName, Timestamp> = BTreeMap::new();
+    for row in rows {
+        let desired = &row.desired;
+        if desired.wants_replicas() && row.replicas.is_empty() && !models.contains(&desired.model) {
+            let since = wanted.entry(desired.model.clone()).or_insert(desired.started_at);
+            *since = desired.started_at.max(*since);
+        }
+    }
+    shared.pulls.want(&wanted);
+}
+
+/// The gateway's report, as it is and as far as it is fresh.
+struct Loads<'a> {
+    fresh: Option<&'a LoadReport>,
+    report: &'a LoadReport,
+}
+
+/// What rows and loads say; not yet the model's part of it.
 fn view(
     shared: &Shared,
     row: EndpointRows,
-    fresh: Option<&LoadReport>,
-    report: &LoadReport,
+    loads: Loads<'_>,
     scaler: &mut Scaler,
     published: &Published,
-    bytes_per_device: Option<u64>,
     now: Timestamp,
 ) -> EndpointView {
+    let Loads { fresh, report } = loads;
     let EndpointRows { desired, replicas, failures } = row;
     let load = fresh.map(|it| it.endpoints.get(&desired.id).copied().unwrap_or_default());
     let n_running = replicas.iter().filter(|it| it.intent == Intent::Run).count();
@@ -84,7 +118,16 @@ fn view(
         .max()
         .unwrap_or(now);
     let replicas = replicas.into_iter().map(|row| replica_view(row, report, published)).collect();
-    EndpointView { desired, replicas, failures, target, load, last_activity, bytes_per_device }
+    EndpointView {
+        desired,
+        replicas,
+        failures,
+        target,
+        load,
+        last_activity,
+        bytes_per_device: None,
+        fetch: None,
+    }
 }
 
 /// A report that routes by a table without the replica counts every request it still has, so its two
@@ -111,8 +154,8 @@ async fn ask_runtime(shared: &Shared) -> Result<(Vec<ObservedReplica>, Inventory
 
 type Needs = BTreeMap<ModelName, dedi_domain::fit::MemoryNeed>;
 
-/// The models of the store, and what each deployed one needs.
-async fn read_models(shared: &Shared, rows: &[EndpointRows]) -> (BTreeSet<ModelName>, Needs) {
+/// The models of the store, and what each deployed one needs; `None` when that could not be looked at.
+async fn read_models(shared: &Shared, rows: &[EndpointRows]) -> Option<(BTreeSet<ModelName>, Needs)> {
     let deployed: BTreeSet<ModelName> = rows.iter().map(|it| it.desired.model.clone()).collect();
     let models = shared.models.clone();
     let read = tokio::task::spawn_blocking(move || {
@@ -122,8 +165,8 @@ async fn read_models(shared: &Shared, rows: &[EndpointRows]) -> (BTreeSet<ModelN
     });
     match read.await {
         Ok((listed, facts)) => {
-            (listed, facts.into_iter().map(|(it, facts)| (it, shared.need(&facts).1)).collect())
+            Some((listed, facts.into_iter().map(|(it, facts)| (it, shared.need(&facts).1)).collect()))
         }
-        Err(_panicked) => (BTreeSet::new(), Needs::new()),
+        Err(_panicked) => None,
     }
 }

@@ -1,6 +1,7 @@
 //! Tests of the whole control plane: the real router, store and reconciler over a pretended runtime.
 
 mod contract;
+mod hub;
 mod lifecycle;
 mod openapi;
 mod principals;

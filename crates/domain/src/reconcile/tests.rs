@@ -42,6 +42,7 @@ fn endpoint(min: i64, max: i64) -> EndpointView {
         load: Some(EndpointLoad::default()),
         last_activity: NOW,
         bytes_per_device: Some(1),
+        fetch: None,
     }
 }
 
@@ -143,4 +144,23 @@ fn a_stranger_under_the_id_of_a_replica_does_not_hide_it() {
     view.replicas = vec![replica(1, Intent::Run)];
     let both = world(view, vec![seen(1, 1, ready()), seen(1, 9, ready())]);
     insta::assert_snapshot!(said(&both), @"remove r1 with mark 9");
+}
+
+#[test]
+fn nothing_is_launched_for_a_model_that_is_still_fetched() {
+    let mut view = endpoint(1, 1);
+    view.desired.published = EndpointState::Pending;
+    let fetches = |fetch: Fetch| {
+        let mut view = view.clone();
+        view.fetch = Some(fetch);
+        said(&world(view, Vec::new()))
+    };
+    let running = Fetch::Running { bytes_done: 1, bytes_total: Some(2), since: NOW };
+    insta::assert_snapshot!(fetches(running), @"nothing");
+    let failed =
+        |n_failures, is_final| Fetch::Failed { what: String::new(), n_failures, retry_at: NOW, is_final };
+    insta::assert_snapshot!(fetches(failed(4, false)), @"nothing");
+    insta::assert_snapshot!(fetches(failed(5, false)), @"show PENDING -> ERROR");
+    insta::assert_snapshot!(fetches(failed(1, true)), @"show PENDING -> ERROR");
+    insta::assert_snapshot!(said(&world(view, Vec::new())), @"reserve d1");
 }

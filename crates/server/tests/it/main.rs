@@ -6,6 +6,7 @@
 mod crash;
 mod first_hour;
 mod gateway;
+mod hub;
 mod openapi;
 mod plane;
 mod refusals;

@@ -1,0 +1,189 @@
+//! `dedi models pull`: asks the server to fetch a model and shows how far it is. The server fetches on its own; this
+//! command may be interrupted and run again.
+
+use std::time::Duration;
+
+use clap::Args;
+use dedi_api::{CreatePullRequest, ErrorDetail, ModelPull};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::time::Instant;
+
+use crate::Context;
+use crate::client::encoded;
+use crate::console::{Console, harmless};
+use crate::error::{CliError, Exit, Result};
+use crate::render;
+
+/// Flags of `pull`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Of a repository with GGUF files one quantisation is fetched: the named one, else Q4_K_M, else the \
+nearest there is. Without GGUF: config.json, the safetensors and the tokenizer. Pickled weights are never fetched.\n\n\
+Examples:\n  dedi models pull ORG/NAME\n  dedi models pull ORG/NAME@v1.0:Q8_0\n  dedi models pull ORG/NAME:NAME-Q5_K_M.gguf"
+)]
+pub struct PullArgs {
+    /// `ORG/NAME`, with `@REVISION` for a branch, tag or commit and `:FILE` for a GGUF file or quantisation
+    #[arg(value_name = "MODEL")]
+    model: String,
+    /// Only begin; `dedi models list` shows how far it is
+    #[arg(long)]
+    no_wait: bool,
+}
+
+/// Between two looks.
+const POLL: Duration = Duration::from_millis(250);
+/// How long the server may be away before the wait gives up: several times what a restart takes.
+const AWAY_MAX: Duration = Duration::from_secs(60);
+
+pub(crate) async fn run(args: PullArgs, context: &Context, console: &mut Console) -> Result {
+    let request = CreatePullRequest { model: args.model };
+    let begun: ModelPull = context.client.post("/pulls", &request).await?;
+    if args.no_wait {
+        if context.json {
+            return console.json(&begun);
+        }
+        console.say(&format!("{} is being fetched; `dedi models list` shows how far it is.", begun.model));
+        return Ok(());
+    }
+    let interrupted = console.interrupted();
+    tokio::pin!(interrupted);
+    let mut reporter = Reporter::new(console.terminals().err);
+    let model = begun.model.clone();
+    let ended = tokio::select! {
+        ended = until_end(&request, begun, context, console, &mut reporter) => ended,
+        () = &mut interrupted => Err(CliError::interrupted(
+            "the server goes on fetching",
+            Some(format!("`dedi models pull {}` shows it again, `dedi models rm {model}` calls it off", request.model)),
+        )),
+    };
+    reporter.clear();
+    let done = ended?;
+    if context.json {
+        return console.json(&done);
+    }
+    let commit =
+        done.commit.as_deref().map(|it| format!(" (commit {})", it.chars().take(12).collect::<String>()));
+    console.say(&format!("{} is in the model store{}.", done.model, commit.unwrap_or_default()));
+    Ok(())
+}
+
+async fn until_end(
+    request: &CreatePullRequest,
+    begun: ModelPull,
+    context: &Context,
+    console: &mut Console,
+    reporter: &mut Reporter,
+) -> Result<ModelPull> {
+    let path = format!("/pulls/{}", encoded(&begun.model));
+    let mut pull = begun;
+    let mut answered_at = Instant::now();
+    loop {
+        match pull.state.as_str() {
+            "done" => return Ok(pull),
+            "failed" => return Err(failed(&pull)),
+            _ => reporter.show(console, &pull),
+        }
+        tokio::time::sleep(POLL).await;
+        let seen = match context.client.get::<ModelPull>(&path).await {
+            // A server that was restarted knows nothing of it, but has the bytes.
+            Err(err) if err.is_not_found() => context.client.post::<ModelPull>("/pulls", request).await,
+            other => other,
+        };
+        match seen {
+            Ok(seen) => (pull, answered_at) = (seen, Instant::now()),
+            Err(err) if err.is_passing() && answered_at.elapsed() < AWAY_MAX => {}
+            Err(err) => return Err(err.into()),
+        }
+    }
+}
+
+fn failed(pull: &ModelPull) -> CliError {
+    let message = pull.message.clone().unwrap_or_else(|| "the download failed".to_owned());
+    let hint = match pull.code.as_deref() {
+        Some("connection" | "hub_unavailable") => Some("run the command again: what came is kept".to_owned()),
+        Some("certificate") => Some(
+            "the server takes the certificates of its host; SSL_CERT_FILE names others when it starts"
+                .to_owned(),
+        ),
+        Some("disk_full") => {
+            Some("`dedi models list` shows what could go, `dedi models rm MODEL` removes it".to_owned())
+        }
+        Some(_) | None => None,
+    };
+    let detail = ErrorDetail {
+        message: message.clone(),
+        kind: "pull_failed".to_owned(),
+        param: Some("model".to_owned()),
+        code: pull.code.clone(),
+    };
+    CliError { exit: Exit::Refused, message, hint, detail: Some(Box::new(detail)) }
+}
+
+/// `org/x: 40 %, 1.2 GiB of 3.0 GiB`.
+pub(crate) fn line(pull: &ModelPull) -> String {
+    match (pull.percent, pull.bytes_total) {
+        (Some(percent), Some(total)) => {
+            format!(
+                "{}: {percent} %, {} of {}",
+                pull.model,
+                render::bytes(pull.bytes_done),
+                render::bytes(total)
+            )
+        }
+        (_, _) if pull.state == "queued" => format!("{}: waits for another download", pull.model),
+        (_, _) => format!("{}: asking the hub for its files", pull.model),
+    }
+}
+
+/// A bar on a terminal; elsewhere a line when the state changes and for every tenth.
+struct Reporter {
+    bar: Option<ProgressBar>,
+    said: Option<(String, Option<u8>)>,
+}
+
+impl Reporter {
+    fn new(on_terminal: bool) -> Self {
+        let bar = on_terminal.then(|| {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
+                bar.set_style(style);
+            }
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        });
+        Self { bar, said: None }
+    }
+
+    fn show(&mut self, console: &mut Console, pull: &ModelPull) {
+        let key = (pull.state.clone(), pull.percent.map(|it| it / 10));
+        let is_new = self.said.as_ref() != Some(&key);
+        match (&self.bar, pull.bytes_total) {
+            (Some(bar), Some(total)) => {
+                if bar.length() != Some(total) {
+                    bar.set_length(total);
+                    bar.set_position(pull.bytes_done);
+                    // What was here before is no speed.
+                    bar.reset_eta();
+                    let template = "{msg} [{bar:30}] {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left";
+                    if let Ok(style) = ProgressStyle::with_template(template) {
+                        bar.set_style(style.progress_chars("=> "));
+                    }
+                    bar.set_message(harmless(&pull.model).replace(['\n', '\t'], " "));
+                }
+                bar.set_position(pull.bytes_done);
+            }
+            (Some(bar), None) if is_new => {
+                bar.set_message(harmless(&line(pull)).replace(['\n', '\t'], " "));
+            }
+            (None, _) if is_new => console.say(&line(pull)),
+            (_, _) => {}
+        }
+        self.said = Some(key);
+    }
+
+    fn clear(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Why a model could not be fetched. Each prints as one sentence that a user can act on.
+
+use std::io;
+use std::path::PathBuf;
+
+use http::StatusCode;
+
+use crate::http::gib;
+
+/// Why a model could not be fetched.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HubError {
+    /// The hub has no such repository, revision or file.
+    #[error("the hub has no {0}")]
+    NotFound(String),
+    /// The hub wants a token, another one, or terms accepted. It says the same of what does not exist.
+    #[error(
+        "the hub does not give {what} to this server: {}",
+        if *with_token {
+            "its name is wrong, or the token is not valid or its account has not been granted access"
+        } else {
+            "its name is wrong, or it is gated or private and no token is set; accept its terms on the hub, then set HF_TOKEN or hub.token_file"
+        }
+    )]
+    Gated { what: String, with_token: bool },
+    /// What is there can't be used; a sentence that names the model.
+    #[error("{0}")]
+    Unsuitable(String),
+    /// The hub contradicts itself about a size.
+    #[error("{file}: the hub lists {listed} bytes but {said}")]
+    Size { file: String, listed: u64, said: String },
+    /// What came is not what the hub lists.
+    #[error(
+        "{file}: its content does not match the hub's hash: {wanted} is listed, {got} came; it was thrown away"
+    )]
+    Hash { file: String, wanted: String, got: String },
+    /// Fewer bytes are free than are needed.
+    #[error(
+        "the disk of {} has too little room: {} are needed with the reserve, {} are free",
+        .folder.display(), gib(*.needed_bytes), gib(*.free_bytes)
+    )]
+    Disk { folder: PathBuf, needed_bytes: u64, free_bytes: u64 },
+    /// A redirect that is not followed.
+    #[error("the hub redirects to a place that is not followed: {0}")]
+    Redirect(String),
+    /// Something about the configuration.
+    #[error("{0}")]
+    Config(String),
+    /// An answer in no known form.
+    #[error("the hub's answer can't be used: {0}")]
+    Foreign(String),
+    /// The other side is not who it should be.
+    #[error("{what}: the certificate of the other side is not accepted: {cause}")]
+    Certificate { what: String, cause: String },
+    /// No connection, or one that broke.
+    #[error("{what}: {cause}")]
+    Line { what: String, cause: String },
+    /// A status that may pass.
+    #[error("the hub answered {status} for {what}")]
+    Status { status: StatusCode, what: String },
+    /// The local files.
+    #[error("{what}: {source}")]
+    Files { what: String, source: io::Error },
+    /// Called off.
+    #[error("it was called off")]
+    CalledOff,
+}
+
+impl HubError {
+    /// Whether the next try may work although nobody changed anything.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Self::Line { .. } | Self::Status { .. } | Self::Hash { .. } => true,
+            Self::NotFound(_)
+            | Self::Gated { .. }
+            | Self::Unsuitable(_)
+            | Self::Size { .. }
+            | Self::Disk { .. }
+            | Self::Redirect(_)
+            | Self::Config(_)
+            | Self::Foreign(_)
+            | Self::Certificate { .. }
+            | Self::Files { .. }
+            | Self::CalledOff => false,
+        }
+    }
+
+    /// Whether everything came and was not what it should be.
+    pub(crate) fn is_wrong_content(&self) -> bool {
+        matches!(self, Self::Hash { .. })
+    }
+
+    /// For programs.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::NotFound(_) => "not_found",
+            Self::Gated { .. } => "gated",
+            Self::Unsuitable(_) => "unsuitable",
+            Self::Size { .. } => "size_mismatch",
+            Self::Hash { .. } => "hash_mismatch",
+            Self::Disk { .. } => "disk_full",
+            Self::Redirect(_) => "redirect_refused",
+            Self::Config(_) => "configuration",
+            Self::Foreign(_) => "not_a_hub",
+            Self::Certificate { .. } => "certificate",
+            Self::Line { .. } => "connection",
+            Self::Status { .. } => "hub_unavailable",
+            Self::Files { .. } => "files",
+            Self::CalledOff => "called_off",
+        }
+    }
+
+    pub(crate) fn files(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let what = what.into();
+        move |source| Self::Files { what, source }
+    }
+}

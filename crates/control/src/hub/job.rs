@@ -1,0 +1,83 @@
+//! One download as others see it, and the task that does it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dedi_domain::{ModelName, Timestamp};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::fetch::Progress;
+use super::source::Source;
+
+/// Downloads that are remembered, the ended ones among them.
+const REMEMBERED_MAX: usize = 1_000;
+/// Longest wait for a download that was called off.
+pub(super) const END_MAX: Duration = Duration::from_secs(10);
+
+/// A download with the task that does it.
+pub(super) struct Job {
+    pub(super) pull: Pull,
+    pub(super) progress: Arc<Progress>,
+    pub(super) cancel: CancellationToken,
+    /// Taken by who waits for its end.
+    pub(super) task: Option<JoinHandle<()>>,
+}
+
+/// What is known of one download.
+#[derive(Clone, Debug)]
+pub(crate) struct Pull {
+    pub(crate) source: Source,
+    /// An operator asked for it; it does not end with the endpoints that wait.
+    pub(crate) is_asked_for: bool,
+    pub(crate) phase: Phase,
+    pub(crate) started_at: Timestamp,
+    pub(crate) bytes_done: u64,
+    pub(crate) bytes_total: Option<u64>,
+    pub(super) n_failures: u32,
+    /// Tells a download from an earlier one of the same model.
+    pub(super) number: u64,
+}
+
+/// Where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Queued,
+    Running,
+    Done { commit: String, at: Timestamp },
+    Failed { what: String, code: &'static str, is_final: bool, at: Timestamp, retry_at: Timestamp },
+}
+
+impl Phase {
+    pub(crate) fn is_on_its_way(&self) -> bool {
+        match self {
+            Self::Queued | Self::Running => true,
+            Self::Done { .. } | Self::Failed { .. } => false,
+        }
+    }
+}
+
+impl Job {
+    /// As it is now.
+    pub(super) fn seen(&self) -> Pull {
+        let (bytes_done, bytes_total) = self.progress.read();
+        Pull { bytes_done, bytes_total, ..self.pull.clone() }
+    }
+}
+
+/// How many have not ended.
+pub(super) fn n_on_their_way(jobs: &BTreeMap<ModelName, Job>) -> usize {
+    jobs.values().filter(|it| it.pull.phase.is_on_its_way()).count()
+}
+
+/// Makes room for one more: the ended one that began first goes.
+pub(super) fn forget_ended(jobs: &mut BTreeMap<ModelName, Job>) {
+    while jobs.len() >= REMEMBERED_MAX {
+        let ended = jobs.iter().filter(|(_, it)| !it.pull.phase.is_on_its_way());
+        let Some(oldest) = ended.min_by_key(|(_, it)| it.pull.number).map(|(model, _)| model.clone()) else {
+            return;
+        };
+        jobs.remove(&oldest);
+    }
+}

@@ -1,0 +1,24 @@
+//! Models from a hub that speaks Hugging Face's protocol. [`Pulls`] is what the rest of the control plane holds: it
+//! runs one download after the other, knows how far each is, and keeps a model out of the store until every byte of it
+//! is what the hub lists. What is trusted of a hub is in docs/decisions/0005-hub.md.
+
+mod config;
+mod error;
+mod fetch;
+mod job;
+mod line;
+mod listing;
+mod manifest;
+mod pace;
+mod pull;
+mod pulls;
+mod reach;
+mod select;
+mod source;
+mod staging;
+
+pub use config::HubConfig;
+pub(crate) use job::{Phase, Pull};
+pub(crate) use manifest::Manifest;
+pub(crate) use pulls::Pulls;
+pub(crate) use source::Source;

@@ -1,0 +1,325 @@
+//! The downloads of this server: one at a time, each with an owner and an end. Those that an operator asked for run
+//! until they are done or called off; those that endpoints wait for live as long as one waits, and are tried again.
+//! Nothing of it has to survive a restart: what is on disk is gone on with, and who still waits asks again.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use dedi_domain::{Fetch, ModelName, Timestamp};
+use futures_util::FutureExt;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::config::HubConfig;
+use super::error::HubError;
+use super::fetch::Progress;
+use super::job::{END_MAX, Job, Phase, Pull, forget_ended, n_on_their_way};
+use super::manifest::Manifest;
+use super::pull::pull;
+use super::source::Source;
+use super::staging::{self, Staging};
+use crate::shared::Clock;
+
+/// Downloads that may wait for their turn.
+const ON_THEIR_WAY_MAX: usize = 100;
+/// How long the beginning of a model is kept that nobody goes on with.
+const STALE_AFTER: Duration = Duration::from_secs(7 * 86_400);
+
+/// All downloads. Clones are the same ones.
+#[derive(Clone)]
+pub(crate) struct Pulls(Arc<Inner>);
+
+struct Inner {
+    config: HubConfig,
+    store: PathBuf,
+    clock: Clock,
+    /// Notified when something an endpoint may wait for has changed.
+    changed: Arc<Notify>,
+    jobs: Mutex<BTreeMap<ModelName, Job>>,
+    /// Two at once would share the line, and neither could know what the disk will have left.
+    turn: Arc<Semaphore>,
+    n_launched: AtomicU64,
+    tasks: TaskTracker,
+    end: CancellationToken,
+}
+
+impl fmt::Debug for Pulls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pulls").field("config", &self.0.config).finish_non_exhaustive()
+    }
+}
+
+impl Pulls {
+    pub(crate) fn new(config: HubConfig, store: PathBuf, clock: Clock, changed: Arc<Notify>) -> Self {
+        Self(Arc::new(Inner {
+            config,
+            store,
+            clock,
+            changed,
+            jobs: Mutex::default(),
+            turn: Arc::new(Semaphore::new(1)),
+            n_launched: AtomicU64::new(0),
+            tasks: TaskTracker::new(),
+            end: CancellationToken::new(),
+        }))
+    }
+
+    /// Whether a create may name a model that is not here.
+    pub(crate) fn fetches_on_create(&self) -> bool {
+        self.0.config.fetch_on_create
+    }
+
+    /// Begins a download that an operator asked for, or joins the one that runs. Says why not if another revision or
+    /// file of the model is on its way.
+    pub(crate) fn start(&self, source: Source) -> Result<Pull, String> {
+        let mut jobs = self.jobs();
+        if let Some(job) = jobs.get_mut(&source.model)
+            && job.pull.phase.is_on_its_way()
+        {
+            if job.pull.source != source {
+                return Err(format!(
+                    "{} is on its way; `dedi models rm {}` calls that off",
+                    job.pull.source, source.model
+                ));
+            }
+            job.pull.is_asked_for = true;
+            return Ok(job.seen());
+        }
+        if n_on_their_way(&jobs) >= ON_THEIR_WAY_MAX {
+            return Err(format!("{ON_THEIR_WAY_MAX} downloads wait already; try again when some are done"));
+        }
+        Ok(self.launch(&mut jobs, source, true, 0))
+    }
+
+    /// Makes the world so that exactly these models, which endpoints have waited for since then, are on their way,
+    /// besides those that operators asked for. May be repeated freely.
+    pub(crate) fn want(&self, wanted: &BTreeMap<ModelName, Timestamp>) {
+        let now = self.0.clock.now();
+        let mut jobs = self.jobs();
+        jobs.retain(|model, job| {
+            let is_kept = job.pull.is_asked_for || wanted.contains_key(model);
+            if !is_kept {
+                if job.pull.phase.is_on_its_way() {
+                    tracing::info!(%model, "a download is called off: no endpoint waits for it any more");
+                }
+                job.cancel.cancel();
+            }
+            is_kept
+        });
+        for (model, since) in wanted {
+            if n_on_their_way(&jobs) >= ON_THEIR_WAY_MAX {
+                return;
+            }
+            let n_failures = match jobs.get(model).map(|it| (&it.pull.phase, it.pull.n_failures)) {
+                None => 0,
+                Some((Phase::Queued | Phase::Running, _)) => continue,
+                // The look that missed it was a moment too early, or somebody removed it.
+                Some((Phase::Done { .. }, _)) if self.is_here(model) => continue,
+                Some((Phase::Done { .. }, _)) => 0,
+                // Started again by its user, who may have mended what was wrong.
+                Some((Phase::Failed { at, .. }, _)) if since > at => 0,
+                Some((Phase::Failed { retry_at, .. }, n_failures)) if now >= *retry_at => n_failures,
+                Some((Phase::Failed { .. }, _)) => continue,
+            };
+            let source = match jobs.get(model) {
+                Some(job) => job.pull.source.clone(),
+                None => Source::of(model.clone()),
+            };
+            self.launch(&mut jobs, source, false, n_failures);
+        }
+    }
+
+    /// How far a model is for the endpoints that wait for it.
+    pub(crate) fn fetch(&self, model: &ModelName) -> Option<Fetch> {
+        let pull = self.get(model)?;
+        match pull.phase {
+            Phase::Queued => Some(Fetch::Queued),
+            Phase::Running => Some(Fetch::Running {
+                bytes_done: pull.bytes_done,
+                bytes_total: pull.bytes_total,
+                since: pull.started_at,
+            }),
+            Phase::Done { .. } => None,
+            // Otherwise nobody tries again, and the endpoint's own launch says what is missing.
+            Phase::Failed { what, is_final, retry_at, .. } => self
+                .fetches_on_create()
+                .then_some(Fetch::Failed { what, n_failures: pull.n_failures, retry_at, is_final }),
+        }
+    }
+
+    /// One download, the last of its model.
+    pub(crate) fn get(&self, model: &ModelName) -> Option<Pull> {
+        self.jobs().get(model).map(Job::seen)
+    }
+
+    /// The last download of each model.
+    pub(crate) fn all(&self) -> Vec<Pull> {
+        self.jobs().values().map(Job::seen).collect()
+    }
+
+    /// Ends a model's download and removes what came of it. Answers whether there was any.
+    pub(crate) async fn call_off(&self, model: &ModelName) -> bool {
+        let mut was_on_its_way = false;
+        let mut task = None;
+        if let Some(job) = self.jobs().get_mut(model) {
+            was_on_its_way = job.pull.phase.is_on_its_way();
+            job.cancel.cancel();
+            task = job.task.take();
+        }
+        if let Some(task) = task {
+            // One that does not end in time writes into a folder that is gone.
+            let _ = timeout(END_MAX, task).await;
+        }
+        let staging = Staging::new(&self.0.store, model);
+        let had_files = tokio::task::spawn_blocking(move || staging.remove()).await.unwrap_or(false);
+        was_on_its_way || had_files
+    }
+
+    /// Removes beginnings of models that nobody has gone on with for a week.
+    pub(crate) async fn forget_stale(&self) {
+        let busy: Vec<ModelName> = self.jobs().keys().cloned().collect();
+        let store = self.0.store.clone();
+        let removed =
+            tokio::task::spawn_blocking(move || staging::remove_stale(&store, STALE_AFTER, &busy)).await;
+        for model in removed.unwrap_or_default() {
+            tracing::info!(%model, "removed the beginning of a model that nobody has gone on with for a week");
+        }
+    }
+
+    /// Ends every download. What came is gone on with after the next start.
+    pub(crate) async fn close(&self) {
+        self.0.end.cancel();
+        self.0.tasks.close();
+        if timeout(END_MAX, self.0.tasks.wait()).await.is_err() {
+            tracing::warn!("a download did not end within {} s", END_MAX.as_secs());
+        }
+    }
+
+    fn jobs(&self) -> MutexGuard<'_, BTreeMap<ModelName, Job>> {
+        self.0.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_here(&self, model: &ModelName) -> bool {
+        Manifest::read(Staging::new(&self.0.store, model).home()).is_some()
+    }
+
+    fn launch(
+        &self,
+        jobs: &mut BTreeMap<ModelName, Job>,
+        source: Source,
+        is_asked_for: bool,
+        n_failures: u32,
+    ) -> Pull {
+        let model = source.model.clone();
+        let number = self.0.n_launched.fetch_add(1, Ordering::Relaxed);
+        let cancel = self.0.end.child_token();
+        let progress = Arc::new(Progress::default());
+        let turn = self.0.turn.clone().try_acquire_owned().ok();
+        let pull = Pull {
+            source: source.clone(),
+            is_asked_for,
+            phase: if turn.is_some() { Phase::Running } else { Phase::Queued },
+            started_at: self.0.clock.now(),
+            bytes_done: 0,
+            bytes_total: None,
+            n_failures,
+            number,
+        };
+        let (inner, cancelled, shown) = (self.0.clone(), cancel.clone(), progress.clone());
+        let task = self.0.tasks.spawn(async move {
+            let work = AssertUnwindSafe(inner.work(&source, &shown, number, turn)).catch_unwind();
+            let ended = tokio::select! {
+                biased;
+                () = cancelled.cancelled() => Err(HubError::CalledOff),
+                ended = work => ended.unwrap_or_else(|_panic| {
+                    Err(HubError::Foreign("the download panicked; the server's log has more".to_owned()))
+                }),
+            };
+            // A server that ends has not called it off: whoever waits asks the next one.
+            if !inner.end.is_cancelled() {
+                inner.ended(&source, number, ended);
+            }
+        });
+        let job = Job { pull, progress, cancel, task: Some(task) };
+        let seen = job.seen();
+        forget_ended(jobs);
+        jobs.insert(model, job);
+        seen
+    }
+}
+
+impl Inner {
+    async fn work(
+        &self,
+        source: &Source,
+        progress: &Progress,
+        number: u64,
+        turn: Option<OwnedSemaphorePermit>,
+    ) -> Result<String, HubError> {
+        let _turn = match turn {
+            Some(turn) => turn,
+            None => self.turn.clone().acquire_owned().await.map_err(|_closed| HubError::CalledOff)?,
+        };
+        self.set(source, number, |pull| pull.phase = Phase::Running);
+        tracing::info!(model = %source.model, "fetching {source} from {}", self.config.base_url);
+        pull(&self.config, &self.store, source, progress, crate::http::time(self.clock.now())).await
+    }
+
+    fn ended(&self, source: &Source, number: u64, ended: Result<String, HubError>) {
+        let at = self.clock.now();
+        match ended {
+            Ok(commit) => {
+                tracing::info!(model = %source.model, commit, "fetched {source}");
+                self.set(source, number, |pull| pull.phase = Phase::Done { commit, at });
+            }
+            Err(HubError::CalledOff) => {
+                self.set(source, number, |pull| {
+                    let what = HubError::CalledOff.to_string();
+                    pull.phase = Phase::Failed {
+                        what,
+                        code: HubError::CalledOff.code(),
+                        is_final: true,
+                        at,
+                        retry_at: at,
+                    };
+                });
+            }
+            Err(err) => {
+                let is_final = !err.may_pass();
+                let what = crate::reconciler::chain(&err);
+                tracing::warn!(model = %source.model, "{source} could not be fetched: {what}");
+                self.set(source, number, |pull| {
+                    pull.n_failures = pull.n_failures.saturating_add(1);
+                    // What trying again does not mend is tried at the longest wait: somebody may mend it outside.
+                    let longest = self.config.backoff(u32::MAX);
+                    let wait = if err.is_wrong_content() {
+                        // Costs the whole model each time.
+                        longest * 12
+                    } else if is_final {
+                        longest
+                    } else {
+                        self.config.backoff(pull.n_failures)
+                    };
+                    pull.phase =
+                        Phase::Failed { what, code: err.code(), is_final, at, retry_at: at.plus(wait) };
+                });
+            }
+        }
+        self.changed.notify_one();
+    }
+
+    /// Changes the download, unless it is another one by now.
+    fn set(&self, source: &Source, number: u64, change: impl FnOnce(&mut Pull)) {
+        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(job) = jobs.get_mut(&source.model).filter(|it| it.pull.number == number) {
+            change(&mut job.pull);
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! How far a model is on its way from the hub to this host's model store.
+
+use serde::{Deserialize, Serialize};
+
+use crate::time::Timestamp;
+
+/// One model's fetch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Fetch {
+    /// Another one is first.
+    Queued,
+    /// Bytes flow.
+    Running {
+        /// Bytes that are here.
+        bytes_done: u64,
+        /// Bytes in all; `None` until the hub has said.
+        bytes_total: Option<u64>,
+        /// Since when.
+        since: Timestamp,
+    },
+    /// It ended without the model.
+    Failed {
+        /// Why, as a sentence.
+        what: String,
+        /// Tries in a row that failed.
+        n_failures: u32,
+        /// When it is tried again.
+        retry_at: Timestamp,
+        /// Trying again mends it only if somebody changes something.
+        is_final: bool,
+    },
+}
+
+impl Fetch {
+    /// Percent done, once the size is known. 100 only when all bytes are here.
+    pub fn percent(&self) -> Option<u8> {
+        match self {
+            Self::Running { bytes_done, bytes_total: Some(total), .. } => Some(percent(*bytes_done, *total)),
+            Self::Running { bytes_total: None, .. } | Self::Queued | Self::Failed { .. } => None,
+        }
+    }
+
+    /// When it is tried again, if it failed.
+    pub fn retry_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Failed { retry_at, .. } => Some(*retry_at),
+            Self::Queued | Self::Running { .. } => None,
+        }
+    }
+}
+
+/// `done` of `total` in whole percent, rounded down.
+pub fn percent(done: u64, total: u64) -> u8 {
+    if total == 0 {
+        return 100;
+    }
+    let percent = u128::from(done.min(total)) * 100 / u128::from(total);
+    u8::try_from(percent).unwrap_or(100)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percent_is_rounded_down_and_never_overflows() {
+        assert_eq!([percent(0, 3), percent(2, 3), percent(3, 3), percent(9, 3)], [0, 66, 100, 100]);
+        assert_eq!([percent(u64::MAX - 1, u64::MAX), percent(0, 0)], [99, 100]);
+    }
+}

@@ -1,0 +1,166 @@
+//! What the hub answers to one request.
+
+use axum::body::Body;
+use axum::http::{Response, StatusCode, header};
+use axum::response::IntoResponse;
+use bytes::Bytes;
+use futures_util::stream::{self, StreamExt};
+use serde_json::{Value, json};
+
+use super::{HubFile, HubRepo, HubRequest, Shelf, Trick, git_blob, sha256};
+
+/// Bytes of one piece of a body.
+const PIECE: usize = 4 << 10;
+
+pub(super) fn answer(
+    shelf: &mut Shelf,
+    asked: &HubRequest,
+    if_range: Option<&str>,
+) -> axum::response::Response {
+    let path = asked.path.split('?').next().unwrap_or_default().trim_start_matches('/');
+    let parts: Vec<&str> = path.split('/').collect();
+    let (name, rest) = match parts.as_slice() {
+        ["api", "models", org, base, "revision", rest @ ..] => (format!("{org}/{base}"), Err(rest.join("/"))),
+        [org, base, "resolve", commit, rest @ ..] => (format!("{org}/{base}"), Ok((*commit, rest.join("/")))),
+        _ => return refused(StatusCode::NOT_FOUND),
+    };
+    let Some(repo) = shelf.repos.get(&name).cloned() else { return refused(StatusCode::NOT_FOUND) };
+    // Another host than the hub's stands for the storage it redirects to, which needs no token.
+    let is_storage = asked.host.starts_with("localhost");
+    if let Some(token) = &repo.token
+        && !is_storage
+        && asked.authorization.as_deref() != Some(&format!("Bearer {token}"))
+    {
+        return refused(StatusCode::UNAUTHORIZED);
+    }
+    let commit = repo.commit();
+    match rest {
+        Err(revision) if revision == "main" || commit == revision.replace("%2F", "/") => {
+            list(&name, &repo).into_response()
+        }
+        Err(_) => refused(StatusCode::NOT_FOUND),
+        Ok((at, _)) if at != commit => refused(StatusCode::NOT_FOUND),
+        Ok((_, path)) => match repo.files.iter().find(|it| it.path == path) {
+            Some(file) => {
+                let given = shelf.given.entry(asked.path.clone()).or_insert(0);
+                *given += 1;
+                give(file, asked, if_range, *given, is_storage)
+            }
+            None => refused(StatusCode::NOT_FOUND),
+        },
+    }
+}
+
+fn refused(status: StatusCode) -> axum::response::Response {
+    (status, axum::Json(json!({"error": "no"}))).into_response()
+}
+
+/// Large files are kept by their SHA-256, small texts by git.
+fn is_large(file: &HubFile) -> bool {
+    file.path.ends_with(".gguf") || file.path.ends_with(".safetensors")
+}
+
+fn list(name: &str, repo: &HubRepo) -> axum::Json<Value> {
+    let siblings: Vec<Value> = repo
+        .files
+        .iter()
+        .map(|it| {
+            let size = match it.trick {
+                Trick::ListsBytes(n) | Trick::ListsBytesAndHidesLength(n) => n,
+                Trick::None
+                | Trick::Cuts { .. }
+                | Trick::CutsAndChanges { .. }
+                | Trick::Flips { .. }
+                | Trick::Redirects(_)
+                | Trick::Stalls { .. }
+                | Trick::Status(_) => it.bytes.len() as u64,
+            };
+            let mut entry = json!({"rfilename": it.path, "size": size, "blobId": git_blob(&it.bytes)});
+            if is_large(it) {
+                entry["lfs"] = json!({"sha256": sha256(&it.bytes), "size": size, "pointerSize": 130});
+            }
+            entry
+        })
+        .collect();
+    axum::Json(
+        json!({"id": name, "sha": repo.commit(), "gated": false, "tags": repo.tags, "siblings": siblings}),
+    )
+}
+
+fn give(
+    file: &HubFile,
+    asked: &HubRequest,
+    if_range: Option<&str>,
+    given: u32,
+    is_storage: bool,
+) -> axum::response::Response {
+    let mut bytes = file.bytes.clone();
+    let (mut cut, mut stalls, mut hides_length) = (None, false, false);
+    match &file.trick {
+        Trick::None | Trick::ListsBytes(_) => {}
+        Trick::ListsBytesAndHidesLength(_) => hides_length = true,
+        Trick::Cuts { after, times } => cut = (given <= *times).then_some(*after),
+        Trick::CutsAndChanges { after } if given == 1 => cut = Some(*after),
+        Trick::CutsAndChanges { .. } => bytes.reverse(),
+        Trick::Flips { at, times } => {
+            if let Some(byte) = bytes.get_mut(*at).filter(|_| given <= *times) {
+                *byte ^= 1;
+            }
+        }
+        Trick::Redirects(base) if !is_storage => {
+            let to = format!("{base}{}", asked.path);
+            return Response::builder()
+                .status(StatusCode::FOUND)
+                .header(header::LOCATION, to)
+                .header("x-linked-size", bytes.len())
+                .header("x-linked-etag", format!("\"{}\"", sha256(&file.bytes)))
+                .body(Body::empty())
+                .unwrap_or_default();
+        }
+        Trick::Redirects(_) => {}
+        Trick::Stalls { after } => (cut, stalls) = (Some(*after), true),
+        Trick::Status(status) => return refused(StatusCode::from_u16(*status).unwrap_or_default()),
+    }
+    let etag = format!("\"{}\"", sha256(&bytes));
+    let from = asked
+        .range
+        .as_deref()
+        .and_then(|it| it.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok())
+        .filter(|_| if_range.is_none_or(|it| it == etag));
+    let total = bytes.len();
+    let mut response = Response::builder().header(header::ETAG, &etag).header(header::ACCEPT_RANGES, "bytes");
+    if let Some(from) = from {
+        if from >= total {
+            let range = format!("bytes */{total}");
+            let response =
+                response.status(StatusCode::RANGE_NOT_SATISFIABLE).header(header::CONTENT_RANGE, range);
+            return response.body(Body::empty()).unwrap_or_default();
+        }
+        let range = format!("bytes {from}-{}/{total}", total - 1);
+        response = response.status(StatusCode::PARTIAL_CONTENT).header(header::CONTENT_RANGE, range);
+        bytes.drain(..from);
+    }
+    if !hides_length {
+        response = response.header(header::CONTENT_LENGTH, bytes.len());
+    }
+    response.body(body(bytes, cut, stalls)).unwrap_or_default()
+}
+
+/// The bytes in pieces; after `cut` of them the connection breaks, or nothing comes any more.
+fn body(mut bytes: Vec<u8>, cut: Option<usize>, stalls: bool) -> Body {
+    if let Some(cut) = cut {
+        bytes.truncate(cut);
+    }
+    let pieces: Vec<Result<Bytes, std::io::Error>> =
+        bytes.chunks(PIECE).map(|it| Ok(Bytes::copy_from_slice(it))).collect();
+    let pieces = stream::iter(pieces);
+    match (cut, stalls) {
+        (None, _) => Body::from_stream(pieces),
+        (Some(_), true) => Body::from_stream(pieces.chain(stream::pending())),
+        // What was written before must have left before the connection breaks.
+        (Some(_), false) => Body::from_stream(pieces.chain(stream::once(async {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            Err(std::io::Error::other("cut, as the test wants"))
+        }))),
+    }
+}
