@@ -1,5 +1,6 @@
 //! Makes replicas exist and says how they and the host's devices are. Decides nothing.
 
+pub mod failpoint;
 pub mod hardware;
 pub mod process;
 

@@ -27,6 +27,7 @@ use super::cgroup::{Groups, Hierarchies, Limits};
 use super::clock;
 use super::identity::{ProcessId, boot_id};
 use super::records::{LaunchRecord, ReplicaDir, ShimRecord};
+use crate::failpoint;
 
 /// Signals that ask the shim to end its replica.
 const STOP_SIGNALS: [i32; 3] =
@@ -51,6 +52,7 @@ fn run(dir: &ReplicaDir) -> io::Result<()> {
     // Held until the process ends, however it ends.
     let Some(_lock) = take(dir)? else { return Ok(()) };
     let Some(record) = dir.launch()? else { return Ok(()) };
+    failpoint::hit("shim.before", "groups");
 
     let mut groups = Groups::create(
         &Hierarchies::discover(),
@@ -68,11 +70,15 @@ fn run(dir: &ReplicaDir) -> io::Result<()> {
         cgroups: groups.paths(),
     };
     // On disk before the engine exists: whoever finds it knows that this launch has been used up.
+    failpoint::hit("shim.before", "record");
     dir.write_shim(&who)?;
+    failpoint::hit("shim.after", "record");
 
     let mut log = LogFile::open(&record.log, record.log_bytes_max, record.log_files);
     groups.enter();
+    failpoint::hit("shim.before", "engine");
     let started = start(dir, &record);
+    failpoint::hit("shim.after", "engine");
     groups.leave();
     let exit = match started {
         Ok((engine, output)) => {
@@ -80,7 +86,9 @@ fn run(dir: &ReplicaDir) -> io::Result<()> {
             // First in line when the host runs out of memory, before the server and the shims.
             let _ = fs::write(format!("/proc/{pid}/oom_score_adj"), "500");
             who.engine = ProcessId::of(pid).ok().flatten();
+            failpoint::hit("shim.before", "engine-record");
             let recorded = dir.write_shim(&who);
+            failpoint::hit("shim.after", "engine-record");
             if let Err(err) = recorded {
                 log.note(&format!("the record of the engine's pid could not be written: {err}"));
             }
@@ -97,12 +105,16 @@ fn run(dir: &ReplicaDir) -> io::Result<()> {
             }
         }
     };
+    failpoint::hit("shim.after", "end");
     groups.remove();
     let _ = fs::remove_file(dir.socket());
-    dir.write_exit(&exit).or_else(|_| {
+    failpoint::hit("shim.before", "exit");
+    let written = dir.write_exit(&exit).or_else(|_| {
         // A disk that is almost full may still take the short form.
         dir.write_exit(&Exit { log_tail: Vec::new(), ..exit })
-    })
+    });
+    failpoint::hit("shim.after", "exit");
+    written
 }
 
 /// What every process of the replica inherits.

@@ -12,6 +12,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOption
 use super::classify::{Ending, classify};
 use super::logfile::LogFile;
 use super::{Signals, stopped};
+use crate::failpoint;
 use crate::process::cgroup::Groups;
 use crate::process::clock;
 use crate::process::identity::{self, children};
@@ -87,6 +88,7 @@ impl<'a> Supervisor<'a> {
         }
         let (code, signal) = self.engine_status();
         let at = clock::now();
+        failpoint::hit("shim.before", "sweep");
         self.sweep();
         self.take_output();
         self.log.finish();
@@ -106,9 +108,11 @@ impl<'a> Supervisor<'a> {
 
     fn begin_stop(&mut self) {
         // Written before the signal: a shim killed in between leaves the truth behind.
+        failpoint::hit("shim.before", "stop-mark");
         if let Err(err) = self.dir.ask_to_stop() {
             self.log.note(&format!("the stop could not be recorded: {err}"));
         }
+        failpoint::hit("shim.before", "term");
         self.kill_at = Some(Instant::now() + Duration::from_secs(self.record.stop_grace_secs));
         self.kill_group(Signal::TERM);
     }
