@@ -205,7 +205,8 @@ fn ending(world: &World, replica: ReplicaId, cause: FailureCause) -> Ending {
     let Observation::Known(observed) = &world.observation else { return plain(cause, String::new()) };
     let exit = observed.iter().find(|it| it.id == replica).and_then(|it| match &it.phase {
         ReplicaPhase::Exited(exit) => Some(exit),
-        ReplicaPhase::Launching { .. }
+        ReplicaPhase::Unstarted
+        | ReplicaPhase::Launching { .. }
         | ReplicaPhase::Ready { .. }
         | ReplicaPhase::Unresponsive { .. }
         | ReplicaPhase::Stopping
