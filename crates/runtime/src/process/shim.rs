@@ -52,14 +52,9 @@ fn run(dir: &ReplicaDir) -> io::Result<()> {
     // Held until the process ends, however it ends.
     let Some(_lock) = take(dir)? else { return Ok(()) };
     let Some(record) = dir.launch()? else { return Ok(()) };
-    failpoint::hit("shim.before", "groups");
 
-    let mut groups = Groups::create(
-        &Hierarchies::discover(),
-        &format!("dedi-{}", record.installation.get(..8).unwrap_or("x")),
-        &dir.name(),
-        Limits { memory_bytes: record.launch.memory_limit_bytes, pids: record.pids_max },
-    );
+    let (host, name) = (Hierarchies::discover(), dir.name());
+    let family = format!("dedi-{}", record.installation.get(..8).unwrap_or("x"));
     let own_pid = i32::try_from(std::process::id()).unwrap_or(0);
     let shim = ProcessId::of(own_pid)?.ok_or_else(|| io::Error::other("own start time is unknown"))?;
     let mut who = ShimRecord {
@@ -67,12 +62,16 @@ fn run(dir: &ReplicaDir) -> io::Result<()> {
         nonce: record.launch.nonce,
         shim,
         engine: None,
-        cgroups: groups.paths(),
+        cgroups: host.groups(&family, &name),
     };
-    // On disk before the engine exists: whoever finds it knows that this launch has been used up.
+    // On disk before the engine or its groups exist: whoever finds it knows that this launch has been used up,
+    // and where to look for what is left of it.
     failpoint::hit("shim.before", "record");
     dir.write_shim(&who)?;
     failpoint::hit("shim.after", "record");
+    let limits = Limits { memory_bytes: record.launch.memory_limit_bytes, pids: record.pids_max };
+    let mut groups = Groups::create(&host, &family, &name, limits);
+    failpoint::hit("shim.after", "groups");
 
     let mut log = LogFile::open(&record.log, record.log_bytes_max, record.log_files);
     groups.enter();
