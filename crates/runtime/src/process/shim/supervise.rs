@@ -178,7 +178,7 @@ impl<'a> Supervisor<'a> {
     /// Reaps processes that became ours when their parent died, the engine itself excepted.
     fn reap_adopted(&self) {
         for pid in children(own_pid()).unwrap_or_default() {
-            let is_zombie = identity::stat(pid).is_ok_and(|it| it.is_some_and(|it| it.state == 'Z'));
+            let is_zombie = identity::stat(pid).is_ok_and(|it| it.is_some_and(|it| !it.is_running()));
             if pid != self.engine && is_zombie {
                 reap(pid);
             }
