@@ -3,7 +3,7 @@
 //!
 //! `DEDI_FAILPOINT=place/step:n` dies at the n-th time that this step comes to this place.
 //! `DEDI_FAILPOINT=@file` reads those words from the file each time, so that processes that run already can be
-//! told; whoever dies renames it to `file.hit` first, and of several who would die only one does.
+//! told; whoever dies renames it to `file.hit.<pid>` first, and of several who would die only one does.
 //! `DEDI_FAILPOINT_TRACE=file` adds a line to the file for each place that is passed.
 
 #[cfg(all(feature = "failpoints", not(debug_assertions)))]
@@ -45,7 +45,9 @@ mod imp {
             };
         };
         let Ok(words) = fs::read_to_string(file) else { return };
-        if is_now(words.trim(), place, step) && fs::rename(file, format!("{file}.hit")).is_ok() {
+        if is_now(words.trim(), place, step)
+            && fs::rename(file, format!("{file}.hit.{}", std::process::id())).is_ok()
+        {
             die();
         }
     }

@@ -66,12 +66,11 @@ impl Life {
 
     fn first_boot(&mut self, at: &Failpoint) -> Result<Killed, Vec<Finding>> {
         self.plane.arm(&format!("{}:{}", at.name, at.n));
-        let mut hit = true;
         if self.plane.start(false) {
             create_bystander(self.plane.client(), &mut self.auditor.ledger, BYSTANDER).map_err(stuck)?;
-            hit = self.until_hit();
+            self.until_hit();
         }
-        self.plane.disarm();
+        let hit = self.plane.disarm();
         self.plane.kill();
         self.restart(None)?;
         self.auditor.until_settled(&mut self.plane)?;
@@ -142,8 +141,8 @@ impl Life {
         self.prepare(operation)?;
         self.plane.arm(&format!("{}:{}", at.name, at.n));
         self.request(operation)?;
-        let hit = self.until_hit();
-        self.plane.disarm();
+        self.until_hit();
+        let hit = self.plane.disarm();
         if hit && both {
             self.plane.kill();
         }
@@ -155,32 +154,20 @@ impl Life {
         Ok(Killed { hit })
     }
 
-    pub(crate) fn until_hit(&mut self) -> bool {
+    /// Waits until somebody has come to the failpoint, or everything has come to rest without.
+    fn until_hit(&self) {
         let began = Instant::now();
-        while began.elapsed() < HIT_MAX {
-            if self.plane.was_hit() {
-                // The file is moved before the death; the server's own is waited for.
-                let is_server = !self.is_shim_point();
-                while is_server && self.plane.is_running() {
-                    std::thread::sleep(Duration::from_millis(1));
-                }
-                return true;
-            }
+        while began.elapsed() < HIT_MAX && !self.plane.was_hit() {
             let is_at_rest = Look::at(&self.plane).is_ok_and(|it| {
                 self.auditor.unsettled(&it).is_none() && self.auditor.ledger.lost(&it).is_empty()
             });
             if is_at_rest {
-                // Once more: the death may have come with the last step.
+                // The death may yet come with the last step.
                 std::thread::sleep(Duration::from_millis(5));
-                return self.plane.was_hit();
+                return;
             }
             std::thread::sleep(Duration::from_millis(2));
         }
-        self.plane.was_hit()
-    }
-
-    fn is_shim_point(&self) -> bool {
-        self.plane.hit_words().starts_with("shim.")
     }
 
     /// Starts the server on what is there; first once with a failpoint in its way.

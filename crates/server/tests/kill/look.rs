@@ -138,17 +138,24 @@ fn process(pid: i32, folder: &str) -> Option<Process> {
     let args = words(&read("cmdline"));
     let cwd = std::fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
     let is_named = args.iter().any(|it| it.starts_with(folder)) || cwd.starts_with(folder);
-    let stat = String::from_utf8_lossy(&read("stat")).into_owned();
-    let is_alive = stat.rsplit(')').next().is_some_and(|it| !it.trim_start().starts_with(['Z', 'X']));
     let word = args.get(1).map(String::as_str);
     let is_engine = args.iter().any(|it| it == "--model-name");
-    if !is_named || !is_alive || stat.is_empty() || (word == Some("serve") && !is_engine) {
+    if !is_named || !is_alive(pid) || (word == Some("serve") && !is_engine) {
         return None;
     }
     let below = cwd.strip_prefix(Path::new(folder).join("run")).ok();
     let folder =
         below.and_then(|it| it.components().next()).map(|it| it.as_os_str().to_string_lossy().into_owned());
     Some(Process { pid, mark: mark(pid), is_shim: word == Some("shim"), folder })
+}
+
+/// A zombie is not, unless only its first thread is one.
+pub(crate) fn is_alive(pid: i32) -> bool {
+    let stat = std::fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let stat = String::from_utf8_lossy(&stat).into_owned();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_ascii_whitespace().collect();
+    let (Some(state), Some(n_threads)) = (fields.first(), fields.get(17)) else { return false };
+    !(*state == "Z" || *state == "X") || *n_threads != "1"
 }
 
 /// The mark in a process's environment.

@@ -82,29 +82,35 @@ impl Plane {
 
     /// From now on the first process that comes to `place/step:n` dies there.
     pub(crate) fn arm(&self, words: &str) {
-        let _ = std::fs::remove_file(self.hit());
+        if let Some((_, file)) = self.hit() {
+            std::fs::remove_file(file).unwrap();
+        }
         let draft = self.folder.path().join("failpoint.new");
         std::fs::write(&draft, words).unwrap();
         std::fs::rename(draft, self.failpoint()).unwrap();
     }
 
-    /// Takes the failpoint away; whether somebody died at it.
+    /// Takes the failpoint away; whether somebody came to it, and is dead by now.
     pub(crate) fn disarm(&self) -> bool {
         let _ = std::fs::remove_file(self.failpoint());
-        self.was_hit()
+        let Some((pid, _)) = self.hit() else { return false };
+        // The file is renamed before the death, which a busy host may put off.
+        while crate::look::is_alive(pid) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        true
     }
 
     pub(crate) fn was_hit(&self) -> bool {
-        self.hit().exists()
+        self.hit().is_some()
     }
 
-    /// The words of the failpoint that somebody died at.
-    pub(crate) fn hit_words(&self) -> String {
-        std::fs::read_to_string(self.hit()).unwrap_or_default()
-    }
-
-    fn hit(&self) -> PathBuf {
-        self.folder.path().join("failpoint.hit")
+    /// Who came to the failpoint, and the file that says so.
+    fn hit(&self) -> Option<(i32, PathBuf)> {
+        std::fs::read_dir(self.folder.path()).unwrap().flatten().find_map(|it| {
+            let pid = it.file_name().to_str()?.strip_prefix("failpoint.hit.")?.parse().ok()?;
+            Some((pid, it.path()))
+        })
     }
 
     /// The places passed since the last call, in order.

@@ -40,7 +40,7 @@ impl Life {
         self.plane.begin_takeover(false);
         let is_served = self.until_taken_over(both.then_some(()));
         let hit = self.plane.disarm();
-        if !is_served {
+        if !is_served || !self.plane.is_running() {
             self.plane.kill();
             self.restart(None)?;
         }
