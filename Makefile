@@ -16,9 +16,11 @@ export CMAKE_C_COMPILER_LAUNCHER = $(shell command -v ccache)
 export CMAKE_CXX_COMPILER_LAUNCHER = $(shell command -v ccache)
 
 SEEDS ?= 1000000
-KILLS ?= 50
+KILLS ?= 2000
 EXAMPLES ?= 1000
 SEED ?= 1
+# Failpoints in the programs under test; without it the tests in crates/server/tests/kill are not built.
+KILLABLE := --features dedi-server/failpoints
 
 .PHONY: help tools up down test lint deny build-test sdk-test schemathesis schemathesis-long sim kill-sweep demo-model fmt
 
@@ -38,20 +40,21 @@ down: ## Stop the server and every replica it left
 
 test: lint deny build-test ## Format, lints, licences, all Rust tests, the SDK suites, and made-up requests
 	@scripts/need nextest
-	cargo nextest run --workspace
+	cargo nextest run --workspace $(KILLABLE)
 	@$(MAKE) --no-print-directory sdk-test
 	@$(MAKE) --no-print-directory schemathesis
 
 lint: tools
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy -p dedi-runtime -p dedi-server --all-targets $(KILLABLE) -- -D warnings
 
 deny: ## Check licences, bans and sources of dependencies; advisories when their database is reachable
 	@scripts/deny
 
-# The profile of the tests: one build serves the system tests and the SDK suites.
+# The profile of the tests: one build serves the system tests and the SDK suites. Its programs can be told where to die.
 build-test: tools
-	cargo build --workspace --bins
+	cargo build --workspace --bins $(KILLABLE)
 
 sdk-test: build-test ## Run the official SDKs and command lines against a real server (SUITES="v2 v1 openai node curl")
 	@scripts/sdk-test
@@ -65,9 +68,9 @@ schemathesis-long: build-test ## The same for longer (EXAMPLES=1000 SEED=1)
 sim: tools ## Drive the reconciler through seeded faults (SEEDS=1000000)
 	cargo run --release -p dedi-sim -- --seeds $(SEEDS)
 
-kill-sweep: tools ## Kill the server at every step of every operation and audit what is left
-	@scripts/need nextest
-	DEDI_KILLS=$(KILLS) cargo nextest run -p dedi-server --run-ignored all -E 'test(/kill/)'
+kill-sweep: tools ## Kill server, shims and engines at every step of every operation and audit what is left (KILLS=2000 SEED=1)
+	cargo build -p dedi-testing --bins
+	DEDI_KILLS=$(KILLS) DEDI_SEED=$(SEED) cargo test -p dedi-server --features failpoints --test kill -- --nocapture
 
 demo-model: ## Train the bundled demo model again (MINUTES=60 on all cores)
 	@scripts/need python

@@ -254,12 +254,13 @@ pub fn by_mark(observed: &[ObservedReplica]) -> BTreeMap<(ReplicaId, Nonce), &Ob
 
 fn is_further(one: &ReplicaPhase, other: &ReplicaPhase) -> bool {
     let stage = |phase: &ReplicaPhase| match phase {
-        ReplicaPhase::Launching { .. } => 0,
-        ReplicaPhase::Ready { .. } => 1,
-        ReplicaPhase::Unresponsive { .. } => 2,
-        ReplicaPhase::Orphaned => 3,
-        ReplicaPhase::Stopping => 4,
-        ReplicaPhase::Exited(_) => 5,
+        ReplicaPhase::Unstarted => 0,
+        ReplicaPhase::Launching { .. } => 1,
+        ReplicaPhase::Ready { .. } => 2,
+        ReplicaPhase::Unresponsive { .. } => 3,
+        ReplicaPhase::Orphaned => 4,
+        ReplicaPhase::Stopping => 5,
+        ReplicaPhase::Exited(_) => 6,
     };
     // Which of two looks at one stage is the older may not show; any choice will do that is always the same.
     (stage(one), format!("{one:?}")) > (stage(other), format!("{other:?}"))
@@ -303,8 +304,10 @@ fn next_for_replica(view: &ReplicaView, phase: Option<&ReplicaPhase>, world: &Wo
     match (row.intent, phase) {
         (Intent::Run, None) if row.seen => fail(FailureCause::Lost),
         // Not started yet, so nothing has failed: it is placed anew.
-        (Intent::Run, None) if lost_device(row, &world.inventory) => Some(Action::Stop { replica }),
-        (Intent::Run, None) => Some(Action::Spawn { replica }),
+        (Intent::Run, None | Some(ReplicaPhase::Unstarted)) if lost_device(row, &world.inventory) => {
+            Some(Action::Stop { replica })
+        }
+        (Intent::Run, None | Some(ReplicaPhase::Unstarted)) => Some(Action::Spawn { replica }),
         (Intent::Run, Some(ReplicaPhase::Exited(exit))) => fail(exit.cause),
         (Intent::Run, Some(ReplicaPhase::Orphaned)) => fail(FailureCause::Lost),
         // Somebody stopped it behind our back: it is on its way out, so follow.

@@ -56,6 +56,9 @@ pub struct ReplicaRow {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "phase", rename_all = "snake_case")]
 pub enum ReplicaPhase {
+    /// Its launch is written down and nothing was started with it yet. Whoever wrote it may have died, and what
+    /// that one began may still turn up: it is begun again, or removed, and never taken to be gone.
+    Unstarted,
     /// Started; not ready yet.
     Launching {
         /// When the process was started, or when it last showed progress, whichever is later.

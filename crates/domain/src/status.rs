@@ -232,7 +232,8 @@ fn count_replicas(view: &EndpointView, world: &World) -> Count {
                 }
                 None
                 | Some(
-                    ReplicaPhase::Unresponsive { .. }
+                    ReplicaPhase::Unstarted
+                    | ReplicaPhase::Unresponsive { .. }
                     | ReplicaPhase::Stopping
                     | ReplicaPhase::Orphaned
                     | ReplicaPhase::Exited(_),

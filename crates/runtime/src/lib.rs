@@ -1,6 +1,7 @@
 //! Makes replicas exist and says how they and the host's devices are. Decides nothing.
 
 pub mod clock;
+pub mod failpoint;
 pub mod hardware;
 pub mod process;
 

@@ -9,6 +9,7 @@ use axum::Router;
 use dedi_control::ControlPlane;
 use dedi_domain::LoadReport;
 use dedi_gateway::Gateway;
+use dedi_runtime::failpoint;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -104,13 +105,17 @@ impl Server {
             Reason::Successor(successor) => {
                 tracing::info!("a new server takes over: running requests finish here");
                 // The successor decides from now on; this control plane must not act any more.
+                failpoint::hit("takeover.before", "let-go");
                 self.end_behind().await;
+                failpoint::hit("takeover.half-way", "let-go");
                 if let Some(let_go) = let_go.take() {
                     let_go().await;
                 }
+                failpoint::hit("takeover.before", "release");
                 if let Err(err) = successor.release() {
                     tracing::warn!(error = %err, "the new server did not wait for the data folder");
                 }
+                failpoint::hit("takeover.after", "release");
             }
         }
         // What outlasts the grace ends with an error event, not with a cut.

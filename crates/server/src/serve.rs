@@ -6,12 +6,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dedi_control::store::LockError;
+use dedi_control::store::{DataLock, LockError};
 use dedi_control::{Clock, ControlError, ControlPlane, DataPaths, FileLogs, LogName};
 use dedi_domain::{EndpointState, LoadReport, Owner};
 use dedi_gateway::Gateway;
-use dedi_runtime::clock;
 use dedi_runtime::process::{ProcessRuntime, ReplicaLogs};
+use dedi_runtime::{clock, failpoint};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -61,9 +61,11 @@ async fn run(data: &DataDir, config: Config, takeover: bool) -> Result<(), Refus
         Refusal::usage(format!("the data folder {} can't be used: {err}", data.root().display()))
     })?;
     let listener = if takeover { take_over(data).await? } else { bind(&config).await? };
+    // Before anything of the folder is touched: what another server has under way is not to be tidied up.
+    let lock = DataLock::acquire(&DataPaths::below(data.root()).lock).map_err(ControlError::from)?;
     let runtime = open_runtime(data, &config).await?;
     demo::install(data).map_err(|err| Refusal::broken(format!("the demo model can't be written: {err}")))?;
-    let control = open_control(data, &config, runtime.clone()).await?;
+    let control = open_control(lock, data, &config, runtime.clone()).await?;
     first_passes(&control).await;
     let (loads, loads_seen) = watch::channel(LoadReport::default());
     // After the first passes, so that the first request meets their table and not an empty one.
@@ -93,6 +95,7 @@ async fn take_over(data: &DataDir) -> Result<TcpListener, Refusal> {
     let path = socket.clone();
     let asked = tokio::task::spawn_blocking(move || Takeover::ask(&path)?.wait_released());
     let listener = asked.await.map_err(io::Error::other).and_then(|it| it).map_err(failed)?;
+    failpoint::hit("takeover.after", "released");
     TcpListener::from_std(listener)
         .map_err(|err| Refusal::broken(format!("the socket taken over is unusable: {err}")))
 }
@@ -132,6 +135,7 @@ async fn bind(config: &Config) -> Result<TcpListener, Refusal> {
 
 /// The control plane on this data folder, with its first key written down.
 async fn open_control(
+    lock: DataLock,
     data: &DataDir,
     config: &Config,
     runtime: Arc<ProcessRuntime>,
@@ -141,7 +145,7 @@ async fn open_control(
     let paths = DataPaths::below(data.root());
     let steady = Clock::new(clock::now, clock::begin_not_before);
     let (control, hub) = (config.control.clone(), config.hub.clone());
-    let control = ControlPlane::open(control, hub, paths, runtime, logs, steady).await?;
+    let control = ControlPlane::open_locked(lock, control, hub, paths, runtime, logs, steady).await?;
     let owner = Owner::parse(&config.owner).map_err(|err| Refusal::usage(format!("owner: {err}")))?;
     let file = data.admin_key();
     let made = control

@@ -51,7 +51,8 @@ fn before(bug: Bug, world: &mut World) {
                 ReplicaPhase::Unresponsive { address, .. } if bug == Bug::IgnoreHang => {
                     it.phase = ReplicaPhase::Ready { address: address.clone() };
                 }
-                ReplicaPhase::Launching { .. }
+                ReplicaPhase::Unstarted
+                | ReplicaPhase::Launching { .. }
                 | ReplicaPhase::Ready { .. }
                 | ReplicaPhase::Unresponsive { .. }
                 | ReplicaPhase::Stopping

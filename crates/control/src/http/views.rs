@@ -180,7 +180,7 @@ fn phase(it: &ReplicaView, seen: Option<&ReplicaPhase>) -> &'static str {
         (Intent::Stop { .. }, Some(_)) => "stopping",
         (Intent::Drain { .. }, _) => "draining",
         (Intent::Run, None) if it.row.seen => "lost",
-        (Intent::Run, None) => "reserved",
+        (Intent::Run, None | Some(ReplicaPhase::Unstarted)) => "reserved",
         (Intent::Run, Some(ReplicaPhase::Launching { .. })) => "launching",
         (Intent::Run, Some(ReplicaPhase::Ready { .. })) => "ready",
         (Intent::Run, Some(ReplicaPhase::Unresponsive { .. })) => "unresponsive",

@@ -11,6 +11,7 @@ use dedi_domain::{
     Action, EndpointId, EndpointState, Exit, FailureCause, Launch, Nonce, Observation, ReplicaId,
     ReplicaPhase,
 };
+use dedi_runtime::failpoint;
 use tokio::time::timeout;
 
 use super::{chain, view_of};
@@ -44,6 +45,13 @@ impl From<StoreError> for Trouble {
 }
 
 pub(super) async fn act(shared: &Shared, world: &World, action: &Action) -> Result<(), Trouble> {
+    failpoint::hit("act.before", word(action));
+    let done = carry_out(shared, world, action).await;
+    failpoint::hit("act.after", word(action));
+    done
+}
+
+async fn carry_out(shared: &Shared, world: &World, action: &Action) -> Result<(), Trouble> {
     let now = shared.clock.now();
     let store = &shared.store;
     match action {
@@ -98,6 +106,24 @@ pub(super) async fn act(shared: &Shared, world: &World, action: &Action) -> Resu
         }
     }
     Ok(())
+}
+
+fn word(action: &Action) -> &'static str {
+    match action {
+        Action::Reserve { .. } => "reserve",
+        Action::Spawn { .. } => "spawn",
+        Action::MarkSeen { .. } => "mark-seen",
+        Action::MarkReady { .. } => "mark-ready",
+        Action::Fail { .. } => "fail",
+        Action::Drain { .. } => "drain",
+        Action::Stop { .. } => "stop",
+        Action::Remove { .. } => "remove",
+        Action::MarkGone { .. } => "mark-gone",
+        Action::Release { .. } => "release",
+        Action::StopIdle { .. } => "stop-idle",
+        Action::Publish { .. } => "publish",
+        Action::Erase { .. } => "erase",
+    }
 }
 
 async fn spawn(shared: &Shared, world: &World, replica: ReplicaId) -> Result<(), Trouble> {
@@ -189,7 +215,8 @@ fn ending(world: &World, replica: ReplicaId, cause: FailureCause) -> Ending {
     let Observation::Known(observed) = &world.observation else { return plain(cause, String::new()) };
     let exit = observed.iter().find(|it| it.id == replica).and_then(|it| match &it.phase {
         ReplicaPhase::Exited(exit) => Some(exit),
-        ReplicaPhase::Launching { .. }
+        ReplicaPhase::Unstarted
+        | ReplicaPhase::Launching { .. }
         | ReplicaPhase::Ready { .. }
         | ReplicaPhase::Unresponsive { .. }
         | ReplicaPhase::Stopping

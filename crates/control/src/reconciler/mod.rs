@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use dedi_domain::LoadReport;
 use dedi_domain::reconcile::{World, decide};
+use dedi_runtime::failpoint;
 use futures_util::FutureExt;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
@@ -122,6 +123,7 @@ impl Reconciler {
         let world = Arc::new(seen.world);
         self.shared.set_world(world.clone());
         let keys = self.shared.reload_keys().await?;
+        failpoint::hit("pass.before", "routes");
         self.published.publish(&self.shared, &world, seen.models, keys);
         self.shared.looks.tell(look);
         let mut n_done = 0;

@@ -124,7 +124,7 @@ impl Store {
         .bind(before.0)
         .execute(&mut *tx)
         .await?;
-        tx.commit().await?;
+        Self::commit(tx, "forget-events").await?;
         Ok(done.rows_affected())
     }
 }

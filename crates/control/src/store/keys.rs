@@ -105,7 +105,7 @@ impl Store {
         };
         write.await?;
         before_commit()?;
-        Ok(tx.commit().await.map_err(StoreError::from)?)
+        Ok(Self::commit(tx, "insert-key").await?)
     }
 
     /// Revokes a key of the tenant; of any tenant for `None`. The last admin key of the host stays:
@@ -142,6 +142,6 @@ impl Store {
             .bind(&key.0)
             .execute(&mut *tx)
             .await?;
-        Ok(tx.commit().await?)
+        Self::commit(tx, "revoke-key").await
     }
 }

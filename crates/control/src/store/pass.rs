@@ -93,7 +93,7 @@ impl Store {
         let on = devices.iter().map(|it| it.0.as_str()).collect::<Vec<_>>().join(", ");
         let message = format!("attempt {attempt}: launching on {on}");
         add_event(&mut tx, now, endpoint, Some(replica), EventKind::ReplicaLaunched, &message).await?;
-        tx.commit().await?;
+        Self::commit(tx, "reserve").await?;
         super::rows::small(attempt)
     }
 
@@ -104,7 +104,7 @@ impl Store {
             .bind(replica.to_string())
             .execute(&mut *tx)
             .await?;
-        Ok(tx.commit().await?)
+        Self::commit(tx, "mark-seen").await
     }
 
     /// It is ready for the first time.
@@ -131,7 +131,7 @@ impl Store {
         let secs = now.since(Timestamp(reserved_at)).as_secs_f64();
         let message = format!("attempt {attempt}: ready after {secs:.1} s");
         add_event(&mut tx, now, endpoint, Some(replica), EventKind::ReplicaReady, &message).await?;
-        Ok(tx.commit().await?)
+        Self::commit(tx, "mark-ready").await
     }
 
     /// Ends the attempt with a cause and turns the row to stop.
@@ -157,7 +157,7 @@ impl Store {
         let detail = if ending.detail.is_empty() { String::new() } else { format!(" ({})", ending.detail) };
         let message = format!("attempt {attempt}: {}{detail}", ending.cause.sentence());
         add_event(&mut tx, now, endpoint, Some(replica), EventKind::ReplicaFailed, &message).await?;
-        Ok(tx.commit().await?)
+        Self::commit(tx, "fail").await
     }
 
     /// It takes no new requests.
@@ -168,7 +168,7 @@ impl Store {
             let message = format!("attempt {attempt}: takes no new requests");
             add_event(&mut tx, now, endpoint, Some(replica), EventKind::ReplicaDraining, &message).await?;
         }
-        Ok(tx.commit().await?)
+        Self::commit(tx, "drain").await
     }
 
     /// Its processes should be gone.
@@ -179,7 +179,7 @@ impl Store {
             let message = format!("attempt {attempt}: being ended");
             add_event(&mut tx, now, endpoint, Some(replica), EventKind::ReplicaStopping, &message).await?;
         }
-        Ok(tx.commit().await?)
+        Self::commit(tx, "stop").await
     }
 
     /// Its processes are gone; device memory is awaited.
@@ -190,7 +190,7 @@ impl Store {
             .bind(replica.to_string())
             .execute(&mut *tx)
             .await?;
-        Ok(tx.commit().await?)
+        Self::commit(tx, "mark-gone").await
     }
 
     /// Deletes the row of a replica whose processes are gone; its devices are free.
@@ -221,7 +221,7 @@ impl Store {
             format!("attempt {attempt}: gone, but {mib} MiB are still held on its devices")
         };
         add_event(&mut tx, now, endpoint, Some(replica), EventKind::ReplicaReleased, &message).await?;
-        Ok(tx.commit().await?)
+        Self::commit(tx, "release").await
     }
 
     /// Shows a state, and that a pass has seen `generation`.
@@ -254,7 +254,7 @@ impl Store {
         if from != state {
             add_event(&mut tx, now, endpoint, None, EventKind::StateChanged, message).await?;
         }
-        Ok(tx.commit().await?)
+        Self::commit(tx, "publish").await
     }
 
     /// Removes the row of a deleted endpoint that has no replica left; its id and name never come back.
@@ -277,7 +277,7 @@ impl Store {
             return Err(StoreError::Conflict);
         }
         sqlx::query("DELETE FROM attempts WHERE endpoint = ?").bind(&id).execute(&mut *tx).await?;
-        Ok(tx.commit().await?)
+        Self::commit(tx, "erase").await
     }
 }
 

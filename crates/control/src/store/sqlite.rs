@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dedi_domain::Timestamp;
+use dedi_runtime::failpoint;
 use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
@@ -72,6 +73,17 @@ impl Store {
         Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
     }
 
+    /// Makes what `step` wrote last; every transaction that wrote ends here.
+    pub(super) async fn commit(
+        tx: Transaction<'static, Sqlite>,
+        step: &'static str,
+    ) -> Result<(), StoreError> {
+        failpoint::hit("store.before-commit", step);
+        tx.commit().await?;
+        failpoint::hit("store.after-commit", step);
+        Ok(())
+    }
+
     /// A transaction that sees one moment.
     pub(super) async fn read(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
         Ok(self.reader.begin().await?)
@@ -133,7 +145,10 @@ async fn create(path: &Path, installation: Uuid, now: Timestamp) -> Result<(), S
     // The log is folded into the file, so that the rename moves everything.
     sqlx::query("PRAGMA journal_mode = DELETE").execute(&pool).await.map_err(|err| opening(path, err))?;
     pool.close().await;
-    std::fs::rename(&new, path).map_err(|err| unreadable(path, &err))
+    failpoint::hit("store.before-rename", "create");
+    std::fs::rename(&new, path).map_err(|err| unreadable(path, &err))?;
+    failpoint::hit("store.after-rename", "create");
+    Ok(())
 }
 
 /// Reads an existing file through before anything is written to it.

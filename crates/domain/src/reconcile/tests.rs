@@ -164,3 +164,17 @@ fn nothing_is_launched_for_a_model_that_is_still_fetched() {
     insta::assert_snapshot!(fetches(failed(1, true)), @"show PENDING -> ERROR");
     insta::assert_snapshot!(said(&world(view, Vec::new())), @"reserve d1");
 }
+
+#[test]
+fn a_launch_that_was_only_written_down_is_begun_again_or_removed_but_never_taken_to_be_gone() {
+    let mut view = endpoint(1, 1);
+    view.desired.published = EndpointState::Starting;
+    view.replicas = vec![replica(1, Intent::Run)];
+    let unstarted = || vec![seen(1, 1, ReplicaPhase::Unstarted)];
+    insta::assert_snapshot!(said(&world(view.clone(), unstarted())), @"spawn r1");
+    view.replicas = vec![replica(1, Intent::Stop { since: NOW })];
+    view.target = 0;
+    insta::assert_snapshot!(said(&world(view.clone(), unstarted())).lines().next().unwrap(), @"remove r1 with mark 1");
+    view.replicas = Vec::new();
+    insta::assert_snapshot!(said(&world(view, unstarted())).lines().next().unwrap(), @"remove r1 with mark 1");
+}

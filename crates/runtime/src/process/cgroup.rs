@@ -23,6 +23,12 @@ impl Hierarchies {
         Self::parse(&read("/proc/self/mountinfo"), &read("/proc/self/cgroup"))
     }
 
+    /// Where the groups of a replica would be, whether or not they can be made.
+    pub(crate) fn groups(&self, family: &str, name: &str) -> Vec<PathBuf> {
+        let all = [&self.unified, &self.memory, &self.pids];
+        all.into_iter().flatten().map(|it| it.join(family).join(name)).collect()
+    }
+
     fn parse(mountinfo: &str, memberships: &str) -> Self {
         let own = |controller: &str| {
             memberships.lines().find_map(|line| {
@@ -123,7 +129,7 @@ impl Groups {
         groups
     }
 
-    /// The groups that a record names.
+    /// The groups that a record names, as far as they exist.
     pub(crate) fn named(paths: &[PathBuf]) -> Self {
         let mut groups = Self::default();
         for path in paths {
@@ -141,11 +147,6 @@ impl Groups {
     /// Whether everything in them can be ended at one word.
     pub(crate) fn can_kill(&self) -> bool {
         self.unified.as_ref().is_some_and(|it| it.join("cgroup.kill").exists())
-    }
-
-    /// Their paths, for the record.
-    pub(crate) fn paths(&self) -> Vec<PathBuf> {
-        self.each().cloned().collect()
     }
 
     fn each(&self) -> impl Iterator<Item = &PathBuf> {

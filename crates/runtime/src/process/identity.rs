@@ -25,13 +25,15 @@ pub(crate) struct ProcessId {
 pub(crate) struct Stat {
     pub state: char,
     pub parent: i32,
+    pub n_threads: u32,
     pub start_time: u64,
 }
 
 impl Stat {
-    /// A zombie holds nothing but its pid and its exit status.
-    fn is_running(self) -> bool {
-        !matches!(self.state, 'Z' | 'X' | 'x')
+    /// A zombie holds nothing but its pid and its exit status. The state is the first thread's: as long as other
+    /// threads are left, so is all that the process holds, its devices' memory above all.
+    pub(crate) fn is_running(self) -> bool {
+        !matches!(self.state, 'Z' | 'X' | 'x') || self.n_threads > 1
     }
 }
 
@@ -57,8 +59,9 @@ fn parse_stat(text: &str) -> Option<Stat> {
     let mut fields = rest.split_ascii_whitespace();
     let state = fields.next()?.chars().next()?;
     let parent = fields.next()?.parse().ok()?;
-    let start_time = fields.nth(17)?.parse().ok()?;
-    Some(Stat { state, parent, start_time })
+    let n_threads = fields.nth(15)?.parse().ok()?;
+    let start_time = fields.nth(1)?.parse().ok()?;
+    Some(Stat { state, parent, n_threads, start_time })
 }
 
 /// Whether the error says that the process (or file) does not exist, rather than that we could not look.
@@ -198,7 +201,16 @@ mod tests {
     #[test]
     fn a_name_with_parentheses_does_not_shift_the_fields() {
         let text = "7 (a) b (c) S 1 7 7 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 4242 1 1 1";
-        assert_eq!(parse_stat(text), Some(Stat { state: 'S', parent: 1, start_time: 4242 }));
+        let stat = Stat { state: 'S', parent: 1, n_threads: 1, start_time: 4242 };
+        assert_eq!(parse_stat(text), Some(stat));
+    }
+
+    #[test]
+    fn a_process_whose_first_thread_has_ended_runs_until_its_last_one_has() {
+        let text = "7 (a) Z 1 7 7 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 3 0 4242 1 1 1";
+        let stat = parse_stat(text).unwrap();
+        assert!(stat.is_running());
+        assert!(!Stat { n_threads: 1, ..stat }.is_running());
     }
 
     #[test]

@@ -40,6 +40,7 @@ pub(crate) use self::identity::pids;
 use self::engines::Engine;
 use self::monitor::Tracked;
 use self::records::{LaunchRecord, ReplicaDir, SOCKET_PATH_BYTES_MAX};
+use crate::failpoint;
 use crate::hardware::Hardware;
 use crate::{Runtime, RuntimeError};
 
@@ -193,6 +194,7 @@ impl Inner {
     ) -> io::Result<Option<(ReplicaDir, LaunchRecord, std::process::Child)>> {
         let dir = ReplicaDir::of(&self.run, launch.replica);
         let record = self.record(launch, &dir)?;
+        failpoint::hit("launch.before", "record");
         if !dir.create(&self.run, &record)? {
             let known = dir.launch()?;
             let is_same = known.as_ref().is_some_and(|it| {
@@ -213,17 +215,20 @@ impl Inner {
                 return Ok(None);
             }
         }
+        failpoint::hit("launch.before", "shim");
         // Reaped through its pidfd by whoever watches the replica.
         let child = Command::new(&self.shim)
             .arg("shim")
             .arg(dir.path())
             .env_clear()
+            .envs(failpoint::environment())
             .current_dir("/")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .map_err(|err| io::Error::new(err.kind(), format!("{}: {err}", self.shim.display())))?;
+        failpoint::hit("launch.after", "shim");
         tracing::info!(replica = %launch.replica, attempt = launch.attempt, "launching {}", launch.endpoint);
         Ok(Some((dir, record, child)))
     }

@@ -12,7 +12,7 @@ use super::probe::{self, Health};
 use super::records::{LaunchRecord, ReplicaDir, ShimRecord};
 use super::watched::Watched;
 use super::{Inner, blocking, locked};
-use crate::clock;
+use crate::{clock, failpoint};
 
 /// Between two looks for the record of a shim that is starting.
 const SHIM_DELAY: Duration = Duration::from_millis(10);
@@ -234,7 +234,9 @@ impl Watch<'_> {
         let timeout = self.inner.config.first_token_timeout();
         probe::first_token(&self.dir.socket(), &self.record.launch, timeout).await?;
         let dir = self.dir.clone();
+        failpoint::hit("watch.before", "ready");
         let written = blocking(move || dir.write_ready(before)).await;
+        failpoint::hit("watch.after", "ready");
         if let Err(err) = written {
             // Costs one more token after the server's next start.
             tracing::debug!(replica = %self.tracked.replica, "readiness could not be written down: {err}");

@@ -1,9 +1,8 @@
 //! One look at all replicas: from folders and `/proc` to phases. Also takes up what it finds unattended: a
-//! shim that nobody watches, a removal that nobody carries on, a folder that was never used.
+//! shim that nobody watches, a removal that nobody carries on.
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use dedi_domain::{Address, Exit, FailureCause, ObservedReplica, ReplicaPhase};
 
@@ -11,10 +10,6 @@ use super::identity;
 use super::monitor::Seen;
 use super::records::{LaunchRecord, ReplicaDir, ShimRecord};
 use super::{Inner, blocking, locked};
-use crate::clock;
-
-/// How old a folder without any shim must be before it is swept: whoever made it may be about to start one.
-const UNUSED_AGE: Duration = Duration::from_secs(60);
 
 /// What a folder shows.
 enum Found {
@@ -24,8 +19,6 @@ enum Found {
     Unwatched(LaunchRecord),
     /// Somebody began to remove it.
     ToRemove(LaunchRecord),
-    /// No process was ever started in it and none is being started.
-    Unused(LaunchRecord),
     /// Not ours, or not readable as a replica.
     Foreign,
 }
@@ -52,14 +45,6 @@ impl Inner {
                 Found::ToRemove(record) => {
                     replicas.push(observed(&record, ReplicaPhase::Stopping));
                     self.continue_removal(dir, record);
-                }
-                Found::Unused(record) => {
-                    let is_old = clock::now().since(record.at) >= UNUSED_AGE;
-                    if is_old || record.boot_id != self.boot_id {
-                        // Should a shim still turn up, it finds the mark and ends.
-                        dir.mark_for_removal()?;
-                        self.continue_removal(dir, record);
-                    }
                 }
                 Found::Foreign => {}
             }
@@ -88,10 +73,15 @@ impl Inner {
             if let Some(seen) = self.seen(&record) {
                 return replica(phase(&seen, dir));
             }
-            if record.boot_id == self.boot_id && dir.is_locked()? {
+            if record.boot_id != self.boot_id {
+                return replica(ReplicaPhase::Exited(host_restarted(&record)));
+            }
+            if dir.is_locked()? {
                 return Ok(Found::Unwatched(record));
             }
-            return if dir.has_shim()? { replica(ReplicaPhase::Orphaned) } else { Ok(Found::Unused(record)) };
+            // A shim that was started and has not taken its lock yet can't be seen. The folder is shown, so that
+            // nobody takes the replica to be gone before the mark for removal stands in that shim's way.
+            return replica(if dir.has_shim()? { ReplicaPhase::Orphaned } else { ReplicaPhase::Unstarted });
         };
         if shim.boot_id == self.boot_id && shim.shim.is_alive()? {
             if dir.is_asked_to_stop()? {

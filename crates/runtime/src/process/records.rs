@@ -21,6 +21,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::identity::ProcessId;
+use crate::failpoint;
 
 /// Everything the shim needs to know, decided by the server. Unknown fields are ignored and new ones have
 /// defaults: a shim may be older or newer than the server that reads its folder.
@@ -124,6 +125,7 @@ impl ReplicaDir {
         write_atomically(&draft, "launch.json", record)?;
         let lock = OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft.join("lock"))?;
         lock.sync_all()?;
+        failpoint::hit("launch.before", "rename");
         let renamed = fs::rename(&draft, &self.path);
         match renamed {
             Ok(()) => {
@@ -146,6 +148,7 @@ impl ReplicaDir {
             Err(err) if err.kind() == ErrorKind::NotFound => return Ok(()),
             Err(err) => return Err(err),
         }
+        failpoint::hit("remove.half-way", "folder");
         match fs::remove_dir_all(&gone) {
             Err(err) if err.kind() != ErrorKind::NotFound => Err(err),
             Ok(()) | Err(_) => Ok(()),

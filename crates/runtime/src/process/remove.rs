@@ -13,6 +13,7 @@ use super::identity::{self, ProcessId};
 use super::records::{LaunchRecord, ReplicaDir, ShimRecord};
 use super::watched::Watched;
 use super::{Inner, blocking, locked};
+use crate::failpoint;
 
 /// Time beyond the grace that a shim gets before it is taken to be stuck.
 const SHIM_MARGIN: Duration = Duration::from_secs(5);
@@ -39,7 +40,9 @@ impl Inner {
                         && it.launch.nonce == nonce
                 });
                 if record.is_some() && !dir.is_to_be_removed()? {
+                    failpoint::hit("remove.before", "mark");
                     dir.mark_for_removal()?;
+                    failpoint::hit("remove.after", "mark");
                 }
                 Ok(record)
             })
@@ -93,7 +96,9 @@ impl Inner {
             if let Some(shim) = dir.shim()? {
                 Groups::named(&shim.cgroups).remove();
             }
+            failpoint::hit("remove.before", "folder");
             dir.delete(&run)?;
+            failpoint::hit("remove.after", "folder");
             if let Err(err) = logs.prune(endpoint, keep) {
                 tracing::debug!("old logs of {endpoint} could not be removed: {err}");
             }
@@ -121,7 +126,9 @@ impl Inner {
     /// Asks the shim to end its replica, and ends the shim itself if it doesn't in time.
     async fn end_shim(&self, record: &ShimRecord, launch: &LaunchRecord) -> io::Result<()> {
         let Some(held) = record.shim.hold()? else { return Ok(()) };
+        failpoint::hit("remove.before", "term");
         held.signal(Signal::TERM)?;
+        failpoint::hit("remove.after", "term");
         let grace = Duration::from_secs(launch.stop_grace_secs).max(self.config.stop_grace());
         let shim = Watched::held(held)?;
         if let Ok(ended) = tokio::time::timeout(grace + SHIM_MARGIN, shim.ended()).await {

@@ -26,7 +26,7 @@ use self::logfile::LogFile;
 use super::cgroup::{Groups, Hierarchies, Limits};
 use super::identity::{ProcessId, boot_id};
 use super::records::{LaunchRecord, ReplicaDir, ShimRecord};
-use crate::clock;
+use crate::{clock, failpoint};
 
 /// Signals that ask the shim to end its replica.
 const STOP_SIGNALS: [i32; 3] =
@@ -52,12 +52,8 @@ fn run(dir: &ReplicaDir) -> io::Result<()> {
     let Some(_lock) = take(dir)? else { return Ok(()) };
     let Some(record) = dir.launch()? else { return Ok(()) };
 
-    let mut groups = Groups::create(
-        &Hierarchies::discover(),
-        &format!("dedi-{}", record.installation.get(..8).unwrap_or("x")),
-        &dir.name(),
-        Limits { memory_bytes: record.launch.memory_limit_bytes, pids: record.pids_max },
-    );
+    let (host, name) = (Hierarchies::discover(), dir.name());
+    let family = format!("dedi-{}", record.installation.get(..8).unwrap_or("x"));
     let own_pid = i32::try_from(std::process::id()).unwrap_or(0);
     let shim = ProcessId::of(own_pid)?.ok_or_else(|| io::Error::other("own start time is unknown"))?;
     let mut who = ShimRecord {
@@ -65,14 +61,22 @@ fn run(dir: &ReplicaDir) -> io::Result<()> {
         nonce: record.launch.nonce,
         shim,
         engine: None,
-        cgroups: groups.paths(),
+        cgroups: host.groups(&family, &name),
     };
-    // On disk before the engine exists: whoever finds it knows that this launch has been used up.
+    // On disk before the engine or its groups exist: whoever finds it knows that this launch has been used up,
+    // and where to look for what is left of it.
+    failpoint::hit("shim.before", "record");
     dir.write_shim(&who)?;
+    failpoint::hit("shim.after", "record");
+    let limits = Limits { memory_bytes: record.launch.memory_limit_bytes, pids: record.pids_max };
+    let mut groups = Groups::create(&host, &family, &name, limits);
+    failpoint::hit("shim.after", "groups");
 
     let mut log = LogFile::open(&record.log, record.log_bytes_max, record.log_files);
     groups.enter();
+    failpoint::hit("shim.before", "engine");
     let started = start(dir, &record);
+    failpoint::hit("shim.after", "engine");
     groups.leave();
     let exit = match started {
         Ok((engine, output)) => {
@@ -80,7 +84,9 @@ fn run(dir: &ReplicaDir) -> io::Result<()> {
             // First in line when the host runs out of memory, before the server and the shims.
             let _ = fs::write(format!("/proc/{pid}/oom_score_adj"), "500");
             who.engine = ProcessId::of(pid).ok().flatten();
+            failpoint::hit("shim.before", "engine-record");
             let recorded = dir.write_shim(&who);
+            failpoint::hit("shim.after", "engine-record");
             if let Err(err) = recorded {
                 log.note(&format!("the record of the engine's pid could not be written: {err}"));
             }
@@ -97,12 +103,16 @@ fn run(dir: &ReplicaDir) -> io::Result<()> {
             }
         }
     };
+    failpoint::hit("shim.after", "end");
     groups.remove();
     let _ = fs::remove_file(dir.socket());
-    dir.write_exit(&exit).or_else(|_| {
+    failpoint::hit("shim.before", "exit");
+    let written = dir.write_exit(&exit).or_else(|_| {
         // A disk that is almost full may still take the short form.
         dir.write_exit(&Exit { log_tail: Vec::new(), ..exit })
-    })
+    });
+    failpoint::hit("shim.after", "exit");
+    written
 }
 
 /// What every process of the replica inherits.

@@ -58,10 +58,10 @@ async fn a_launch_written_but_never_started_is_started_by_the_next_ensure() {
         .unwrap();
         assert!(crippled.ensure(&launch).await.is_err());
         assert!(host.dir(&launch).join("launch.json").exists());
-        assert_eq!(phase(&crippled, &launch).await, None);
+        assert_eq!(phase(&crippled, &launch).await, Some(ReplicaPhase::Unstarted));
     }
     let runtime = host.open().await;
-    assert_eq!(phase(&runtime, &launch).await, None);
+    assert_eq!(phase(&runtime, &launch).await, Some(ReplicaPhase::Unstarted));
     runtime.ensure(&launch).await.unwrap();
     until_ready(&runtime, &launch).await;
     runtime.remove(launch.replica, launch.nonce).await.unwrap();

@@ -12,10 +12,10 @@ use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOption
 use super::classify::{Ending, classify};
 use super::logfile::LogFile;
 use super::{Signals, stopped};
-use crate::clock;
 use crate::process::cgroup::Groups;
 use crate::process::identity::{self, children};
 use crate::process::records::{LaunchRecord, ReplicaDir};
+use crate::{clock, failpoint};
 
 /// Bytes taken from the pipe at a time.
 const CHUNK_BYTES: usize = 64 << 10;
@@ -87,6 +87,7 @@ impl<'a> Supervisor<'a> {
         }
         let (code, signal) = self.engine_status();
         let at = clock::now();
+        failpoint::hit("shim.before", "sweep");
         self.sweep();
         self.take_output();
         self.log.finish();
@@ -106,9 +107,11 @@ impl<'a> Supervisor<'a> {
 
     fn begin_stop(&mut self) {
         // Written before the signal: a shim killed in between leaves the truth behind.
+        failpoint::hit("shim.before", "stop-mark");
         if let Err(err) = self.dir.ask_to_stop() {
             self.log.note(&format!("the stop could not be recorded: {err}"));
         }
+        failpoint::hit("shim.before", "term");
         self.kill_at = Some(Instant::now() + Duration::from_secs(self.record.stop_grace_secs));
         self.kill_group(Signal::TERM);
     }
@@ -174,7 +177,7 @@ impl<'a> Supervisor<'a> {
     /// Reaps processes that became ours when their parent died, the engine itself excepted.
     fn reap_adopted(&self) {
         for pid in children(own_pid()).unwrap_or_default() {
-            let is_zombie = identity::stat(pid).is_ok_and(|it| it.is_some_and(|it| it.state == 'Z'));
+            let is_zombie = identity::stat(pid).is_ok_and(|it| it.is_some_and(|it| !it.is_running()));
             if pid != self.engine && is_zombie {
                 reap(pid);
             }

@@ -1,0 +1,166 @@
+//! What is there, seen from outside: rows in the database, processes of the host, folders, starts that engines
+//! noted. Nothing of it is asked of the server.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
+
+use crate::plane::Plane;
+
+/// A process that belongs to a data folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Process {
+    pub(crate) pid: i32,
+    /// An engine carries a mark; a shim and a server don't.
+    pub(crate) mark: Option<String>,
+    pub(crate) is_shim: bool,
+    /// The replica's folder that it stands in, whatever else it is; a removed one shows too.
+    pub(crate) folder: Option<String>,
+}
+
+/// A row of an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub(crate) struct EndpointRow {
+    pub(crate) id: String,
+    pub(crate) display_name: String,
+    pub(crate) min_replicas: i64,
+    pub(crate) max_replicas: i64,
+    pub(crate) run: String,
+    pub(crate) deleted: bool,
+    pub(crate) published: String,
+    pub(crate) generation: i64,
+    pub(crate) observed_generation: i64,
+}
+
+/// A row of a replica.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub(crate) struct ReplicaRow {
+    pub(crate) id: String,
+    pub(crate) endpoint: String,
+    pub(crate) nonce: String,
+    pub(crate) intent: String,
+    pub(crate) seen: bool,
+    pub(crate) ready_at: Option<i64>,
+    pub(crate) n_devices: i64,
+}
+
+/// One look.
+#[derive(Clone, Debug)]
+pub(crate) struct Look {
+    pub(crate) endpoints: Vec<EndpointRow>,
+    pub(crate) replicas: Vec<ReplicaRow>,
+    pub(crate) devices_held: i64,
+    pub(crate) erased: Vec<String>,
+    /// Launches that failed, since ever.
+    pub(crate) n_failed: i64,
+    pub(crate) processes: Vec<Process>,
+    /// Replicas' folders, and what removals and creations have left.
+    pub(crate) folders: Vec<String>,
+    /// How often each mark was started, since ever.
+    pub(crate) starts: BTreeMap<String, usize>,
+}
+
+impl Look {
+    pub(crate) fn at(plane: &Plane) -> Result<Self, String> {
+        let data = plane.data();
+        let mut processes = processes(&data);
+        let rows = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|err| err.to_string())?
+            .block_on(rows(&data.join("state.db")))
+            .map_err(|err| format!("the database could not be read: {err}"))?;
+        // Alive before and after the rows were read: its row must have been there in between.
+        let folder = data.display().to_string();
+        processes.retain(|it| process(it.pid, &folder).as_ref() == Some(it));
+        let folders = std::fs::read_dir(data.join("run"))
+            .map_err(|err| err.to_string())?
+            .filter_map(|it| it.ok()?.file_name().into_string().ok())
+            .filter(|it| it != "installation")
+            .collect();
+        let noted = std::fs::read_to_string(plane.starts()).unwrap_or_default();
+        let mut starts = BTreeMap::new();
+        for mark in noted.lines().filter_map(|it| it.split(' ').next()) {
+            *starts.entry(mark.to_owned()).or_default() += 1;
+        }
+        let (endpoints, replicas, devices_held, erased, n_failed) = rows;
+        Ok(Self { endpoints, replicas, devices_held, erased, n_failed, processes, folders, starts })
+    }
+
+    pub(crate) fn engines(&self) -> impl Iterator<Item = (&Process, &str)> {
+        self.processes.iter().filter_map(|it| Some((it, it.mark.as_deref()?)))
+    }
+
+    pub(crate) fn shims(&self) -> impl Iterator<Item = &Process> {
+        self.processes.iter().filter(|it| it.is_shim)
+    }
+}
+
+type Rows = (Vec<EndpointRow>, Vec<ReplicaRow>, i64, Vec<String>, i64);
+
+async fn rows(file: &Path) -> Result<Rows, sqlx::Error> {
+    let options = SqliteConnectOptions::new().filename(file).read_only(true);
+    let mut connection: SqliteConnection = options.disable_statement_logging().connect().await?;
+    let mut tx = connection.begin().await?;
+    let endpoints = sqlx::query_as("SELECT * FROM endpoints ORDER BY id").fetch_all(&mut *tx).await?;
+    let replicas = sqlx::query_as(
+        "SELECT *, (SELECT count(*) FROM replica_devices WHERE replica = replicas.id) AS n_devices \
+         FROM replicas ORDER BY id",
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    let held = sqlx::query_scalar("SELECT count(*) FROM replica_devices").fetch_one(&mut *tx).await?;
+    let erased = sqlx::query_scalar("SELECT id FROM erased").fetch_all(&mut *tx).await?;
+    let failed = "SELECT count(*) FROM events WHERE kind = 'replica_failed'";
+    let n_failed = sqlx::query_scalar(failed).fetch_one(&mut *tx).await?;
+    tx.commit().await?;
+    connection.close().await?;
+    Ok((endpoints, replicas, held, erased, n_failed))
+}
+
+/// Live processes that name the folder in their words or stand in it, servers excepted.
+pub(crate) fn processes(data: &Path) -> Vec<Process> {
+    let folder = data.display().to_string();
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok())
+        .filter_map(|pid| process(pid, &folder))
+        .collect()
+}
+
+fn process(pid: i32, folder: &str) -> Option<Process> {
+    let read = |name: &str| std::fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
+    let words = |bytes: &[u8]| -> Vec<String> {
+        bytes.split(|it| *it == 0).map(|it| String::from_utf8_lossy(it).into_owned()).collect()
+    };
+    let args = words(&read("cmdline"));
+    let cwd = std::fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
+    let is_named = args.iter().any(|it| it.starts_with(folder)) || cwd.starts_with(folder);
+    let word = args.get(1).map(String::as_str);
+    let is_engine = args.iter().any(|it| it == "--model-name");
+    if !is_named || !is_alive(pid) || (word == Some("serve") && !is_engine) {
+        return None;
+    }
+    let below = cwd.strip_prefix(Path::new(folder).join("run")).ok();
+    let folder =
+        below.and_then(|it| it.components().next()).map(|it| it.as_os_str().to_string_lossy().into_owned());
+    Some(Process { pid, mark: mark(pid), is_shim: word == Some("shim"), folder })
+}
+
+/// A zombie is not, unless only its first thread is one.
+pub(crate) fn is_alive(pid: i32) -> bool {
+    let stat = std::fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let stat = String::from_utf8_lossy(&stat).into_owned();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_ascii_whitespace().collect();
+    let (Some(state), Some(n_threads)) = (fields.first(), fields.get(17)) else { return false };
+    !(*state == "Z" || *state == "X") || *n_threads != "1"
+}
+
+/// The mark in a process's environment.
+pub(crate) fn mark(pid: i32) -> Option<String> {
+    let bytes = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let entry = bytes.split(|it| *it == 0).find_map(|it| it.strip_prefix(b"DEDI_NONCE=".as_slice()))?;
+    Some(String::from_utf8_lossy(entry).into_owned())
+}

@@ -1,0 +1,241 @@
+//! A real server on a folder in memory, with fake engines. It is killed and started again on what is there.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal};
+
+use crate::client::Client;
+
+/// Longest wait for a server to listen, or to end.
+const START_MAX: Duration = Duration::from_secs(20);
+
+/// Quick looks, no back-off, and never ERROR: a killed shim is a failure, and the sweep makes thousands.
+const CONFIG: &str = "
+log = \"info\"
+[control]
+tick_millis = 100
+backoff_base_secs = 0
+backoff_cap_secs = 0
+failures_max = 1000000
+inactive_timeout_minutes = 0
+[runtime]
+probe_interval_ms = 100
+launch_probe_interval_ms = 10
+stop_grace_secs = 1
+env_pass = [\"DEDI_FAKE_STARTS\"]
+[runtime.hardware]
+cpu_devices = 4
+cpu_memory_gb = 1
+";
+
+/// A folder, and the server on it while one runs.
+pub(crate) struct Plane {
+    folder: tempfile::TempDir,
+    server: Option<Child>,
+    successor: Option<Child>,
+    client: Client,
+}
+
+/// The built `dedi`.
+fn dedi() -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_dedi"))
+}
+
+impl Plane {
+    /// A new folder, without a server yet.
+    pub(crate) fn new() -> Self {
+        // In memory: a kill loses nothing that was written, and thousands of syncs cost nothing.
+        let memory = Path::new("/dev/shm");
+        let base = if memory.is_dir() { memory } else { Path::new("/tmp") };
+        let folder = tempfile::Builder::new().prefix("dedi-kill-").tempdir_in(base).unwrap();
+        let engine = dedi().with_file_name("dedi-fake-engine");
+        assert!(engine.exists(), "{} is not built: run `make build-test` first", engine.display());
+        let plane = Self { folder, server: None, successor: None, client: Client::new("", "") };
+        std::fs::create_dir(plane.data()).unwrap();
+        let text = format!("engine = {:?}\n{CONFIG}", engine.display().to_string());
+        std::fs::write(plane.data().join("dedi.toml"), text).unwrap();
+        plane
+    }
+
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.path().join("d")
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Where engines note their starts.
+    pub(crate) fn starts(&self) -> PathBuf {
+        self.folder.path().join("starts")
+    }
+
+    fn failpoint(&self) -> PathBuf {
+        self.folder.path().join("failpoint")
+    }
+
+    fn trace(&self) -> PathBuf {
+        self.folder.path().join("trace")
+    }
+
+    /// From now on the first process that comes to `place/step:n` dies there.
+    pub(crate) fn arm(&self, words: &str) {
+        if let Some((_, file)) = self.hit() {
+            std::fs::remove_file(file).unwrap();
+        }
+        let draft = self.folder.path().join("failpoint.new");
+        std::fs::write(&draft, words).unwrap();
+        std::fs::rename(draft, self.failpoint()).unwrap();
+    }
+
+    /// Takes the failpoint away; whether somebody came to it, and is dead by now.
+    pub(crate) fn disarm(&self) -> bool {
+        let _ = std::fs::remove_file(self.failpoint());
+        let Some((pid, _)) = self.hit() else { return false };
+        // The file is renamed before the death, which a busy host may put off.
+        while crate::look::is_alive(pid) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        true
+    }
+
+    pub(crate) fn was_hit(&self) -> bool {
+        self.hit().is_some()
+    }
+
+    /// Who came to the failpoint, and the file that says so.
+    fn hit(&self) -> Option<(i32, PathBuf)> {
+        std::fs::read_dir(self.folder.path()).unwrap().flatten().find_map(|it| {
+            let pid = it.file_name().to_str()?.strip_prefix("failpoint.hit.")?.parse().ok()?;
+            Some((pid, it.path()))
+        })
+    }
+
+    /// The places passed since the last call, in order.
+    pub(crate) fn take_trace(&self) -> Vec<String> {
+        let text = std::fs::read_to_string(self.trace()).unwrap_or_default();
+        let _ = std::fs::remove_file(self.trace());
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// Starts the server; false if it died before it listened, which a failpoint may make it do.
+    pub(crate) fn start(&mut self, trace: bool) -> bool {
+        let address = self.data().join("address");
+        let _ = std::fs::remove_file(&address);
+        self.server = Some(self.spawn(trace, &[]));
+        let began = Instant::now();
+        while began.elapsed() < START_MAX {
+            if !self.is_running() {
+                self.server = None;
+                return false;
+            }
+            let text = std::fs::read_to_string(&address).unwrap_or_default();
+            if text.ends_with('\n') {
+                let key = std::fs::read_to_string(self.data().join("admin.key")).unwrap();
+                self.client = Client::new(text.trim(), key.trim());
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(3));
+        }
+        panic!("the server does not listen\n{}", self.log_tail());
+    }
+
+    fn spawn(&self, trace: bool, more: &[&str]) -> Child {
+        let log = std::fs::File::options().create(true).append(true).open(self.folder.path().join("log"));
+        let log = log.unwrap();
+        let mut command = Command::new(dedi());
+        command
+            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+            .arg(self.data())
+            .args(more)
+            .env("DEDI_FAILPOINT", format!("@{}", self.failpoint().display()))
+            .env("DEDI_FAKE_STARTS", self.starts())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log);
+        if trace {
+            command.env("DEDI_FAILPOINT_TRACE", self.trace());
+        }
+        command.spawn().unwrap()
+    }
+
+    /// A server on the same folder, though one runs.
+    pub(crate) fn spawn_second(&self) -> Child {
+        self.spawn(false, &[])
+    }
+
+    /// Starts a server that takes over from the one that runs.
+    pub(crate) fn begin_takeover(&mut self, trace: bool) {
+        // What is there afterwards is the successor's, also where its predecessor died before it removed its own.
+        let _ = std::fs::remove_file(self.data().join("address"));
+        self.successor = Some(self.spawn(trace, &["--takeover"]));
+    }
+
+    /// Whether the successor serves, once that is certain: it does when its predecessor has ended and the
+    /// address is there again, and does not once it has ended itself.
+    pub(crate) fn end_takeover(&mut self) -> Option<bool> {
+        let has_address = self.data().join("address").exists();
+        let successor = self.successor.as_mut()?;
+        if successor.try_wait().unwrap().is_some() {
+            self.successor = None;
+            return Some(false);
+        }
+        if self.is_running() || !has_address {
+            return None;
+        }
+        self.server = self.successor.take();
+        Some(true)
+    }
+
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.server.as_mut().is_some_and(|it| it.try_wait().unwrap().is_none())
+    }
+
+    /// The demo model under the names that tell the fake engine how to behave.
+    pub(crate) fn add_models(&self) {
+        let models = self.data().join("models");
+        for name in &crate::operation::MODELS[1..] {
+            std::fs::create_dir_all(models.join(name)).unwrap();
+            std::fs::copy(models.join("dedi/demo/demo.gguf"), models.join(name).join("model.gguf")).unwrap();
+        }
+    }
+
+    /// `kill -9` of the server, if it still runs, and of one that takes over; its replicas go on.
+    pub(crate) fn kill(&mut self) {
+        for mut server in self.server.take().into_iter().chain(self.successor.take()) {
+            let _ = server.kill();
+            server.wait().unwrap();
+        }
+    }
+
+    /// The last lines of the server's log.
+    pub(crate) fn log_tail(&self) -> String {
+        let text = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(60)..].join("\n")
+    }
+
+    /// Keeps the folder for somebody to look at.
+    pub(crate) fn keep(&mut self) -> PathBuf {
+        self.folder.disable_cleanup(true);
+        self.folder.path().to_owned()
+    }
+}
+
+impl Drop for Plane {
+    fn drop(&mut self) {
+        self.kill();
+        for process in crate::look::processes(&self.data()) {
+            signal(process.pid, Signal::KILL);
+        }
+    }
+}
+
+/// Sends a signal to a process that the caller has just seen.
+pub(crate) fn signal(pid: i32, signal: Signal) {
+    if let Some(pid) = Pid::from_raw(pid) {
+        let _ = rustix::process::kill_process(pid, signal);
+    }
+}
