@@ -133,7 +133,7 @@ impl Line {
                 StatusCode::RANGE_NOT_SATISFIABLE if rest.is_some() => {
                     Ok(Answer { response, linked_etag, linked_size })
                 }
-                _ => Err(self.refusal(&response, what, may_know_token)),
+                _ => Err(self.refusal(status, what, may_know_token)),
             };
         }
         Err(HubError::Redirect(format!("{what} was redirected more than {REDIRECTS_MAX} times")))
@@ -194,14 +194,9 @@ impl Line {
         }
     }
 
-    fn refusal(&self, response: &Response<Incoming>, what: &str, is_hub: bool) -> HubError {
-        let status = response.status();
+    fn refusal(&self, status: StatusCode, what: &str, is_hub: bool) -> HubError {
         match status {
-            StatusCode::UNAUTHORIZED
-                if is_hub && text(response.headers(), "x-error-code").as_deref() == Some("RepoNotFound") =>
-            {
-                HubError::NotFound(what.to_owned())
-            }
+            // The hub also answers 401 for what does not exist, so as not to tell what does.
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if is_hub => {
                 HubError::Gated { what: what.to_owned(), with_token: self.token.is_some() }
             }

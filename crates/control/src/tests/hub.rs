@@ -183,6 +183,42 @@ async fn a_flipped_byte_is_found_and_the_file_thrown_away() {
 }
 
 #[tokio::test]
+async fn whatever_the_hub_does_a_model_is_there_whole_or_not_at_all() {
+    let (whole, hub) = (weights(), FakeHub::start());
+    let plane = plane(HubConfig { tries_max: 2, backoff_base_millis: 1, ..config(&hub) }).await;
+    let (mut n_done, mut seed) = (0, 0x9E37_79B9_7F4A_7C15_u64);
+    let mut draw = |below: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(seed >> 33).unwrap() % below
+    };
+    for round in 0..60 {
+        let at = draw(whole.len());
+        let trick = match draw(6) {
+            0 => Trick::Flips { at, times: 1 + u32::try_from(draw(3)).unwrap() },
+            1 => Trick::CutsAndChanges { after: at },
+            2 => Trick::ListsBytes(at as u64),
+            3 => Trick::ListsBytesAndHidesLength((whole.len() + draw(3) - 1) as u64),
+            _ => Trick::Cuts { after: at, times: u32::try_from(draw(4)).unwrap() },
+        };
+        hub.put("org/x", HubRepo::default().tricky("x.gguf", &whole, trick.clone()));
+        let ended = plane.pull("org/x").await;
+        let stored = plane.stored("org/x/x.gguf");
+        let what = format!("round {round} {trick:?}: {ended}");
+        if ended["state"] == "done" {
+            assert!(stored.is_some_and(|it| it == whole), "{what}");
+            n_done += 1;
+        } else {
+            assert!(stored.is_none() && !plane.models().join("org").exists(), "{what}");
+        }
+        // What a failed round left is there for the next one, which may go on with it.
+        if round % 3 == 0 || ended["state"] == "done" {
+            plane.call("DELETE", "/v1/models/org/x", "").await;
+        }
+    }
+    assert!((10..55).contains(&n_done), "{n_done} of 60: the tricks are too hard or too easy");
+}
+
+#[tokio::test]
 async fn a_redirect_is_followed_without_the_token() {
     let hub = FakeHub::start();
     let folder = tempfile::tempdir().unwrap();
@@ -212,8 +248,13 @@ async fn gated_unknown_and_unsuitable_models_are_refused_with_a_sentence() {
     let hub = FakeHub::start();
     hub.put("org/gated", HubRepo::default().gated(TOKEN).file("x.gguf", &weights()));
     hub.put("org/pickled", HubRepo::default().file("pytorch_model.bin", b"x").file("config.json", b"{}"));
+    // The real hub shows the list of a gated model to everybody and refuses its files.
+    hub.put("org/half", HubRepo::default().tricky("x.gguf", &weights(), Trick::Status(403)));
+    hub.put("org/down", HubRepo::default().tricky("x.gguf", &weights(), Trick::Status(503)));
     let plane = plane(config(&hub)).await;
     for (source, code, said) in [
+        ("org/half", "gated", "does not give x.gguf of org/half to this server"),
+        ("org/down", "hub_unavailable", "503 Service Unavailable for x.gguf of org/down"),
         ("org/gated", "gated", "accept its terms on the hub, then set HF_TOKEN or hub.token_file"),
         ("org/none", "not_found", "the hub has no model org/none"),
         ("org/pickled@v9", "not_found", "the hub has no model org/pickled@v9"),
