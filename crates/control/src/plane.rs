@@ -123,7 +123,7 @@ impl ControlPlane {
 
     /// What the gateway routes by.
     pub fn routes(&self) -> watch::Receiver<RouteTable> {
-        self.shared.routes.subscribe()
+        self.shared.published().subscribe()
     }
 
     /// Names this data folder for as long as it exists.

@@ -2,19 +2,20 @@
 //! world and copies that each pass renews.
 
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use dedi_domain::fit::{MemoryNeed, ModelFacts, Serving, memory_need};
 use dedi_domain::reconcile::World;
-use dedi_domain::{KeyTable, ModelName, Observation, RouteTable, Timestamp};
+use dedi_domain::{KeyTable, ModelName, Observation, Timestamp};
 use dedi_runtime::Runtime;
 use rand::Rng;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::config::ControlConfig;
 use crate::logs::LogSource;
 use crate::models::{ModelError, ModelStore};
+use crate::reconciler::Published;
 use crate::store::{Store, StoreError};
 
 /// Where the time comes from.
@@ -54,7 +55,7 @@ pub(crate) struct Shared {
     /// When this control plane was opened: it knows of no inference before that.
     pub(crate) opened_at: Timestamp,
     pub(crate) nudge: Notify,
-    pub(crate) routes: watch::Sender<RouteTable>,
+    published: Mutex<Published>,
     world: RwLock<Arc<World>>,
     keys: RwLock<Arc<KeyTable>>,
 }
@@ -84,9 +85,21 @@ impl Shared {
             settings: config.settings(),
         }));
         let models = Arc::new(models);
-        let (routes, _) = watch::channel(RouteTable::default());
+        let published = Mutex::new(Published::new());
         let nudge = Notify::new();
-        Ok(Self { config, store, models, runtime, logs, clock, opened_at: now, nudge, routes, world, keys })
+        Ok(Self {
+            config,
+            store,
+            models,
+            runtime,
+            logs,
+            clock,
+            opened_at: now,
+            nudge,
+            published,
+            world,
+            keys,
+        })
     }
 
     /// The last look at the world.
@@ -96,6 +109,11 @@ impl Shared {
 
     pub(crate) fn set_world(&self, world: Arc<World>) {
         *self.world.write().unwrap_or_else(PoisonError::into_inner) = world;
+    }
+
+    /// The route table and what is remembered of it. Never held across an await.
+    pub(crate) fn published(&self) -> MutexGuard<'_, Published> {
+        self.published.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The keys that are valid now, but for their expiry.

@@ -67,6 +67,7 @@ pub(super) async fn create(
     };
     let stored = match shared.store.insert_endpoint(&new, now).await? {
         Inserted::New => {
+            shared.published().show(&shared, &new.desired);
             shared.nudge.notify_one();
             tracing::info!(endpoint.id = %new.desired.id, owner = %new.desired.owner, "created an endpoint for {}", new.desired.model);
             new.desired

@@ -122,11 +122,10 @@ fn life(days: i64) -> Result<Duration, ApiError> {
     }
 }
 
-/// Management requests are checked against the new keys from here on; the gateway's table follows with the
-/// pass that is nudged.
+/// Every request is checked against the new keys from here on.
 async fn changed(shared: &Shared) -> Result<(), ApiError> {
-    shared.reload_keys().await?;
-    shared.nudge.notify_one();
+    let keys = shared.reload_keys().await?;
+    shared.published().show_keys(keys);
     Ok(())
 }
 

@@ -14,7 +14,7 @@ mod logs;
 mod models;
 mod plan;
 mod update;
-mod views;
+pub(crate) mod views;
 mod whoami;
 
 use std::sync::Arc;

@@ -69,6 +69,7 @@ async fn change(
             .await;
         match done {
             Ok(after) => {
+                shared.published().show(shared, &after);
                 shared.nudge.notify_one();
                 return Ok(after);
             }

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::shared::Shared;
 use crate::store::StoreError;
-use routes::Published;
+pub(crate) use routes::Published;
 use scale::Scaler;
 
 /// Passes in a row while each does something: a stop takes about six, so this ends only endless ones.
@@ -35,7 +35,6 @@ const BACKOFF_MAX: Duration = Duration::from_secs(10);
 pub(crate) struct Reconciler {
     shared: Arc<Shared>,
     scaler: Scaler,
-    published: Published,
     /// What went wrong in the last pass, so that each thing is logged when it begins and not twice a second.
     troubles: BTreeSet<String>,
     /// Failed passes in a row.
@@ -44,8 +43,7 @@ pub(crate) struct Reconciler {
 
 impl Reconciler {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        let published = Published::default();
-        Self { shared, scaler: Scaler::default(), published, troubles: BTreeSet::new(), n_failed: 0 }
+        Self { shared, scaler: Scaler::default(), troubles: BTreeSet::new(), n_failed: 0 }
     }
 
     /// Runs until `cancel`.
@@ -109,13 +107,13 @@ impl Reconciler {
     /// One look and one step; answers how many actions were done.
     async fn pass(&mut self, report: &LoadReport) -> Result<usize, StoreError> {
         let mut troubles = BTreeSet::new();
-        let seen = observe::observe(&self.shared, report, &mut self.scaler, &self.published).await?;
+        let seen = observe::observe(&self.shared, report, &mut self.scaler).await?;
         troubles.extend(seen.trouble);
         let world = Arc::new(seen.world);
         self.shared.set_world(world.clone());
         let keys = self.shared.reload_keys().await?;
         if world.observation != Observation::Unknown {
-            self.published.publish(&self.shared, &world, seen.models, keys);
+            self.shared.published().publish(&self.shared, &world, seen.models, keys);
         }
         let mut n_done = 0;
         for action in decide(&world) {

@@ -33,7 +33,6 @@ pub(super) async fn observe(
     shared: &Shared,
     report: &LoadReport,
     scaler: &mut Scaler,
-    published: &Published,
 ) -> Result<Seen, StoreError> {
     let rows = shared.store.snapshot().await?;
     let (models, needs) = read_models(shared, &rows).await;
@@ -47,15 +46,17 @@ pub(super) async fn observe(
     let is_fresh = report.at != Timestamp::default() && now.since(report.at) <= age_max;
     let present: BTreeSet<EndpointId> = rows.iter().map(|it| it.desired.id).collect();
     scaler.keep(|id| present.contains(&id));
+    let published = shared.published();
     let endpoints = rows
         .into_iter()
         .map(|row| {
             let bytes = needs
                 .get(&row.desired.model)
                 .map(|total| bytes_per_device(*total, row.desired.hardware.count()));
-            view(shared, row, is_fresh.then_some(report), report, scaler, published, bytes, now)
+            view(shared, row, is_fresh.then_some(report), report, scaler, &published, bytes, now)
         })
         .collect();
+    drop(published);
     let settings = shared.config.settings();
     Ok(Seen { world: World { now, endpoints, observation, inventory, settings }, models, trouble })
 }
