@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::config::ControlConfig;
+use crate::http::reply::Replies;
 use crate::logs::LogSource;
 use crate::models::{ModelError, ModelStore};
 use crate::reconciler::Published;
@@ -55,6 +56,8 @@ pub(crate) struct Shared {
     /// When this control plane was opened: it knows of no inference before that.
     pub(crate) opened_at: Timestamp,
     pub(crate) nudge: Notify,
+    /// How far the answers to creates got.
+    pub(crate) replies: Arc<Replies>,
     published: Mutex<Published>,
     world: RwLock<Arc<World>>,
     keys: RwLock<Arc<KeyTable>>,
@@ -85,6 +88,7 @@ impl Shared {
             settings: config.settings(),
         }));
         let models = Arc::new(models);
+        let replies = Arc::new(Replies::default());
         let published = Mutex::new(Published::new());
         let nudge = Notify::new();
         Ok(Self {
@@ -96,6 +100,7 @@ impl Shared {
             clock,
             opened_at: now,
             nudge,
+            replies,
             published,
             world,
             keys,

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ConnectInfo;
+use dedi_control::LastReply;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -16,6 +17,8 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+
+use crate::socket::WatchedSocket;
 
 /// Limits of the public listener.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
@@ -81,8 +84,11 @@ pub(crate) async fn serve(
             continue;
         };
         let _ = stream.set_nodelay(true);
-        let service = TowerToHyperService::new(app.clone().layer(axum::Extension(ConnectInfo(peer))));
-        let connection = graceful.watch(server.serve_connection(TokioIo::new(stream), service).into_owned());
+        let last = LastReply::default();
+        let app = app.clone().layer(axum::Extension(ConnectInfo(peer))).layer(axum::Extension(last.clone()));
+        let socket = TokioIo::new(WatchedSocket::new(stream, last));
+        let service = TowerToHyperService::new(app);
+        let connection = graceful.watch(server.serve_connection(socket, service).into_owned());
         connections.spawn(async move {
             let _held = (place, counted);
             if let Err(err) = connection.await {

@@ -13,6 +13,7 @@ mod logging;
 mod paths;
 mod running;
 mod serve;
+mod socket;
 mod takeover;
 
 use std::path::{Path, PathBuf};

@@ -2,10 +2,9 @@
 //! store and the host. What is stored could run here.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::response::{IntoResponse, Response};
 use dedi_api::{AutoscalingRequest, CreateEndpointRequest, Nullable};
 use dedi_domain::endpoint::RunCause;
@@ -21,11 +20,12 @@ use super::auth::Caller;
 use super::body::{Fields, JsonBody, Query};
 use super::error::ApiError;
 use super::plan::{self, gib};
+use super::reply::{self, LastReply};
 use super::views;
 use crate::config::ControlConfig;
 use crate::models::ModelError;
 use crate::shared::{Shared, random_uuid};
-use crate::store::{EndpointKey, Inserted, NewEndpoint};
+use crate::store::{EndpointKey, Idempotency, Inserted, NewEndpoint};
 
 /// Longest display name, in characters.
 const DISPLAY_NAME_CHARS_MAX: usize = 256;
@@ -39,6 +39,7 @@ pub(super) async fn create(
     caller: Caller,
     query: Query,
     headers: HeaderMap,
+    connection: Option<Extension<LastReply>>,
     body: JsonBody,
 ) -> Result<Response, ApiError> {
     caller.must_change()?;
@@ -55,26 +56,49 @@ pub(super) async fn create(
         return Ok(Json(plan::plan(&shared, &checked.model, &facts, &hardware, &inventory)).into_response());
     }
     must_fit(&shared, &facts, &hardware, &inventory)?;
+    let checked = Checked { hardware: hardware.id, ..checked };
 
-    let idempotency = idempotency_key(&headers)?.map(|it| (it, Sha256::digest(&body.bytes).into()));
     let now = shared.clock.now();
-    let kept = Duration::from_secs(u64::from(shared.config.idempotency_kept_hours) * 3_600);
+    let ago = |secs: u64| Timestamp(now.0.saturating_sub_unsigned(secs.saturating_mul(1_000)));
+    let window = ago(u64::from(shared.config.lost_reply_window_secs));
+    let id = EndpointId::from_uuid(random_uuid());
+    let reply = shared.replies.begin(id, window);
+    let idempotency = match idempotency_key(&headers)? {
+        Some(key) => {
+            let forget = ago(u64::from(shared.config.idempotency_kept_hours).saturating_mul(3_600));
+            Some(Idempotency {
+                key,
+                body_hash: Sha256::digest(&body.bytes).into(),
+                since: forget,
+                is_ours: false,
+            })
+        }
+        None if shared.config.lost_reply_window_secs == 0 => None,
+        None => {
+            let zone = query.get("availability_zone");
+            let (key, body_hash) = reply::mark(&caller.0.key, &body.bytes, zone);
+            Some(Idempotency { key, body_hash, since: window, is_ours: true })
+        }
+    };
     let new = NewEndpoint {
-        desired: desired(&caller, checked, now),
+        desired: desired(id, &caller, checked, now),
         idempotency,
         quota: shared.config.endpoints_per_owner_max,
-        forget_before: Timestamp(now.0.saturating_sub(i64::try_from(kept.as_millis()).unwrap_or(i64::MAX))),
     };
-    let stored = match shared.store.insert_endpoint(&new, now).await? {
+    let is_retry = reply::is_retry(&headers);
+    let repeats = |of: EndpointId| is_retry || shared.replies.is_lost(of);
+    let (stored, reply) = match shared.store.insert_endpoint(&new, now, repeats).await? {
         Inserted::New => {
             shared.published().show(&shared, &new.desired);
             shared.nudge.notify_one();
             tracing::info!(endpoint.id = %new.desired.id, owner = %new.desired.owner, "created an endpoint for {}", new.desired.model);
-            new.desired
+            (new.desired, reply)
         }
-        Inserted::Before(id) => {
-            let found = shared.store.endpoint(&caller.0.owner, &EndpointKey::Id(id)).await;
-            found.map_err(|err| ApiError::of_lookup(err, &id.to_string()))?
+        Inserted::Before(before) => {
+            tracing::info!(endpoint.id = %before, "answered a repeated create with the endpoint it made");
+            let found = shared.store.endpoint(&caller.0.owner, &EndpointKey::Id(before)).await;
+            let found = found.map_err(|err| ApiError::of_lookup(err, &before.to_string()))?;
+            (found, shared.replies.begin(before, window))
         }
         Inserted::OtherBody => {
             return Err(ApiError::field(
@@ -93,7 +117,8 @@ pub(super) async fn create(
             });
         }
     };
-    Ok(Json(views::endpoint(&shared, stored).await?).into_response())
+    let response = Json(views::endpoint(&shared, stored).await?).into_response();
+    Ok(reply.watch(response, connection.map(|it| it.0), now))
 }
 
 /// The request's members by type. Null is absent, but for the inactivity timeout.
@@ -299,15 +324,14 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     }
 }
 
-fn desired(caller: &Caller, checked: Checked, now: Timestamp) -> Desired {
+fn desired(id: EndpointId, caller: &Caller, checked: Checked, now: Timestamp) -> Desired {
     let owner = caller.0.owner.clone();
-    let uuid = random_uuid();
     let [suffix @ .., _, _, _, _, _, _, _, _, _, _, _, _] = random_uuid().into_bytes();
     let suffix = u32::from_be_bytes(suffix);
     let display_name =
         checked.display_name.unwrap_or_else(|| format!("{}-{suffix:08x}", checked.model.base()));
     Desired {
-        id: EndpointId::from_uuid(uuid),
+        id,
         name: EndpointName::compose(&owner, &checked.model, suffix),
         owner,
         display_name,

@@ -13,6 +13,7 @@ mod layer;
 mod logs;
 mod models;
 mod plan;
+pub(crate) mod reply;
 mod update;
 pub(crate) mod views;
 mod whoami;
@@ -25,6 +26,7 @@ use axum::routing::{any, delete, get};
 
 use crate::shared::Shared;
 use error::ApiError;
+pub use reply::LastReply;
 
 /// Every route with its methods. A test walks this list with every kind of sender.
 pub const ROUTES: &[(&str, &[&str])] = &[

@@ -124,11 +124,11 @@ async fn a_deleted_endpoint_leaves_nothing_behind_and_its_id_never_returns() {
     assert!(plane.shared().store.snapshot().await.unwrap().is_empty());
     let mut again = crate::reconciler::tests::desired(1, 1);
     again.id = id.parse().unwrap();
-    let new = |desired| crate::store::NewEndpoint { desired, idempotency: None, quota: 9, forget_before: dedi_domain::Timestamp(0) };
-    assert!(plane.shared().store.insert_endpoint(&new(again), plane.now()).await.is_err());
+    let new = |desired| crate::store::NewEndpoint { desired, idempotency: None, quota: 9 };
+    assert!(plane.shared().store.insert_endpoint(&new(again), plane.now(), |_| false).await.is_err());
     let mut namesake = crate::reconciler::tests::desired(1, 1);
     namesake.name = dedi_domain::EndpointName::parse(&name).unwrap();
-    assert!(plane.shared().store.insert_endpoint(&new(namesake), plane.now()).await.is_err());
+    assert!(plane.shared().store.insert_endpoint(&new(namesake), plane.now(), |_| false).await.is_err());
 }
 
 #[tokio::test]

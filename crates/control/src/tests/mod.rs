@@ -4,4 +4,5 @@ mod contract;
 mod lifecycle;
 mod principals;
 mod reasons;
+mod retries;
 mod storage;

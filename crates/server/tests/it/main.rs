@@ -8,4 +8,5 @@ mod first_hour;
 mod gateway;
 mod plane;
 mod refusals;
+mod retries;
 mod upgrade;
