@@ -1,4 +1,4 @@
-//! `/v1/models`: a bare array, as every SDK expects.
+//! `/v1/models`: a bare array, as Together's SDKs expect.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +18,9 @@ pub struct Model {
     pub display_name: String,
     /// The part before the slash.
     pub organization: String,
+    /// The same, as OpenAI's SDKs call it.
+    #[serde(default)]
+    pub owned_by: String,
     /// Where it comes from; may be empty.
     pub link: String,
     /// Its licence; may be empty.

@@ -82,7 +82,9 @@ impl Drop for Reply {
 /// The last answer on one connection that should not get lost. The listener puts one into the extensions of each
 /// request of a connection and says when that breaks: what lay in its buffers then was not read.
 #[derive(Clone, Debug, Default)]
-pub struct LastReply(Arc<Mutex<Option<(Arc<Replies>, EndpointId)>>>);
+pub struct LastReply(Arc<Mutex<Slot>>);
+
+type Slot = Option<(Arc<Replies>, EndpointId)>;
 
 impl LastReply {
     /// The connection was reset, or could not be written to.
@@ -99,7 +101,7 @@ impl LastReply {
         }
     }
 
-    fn slot(&self) -> MutexGuard<'_, Option<(Arc<Replies>, EndpointId)>> {
+    fn slot(&self) -> MutexGuard<'_, Slot> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

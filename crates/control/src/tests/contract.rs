@@ -352,6 +352,13 @@ async fn models_and_whoami_have_the_shapes_that_clients_read() {
     assert_eq!(models[0]["context_length"], 512);
     let dedicated = plane.call("GET", "/v1/models?dedicated=true", "").await.json();
     assert_eq!(dedicated.as_array().unwrap().len(), 1);
+    for agent in ["OpenAI/Python 2.1.0", "AsyncOpenAI/Python 2.1.0", "OpenAI/JS 6.49.0"] {
+        let request = Request::get("/v1/models")
+            .header("authorization", format!("Bearer {}", plane.admin))
+            .header("user-agent", agent);
+        let list = plane.send(request.body(Body::empty()).unwrap()).await.json();
+        assert_eq!((&list["object"], &list["data"]), (&json!("list"), &models), "{agent}");
+    }
     let names = plane.call("GET", "/v1/autoscale/models", "").await.json();
     assert_eq!(names, json!([{"name": "dedi/demo"}]));
     let v3 = plane.call("GET", "/v3/whoami", "").await.json();
@@ -359,6 +366,23 @@ async fn models_and_whoami_have_the_shapes_that_clients_read() {
     assert_eq!(v3["project"]["slug"], "default");
     let v1 = plane.call("GET", "/v1/whoami", "").await.json();
     assert_eq!((&v1["organization_name"], &v1["user_id"]), (&json!("team"), &json!(null)));
+}
+
+#[tokio::test]
+async fn whoami_tells_nobody_nothing_and_the_command_line_that_it_knows_nothing() {
+    let plane = Plane::start().await;
+    let ask = async |path: &str, agent: &str| {
+        let request = Request::get(path).header("authorization", "Bearer wrong").header("user-agent", agent);
+        plane.send(request.body(Body::empty()).unwrap()).await
+    };
+    for (path, agent, status) in [
+        ("/v3/whoami", "curl/8", 403),
+        ("/v1/whoami", "AsyncTogether/Python 2.42.0", 403),
+        ("/v3/whoami", "AsyncTogether/Python 2.42.0", 204),
+    ] {
+        assert_eq!(ask(path, agent).await.status.as_u16(), status, "{path} {agent}");
+    }
+    assert!(ask("/v3/whoami", "AsyncTogether/Python 2.42.0").await.text.is_empty());
 }
 
 #[tokio::test]
