@@ -4,6 +4,8 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use dedi_control::DataPaths;
+use dedi_control::store::{DataLock, LockError};
 use dedi_runtime::Runtime;
 use tokio::time::Instant;
 
@@ -31,9 +33,23 @@ async fn stop_all(data: &DataDir, config: &Config, deadline: Instant) -> Result<
     while had_server && data.admin_socket().exists() {
         wait(deadline, "the server still finishes requests").await?;
     }
+    // Held to the end: a server that still finishes a pass, or a new one, would start replicas again meanwhile.
+    let _held = hold(data, deadline).await?;
     let n_replicas = stop_replicas(data, config, deadline).await?;
     let server = if had_server { "the server has stopped" } else { "no server was running" };
     Ok(format!("{server}; {n_replicas} replica(s) ended"))
+}
+
+/// The data folder, once no server has it.
+async fn hold(data: &DataDir, deadline: Instant) -> Result<DataLock, String> {
+    let paths = DataPaths::below(data.root());
+    loop {
+        match DataLock::acquire(&paths.lock) {
+            Ok(lock) => return Ok(lock),
+            Err(LockError::Held { .. }) => wait(deadline, "the server still holds the data folder").await?,
+            Err(err) => return Err(err.to_string()),
+        }
+    }
 }
 
 async fn stop_replicas(data: &DataDir, config: &Config, deadline: Instant) -> Result<usize, String> {
