@@ -18,14 +18,17 @@ def modules():
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("suite", ["together.test.mjs", "openai.test.mjs"])
-def test_suite(dedi, started, hardware, modules, suite):
+@pytest.mark.parametrize("suite", ["together.test.mjs", "together.refusals.test.mjs", "openai.test.mjs"])
+def test_suite(dedi, started, own, hardware, modules, suite):
+    most = max(dedi.kinds(hardware), key=lambda it: it["specs"]["gpu_count"])["id"]
     env = dedi.client_env() | {
         "OPENAI_BASE_URL": dedi.base_url,
         "OPENAI_API_KEY": dedi.key,
         "DEDI_STARTED": started["id"],
         "DEDI_STARTED_NAME": started["name"],
+        "DEDI_STOPPED": own()["id"],
         "DEDI_HARDWARE": hardware,
+        "DEDI_ALL_DEVICES": most,
     }
     done = subprocess.run(["node", "--test", suite], cwd=HERE, env=env, capture_output=True, text=True, timeout=300)
     print(done.stdout)
