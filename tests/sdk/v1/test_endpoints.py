@@ -1,7 +1,5 @@
 """Endpoints through `together<2`, which checks every answer against its models."""
 
-import asyncio
-
 import pytest
 import together
 from helpers import MODEL, eventually_state
@@ -80,21 +78,3 @@ def test_every_option_of_a_create(client, hardware, sweep):
     assert (made.display_name, made.state, made.autoscaling.min_replicas) == ("All of it", "STOPPED", 0)
     for state in ("STOPPED", "STOPPED"):
         assert client.endpoints.update(made.id, state=state).state == "STOPPED", "changes nothing"
-
-
-def test_the_async_client_does_the_same(dedi, hardware, started, sweep):
-    async def life():
-        client = together.AsyncTogether(api_key=dedi.key, base_url=dedi.base_url)
-        made = await client.endpoints.create(
-            model=MODEL, hardware=hardware, min_replicas=1, max_replicas=1, state="STOPPED"
-        )
-        assert (await client.endpoints.get(made.id)).state == "STOPPED"
-        assert (await client.endpoints.update(made.id, max_replicas=3)).autoscaling.max_replicas == 3
-        assert made.id in [it.id for it in await client.endpoints.list(mine=True)]
-        assert hardware in [it.id for it in await client.endpoints.list_hardware(MODEL)]
-        assert await client.endpoints.list_avzones() == ["local"]
-        await client.endpoints.delete(made.id)
-        with pytest.raises(InvalidRequestError):
-            await client.endpoints.get(made.id)
-
-    asyncio.run(life())

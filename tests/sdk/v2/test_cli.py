@@ -139,7 +139,7 @@ def test_whoami(cli):
 
 def test_models(cli):
     assert MODEL in cli.run("models", "list", "--no-json")
-    assert MODEL in [it["id"] for it in cli.whole("models", "list", "--json")]
+    assert MODEL in [it["id"] for it in cli.whole("models", "list", "--json")["data"]]
 
 
 def test_global_options(dedi, cli, started):

@@ -43,8 +43,7 @@ def test_a_wrong_key_where_no_whoami_is_asked(cli):
 
 
 def test_no_key_at_all(cli):
-    said = cli.endpoints("list", code=1, env={"TOGETHER_API_KEY": ""})
-    assert "key" in said.lower()
+    assert "Not logged in" in cli.endpoints("list", code=1, env={"TOGETHER_API_KEY": ""})
 
 
 @pytest.mark.parametrize("args", OF_ONE, ids=named)
