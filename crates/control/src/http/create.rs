@@ -14,25 +14,23 @@ use dedi_domain::{
     ReplicaRange, Run, Timestamp,
 };
 use http::HeaderMap;
-use sha2::{Digest, Sha256};
 
 use super::auth::Caller;
 use super::body::{Fields, JsonBody, Query};
 use super::error::ApiError;
 use super::plan::{self, gib};
-use super::reply::{self, LastReply};
+use super::repeat;
+use super::reply::LastReply;
 use super::views;
 use crate::config::ControlConfig;
 use crate::models::ModelError;
 use crate::shared::{Shared, random_uuid};
-use crate::store::{EndpointKey, Idempotency, Inserted, NewEndpoint};
+use crate::store::{EndpointKey, Inserted, NewEndpoint};
 
 /// Longest display name, in characters.
 const DISPLAY_NAME_CHARS_MAX: usize = 256;
 /// Longest inactivity timeout: a year, in minutes.
 const INACTIVE_TIMEOUT_MINUTES_MAX: i64 = 366 * 24 * 60;
-/// Longest idempotency key, in bytes.
-const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
 
 pub(super) async fn create(
     State(shared): State<Arc<Shared>>,
@@ -59,33 +57,17 @@ pub(super) async fn create(
     let checked = Checked { hardware: hardware.id, ..checked };
 
     let now = shared.clock.now();
-    let ago = |secs: u64| Timestamp(now.0.saturating_sub_unsigned(secs.saturating_mul(1_000)));
-    let window = ago(u64::from(shared.config.lost_reply_window_secs));
+    let window = repeat::window(&shared.config, now);
     let id = EndpointId::from_uuid(random_uuid());
     let reply = shared.replies.begin(id, window);
-    let idempotency = match idempotency_key(&headers)? {
-        Some(key) => {
-            let forget = ago(u64::from(shared.config.idempotency_kept_hours).saturating_mul(3_600));
-            Some(Idempotency {
-                key,
-                body_hash: Sha256::digest(&body.bytes).into(),
-                since: forget,
-                is_ours: false,
-            })
-        }
-        None if shared.config.lost_reply_window_secs == 0 => None,
-        None => {
-            let zone = query.get("availability_zone");
-            let (key, body_hash) = reply::mark(&caller.0.key, &body.bytes, zone);
-            Some(Idempotency { key, body_hash, since: window, is_ours: true })
-        }
-    };
+    let zone = query.get("availability_zone");
+    let idempotency = repeat::known_by(&shared.config, &headers, &caller.0.key, &body.bytes, zone, now)?;
     let new = NewEndpoint {
         desired: desired(id, &caller, checked, now),
         idempotency,
         quota: shared.config.endpoints_per_owner_max,
     };
-    let is_retry = reply::is_retry(&headers);
+    let is_retry = repeat::is_retry(&headers);
     let repeats = |of: EndpointId| is_retry || shared.replies.is_lost(of);
     let (stored, reply) = match shared.store.insert_endpoint(&new, now, repeats).await? {
         Inserted::New => {
@@ -309,18 +291,6 @@ fn must_fit(
                 gib(total_bytes)
             )))
         }
-    }
-}
-
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
-    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
-    let fits = |it: &&str| (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&it.len());
-    match value.to_str().ok().filter(fits) {
-        Some(key) => Ok(Some(key.to_owned())),
-        None => Err(ApiError::field(
-            "Idempotency-Key",
-            format!("Idempotency-Key must be 1 to {IDEMPOTENCY_KEY_BYTES_MAX} visible ASCII characters"),
-        )),
     }
 }
 

@@ -13,6 +13,7 @@ mod layer;
 mod logs;
 mod models;
 mod plan;
+mod repeat;
 pub(crate) mod reply;
 mod update;
 pub(crate) mod views;

@@ -2,8 +2,7 @@
 //! so; a second endpoint would hold hardware nobody knows of. So the same create by the same key, shortly after
 //! one whose answer did not get out, is answered with the endpoint that is there.
 //!
-//! What is known here is how far this process got: an answer that a proxy swallowed counts as written. Clients
-//! that count their tries in `x-stainless-retry-count` are believed in that case too.
+//! What is known here is how far this process got: an answer that a proxy swallowed counts as written.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -13,10 +12,9 @@ use std::task::{Context, Poll, ready};
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use dedi_domain::{EndpointId, KeyId, Timestamp};
-use http::{Extensions, HeaderMap};
+use dedi_domain::{EndpointId, Timestamp};
+use http::Extensions;
 use http_body::{Frame, SizeHint};
-use sha2::{Digest, Sha256};
 
 /// The answers to creates of the last moments, as far as this process has them. One that is not here was lost:
 /// cut off, or given by a process that has ended.
@@ -137,19 +135,4 @@ impl http_body::Body for Watched {
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
     }
-}
-
-/// What makes two creates the same: the key, the body, and the zone in the query. It lies beside the clients'
-/// idempotency keys and begins as none of theirs can.
-pub(crate) fn mark(key: &KeyId, body: &[u8], zone: Option<&str>) -> (String, [u8; 32]) {
-    let hash = Sha256::new().chain_update(body).chain_update([0]).chain_update(zone.unwrap_or_default());
-    let hash: [u8; 32] = hash.finalize().into();
-    let digits: String = hash.iter().map(|it| format!("{it:02x}")).collect();
-    (format!("\u{1}{key} {digits}"), hash)
-}
-
-/// Whether the client says that it has sent this before.
-pub(crate) fn is_retry(headers: &HeaderMap) -> bool {
-    let count = headers.get("x-stainless-retry-count").and_then(|it| it.to_str().ok());
-    count.and_then(|it| it.parse::<u32>().ok()).is_some_and(|it| it > 0)
 }

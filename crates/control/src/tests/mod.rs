@@ -3,6 +3,7 @@
 mod contract;
 mod lifecycle;
 mod principals;
+mod reads;
 mod reasons;
 mod retries;
 mod storage;
