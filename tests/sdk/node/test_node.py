@@ -1,9 +1,11 @@
 """Runs the Node suites with node's own test runner; one pytest test for each file."""
 
+import contextlib
 import subprocess
 from pathlib import Path
 
 import pytest
+from cutting import cutting
 
 HERE = Path(__file__).parent
 
@@ -30,6 +32,11 @@ def test_suite(dedi, started, own, hardware, modules, suite):
         "DEDI_HARDWARE": hardware,
         "DEDI_ALL_DEVICES": most,
     }
-    done = subprocess.run(["node", "--test", suite], cwd=HERE, env=env, capture_output=True, text=True, timeout=300)
+    with contextlib.ExitStack() as proxies:
+        lost = [proxies.enter_context(cutting(dedi, how)) for how in ("at once", "unread", "swallowed")]
+        env["DEDI_CUT_URLS"] = " ".join(it.base_url for it in lost)
+        done = subprocess.run(
+            ["node", "--test", suite], cwd=HERE, env=env, capture_output=True, text=True, timeout=300
+        )
     print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr

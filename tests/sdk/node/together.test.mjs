@@ -174,3 +174,15 @@ test('structured output and log probabilities', async () => {
   });
   for await (const chunk of stream) assert.ok(['number', 'object'].includes(typeof chunk.choices[0].logprobs));
 });
+
+test('a create repeated because its answer got lost makes one endpoint', async () => {
+  for (const baseURL of process.env.DEDI_CUT_URLS.split(' ')) {
+    const behind = new Together({ baseURL });
+    const asked = { model, hardware, autoscaling, state: 'STOPPED', display_name: baseURL };
+    const endpoint = await behind.endpoints.create(asked);
+    made.push(endpoint.id);
+    const all = (await together.endpoints.list()).data;
+    const found = await Promise.all(all.map((it) => together.endpoints.retrieve(it.id)));
+    assert.deepEqual(found.filter((it) => it.display_name === baseURL).map((it) => it.id), [endpoint.id]);
+  }
+});
