@@ -4,6 +4,10 @@ import time
 
 MODEL = "dedi/demo"
 STATE_SECS_MAX = 120
+# What no endpoint has as its id.
+UNKNOWN = "endpoint-00000000-0000-4000-8000-000000000000"
+# What no server knows.
+WRONG_KEY = "dedi_wrong"
 
 
 def eventually_state(retrieve, endpoint_id, state):

@@ -1,4 +1,4 @@
-//! `/v1/models`: a bare array, as every SDK expects. `/v1/pulls`: downloads from a hub, which are ours alone.
+//! `/v1/models`: a bare array, as Together's SDKs expect. `/v1/pulls`: downloads from a hub, which are ours alone.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -23,6 +23,9 @@ pub struct Model {
     pub display_name: String,
     /// The part before the slash.
     pub organization: String,
+    /// The same, as OpenAI's SDKs call it.
+    #[serde(default)]
+    pub owned_by: String,
     /// Where it comes from; may be empty.
     pub link: String,
     /// Its licence; may be empty.

@@ -59,6 +59,8 @@ pub struct ControlConfig {
     pub events_kept_days: u32,
     /// Hours the answer to an `Idempotency-Key` is kept.
     pub idempotency_kept_hours: u32,
+    /// Seconds in which a create is taken for a repetition when the answer to the same one was lost; 0 is never.
+    pub lost_reply_window_secs: u32,
 }
 
 impl Default for ControlConfig {
@@ -108,6 +110,8 @@ impl Default for ControlConfig {
             events_kept_days: 90,
             // SDKs and job runners retry within a day.
             idempotency_kept_hours: 24,
+            // SDKs repeat within eight seconds, two times; people who want two of the same take longer.
+            lost_reply_window_secs: 10,
         }
     }
 }

@@ -13,6 +13,7 @@ mod shared;
 pub mod store;
 
 pub use config::ControlConfig;
+pub use http::LastReply;
 pub use hub::HubConfig;
 pub use logs::{FileLogs, LogName, LogPiece, LogSource};
 pub use plane::{ControlError, ControlPlane, DataPaths};

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::config::ControlConfig;
+use crate::http::reply::Replies;
 use crate::hub::{HubConfig, Pulls};
 use crate::logs::LogSource;
 use crate::looks::Looks;
@@ -62,6 +63,8 @@ pub(crate) struct Shared {
     pub(crate) opened_at: Timestamp,
     pub(crate) looks: Looks,
     pub(crate) pulls: Pulls,
+    /// How far the answers to creates got.
+    pub(crate) replies: Arc<Replies>,
     pub(crate) routes: watch::Sender<RouteTable>,
     world: RwLock<Arc<World>>,
     keys: RwLock<Arc<KeyTable>>,
@@ -97,6 +100,7 @@ impl Shared {
         let (routes, _) = watch::channel(RouteTable::default());
         let looks = Looks::new();
         let pulls = Pulls::new(hub, models.folder().to_owned(), clock.clone(), looks.nudge());
+        let replies = Arc::new(Replies::default());
         Ok(Self {
             config,
             store,
@@ -107,6 +111,7 @@ impl Shared {
             opened_at: now,
             looks,
             pulls,
+            replies,
             routes,
             world,
             keys,

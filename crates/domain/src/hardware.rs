@@ -106,6 +106,15 @@ impl DeviceKind {
         }
     }
 
+    /// Whether a shorter name than [`DeviceKind::name`] may mean this kind.
+    fn is_meant_by(&self, text: &str) -> bool {
+        let Self { product, memory_gb, link } = self;
+        let is_linked = !link.is_empty();
+        text == product
+            || text == format!("{product}_{memory_gb}gb")
+            || (is_linked && text == format!("{product}_{link}"))
+    }
+
     /// The contract's `gpu_type`: the product without its vendor, and the memory: `h100-80gb`.
     pub fn gpu_type(&self) -> String {
         let product = self.product.split_once('_').map_or(self.product.as_str(), |(_, it)| it);
@@ -194,9 +203,17 @@ impl Inventory {
             .collect()
     }
 
-    /// The configuration of that name, if this host has such devices.
+    /// The configuration of that name, if this host has such devices. Names without the memory, the link or
+    /// both, as `1x_nvidia_l40`, stand for the one kind they can mean; where there are two, for none.
     pub fn config(&self, id: &HardwareId) -> Option<HardwareConfig> {
-        self.catalog().into_iter().find(|it| it.id == *id)
+        let catalog = self.catalog();
+        if let Some(exact) = catalog.iter().find(|it| it.id == *id) {
+            return Some(exact.clone());
+        }
+        let mut meant =
+            catalog.into_iter().filter(|it| it.count == id.count() && it.kind.is_meant_by(id.kind_name()));
+        let one = meant.next()?;
+        meant.next().is_none().then_some(one)
     }
 
     /// The device of that id.
@@ -226,5 +243,48 @@ mod tests {
         assert_eq!(kind.hardware_id(2).as_str(), "2x_nvidia_h100_80gb_sxm");
         assert_eq!(kind.gpu_type(), "h100-80gb");
         assert_eq!(kind.hardware_id(2).kind_name(), "nvidia_h100_80gb_sxm");
+    }
+    #[test]
+    fn a_short_name_means_the_one_kind_it_can_mean() {
+        let device = |product: &str, memory_gb, link: &str, index| Device {
+            id: DeviceId(format!("{product}-{memory_gb}-{index}")),
+            kind: DeviceKind { product: product.into(), memory_gb, link: link.into() },
+            index,
+            health: Health::Healthy,
+            memory_total_bytes: 1,
+            foreign_bytes: 0,
+            foreign_processes: Vec::new(),
+            leftover_bytes: 0,
+        };
+        let inventory = Inventory {
+            devices: vec![
+                device("nvidia_l40", 48, "pcie", 0),
+                device("nvidia_l40", 48, "pcie", 1),
+                device("nvidia_l40s", 48, "pcie", 0),
+                device("nvidia_a100", 40, "pcie", 0),
+                device("nvidia_a100", 80, "pcie", 0),
+                device("cpu", 8, "", 0),
+            ],
+        };
+        let meant =
+            |text: &str| inventory.config(&HardwareId::parse(text).unwrap()).map(|it| it.id.to_string());
+        let l40 = Some("1x_nvidia_l40_48gb_pcie".to_owned());
+        for short in ["1x_nvidia_l40_48gb_pcie", "1x_nvidia_l40_48gb", "1x_nvidia_l40_pcie", "1x_nvidia_l40"]
+        {
+            assert_eq!(meant(short), l40, "{short}");
+        }
+        assert_eq!(meant("2x_nvidia_l40").unwrap(), "2x_nvidia_l40_48gb_pcie");
+        assert_eq!(meant("1x_nvidia_a100_80gb").unwrap(), "1x_nvidia_a100_80gb_pcie");
+        assert_eq!(meant("1x_cpu").unwrap(), "1x_cpu_8gb");
+        for none in [
+            "3x_nvidia_l40",
+            "1x_nvidia_a100",
+            "1x_nvidia_a100_pcie",
+            "1x_nvidia",
+            "1x_nvidia_l40_sxm",
+            "2x_cpu",
+        ] {
+            assert_eq!(meant(none), None, "{none}");
+        }
     }
 }

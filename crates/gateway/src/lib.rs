@@ -79,6 +79,7 @@ pub struct Gateway {
 pub(crate) struct Core {
     config: Arc<GatewayConfig>,
     clock: Clock,
+    routes: watch::Receiver<RouteTable>,
     fleet: Fleet,
     memory: Arc<BodyMemory>,
     failures: FailureLimiter,
@@ -103,6 +104,7 @@ impl Gateway {
         fleet.install(routes.borrow().clone());
         let core = Core {
             fleet,
+            routes: routes.clone(),
             memory: Arc::default(),
             failures: FailureLimiter::new(config.key_failures_per_minute_max),
             metrics: Arc::default(),
@@ -162,6 +164,16 @@ impl Gateway {
 }
 
 impl Core {
+    /// Takes over the newest table before a request is looked at: what a client was told, such as that its
+    /// endpoint stops, holds for its next request, however busy the task is that installs tables.
+    fn catch_up(&self) {
+        let newest = self.routes.borrow().version;
+        if newest > self.fleet.table().version {
+            let table = self.routes.borrow().clone();
+            self.fleet.install(table);
+        }
+    }
+
     fn retries(&self) -> MutexGuard<'_, RetryBudget> {
         self.retries.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -74,10 +74,13 @@ impl Fleet {
         Self { view: RwLock::default(), versions: watch::Sender::new(0), changed, clock }
     }
 
-    /// From here on requests are routed by `table`.
+    /// From here on requests are routed by `table`, unless a newer one is in use.
     pub(crate) fn install(&self, table: RouteTable) {
         let table = Arc::new(table);
         let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
+        if table.version < view.table.version {
+            return;
+        }
         let mut replicas = HashMap::new();
         for (endpoint, replica) in table.routes.iter().flat_map(|it| it.replicas.iter().map(move |r| (it, r)))
         {

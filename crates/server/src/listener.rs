@@ -11,6 +11,7 @@ use axum::Router;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
+use dedi_control::LastReply;
 use http::Version;
 use http::header::{CONNECTION, HeaderValue};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -20,6 +21,8 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+
+use crate::socket::WatchedSocket;
 
 /// Limits of the public listener.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
@@ -90,8 +93,11 @@ pub(crate) async fn serve(
             continue;
         };
         let _ = stream.set_nodelay(true);
-        let service = TowerToHyperService::new(app.clone().layer(axum::Extension(ConnectInfo(peer))));
-        let connection = graceful.watch(server.serve_connection(TokioIo::new(stream), service).into_owned());
+        let last = LastReply::default();
+        let app = app.clone().layer(axum::Extension(ConnectInfo(peer))).layer(axum::Extension(last.clone()));
+        let socket = TokioIo::new(WatchedSocket::new(stream, last));
+        let service = TowerToHyperService::new(app);
+        let connection = graceful.watch(server.serve_connection(socket, service).into_owned());
         connections.spawn(async move {
             let _held = (place, counted);
             if let Err(err) = connection.await {

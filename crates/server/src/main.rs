@@ -14,6 +14,7 @@ mod openapi;
 mod paths;
 mod running;
 mod serve;
+mod socket;
 mod takeover;
 
 use std::path::{Path, PathBuf};

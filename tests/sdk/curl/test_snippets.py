@@ -1,122 +1,59 @@
-"""Every curl snippet of the API pages, pasted; only the host, the endpoint id, the model and the hardware are others."""
+"""What the API pages do with curl, one command line for each of their samples, in the same form: the same method
+options, headers and quoting, the same members in the body."""
 
-import json
-import subprocess
+from helpers import MODEL, WRONG_KEY
 
-from helpers import MODEL
-
-LIST = """
-curl "https://api.together.ai/v1/endpoints" \\
-     -H "Authorization: Bearer $TOGETHER_API_KEY" \\
-     -H "Content-Type: application/json"
-"""
-RETRIEVE = """
-curl "https://api.together.ai/v1/endpoints/endpoint-id" \\
-     -H "Authorization: Bearer $TOGETHER_API_KEY" \\
-     -H "Content-Type: application/json"
-"""
-UPDATE_STATE = """
-curl -X PATCH "https://api.together.ai/v1/endpoints/endpoint-id" \\
-     -H "Authorization: Bearer $TOGETHER_API_KEY" \\
-     -H "Content-Type: application/json" \\
-     -d '{
-       "state": "STOPPED"
-     }'
-"""
-DELETE = """
-curl -X "DELETE" "https://api.together.ai/v1/endpoints/endpoint-id" \\
-     -H "Authorization: Bearer $TOGETHER_API_KEY"
-"""
-CREATE = """
-curl -X POST "https://api.together.xyz/v1/endpoints" \\
-  -H "Authorization: Bearer $TOGETHER_API_KEY" \\
-  -H "Content-Type: application/json" \\
-  -d '{
-    "model": "meta-llama/Llama-3.3-70B-Instruct-Turbo",
-    "hardware": "4x_nvidia_h100_80gb_sxm",
-    "display_name": "My Llama Endpoint",
-    "autoscaling": {
+KEY = '-H "Authorization: Bearer $TOGETHER_API_KEY"'
+JSON = '-H "Content-Type: application/json"'
+LIST = f'curl "$BASE/endpoints" {KEY} {JSON}'
+RETRIEVE = f'curl "$BASE/endpoints/$ID" {KEY} {JSON}'
+DELETE = f'curl -X DELETE "$BASE/endpoints/$ID" {KEY}'
+DELETE_QUOTED = f'curl -X "DELETE" "$BASE/endpoints/$ID" {KEY}'
+CREATE = f"""curl -X POST "$BASE/endpoints" {KEY} {JSON} \\
+  -d '{{
+    "model": "MODEL",
+    "hardware": "HARDWARE",
+    "display_name": "Made with curl",
+    "autoscaling": {{
       "min_replicas": 1,
       "max_replicas": 3
-    }
-  }'
-"""
-UPDATE = """
-curl -X PATCH "https://api.together.xyz/v1/endpoints/endpoint-abc123" \\
-  -H "Authorization: Bearer $TOGETHER_API_KEY" \\
-  -H "Content-Type: application/json" \\
-  -d '{
-    "autoscaling": {
+    }}
+  }}'"""
+UPDATE = f"""curl -X PATCH "$BASE/endpoints/$ID" {KEY} {JSON} \\
+  -d '{{
+    "autoscaling": {{
       "min_replicas": 2,
       "max_replicas": 5
-    },
-    "display_name": "Updated Name"
-  }'
-"""
-START = """
-curl -X PATCH "https://api.together.xyz/v1/endpoints/endpoint-abc123" \\
-  -H "Authorization: Bearer $TOGETHER_API_KEY" \\
-  -H "Content-Type: application/json" \\
-  -d '{"state": "STARTED"}'
-"""
-STOP = """
-curl -X PATCH "https://api.together.xyz/v1/endpoints/endpoint-abc123" \\
-  -H "Authorization: Bearer $TOGETHER_API_KEY" \\
-  -H "Content-Type: application/json" \\
-  -d '{"state": "STOPPED"}'
-"""
-HARDWARE = """
-curl "https://api.together.xyz/v1/hardware" \\
-  -H "Authorization: Bearer $TOGETHER_API_KEY" \\
-  -H "Content-Type: application/json"
-"""
-HARDWARE_OF_MODEL = """
-curl "https://api.together.xyz/v1/hardware?model=meta-llama/Llama-3.3-70B-Instruct-Turbo" \\
-  -H "Authorization: Bearer $TOGETHER_API_KEY" \\
-  -H "Content-Type: application/json"
-"""
-CHAT = """
-curl -X POST "https://api.together.xyz/v1/chat/completions" \\
-  -H "Authorization: Bearer $TOGETHER_API_KEY" \\
-  -H "Content-Type: application/json" \\
-  -d '{
-    "model": "endpoint-abc123",
-    "messages": [{"role": "user", "content": "Hello!"}]
-  }'
-"""
+    }},
+    "display_name": "Another name"
+  }}'"""
+START = f"""curl -X PATCH "$BASE/endpoints/$ID" {KEY} {JSON} -d '{{"state": "STARTED"}}'"""
+STOP = f"""curl -X PATCH "$BASE/endpoints/$ID" {KEY} {JSON} -d '{{"state": "STOPPED"}}'"""
+HARDWARE = f'curl "$BASE/hardware" {KEY} {JSON}'
+HARDWARE_OF_MODEL = f'curl "$BASE/hardware?model=MODEL" {KEY} {JSON}'
+CHAT = f"""curl -X POST "$BASE/chat/completions" {KEY} {JSON} \\
+  -d '{{
+    "model": "ID",
+    "messages": [{{"role": "user", "content": "Hello!"}}]
+  }}'"""
 
 
-def run(dedi, snippet, hardware="", endpoint_id="", key=None):
-    """(status, body) of a snippet run by a shell."""
-    for host in ("https://api.together.ai/v1", "https://api.together.xyz/v1"):
-        snippet = snippet.replace(host, dedi.base_url)
-    for sample in ("endpoint-id", "endpoint-abc123"):
-        snippet = snippet.replace(sample, endpoint_id)
-    snippet = snippet.replace("meta-llama/Llama-3.3-70B-Instruct-Turbo", MODEL)
-    snippet = snippet.replace("4x_nvidia_h100_80gb_sxm", hardware)
-    line = snippet.strip() + " -sS -w '\\n%{http_code}'"
-    env = dedi.env(TOGETHER_API_KEY=key or dedi.key)
-    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, env=env)
-    assert done.returncode == 0, done.stderr
-    body, status = done.stdout.rsplit("\n", 1)
-    return int(status), json.loads(body) if body else None
+def test_create_and_delete(shell, dedi, hardware, sweep):
+    for delete in (DELETE, DELETE_QUOTED):
+        status, _, made = shell(CREATE.replace("MODEL", MODEL).replace("HARDWARE", hardware))
+        assert status == 200, made
+        assert made["display_name"] == "Made with curl"
+        assert made["autoscaling"] == {"min_replicas": 1, "max_replicas": 3}
+        assert made["state"] in ("PENDING", "STARTING", "STARTED")
+        status, _, body = shell(delete, ID=made["id"])
+        assert (status, body) == (204, None)
+        dedi.until_gone(made["id"])
+        status, _, body = shell(delete, ID=made["id"])
+        assert status == 404 and "not found" in body["error"]["message"]
 
 
-def test_create_and_delete(dedi, hardware, sweep):
-    status, made = run(dedi, CREATE, hardware=hardware)
-    assert status == 200, made
-    assert made["display_name"] == "My Llama Endpoint"
-    assert made["autoscaling"] == {"min_replicas": 1, "max_replicas": 3}
-    assert made["state"] in ("PENDING", "STARTING", "STARTED")
-    status, body = run(dedi, DELETE, endpoint_id=made["id"])
-    assert (status, body) == (204, None)
-    dedi.until_gone(made["id"])
-    status, body = run(dedi, DELETE, endpoint_id=made["id"])
-    assert status == 404 and "not found" in body["error"]["message"]
-
-
-def test_list(dedi, started):
-    status, body = run(dedi, LIST)
+def test_list(shell, started):
+    status, _, body = shell(LIST)
     assert status == 200 and body["object"] == "list"
     assert started["id"] in [it["id"] for it in body["data"]]
     for item in body["data"]:
@@ -124,50 +61,53 @@ def test_list(dedi, started):
             assert isinstance(item[field], str), item
 
 
-def test_retrieve(dedi, started):
-    status, body = run(dedi, RETRIEVE, endpoint_id=started["id"])
+def test_retrieve(shell, started):
+    status, _, body = shell(RETRIEVE, ID=started["id"])
     assert status == 200 and body["name"] == started["name"] and body["hardware"] == started["hardware"]
 
 
-def test_update(dedi, own):
-    status, body = run(dedi, UPDATE, endpoint_id=own()["id"])
-    assert status == 200 and body["display_name"] == "Updated Name"
+def test_update(shell, own):
+    status, _, body = shell(UPDATE, ID=own()["id"])
+    assert status == 200 and body["display_name"] == "Another name"
     assert body["autoscaling"] == {"min_replicas": 2, "max_replicas": 5}
 
 
-def test_start_then_stop(dedi, own):
+def test_start_then_stop(shell, dedi, own):
     made = own()
-    status, body = run(dedi, START, endpoint_id=made["id"])
+    status, _, body = shell(START, ID=made["id"])
     assert status == 200 and body["state"] in ("PENDING", "STARTING", "STARTED")
     dedi.until_state(made["id"], "STARTED")
-    status, body = run(dedi, STOP, endpoint_id=made["id"])
+    status, _, body = shell(STOP, ID=made["id"])
     assert status == 200 and body["state"] in ("STOPPING", "STOPPED")
     dedi.until_state(made["id"], "STOPPED")
-    status, body = run(dedi, UPDATE_STATE, endpoint_id=made["id"])
+    status, _, body = shell(STOP, ID=made["id"])
     assert status == 200 and body["state"] == "STOPPED", "stopping a stopped endpoint changes nothing"
 
 
-def test_hardware(dedi, hardware):
-    status, body = run(dedi, HARDWARE)
+def test_hardware(shell, hardware):
+    status, _, body = shell(HARDWARE)
     assert status == 200 and hardware in [it["id"] for it in body["data"]]
     assert all(it.get("availability") is None for it in body["data"])
 
 
-def test_hardware_of_a_model(dedi, hardware):
-    status, body = run(dedi, HARDWARE_OF_MODEL)
+def test_hardware_of_a_model(shell, hardware):
+    status, _, body = shell(HARDWARE_OF_MODEL.replace("MODEL", MODEL))
     assert status == 200 and hardware in [it["id"] for it in body["data"]]
     assert all(it["availability"]["status"] in ("available", "unavailable", "insufficient") for it in body["data"])
 
 
-def test_chat(dedi, started):
-    status, body = run(dedi, CHAT, endpoint_id=started["id"])
-    assert status == 200, body
-    assert body["choices"][0]["message"]["role"] == "assistant" and body["choices"][0]["message"]["content"]
-    assert body["usage"]["total_tokens"] == body["usage"]["prompt_tokens"] + body["usage"]["completion_tokens"]
+def test_chat(shell, started):
+    for model in (started["id"], started["name"]):
+        status, _, body = shell(CHAT.replace("ID", model))
+        assert status == 200, body
+        message = body["choices"][0]["message"]
+        assert message["role"] == "assistant" and message["content"] and body["model"] == model
+        usage = body["usage"]
+        assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
 
 
-def test_a_wrong_key(dedi, started):
-    status, body = run(dedi, LIST, key="dedi_wrong")
+def test_a_wrong_key(shell, started):
+    status, _, body = shell(LIST, key=WRONG_KEY)
     assert status == 403 and body["error"]["code"] == "invalid_api_key"
-    status, body = run(dedi, CHAT, endpoint_id=started["id"], key="dedi_wrong")
+    status, _, body = shell(CHAT.replace("ID", started["id"]), key=WRONG_KEY)
     assert status == 401 and body["error"]["code"] == "invalid_api_key"

@@ -7,6 +7,21 @@ import OpenAI from 'openai';
 const openai = new OpenAI();
 const model = process.env.DEDI_STARTED;
 const messages = [{ role: 'user', content: 'Hello!' }];
+const calls = {
+  chat: (client, model) => client.chat.completions.create({ model, messages }),
+  'streamed chat': (client, model) => client.chat.completions.create({ model, messages, stream: true }),
+  completion: (client, model) => client.completions.create({ model, prompt: 'Once' }),
+  'streamed completion': (client, model) => client.completions.create({ model, prompt: 'Once', stream: true }),
+  embeddings: (client, model) => client.embeddings.create({ model, input: 'Once' }),
+};
+
+function refused(kind, code) {
+  return (err) => {
+    assert.ok(err instanceof kind, String(err));
+    if (code) assert.equal(err.code, code);
+    return true;
+  };
+}
 
 test('a chat', async () => {
   const answer = await openai.chat.completions.create({ model, messages, max_tokens: 8 });
@@ -25,12 +40,41 @@ test('a streamed chat', async () => {
   assert.ok(['stop', 'length'].includes(finish));
 });
 
-test('a completion', async () => {
-  const answer = await openai.completions.create({ model, prompt: 'Once', max_tokens: 4 });
-  assert.equal(typeof answer.choices[0].text, 'string');
+test('the helper that puts a stream together', async () => {
+  const stream = openai.chat.completions.stream({ model, messages, max_tokens: 8 });
+  const answer = await stream.finalChatCompletion();
+  assert.ok(answer.choices[0].message.content.length > 0);
 });
 
-test('a wrong key is an authentication error', async () => {
-  const wrong = new OpenAI({ apiKey: 'dedi_wrong' });
-  await assert.rejects(wrong.chat.completions.create({ model, messages }), OpenAI.AuthenticationError);
+test('a completion, plain and streamed', async () => {
+  const answer = await openai.completions.create({ model, prompt: 'Once', max_tokens: 4 });
+  assert.equal(typeof answer.choices[0].text, 'string');
+  let text = '';
+  for await (const chunk of await openai.completions.create({ model, prompt: 'Once', max_tokens: 4, stream: true })) {
+    text += chunk.choices[0].text;
+  }
+  assert.ok(text.length > 0);
 });
+
+test('models', async () => {
+  const ids = [];
+  for await (const it of openai.models.list()) ids.push(it.id);
+  assert.ok(ids.includes('dedi/demo') && ids.includes(process.env.DEDI_STARTED_NAME), ids.join());
+  const wrong = new OpenAI({ apiKey: 'dedi_wrong' });
+  await assert.rejects(wrong.models.list(), refused(OpenAI.PermissionDeniedError, 'invalid_api_key'));
+});
+
+test('embeddings of a model that makes none', async () => {
+  await assert.rejects(calls.embeddings(openai, model), refused(OpenAI.BadRequestError));
+});
+
+for (const [name, call] of Object.entries(calls)) {
+  test(`refusals of a ${name}`, async () => {
+    const wrong = new OpenAI({ apiKey: 'dedi_wrong' });
+    await assert.rejects(call(wrong, model), refused(OpenAI.AuthenticationError, 'invalid_api_key'));
+    const stopped = process.env.DEDI_STOPPED;
+    await assert.rejects(call(openai, stopped), refused(OpenAI.BadRequestError, 'dedicated_endpoint_not_running'));
+    await assert.rejects(call(openai, 'nobody/nothing'), refused(OpenAI.NotFoundError, 'model_not_available'));
+    await assert.rejects(call(openai, 'dedi/demo'), refused(OpenAI.BadRequestError, 'model_not_available'));
+  });
+}

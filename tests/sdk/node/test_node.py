@@ -1,9 +1,11 @@
 """Runs the Node suites with node's own test runner; one pytest test for each file."""
 
+import contextlib
 import subprocess
 from pathlib import Path
 
 import pytest
+from cutting import cutting
 
 HERE = Path(__file__).parent
 
@@ -18,15 +20,23 @@ def modules():
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("suite", ["together.test.mjs", "openai.test.mjs"])
-def test_suite(dedi, started, hardware, modules, suite):
+@pytest.mark.parametrize("suite", ["together.test.mjs", "together.refusals.test.mjs", "openai.test.mjs"])
+def test_suite(dedi, started, own, hardware, modules, suite):
+    most = max(dedi.kinds(hardware), key=lambda it: it["specs"]["gpu_count"])["id"]
     env = dedi.client_env() | {
         "OPENAI_BASE_URL": dedi.base_url,
         "OPENAI_API_KEY": dedi.key,
         "DEDI_STARTED": started["id"],
         "DEDI_STARTED_NAME": started["name"],
+        "DEDI_STOPPED": own()["id"],
         "DEDI_HARDWARE": hardware,
+        "DEDI_ALL_DEVICES": most,
     }
-    done = subprocess.run(["node", "--test", suite], cwd=HERE, env=env, capture_output=True, text=True, timeout=300)
+    with contextlib.ExitStack() as proxies:
+        lost = [proxies.enter_context(cutting(dedi, how)) for how in ("at once", "unread", "swallowed")]
+        env["DEDI_CUT_URLS"] = " ".join(it.base_url for it in lost)
+        done = subprocess.run(
+            ["node", "--test", suite], cwd=HERE, env=env, capture_output=True, text=True, timeout=300
+        )
     print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr

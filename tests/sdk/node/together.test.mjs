@@ -119,12 +119,70 @@ test('completions and models', async () => {
   assert.ok(models.some((it) => it.id === model));
 });
 
-test('errors are the classes that programs catch', async () => {
-  const wrong = new Together({ apiKey: 'dedi_wrong' });
-  await assert.rejects(wrong.endpoints.list(), Together.PermissionDeniedError);
-  await assert.rejects(together.endpoints.retrieve('endpoint-00000000-0000-4000-8000-000000000000'), Together.NotFoundError);
-  await assert.rejects(
-    together.endpoints.create({ model, hardware, autoscaling: { min_replicas: 2, max_replicas: 1 } }),
-    Together.BadRequestError,
-  );
+test('every option of a create, with nulls', async () => {
+  const endpoint = await create({
+    autoscaling: { min_replicas: 0, max_replicas: 2 },
+    availability_zone: 'local',
+    disable_prompt_cache: true,
+    disable_speculative_decoding: true,
+    display_name: 'All of it',
+    inactive_timeout: 5,
+  });
+  assert.equal(endpoint.display_name, 'All of it');
+  assert.equal(endpoint.inactive_timeout, 5);
+  assert.equal((await together.endpoints.update(endpoint.id, { inactive_timeout: null })).inactive_timeout, null);
+  assert.equal((await create()).inactive_timeout, 60);
+});
+
+test('start and stop change nothing where nothing is to change', async () => {
+  const endpoint = await create();
+  assert.equal((await together.endpoints.update(endpoint.id, { state: 'STOPPED' })).state, 'STOPPED');
+  assert.equal((await together.endpoints.update(started, { state: 'STARTED' })).state, 'STARTED');
+});
+
+test('update and delete by name', async () => {
+  const endpoint = await create();
+  assert.equal((await together.endpoints.update(endpoint.name, { display_name: 'x' })).id, endpoint.id);
+  await together.endpoints.delete(endpoint.name);
+  await assert.rejects(together.endpoints.retrieve(endpoint.id), Together.NotFoundError);
+});
+
+test('completions as a stream, dedicated models, whoami', async () => {
+  let text = '';
+  const stream = await together.completions.create({ model: started, prompt: 'Once', max_tokens: 4, stream: true });
+  for await (const chunk of stream) text += chunk.choices[0].text ?? chunk.choices[0].delta.content;
+  assert.ok(text.length > 0);
+  assert.ok((await together.models.list({ dedicated: true })).some((it) => it.id === model));
+  assert.ok((await together.whoami()).api_key_id);
+});
+
+test('structured output and log probabilities', async () => {
+  const schema = { type: 'object', properties: { ok: { type: 'boolean' } }, required: ['ok'], additionalProperties: false };
+  const answer = await together.chat.completions.create({
+    model: started,
+    messages: [{ role: 'user', content: 'Hello!' }],
+    max_tokens: 64,
+    response_format: { type: 'json_schema', json_schema: { name: 'answer', schema } },
+  });
+  assert.equal(typeof JSON.parse(answer.choices[0].message.content).ok, 'boolean');
+  const stream = await together.chat.completions.create({
+    model: started,
+    messages: [{ role: 'user', content: 'Hello!' }],
+    max_tokens: 4,
+    logprobs: 1,
+    stream: true,
+  });
+  for await (const chunk of stream) assert.ok(['number', 'object'].includes(typeof chunk.choices[0].logprobs));
+});
+
+test('a create repeated because its answer got lost makes one endpoint', async () => {
+  for (const baseURL of process.env.DEDI_CUT_URLS.split(' ')) {
+    const behind = new Together({ baseURL });
+    const asked = { model, hardware, autoscaling, state: 'STOPPED', display_name: baseURL };
+    const endpoint = await behind.endpoints.create(asked);
+    made.push(endpoint.id);
+    const all = (await together.endpoints.list()).data;
+    const found = await Promise.all(all.map((it) => together.endpoints.retrieve(it.id)));
+    assert.deepEqual(found.filter((it) => it.display_name === baseURL).map((it) => it.id), [endpoint.id]);
+  }
 });

@@ -4,8 +4,18 @@ import asyncio
 
 import openai
 import pytest
+from helpers import MODEL, WRONG_KEY
 
 HELLO = [{"role": "user", "content": "Hello!"}]
+FINISHED = ("stop", "length")
+CALLS = {
+    "chat": lambda c, model: c.chat.completions.create(model=model, messages=HELLO),
+    "streamed chat": lambda c, model: c.chat.completions.create(model=model, messages=HELLO, stream=True),
+    "completion": lambda c, model: c.completions.create(model=model, prompt="Once"),
+    "streamed completion": lambda c, model: c.completions.create(model=model, prompt="Once", stream=True),
+    "embeddings": lambda c, model: c.embeddings.create(model=model, input="Once"),
+}
+every_call = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 
 
 @pytest.fixture(scope="session")
@@ -14,8 +24,11 @@ def client(dedi):
 
 
 def test_a_chat(client, started):
-    answer = client.chat.completions.create(model=started["id"], messages=HELLO, max_tokens=8)
-    assert answer.choices[0].message.role == "assistant" and answer.usage.total_tokens > 0
+    for model in (started["id"], started["name"]):
+        answer = client.chat.completions.create(model=model, messages=HELLO, max_tokens=8)
+        assert answer.object == "chat.completion" and answer.model == model
+        assert answer.choices[0].message.role == "assistant" and answer.choices[0].finish_reason in FINISHED
+        assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens
 
 
 def test_a_streamed_chat(client, started):
@@ -24,26 +37,77 @@ def test_a_streamed_chat(client, started):
     )
     chunks = list(stream)
     finished = [it for it in chunks if it.choices and it.choices[0].finish_reason]
-    assert len(finished) == 1 and finished[0].choices[0].finish_reason in ("stop", "length")
+    assert len(finished) == 1 and finished[0].choices[0].finish_reason in FINISHED
     assert any(it.usage for it in chunks)
+    assert "".join(it.choices[0].delta.content or "" for it in chunks if it.choices)
+
+
+def test_the_helper_that_puts_a_stream_together(client, started):
+    with client.chat.completions.stream(model=started["id"], messages=HELLO, temperature=0) as stream:
+        answer = stream.get_final_completion()
+    assert answer.choices[0].message.content and answer.choices[0].finish_reason == "stop"
 
 
 def test_async(dedi, started):
     async def ask():
         async with openai.AsyncOpenAI(api_key=dedi.key, base_url=dedi.base_url) as client:
-            return await client.chat.completions.create(model=started["id"], messages=HELLO, max_tokens=4)
+            answer = await client.chat.completions.create(model=started["id"], messages=HELLO, max_tokens=4)
+            stream = await client.chat.completions.create(
+                model=started["id"], messages=HELLO, max_tokens=4, stream=True
+            )
+            models = [it.id async for it in client.models.list()]
+            return answer, [it async for it in stream], models
 
-    assert asyncio.run(ask()).choices
+    answer, chunks, models = asyncio.run(ask())
+    assert answer.choices and chunks and MODEL in models
 
 
-def test_a_completion(client, started):
-    assert isinstance(client.completions.create(model=started["id"], prompt="Once", max_tokens=4).choices[0].text, str)
+def test_a_completion_plain_and_streamed(client, started):
+    answer = client.completions.create(model=started["id"], prompt="Once", max_tokens=4)
+    assert answer.choices[0].index == 0 and isinstance(answer.choices[0].text, str)
+    chunks = list(client.completions.create(model=started["id"], prompt="Once", max_tokens=4, stream=True))
+    assert chunks[-1].choices[0].finish_reason in FINISHED
+    assert "".join(it.choices[0].text for it in chunks)
 
 
-def test_errors_are_the_classes_that_programs_catch(dedi, client, own):
+def test_models(client, started):
+    models = {it.id: it for it in client.models.list()}
+    assert models[MODEL].object == "model" and models[MODEL].owned_by == "dedi"
+    assert started["name"] in models
+
+
+def test_embeddings_of_a_model_that_makes_none(client, started):
     with pytest.raises(openai.BadRequestError) as refused:
-        client.chat.completions.create(model=own()["id"], messages=HELLO)
+        client.embeddings.create(model=started["id"], input="Once")
+    assert "embedding" in refused.value.body["message"].lower()
+
+
+@every_call
+def test_a_wrong_key(dedi, started, call):
+    wrong = openai.OpenAI(api_key=WRONG_KEY, base_url=dedi.base_url)
+    with pytest.raises(openai.AuthenticationError) as refused:
+        call(wrong, started["id"])
+    assert refused.value.code == "invalid_api_key"
+
+
+def test_a_wrong_key_for_the_models(dedi):
+    with pytest.raises(openai.PermissionDeniedError) as refused:
+        openai.OpenAI(api_key=WRONG_KEY, base_url=dedi.base_url).models.list()
+    assert refused.value.code == "invalid_api_key"
+
+
+@every_call
+def test_a_stopped_endpoint(client, own, call):
+    with pytest.raises(openai.BadRequestError) as refused:
+        call(client, own()["id"])
     assert refused.value.code == "dedicated_endpoint_not_running"
-    wrong = openai.OpenAI(api_key="dedi_wrong", base_url=dedi.base_url, max_retries=0)
-    with pytest.raises(openai.AuthenticationError):
-        wrong.chat.completions.create(model="anything", messages=HELLO)
+
+
+@every_call
+def test_a_wrong_model(client, call):
+    with pytest.raises(openai.NotFoundError) as refused:
+        call(client, "nobody/nothing")
+    assert refused.value.code == "model_not_available"
+    with pytest.raises(openai.BadRequestError) as refused:
+        call(client, MODEL)
+    assert refused.value.code == "model_not_available", "it could be deployed"

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import together
+from harness import served
 
 
 @pytest.fixture(scope="session")
@@ -11,23 +12,42 @@ def client(dedi):
     return together.Together(api_key=dedi.key, base_url=dedi.base_url, max_retries=0)
 
 
-@pytest.fixture(scope="session")
-def cli(dedi):
-    """Runs the `together` program of this environment: (stdout, stderr)."""
-    program = Path(sys.executable).parent / "together"
+class Cli:
+    """The `together` program of this environment."""
 
-    def run(*args, code=0, env=None):
+    def __init__(self, dedi):
+        self.dedi = dedi
+        self.program = Path(sys.executable).parent / "together"
+
+    def run(self, *args, code=0, env=None):
+        """(stdout, stderr); the exit code must be `code`."""
         done = subprocess.run(
-            [program, "endpoints", *args],
+            [self.program, *args],
             capture_output=True,
             text=True,
             timeout=150,
             stdin=subprocess.DEVNULL,
-            env={**dedi.client_env(), **(env or {})},
+            env={**self.dedi.client_env(), **(env or {})},
         )
         said = f"{args}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         assert done.returncode == code, said
-        assert "Traceback" not in done.stderr, said
+        assert "Traceback" not in done.stdout + done.stderr, said
         return done.stdout, done.stderr
 
-    return run
+    def __call__(self, *args, **more):
+        return self.run("endpoints", *args, **more)
+
+
+@pytest.fixture(scope="session")
+def cli(dedi):
+    return Cli(dedi)
+
+
+@pytest.fixture(scope="session")
+def gpu_cli(tmp_path_factory):
+    """The same against a host with GPUs, which this command line's `create` must name. They are pretended."""
+    library = tmp_path_factory.mktemp("nvml") / "libnvidia-ml.so.1"
+    source = Path(__file__).parent.parent / "nvml.c"
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source], check=True, timeout=60)
+    with served(f'[runtime.hardware]\nnvml_library = "{library}"\n') as server:
+        yield Cli(server)

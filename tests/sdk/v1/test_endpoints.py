@@ -3,7 +3,7 @@
 import pytest
 import together
 from helpers import MODEL, eventually_state
-from together.error import AuthenticationError, InvalidRequestError
+from together.error import InvalidRequestError
 
 HELLO = [{"role": "user", "content": "Hello!"}]
 
@@ -55,16 +55,26 @@ def test_models(client):
     assert isinstance(client.models.list(dedicated=True), list)
 
 
-def test_errors(dedi, client, hardware, started):
-    with pytest.raises(InvalidRequestError) as refused:
-        client.endpoints.create(model=MODEL, hardware=hardware, min_replicas=2, max_replicas=1)
-    assert refused.value.http_status == 400
-    with pytest.raises(InvalidRequestError) as missing:
-        client.endpoints.get("endpoint-00000000-0000-4000-8000-000000000000")
-    assert missing.value.http_status == 404
-    wrong = together.Together(api_key="dedi_wrong", base_url=dedi.base_url, max_retries=0)
-    with pytest.raises(InvalidRequestError) as refused:
-        wrong.endpoints.list()
-    assert refused.value.http_status == 403
-    with pytest.raises(AuthenticationError):
-        wrong.chat.completions.create(model=started["id"], messages=HELLO)
+def test_a_name_serves_wherever_an_id_does(client, own):
+    made = own()
+    assert client.endpoints.get(made["name"]).id == made["id"], "with raw slashes"
+    assert client.endpoints.update(made["name"], display_name="by name").display_name == "by name"
+    assert client.endpoints.delete(made["name"]) is None
+
+
+def test_every_option_of_a_create(client, hardware, sweep):
+    made = client.endpoints.create(
+        model=MODEL,
+        hardware=hardware,
+        min_replicas=0,
+        max_replicas=2,
+        display_name="All of it",
+        disable_prompt_cache=False,
+        disable_speculative_decoding=False,
+        state="STOPPED",
+        inactive_timeout=5,
+        availability_zone="local",
+    )
+    assert (made.display_name, made.state, made.autoscaling.min_replicas) == ("All of it", "STOPPED", 0)
+    for state in ("STOPPED", "STOPPED"):
+        assert client.endpoints.update(made.id, state=state).state == "STOPPED", "changes nothing"

@@ -38,7 +38,11 @@ class Cli:
         return self.run("endpoints", *args, "--no-json", **more)
 
     def json(self, *args, **more):
-        return json.loads(self.run("endpoints", *args, "--json", **more))
+        return self.whole("endpoints", *args, "--json", **more)
+
+    def whole(self, *args, **more):
+        """What a command prints, as the JSON it is."""
+        return json.loads(self.run(*args, **more))
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,8 @@
-"""Every command of `together endpoints …` in `together[cli]>=2,<3`, for people and with --json."""
+"""Every command of `together endpoints …` in `together[cli]>=2,<3` with every flag, for people and with --json."""
+
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from helpers import MODEL
@@ -11,34 +15,49 @@ def create_args(hardware, *more):
 def test_create_wait_and_delete(dedi, cli, hardware, sweep):
     made = cli.json(*create_args(hardware, "--display-name", "From the CLI", "--min-replicas", "1", "--max-replicas", "1", "--wait"))
     assert made["state"] == "STARTED" and made["display_name"] == "From the CLI"
-    assert cli.json("stop", made["id"], "--wait")["state"] == "STOPPED"
+    assert cli.json("start", made["id"])["state"] == "STARTED", "started already"
+    assert cli.json("stop", made["id"], "--wait") == {"message": "Endpoint stopped", "id": made["id"], "state": "STOPPED"}
+    assert cli.json("stop", made["id"]) == {"message": "Successfully marked endpoint as stopping"}
     assert cli.json("start", made["id"], "--wait")["state"] == "STARTED"
     assert cli.json("delete", made["id"]) == {"message": "Successfully deleted endpoint"}
     dedi.until_gone(made["id"])
 
 
-def test_create_for_people(cli, hardware, sweep):
-    said = cli.endpoints(*create_args(hardware, "--no-auto-start", "--no-speculative-decoding", "--inactive-timeout", "30"))
-    assert "Dedicated endpoint created" in said and "Stopped" in said and MODEL in said
+def test_create_with_every_flag(cli, hardware, sweep):
+    flags = [
+        "--min-replicas", "0", "--max-replicas", "3", "--display-name", "All of it", "--no-speculative-decoding",
+        "--no-auto-start", "--inactive-timeout", "30", "--availability-zone", "local", "--no-prompt-cache",
+    ]  # fmt: skip
+    made = cli.json(*create_args(hardware, *flags))
+    assert made["autoscaling"] == {"min_replicas": 0, "max_replicas": 3}
+    assert (made["display_name"], made["state"], made["inactive_timeout"]) == ("All of it", "STOPPED", 30)
+    assert made["availability_zone"] == "local", "it comes in the query"
+    assert made["disable_speculative_decoding"] is True
+    said = cli.endpoints(*create_args(hardware, *flags))
+    for words in ("Dedicated endpoint created", "Stopped", MODEL, "min: 0", "max: 3"):
+        assert words in said
 
 
-def test_create_in_a_zone(cli, hardware, sweep):
-    zones = cli.json("availability-zones")["avzones"]
-    for zone in zones[:1]:
-        made = cli.json(*create_args(hardware, "--no-auto-start", "--availability-zone", zone))
-        assert made["availability_zone"] == zone, "the zone comes in the query"
-    said = cli.endpoints(*create_args(hardware, "--availability-zone", "nowhere-1"), code=1)
-    assert "Invalid availability zone" in said
+def test_create_without_a_timeout_never_stops_by_itself(cli, hardware, sweep):
+    # The flag's absence is sent as null, which is off.
+    assert cli.json(*create_args(hardware, "--no-auto-start"))["inactive_timeout"] is None
 
 
-def test_zones_for_people(cli):
-    said = cli.endpoints("availability-zones")
-    assert "zone" in said.lower()
+def test_create_and_wait_for_people(cli, hardware, sweep):
+    said = cli.endpoints(*create_args(hardware, "--wait"))
+    assert "Dedicated endpoint created" in said and "Endpoint started" in said
+
+
+def test_short_names_of_commands(dedi, cli, hardware, sweep):
+    made = cli.json("-c", "--model", MODEL, "--hardware", hardware, "--no-auto-start")
+    assert made["state"] == "STOPPED"
+    assert cli.json("-d", made["id"]) == {"message": "Successfully deleted endpoint"}
 
 
 @pytest.mark.parametrize("command", ["retrieve", "get"])
 def test_retrieve(cli, started, command):
     assert cli.json(command, started["id"])["name"] == started["name"]
+    assert cli.json(command, started["name"])["id"] == started["id"], "a name with encoded slashes"
     said = cli.endpoints(command, started["id"])
     assert started["id"] in said and "Started" in said
 
@@ -49,10 +68,21 @@ def test_list(cli, started, command):
     assert started["id"] in cli.endpoints(command)
 
 
-def test_list_with_the_pages_own_flags(cli, started):
-    assert started["id"] in cli.endpoints("list", "--mine")
-    assert started["id"] in cli.endpoints("list", "--type", "dedicated")
+def test_list_with_every_flag(cli, started):
+    for flags in (["--mine"], ["--type", "dedicated"], ["--usage-type", "on-demand"]):
+        assert started["id"] in cli.endpoints("list", *flags)
+        assert started["id"] in [it["id"] for it in cli.json("list", *flags)]
     assert cli.json("list", "--usage-type", "reserved") == []
+    assert "any dedicated endpoints yet" in cli.endpoints("list", "--usage-type", "reserved")
+
+
+def test_list_page_by_page(cli, own):
+    made = [own()["id"] for _ in range(21)]
+    first = [it["id"] for it in cli.json("list")]
+    assert len(first) == 20
+    second = [it["id"] for it in cli.json("list", "--after", first[-1])]
+    assert set(made) <= set(first + second) and not set(first) & set(second)
+    assert f"--after {first[-1]}" in cli.endpoints("list")
 
 
 def test_update(cli, own):
@@ -61,17 +91,22 @@ def test_update(cli, own):
     assert updated["autoscaling"] == {"min_replicas": 2, "max_replicas": 5}
     alone = cli.json("update", "--min-replicas", "3", made["id"])
     assert alone["autoscaling"] == {"min_replicas": 3, "max_replicas": 5}, "one bound alone is merged"
-    said = cli.endpoints("update", "--display-name", "Updated Name", made["id"])
-    assert "Endpoint updated" in said
-    cli.endpoints("update", made["id"], code=1)
+    alone = cli.json("update", "--max-replicas", "4", made["id"])
+    assert alone["autoscaling"] == {"min_replicas": 3, "max_replicas": 4}
+    assert cli.json("update", "--inactive-timeout", "7", made["id"])["inactive_timeout"] == 7
+    assert cli.json("update", "--inactive-timeout", "0", made["id"])["inactive_timeout"] is None
+    assert cli.json("update", "--display-name", "Named", made["id"])["display_name"] == "Named"
+    said = cli.endpoints("update", "--display-name", "Updated Name", "--max-replicas", "6", made["id"])
+    assert "Endpoint updated" in said and "max: 6" in said
 
 
 def test_start_and_stop_for_people(dedi, cli, own):
     made = own()
-    assert "starting" in cli.endpoints("start", made["id"])
+    assert "Endpoint is starting" in cli.endpoints("start", made["id"])
     dedi.until_state(made["id"], "STARTED")
-    assert "stopping" in cli.endpoints("stop", made["id"])
+    assert "Endpoint is stopping" in cli.endpoints("stop", made["id"])
     assert "Endpoint stopped" in cli.endpoints("stop", made["id"], "--wait")
+    assert "Endpoint started" in cli.endpoints("start", made["id"], "--wait")
 
 
 def test_delete_for_people(dedi, cli, own):
@@ -84,41 +119,42 @@ def test_hardware(cli, hardware):
     assert hardware in cli.endpoints("hardware")
     fit = cli.json("hardware", "--model", MODEL)
     assert all(it["availability"]["status"] for it in fit)
-    assert isinstance(cli.json("hardware", "--model", MODEL, "--available"), list)
+    assert hardware in cli.endpoints("hardware", "--model", MODEL)
+    free = cli.json("hardware", "--model", MODEL, "--available")
+    assert {it["availability"]["status"] for it in free} <= {"available"}
     cli.endpoints("hardware", "--model", MODEL, "--available")
+    assert hardware in [it["id"] for it in cli.json("hardware", "--available")], "needs a model to choose"
 
 
-def test_a_missing_hardware_shows_what_there_is(cli):
-    said = cli.endpoints("create", "--model", MODEL, code=1)
-    assert "Missing required argument --hardware" in said
+def test_zones(cli):
+    assert cli.json("availability-zones") == {"avzones": ["local"]}
+    assert "local" in cli.endpoints("availability-zones")
 
 
-def test_a_wrong_hardware_shows_what_there_is(cli):
-    said = cli.endpoints(*create_args("8x_nvidia_h100_80gb_sxm"), code=1)
-    assert "Invalid hardware selected" in said
-
-
-def test_an_unknown_model_is_called_that(cli, hardware):
-    said = cli.endpoints("create", "--model", "nobody/nothing", "--hardware", hardware, code=1)
-    assert "was not found or is not available" in said
-
-
-def test_an_unknown_endpoint_is_called_that(cli):
-    unknown = "endpoint-00000000-0000-4000-8000-000000000000"
-    assert "not found" in cli.endpoints("retrieve", unknown, code=1).lower()
-    error = cli.json("retrieve", unknown, code=1)["error"]
-    assert "not found" in (error if isinstance(error, str) else error["message"]).lower()
-
-
-def test_a_wrong_key_is_called_that(cli):
-    # Without a project this client asks whoami first and shows its own traceback for any refusal there.
-    said = cli.endpoints("list", code=1, env={"TOGETHER_API_KEY": "dedi_wrong", "TOGETHER_PROJECT_ID": "local"})
-    assert "Invalid API key" in said or "permission" in said.lower()
-
-
-def test_with_a_project_named_there_is_no_whoami(cli, started):
-    assert started["id"] in cli.endpoints("list", env={"TOGETHER_PROJECT_ID": "local"})
+def test_whoami(cli):
+    who = cli.whole("whoami", "--json")
+    assert who["type"] == "project_api_key" and who["project"]["slug"] == "default"
+    assert "Project:" in cli.run("whoami", "--no-json")
 
 
 def test_models(cli):
     assert MODEL in cli.run("models", "list", "--no-json")
+    assert MODEL in [it["id"] for it in cli.whole("models", "list", "--json")["data"]]
+
+
+def test_global_options(dedi, cli, started):
+    bare = {"TOGETHER_API_KEY": "", "TOGETHER_BASE_URL": ""}
+    there = ["--api-key", dedi.key, "--base-url", dedi.base_url, "--timeout", "30", "--max-retries", "1"]
+    assert started["id"] in cli.endpoints("list", *there, env=bare)
+    assert started["id"] in cli.endpoints("list", "--project", "local", "--non-interactive")
+    assert started["id"] in cli.endpoints("list", env={"TOGETHER_PROJECT_ID": "local"}), "asks no whoami"
+    assert started["id"] in cli.endpoints("list", "--debug")
+    assert "2.42.0" in cli.run("--version")
+
+
+def test_the_other_name_of_the_program(dedi, started):
+    program = Path(sys.executable).parent / "tg"
+    done = subprocess.run(
+        [program, "endpoints", "list", "--json"], capture_output=True, text=True, timeout=60, env=dedi.client_env()
+    )
+    assert done.returncode == 0 and started["id"] in done.stdout

@@ -2,10 +2,9 @@
 //! store and the host. What is stored could run here.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::response::{IntoResponse, Response};
 use dedi_api::{AutoscalingRequest, CreateEndpointRequest, Nullable};
 use dedi_domain::endpoint::RunCause;
@@ -15,12 +14,13 @@ use dedi_domain::{
     ReplicaRange, Run, Timestamp,
 };
 use http::HeaderMap;
-use sha2::{Digest, Sha256};
 
 use super::auth::Caller;
 use super::body::{Fields, JsonBody, Query};
 use super::error::ApiError;
 use super::plan::{self, gib};
+use super::repeat;
+use super::reply::LastReply;
 use super::views;
 use crate::config::ControlConfig;
 use crate::models::ModelError;
@@ -31,14 +31,13 @@ use crate::store::{EndpointKey, Inserted, NewEndpoint};
 const DISPLAY_NAME_CHARS_MAX: usize = 256;
 /// Longest inactivity timeout: a year, in minutes.
 const INACTIVE_TIMEOUT_MINUTES_MAX: i64 = 366 * 24 * 60;
-/// Longest idempotency key, in bytes.
-const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
 
 pub(super) async fn create(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
     query: Query,
     headers: HeaderMap,
+    connection: Option<Extension<LastReply>>,
     body: JsonBody,
 ) -> Result<Response, ApiError> {
     caller.must_change()?;
@@ -47,7 +46,9 @@ pub(super) async fn create(
     let zone = check_zone(&shared.config, query.get("availability_zone"))?;
     request.availability_zone = request.availability_zone.or(zone);
     let checked = check(&shared.config, &request)?;
-    let idempotency = idempotency_key(&headers)?.map(|it| (it, Sha256::digest(&body.bytes).into()));
+    let now = shared.clock.now();
+    let zone = query.get("availability_zone");
+    let idempotency = repeat::known_by(&shared.config, &headers, &caller.0.key, &body.bytes, zone, now)?;
     let facts = match deployable(&shared, &checked.model).await {
         // What it needs shows when it is here.
         Err(ApiError::NotFound(_)) if shared.pulls.fetches_on_create() && !is_plan => None,
@@ -64,24 +65,29 @@ pub(super) async fn create(
         }
         must_fit(&shared, facts, &hardware, &inventory)?;
     }
+    let checked = Checked { hardware: hardware.id, ..checked };
 
-    let now = shared.clock.now();
-    let kept = Duration::from_secs(u64::from(shared.config.idempotency_kept_hours) * 3_600);
+    let window = repeat::window(&shared.config, now);
+    let id = EndpointId::from_uuid(random_uuid());
+    let reply = shared.replies.begin(id, window);
     let new = NewEndpoint {
-        desired: desired(&caller, checked, now),
+        desired: desired(id, &caller, checked, now),
         idempotency,
         quota: shared.config.endpoints_per_owner_max,
-        forget_before: Timestamp(now.0.saturating_sub(i64::try_from(kept.as_millis()).unwrap_or(i64::MAX))),
     };
-    let stored = match shared.store.insert_endpoint(&new, now).await? {
+    let is_retry = repeat::is_retry(&headers);
+    let repeats = |of: EndpointId| is_retry || shared.replies.is_lost(of);
+    let (stored, reply) = match shared.store.insert_endpoint(&new, now, repeats).await? {
         Inserted::New => {
             tracing::info!(endpoint.id = %new.desired.id, owner = %new.desired.owner, "created an endpoint for {}", new.desired.model);
             shared.looks.ask().await;
-            new.desired
+            (new.desired, reply)
         }
-        Inserted::Before(id) => {
-            let found = shared.store.endpoint(&caller.0.owner, &EndpointKey::Id(id)).await;
-            found.map_err(|err| ApiError::of_lookup(err, &id.to_string()))?
+        Inserted::Before(before) => {
+            tracing::info!(endpoint.id = %before, "answered a repeated create with the endpoint it made");
+            let found = shared.store.endpoint(&caller.0.owner, &EndpointKey::Id(before)).await;
+            let found = found.map_err(|err| ApiError::of_lookup(err, &before.to_string()))?;
+            (found, shared.replies.begin(before, window))
         }
         Inserted::OtherBody => {
             return Err(ApiError::field(
@@ -100,7 +106,8 @@ pub(super) async fn create(
             });
         }
     };
-    Ok(Json(views::endpoint(&shared, stored).await?).into_response())
+    let response = Json(views::endpoint(&shared, stored).await?).into_response();
+    Ok(reply.watch(response, connection.map(|it| it.0), now))
 }
 
 /// The request's members by type. Null is absent, but for the inactivity timeout.
@@ -294,27 +301,14 @@ fn must_fit(
     }
 }
 
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
-    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
-    let fits = |it: &&str| (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&it.len());
-    match value.to_str().ok().filter(fits) {
-        Some(key) => Ok(Some(key.to_owned())),
-        None => Err(ApiError::field(
-            "Idempotency-Key",
-            format!("Idempotency-Key must be 1 to {IDEMPOTENCY_KEY_BYTES_MAX} visible ASCII characters"),
-        )),
-    }
-}
-
-fn desired(caller: &Caller, checked: Checked, now: Timestamp) -> Desired {
+fn desired(id: EndpointId, caller: &Caller, checked: Checked, now: Timestamp) -> Desired {
     let owner = caller.0.owner.clone();
-    let uuid = random_uuid();
     let [suffix @ .., _, _, _, _, _, _, _, _, _, _, _, _] = random_uuid().into_bytes();
     let suffix = u32::from_be_bytes(suffix);
     let display_name =
         checked.display_name.unwrap_or_else(|| format!("{}-{suffix:08x}", checked.model.base()));
     Desired {
-        id: EndpointId::from_uuid(uuid),
+        id,
         name: EndpointName::compose(&owner, &checked.model, suffix),
         owner,
         display_name,

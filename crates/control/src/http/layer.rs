@@ -14,6 +14,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use tracing::Instrument;
 
 use super::error::{ApiError, RETRY_AFTER_MILLIS, Refused};
+use super::reply::LastReply;
 use crate::shared::random_uuid;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -23,6 +24,7 @@ const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 /// The outermost layer.
 pub(crate) async fn around(request: Request, next: Next) -> Response {
     let id = format!("req_{}", random_uuid().simple());
+    LastReply::was_read(request.extensions());
     let method = request.method().clone();
     let span = tracing::info_span!("request", request.id = %id, %method, path = request.uri().path());
     let answered = AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span.clone()).await;

@@ -14,8 +14,10 @@ mod logs;
 mod models;
 mod plan;
 mod pulls;
+mod repeat;
+pub(crate) mod reply;
 mod update;
-mod views;
+pub(crate) mod views;
 mod whoami;
 
 use std::sync::Arc;
@@ -26,6 +28,7 @@ use axum::routing::{any, delete, get};
 
 use crate::shared::Shared;
 use error::ApiError;
+pub use reply::LastReply;
 
 pub(crate) use plan::gib;
 pub(crate) use views::time;

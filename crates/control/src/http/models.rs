@@ -1,14 +1,17 @@
 //! `/v1/models`: a bare array of what can be deployed and of the caller's running endpoints; and the end of a model.
+//! OpenAI's SDKs, which read the same route, get the list in an object: a bare array breaks them.
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use dedi_api::{AutoscaleModel, Model, ModelPricing};
+use axum::response::{IntoResponse, Response};
+use dedi_api::{AutoscaleModel, List, Model, ModelPricing};
 use dedi_domain::fit::ModelFacts;
 use dedi_domain::{EndpointState, ModelName};
-use http::StatusCode;
+use http::header::USER_AGENT;
+use http::{HeaderMap, StatusCode};
 
 use super::auth::Caller;
 use super::body::Query;
@@ -21,7 +24,8 @@ pub(super) async fn list(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
     query: Query,
-) -> Result<Json<Vec<Model>>, ApiError> {
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     let only_deployable = query.boolean("dedicated")?;
     let found = on_disk(&shared).await?;
     let mut models: Vec<Model> =
@@ -34,7 +38,17 @@ pub(super) async fn list(
             }
         }
     }
-    Ok(Json(models))
+    Ok(if is_openai(&headers) {
+        Json(List::new(models)).into_response()
+    } else {
+        Json(models).into_response()
+    })
+}
+
+/// Their names in the header are `OpenAI/Python`, `AsyncOpenAI/Python`, `OpenAI/JS` and the like.
+fn is_openai(headers: &HeaderMap) -> bool {
+    let agent = headers.get(USER_AGENT).and_then(|it| it.to_str().ok());
+    agent.is_some_and(|it| it.contains("OpenAI/"))
 }
 
 pub(super) async fn autoscale(
@@ -127,6 +141,7 @@ fn model(shared: &Shared, id: &str, display_name: &str, of: &Found) -> Model {
         kind: if of.facts.is_embedding { "embedding" } else { "chat" }.to_owned(),
         display_name: display_name.to_owned(),
         organization: of.name.org().to_owned(),
+        owned_by: of.name.org().to_owned(),
         link: of.manifest.as_ref().map(Manifest::link).unwrap_or_default(),
         license: of.manifest.as_ref().map(|it| it.license.clone()).unwrap_or_default(),
         context_length: serving.context_tokens,

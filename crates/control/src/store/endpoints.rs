@@ -36,12 +36,23 @@ impl EndpointKey {
 pub struct NewEndpoint {
     /// All of it; generation 1.
     pub desired: Desired,
-    /// The client's `Idempotency-Key` and the SHA-256 of the request's body.
-    pub idempotency: Option<(String, [u8; 32])>,
+    /// By what a repetition of the request is known.
+    pub idempotency: Option<Idempotency>,
     /// Most endpoints its owner may have.
     pub quota: u32,
-    /// Answers to idempotency keys older than this are forgotten.
-    pub forget_before: Timestamp,
+}
+
+/// By what a repeated create is known.
+#[derive(Clone, Debug)]
+pub struct Idempotency {
+    /// The client's `Idempotency-Key`, or a mark of our own that no client can send.
+    pub key: String,
+    /// The SHA-256 of the request.
+    pub body_hash: [u8; 32],
+    /// Answers older than this do not count.
+    pub since: Timestamp,
+    /// Whether the key is a mark of ours: the same request may be meant as another endpoint.
+    pub is_ours: bool,
 }
 
 /// What became of an insert.
@@ -60,38 +71,26 @@ pub enum Inserted {
 const SELECT_ONE: &str = "SELECT * FROM endpoints WHERE owner = ? AND deleted = 0 AND (id = ? OR name = ?)";
 
 impl Store {
-    /// Writes a new endpoint.
-    pub async fn insert_endpoint(&self, new: &NewEndpoint, now: Timestamp) -> Result<Inserted, StoreError> {
+    /// Writes a new endpoint. `repeats` says of the endpoint that the same request made before, without an
+    /// idempotency key, whether this one only asks for its lost answer.
+    pub async fn insert_endpoint(
+        &self,
+        new: &NewEndpoint,
+        now: Timestamp,
+        repeats: impl Fn(EndpointId) -> bool,
+    ) -> Result<Inserted, StoreError> {
         let desired = &new.desired;
         let owner = desired.owner.as_str();
         let mut tx = self.write().await?;
-        if let Some((key, body_hash)) = &new.idempotency {
-            sqlx::query("DELETE FROM idempotency WHERE at < ?")
-                .bind(new.forget_before.0)
-                .execute(&mut *tx)
-                .await?;
-            let before: Option<(Vec<u8>, String)> =
-                sqlx::query_as("SELECT body_hash, endpoint FROM idempotency WHERE owner = ? AND key = ?")
-                    .bind(owner)
-                    .bind(key)
-                    .fetch_optional(&mut *tx)
-                    .await?;
-            if let Some((hash, endpoint)) = before {
-                if hash != body_hash {
-                    return Ok(Inserted::OtherBody);
+        if let Some(it) = &new.idempotency {
+            match before(&mut tx, owner, it).await? {
+                Some((hash, _)) if hash != it.body_hash => return Ok(Inserted::OtherBody),
+                Some((_, endpoint)) if !it.is_ours || repeats(endpoint) => {
+                    return Ok(Inserted::Before(endpoint));
                 }
-                return Ok(Inserted::Before(endpoint.parse().map_err(super::rows::bad)?));
+                Some(_) | None => {}
             }
-            sqlx::query(
-                "INSERT INTO idempotency (owner, key, body_hash, endpoint, at) VALUES (?, ?, ?, ?, ?)",
-            )
-            .bind(owner)
-            .bind(key)
-            .bind(body_hash.as_slice())
-            .bind(desired.id.to_string())
-            .bind(now.0)
-            .execute(&mut *tx)
-            .await?;
+            remember(&mut tx, desired, it, now).await?;
         }
         let n_owned: i64 =
             sqlx::query_scalar("SELECT count(*) FROM endpoints WHERE owner = ? AND deleted = 0")
@@ -182,6 +181,51 @@ impl Store {
         add_event(&mut tx, now, endpoint, None, EventKind::StoppedInactive, message).await?;
         Self::commit(tx, "stop-idle").await
     }
+}
+
+/// The request's hash and the endpoint of the answer that counts for this key, if there is one. One of our marks
+/// counts as long as its endpoint exists.
+async fn before(
+    tx: &mut Transaction<'static, Sqlite>,
+    owner: &str,
+    it: &Idempotency,
+) -> Result<Option<(Vec<u8>, EndpointId)>, StoreError> {
+    let row: Option<(Vec<u8>, String)> = sqlx::query_as(
+        "SELECT body_hash, endpoint FROM idempotency WHERE owner = ? AND key = ? AND at >= ? \
+         AND (? OR EXISTS (SELECT 1 FROM endpoints WHERE id = endpoint AND deleted = 0))",
+    )
+    .bind(owner)
+    .bind(&it.key)
+    .bind(it.since.0)
+    .bind(!it.is_ours)
+    .fetch_optional(&mut **tx)
+    .await?;
+    row.map(|(hash, endpoint)| Ok((hash, endpoint.parse().map_err(super::rows::bad)?))).transpose()
+}
+
+async fn remember(
+    tx: &mut Transaction<'static, Sqlite>,
+    desired: &Desired,
+    it: &Idempotency,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    // Of its own sort only: the two are kept for different times.
+    sqlx::query("DELETE FROM idempotency WHERE at < ? AND (substr(key, 1, 1) = char(1)) = ?")
+        .bind(it.since.0)
+        .bind(it.is_ours)
+        .execute(&mut **tx)
+        .await?;
+    sqlx::query(
+        "INSERT OR REPLACE INTO idempotency (owner, key, body_hash, endpoint, at) VALUES (?, ?, ?, ?, ?)",
+    )
+    .bind(desired.owner.as_str())
+    .bind(&it.key)
+    .bind(it.body_hash.as_slice())
+    .bind(desired.id.to_string())
+    .bind(now.0)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
 }
 
 async fn insert(tx: &mut Transaction<'static, Sqlite>, it: &Desired) -> Result<(), StoreError> {

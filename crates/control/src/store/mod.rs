@@ -13,7 +13,7 @@ mod rows;
 mod snapshot;
 mod sqlite;
 
-pub use endpoints::{EndpointKey, Inserted, NewEndpoint};
+pub use endpoints::{EndpointKey, Idempotency, Inserted, NewEndpoint};
 pub use error::StoreError;
 pub use events::{EventKind, EventRecord};
 pub use keys::StoredKey;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use dedi_domain::route::EndpointLoad;
-use dedi_domain::{FailureCause, LoadReport};
+use dedi_domain::{EndpointState, FailureCause, LoadReport};
 use http::StatusCode;
 use serde_json::json;
 use tokio::sync::watch;
@@ -117,23 +117,50 @@ async fn a_deleted_endpoint_leaves_nothing_behind_and_its_id_never_returns() {
     plane.settle_idle().await;
     let name = plane.get(&id).await["name"].as_str().unwrap().to_owned();
     plane.call("DELETE", &format!("/v1/endpoints/{id}"), "").await;
-    assert_eq!(plane.control.routes().borrow().routes.len(), 1);
+    assert!(plane.control.routes().borrow().routes.is_empty(), "from the answer on");
     plane.settle_idle().await;
     assert!(plane.control.routes().borrow().routes.is_empty());
     assert!(plane.runtime.live().is_empty());
     assert!(plane.shared().store.snapshot().await.unwrap().is_empty());
     let mut again = crate::reconciler::tests::desired(1, 1);
     again.id = id.parse().unwrap();
-    let new = |desired| crate::store::NewEndpoint {
-        desired,
-        idempotency: None,
-        quota: 9,
-        forget_before: dedi_domain::Timestamp(0),
-    };
-    assert!(plane.shared().store.insert_endpoint(&new(again), plane.now()).await.is_err());
+    let new = |desired| crate::store::NewEndpoint { desired, idempotency: None, quota: 9 };
+    assert!(plane.shared().store.insert_endpoint(&new(again), plane.now(), |_| false).await.is_err());
     let mut namesake = crate::reconciler::tests::desired(1, 1);
     namesake.name = dedi_domain::EndpointName::parse(&name).unwrap();
-    assert!(plane.shared().store.insert_endpoint(&new(namesake), plane.now()).await.is_err());
+    assert!(plane.shared().store.insert_endpoint(&new(namesake), plane.now(), |_| false).await.is_err());
+}
+
+#[tokio::test]
+async fn what_an_answer_says_holds_for_requests_from_then_on() {
+    let plane = Plane::start().await;
+    let routes = plane.control.routes();
+    let id = plane.create("").await;
+    assert_eq!(routes.borrow().routes[0].state, EndpointState::Pending, "known before the first look at it");
+    plane.settle_idle().await;
+    let version = routes.borrow().version;
+    assert_eq!(routes.borrow().routes[0].replicas.len(), 1);
+
+    let path = format!("/v1/endpoints/{id}");
+    plane.call("PATCH", &path, r#"{"state":"STOPPED"}"#).await;
+    {
+        let table = routes.borrow();
+        assert!(table.version > version);
+        assert_eq!((table.routes[0].state, table.routes[0].replicas.len()), (EndpointState::Stopping, 0));
+    }
+    plane.call("PATCH", &path, r#"{"state":"STARTED"}"#).await;
+    assert!(routes.borrow().routes[0].replicas.is_empty(), "what runs is for the next look to say");
+    plane.settle_idle().await;
+    assert_eq!(routes.borrow().routes[0].replicas.len(), 1);
+    plane.call("DELETE", &path, "").await;
+    assert!(routes.borrow().routes.is_empty());
+
+    let made = plane.call("POST", "/v1/keys", r#"{"role":"inference"}"#).await.json();
+    let key = made["key"].as_str().unwrap();
+    let is_valid = || routes.borrow().keys.check(key, plane.now()).is_some();
+    assert!(is_valid());
+    plane.call("DELETE", &format!("/v1/keys/{}", made["id"].as_str().unwrap()), "").await;
+    assert!(!is_valid());
 }
 
 #[tokio::test]

@@ -5,5 +5,7 @@ mod hub;
 mod lifecycle;
 mod openapi;
 mod principals;
+mod reads;
 mod reasons;
+mod retries;
 mod storage;

@@ -32,7 +32,7 @@ async fn with_owner(path: &Path) -> Store {
 }
 
 fn new(desired: dedi_domain::Desired) -> NewEndpoint {
-    NewEndpoint { desired, idempotency: None, quota: 1_000, forget_before: Timestamp(0) }
+    NewEndpoint { desired, idempotency: None, quota: 1_000 }
 }
 
 #[tokio::test]
@@ -41,7 +41,7 @@ async fn what_was_stored_is_read_back_after_a_reopen() {
     let path = dir.path().join("state.db");
     let it = desired(0, 3);
     let first = with_owner(&path).await;
-    assert_eq!(first.insert_endpoint(&new(it.clone()), NOW).await.unwrap(), Inserted::New);
+    assert_eq!(first.insert_endpoint(&new(it.clone()), NOW, |_| false).await.unwrap(), Inserted::New);
     let installation = first.installation();
     first.close().await;
     assert!(matches!(first.snapshot().await, Err(StoreError::Closed)));
@@ -56,7 +56,7 @@ async fn a_device_is_held_by_one_replica_at_most() {
     let dir = tempfile::tempdir().unwrap();
     let store = with_owner(&dir.path().join("state.db")).await;
     let it = desired(2, 2);
-    store.insert_endpoint(&new(it.clone()), NOW).await.unwrap();
+    store.insert_endpoint(&new(it.clone()), NOW, |_| false).await.unwrap();
     let reserve = async |devices: &[&str]| {
         let devices: Vec<DeviceId> = devices.iter().map(|it| DeviceId((*it).to_owned())).collect();
         let (replica, nonce) = (ReplicaId::from_uuid(Uuid::new_v4()), Nonce::from_uuid(Uuid::new_v4()));
@@ -92,7 +92,7 @@ async fn the_database_refuses_the_steps_that_the_domain_refuses() {
                 .unwrap(),
                 ..it
             };
-            store.insert_endpoint(&new(it.clone()), NOW).await.unwrap();
+            store.insert_endpoint(&new(it.clone()), NOW, |_| false).await.unwrap();
             let mut at = EndpointState::Pending;
             while at != from {
                 let next = at.step_towards(from);
@@ -114,7 +114,7 @@ async fn a_damaged_file_is_never_started_over() {
         let mut it = desired(1, 1);
         it.name = dedi_domain::EndpointName::parse(&format!("team/m-{:08x}", Uuid::new_v4().as_fields().0))
             .unwrap();
-        first.insert_endpoint(&new(it), NOW).await.unwrap();
+        first.insert_endpoint(&new(it), NOW, |_| false).await.unwrap();
     }
     first.close().await;
     let good = std::fs::read(&path).unwrap();

@@ -183,10 +183,11 @@ impl ApiError {
                 headers.insert("retry-after-ms", HeaderValue::from(millis));
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(secs(delay)));
             }
-            None if self.status() != StatusCode::BAD_GATEWAY => {
-                headers.insert("x-should-retry", HeaderValue::from_static("false"));
+            None => {
+                // Only a replica's failure is worth a second try at once: another one may do it.
+                let again = if self.status() == StatusCode::BAD_GATEWAY { "true" } else { "false" };
+                headers.insert("x-should-retry", HeaderValue::from_static(again));
             }
-            None => {}
         }
         if matches!(self, Self::TooLarge { .. } | Self::BodyTimeout | Self::BodyCut) {
             // What is left of the body would be read as the next request.

@@ -95,6 +95,7 @@ async fn answer(core: Arc<Core>, kind: Kind, request: Request, id: &RequestId) -
     let (head, body) = request.into_parts();
     let peer = head.extensions.get::<ConnectInfo<SocketAddr>>().map(|it| it.0.ip());
     let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    core.catch_up();
     let table = core.fleet.table();
     let caller: Principal = auth::check(&table.keys, &core.failures, &head.headers, peer, core.clock.now())?;
     body::check_headers(&head.headers, &core.config)?;

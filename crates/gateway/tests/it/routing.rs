@@ -27,6 +27,7 @@ async fn a_replica_that_fails_before_its_first_byte_is_replaced_by_another() {
     let plane = Plane::with(&[&bad]).await;
     let answer = plane.ask(false).await.answer().await;
     assert_eq!((answer.status, &answer.json()["error"]["code"]), (502, &"replica_failed".into()));
+    assert_eq!(answer.header("x-should-retry"), Some("true"));
     assert_eq!(bad.requests().len(), 1);
 }
 
@@ -90,6 +91,21 @@ async fn an_endpoint_that_does_not_run_is_a_400_with_its_reason() {
                 "The dedicated endpoint for {NAME} is not running. It is {state}: no request for 60 minutes"
             )
         );
+    }
+}
+
+#[tokio::test]
+async fn a_request_is_routed_by_the_newest_table_there_is() {
+    let engine = Engine::start(chat_answer());
+    let plane = Plane::with(&[&engine]).await;
+    for version in 1..20 {
+        // Whoever published it may have told a client already: it holds at once, not when it has been installed.
+        let mut stopped = route(&[]);
+        stopped.state = EndpointState::Stopping;
+        plane.publish(table(2 * version, vec![stopped]));
+        assert_eq!(plane.ask(false).await.answer().await.status, 400);
+        plane.publish(table(2 * version + 1, vec![route(&[engine.address()])]));
+        assert_eq!(plane.ask(false).await.answer().await.status, 200);
     }
 }
 

@@ -10,4 +10,5 @@ mod hub;
 mod openapi;
 mod plane;
 mod refusals;
+mod retries;
 mod upgrade;

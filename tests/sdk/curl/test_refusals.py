@@ -1,0 +1,123 @@
+"""Every refusal as any client gets it: JSON in the contract's form on every status, never 409, and headers that say
+whether to try again."""
+
+import pytest
+from helpers import MODEL, UNKNOWN, WRONG_KEY
+
+AUTH = '-H "Authorization: Bearer $TOGETHER_API_KEY"'
+JSON = '-H "Content-Type: application/json"'
+BODY = '{"model":"$MODEL","hardware":"$HARDWARE","autoscaling":{"min_replicas":1,"max_replicas":1},"state":"STOPPED"}'
+
+
+def check(answer, status, code=..., words=""):
+    got, headers, body = answer
+    assert got == status, body
+    assert headers["content-type"] == "application/json"
+    assert headers["x-should-retry"] == "false"
+    error = body["error"]
+    assert isinstance(error["message"], str) and isinstance(error["type"], str)
+    assert error["param"] is None or isinstance(error["param"], str)
+    assert error["code"] is None or isinstance(error["code"], str)
+    assert words in error["message"]
+    if code is not ...:
+        assert error["code"] == code
+
+
+@pytest.mark.parametrize(
+    "line, status",
+    [
+        ('"$BASE/nothing"', 404),
+        ('"$BASE/endpoints/"', 404),
+        ('-X PUT "$BASE/endpoints"', 405),
+        ('-X DELETE "$BASE/hardware"', 405),
+        ('"$BASE/chat/completions"', 405),
+        ('"$BASE/embeddings"', 405),
+        (f"""-X POST {JSON} -d '{{' "$BASE/endpoints" """, 400),
+        (f"""-X POST {JSON} -d '[]' "$BASE/endpoints" """, 400),
+        (f"""-X POST {JSON} -d '{{' "$BASE/chat/completions" """, 400),
+        (f"""-X POST {JSON} -d '{{}}' "$BASE/completions" """, 400),
+        ("""-X POST -H "Content-Type: text/plain" -d '{}' "$BASE/endpoints" """, 415),
+        ("""-X POST -H "Content-Type: text/plain" -d '{}' "$BASE/chat/completions" """, 415),
+        ("""-X POST -d 'a=b' "$BASE/endpoints" """, 415),
+        (f"""-X POST {JSON} -H "Content-Encoding: gzip" -d '{{}}' "$BASE/endpoints" """, 415),
+        ('"$BASE/endpoints?type=nothing"', 400),
+        ('"$BASE/endpoints?usage_type=nothing"', 400),
+        ('"$BASE/endpoints?mine=perhaps"', 400),
+        ('"$BASE/hardware?model=nobody/nothing"', 404),
+    ],
+)
+def test_a_wrong_request(shell, line, status):
+    check(shell(f"curl {line} {AUTH}"), status)
+
+
+def test_a_body_that_is_too_long(shell, tmp_path):
+    (tmp_path / "long").write_text('{"x":"' + "y" * 100_000 + '"}')
+    check(shell(f'curl -X POST {AUTH} {JSON} -H "Expect:" --data-binary @{tmp_path}/long "$BASE/endpoints"'), 413)
+
+
+@pytest.mark.parametrize("auth", ["", '-H "Authorization: Bearer"', '-H "Authorization: Basic eA=="', AUTH])
+@pytest.mark.parametrize(
+    "line, status",
+    [
+        ('"$BASE/endpoints"', 403),
+        (f'"$BASE/endpoints/{UNKNOWN}"', 403),
+        (f'-X PATCH "$BASE/endpoints/{UNKNOWN}"', 403),
+        (f'-X DELETE "$BASE/endpoints/{UNKNOWN}"', 403),
+        (f"""-X POST {JSON} -d '{{}}' "$BASE/endpoints" """, 403),
+        ('"$BASE/hardware"', 403),
+        ('"$BASE/clusters/availability-zones"', 403),
+        ('"$BASE/models"', 403),
+        ('"$BASE/autoscale/models"', 403),
+        ('"$BASE/whoami"', 403),
+        ('"${BASE%/v1}/v3/whoami"', 403),
+        (f"""-X POST {JSON} -d '{{}}' "$BASE/chat/completions" """, 401),
+        (f"""-X POST {JSON} -d '{{}}' "$BASE/completions" """, 401),
+        (f"""-X POST {JSON} -d '{{}}' "$BASE/embeddings" """, 401),
+    ],
+)
+def test_a_wrong_key(shell, line, status, auth):
+    answer = shell(f"curl {line} {auth}", key=WRONG_KEY)
+    check(answer, status, "invalid_api_key", "Invalid API key")
+    assert "authentication" in answer[2]["error"]["message"]
+
+
+def test_an_update_without_a_body_or_a_type_changes_nothing(shell, own):
+    made = own(display_name="kept")
+    status, _, body = shell(f'curl -X PATCH "$BASE/endpoints/$ID" {AUTH}', ID=made["id"])
+    assert status == 200 and body["display_name"] == "kept"
+
+
+def test_names_with_raw_and_encoded_slashes(shell, own):
+    made = own()
+    for name in (made["name"], made["name"].replace("/", "%2F"), made["name"].replace("/", "%2f")):
+        for suffix, status in (("", 200), ("/events", 200), ("/adapters", 400)):
+            got, _, body = shell(f'curl "$BASE/endpoints/$NAME{suffix}" {AUTH}', NAME=name)
+            assert got == status, body
+    status, _, _ = shell(f'curl -X DELETE "$BASE/endpoints/$NAME" {AUTH}', NAME=made["name"].replace("/", "%2F"))
+    assert status == 204
+
+
+def test_a_zone_in_the_query_and_in_the_body(shell, dedi, hardware, sweep):
+    body = BODY.replace("$MODEL", MODEL).replace("$HARDWARE", hardware)
+    create = f"""curl -X POST {AUTH} {JSON} "$BASE/endpoints?availability_zone=ZONE" -d '{body}'"""
+    status, _, made = shell(create.replace("ZONE", "local"))
+    assert status == 200 and made["availability_zone"] == "local"
+    check(shell(create.replace("ZONE", "nowhere-1")), 400, words="nowhere-1")
+    both = create.replace("ZONE", "nowhere-1").replace('"state"', '"availability_zone":"local","state"')
+    status, _, made = shell(both)
+    assert status == 200 and made["availability_zone"] == "local", "the body wins"
+
+
+def test_an_idempotency_key_makes_one_endpoint(shell, hardware, sweep):
+    body = BODY.replace("$MODEL", MODEL).replace("$HARDWARE", hardware)
+    create = f"""curl -X POST {AUTH} {JSON} -H "Idempotency-Key: once" "$BASE/endpoints" -d '{body}'"""
+    assert shell(create)[2]["id"] == shell(create)[2]["id"]
+    check(shell(create.replace('"max_replicas":1', '"max_replicas":2')), 400, words="Idempotency-Key")
+
+
+def test_inference_that_can_not_be_had(shell, own):
+    ask = f"""curl -X POST {AUTH} {JSON} "$BASE/chat/completions" \\
+        -d '{{"model":"MODEL","messages":[{{"role":"user","content":"x"}}]}}'"""
+    check(shell(ask.replace("MODEL", own()["name"])), 400, "dedicated_endpoint_not_running", "is not running")
+    check(shell(ask.replace("MODEL", "nobody/nothing")), 404, "model_not_available", "Unable to access")
+    check(shell(ask.replace("MODEL", MODEL)), 400, "model_not_available", "non-serverless")

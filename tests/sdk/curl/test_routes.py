@@ -1,0 +1,101 @@
+"""The routes that the API pages have no curl sample for, and streams as they come over the wire."""
+
+import json
+import subprocess
+
+from helpers import MODEL
+
+KEY = '-H "Authorization: Bearer $TOGETHER_API_KEY"'
+JSON = '-H "Content-Type: application/json"'
+
+
+def test_zones(shell):
+    status, _, body = shell(f'curl "$BASE/clusters/availability-zones" {KEY}')
+    assert (status, body) == (200, {"avzones": ["local"]})
+
+
+def test_models(shell, started):
+    status, _, models = shell(f'curl "$BASE/models" {KEY}')
+    assert status == 200 and isinstance(models, list), "a bare array"
+    assert {MODEL, started["name"]} <= {it["id"] for it in models}
+    for it in models:
+        assert it["object"] == "model" and isinstance(it["created"], int) and isinstance(it["pricing"], dict)
+    dedicated = shell(f'curl "$BASE/models?dedicated=true" {KEY}')[2]
+    assert [it["id"] for it in dedicated] == [MODEL]
+    assert shell(f'curl "$BASE/autoscale/models" {KEY}')[2] == [{"name": MODEL}]
+
+
+def test_whoami(shell):
+    status, _, body = shell(f'curl "${{BASE%/v1}}/v3/whoami" {KEY}')
+    assert status == 200 and body["type"] == "project_api_key" and body["project"]["id"]
+    status, _, body = shell(f'curl "$BASE/whoami" {KEY}')
+    assert status == 200 and body["api_key_id"] and body["user_id"] is None
+
+
+def test_a_list_with_filters(shell, started):
+    for query, is_there in [
+        ("mine=true", True),
+        ("mine=True", True),
+        ("mine=FALSE", True),
+        ("type=dedicated&usage_type=on-demand&mine=True", True),
+        ("type=serverless", False),
+        ("usage_type=reserved", False),
+    ]:
+        status, _, body = shell(f'curl "$BASE/endpoints?{query}" {KEY}')
+        assert status == 200
+        assert (started["id"] in [it["id"] for it in body["data"]]) == is_there, query
+
+
+def test_a_completion(shell, started):
+    body = json.dumps({"model": started["id"], "prompt": "Once", "max_tokens": 4})
+    status, _, answer = shell(f"curl \"$BASE/completions\" {KEY} {JSON} -d '{body}'")
+    assert status == 200 and answer["object"] == "text.completion"
+    choice = answer["choices"][0]
+    assert choice["index"] == 0 and isinstance(choice["text"], str) and choice["finish_reason"]
+
+
+def test_embeddings_of_a_model_that_makes_none(shell, started):
+    body = json.dumps({"model": started["id"], "input": "Once"})
+    status, _, answer = shell(f"curl \"$BASE/embeddings\" {KEY} {JSON} -d '{body}'")
+    assert status == 400 and "embedding" in answer["error"]["message"].lower()
+
+
+def streamed(dedi, route, body):
+    line = f"curl -sSN --noproxy '*' \"$BASE/{route}\" {KEY} {JSON} -d '{json.dumps(body)}' -D /dev/stderr"
+    env = dedi.env(BASE=dedi.base_url, TOGETHER_API_KEY=dedi.key)
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, env=env)
+    assert done.returncode == 0 and "content-type: text/event-stream" in done.stderr.lower()
+    events = [it for it in done.stdout.split("\n\n") if it and not it.startswith(":")]
+    assert all(it.startswith("data: ") and "\n" not in it for it in events), events
+    assert events[-1] == "data: [DONE]"
+    return [json.loads(it.removeprefix("data: ")) for it in events[:-1]]
+
+
+def test_streams(dedi, started):
+    hello = [{"role": "user", "content": "Hello!"}]
+    asked = {"model": started["id"], "max_tokens": 6, "stream": True}
+    chunks = streamed(dedi, "chat/completions", {**asked, "messages": hello, "logprobs": 1})
+    assert all(it["object"] == "chat.completion.chunk" for it in chunks)
+    for it in chunks:
+        choice = it["choices"][0]
+        assert choice["delta"]["role"] == "assistant" and {"index", "finish_reason"} <= choice.keys()
+        assert choice["logprobs"] is None or isinstance(choice["logprobs"], float)
+    assert chunks[-1]["choices"][0]["finish_reason"] and chunks[-1]["usage"]["total_tokens"] > 0
+    assert all(it["usage"] is None for it in chunks[:-1])
+    chunks = streamed(dedi, "completions", {**asked, "prompt": "Once"})
+    assert all(it["object"] == "completion.chunk" and "delta" in it["choices"][0] for it in chunks)
+
+
+def test_structured_output(shell, started):
+    schema = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"]}
+    schema["additionalProperties"] = False
+    hello = [{"role": "user", "content": "Hello!"}]
+    for shape in (
+        {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}},
+        {"type": "json_schema", "schema": schema},
+        {"type": "json_object", "schema": schema},
+    ):
+        body = json.dumps({"model": started["id"], "messages": hello, "max_tokens": 64, "response_format": shape})
+        status, _, answer = shell(f"curl \"$BASE/chat/completions\" {KEY} {JSON} -d '{body}'")
+        assert status == 200, answer
+        assert isinstance(json.loads(answer["choices"][0]["message"]["content"])["ok"], bool)
