@@ -1,7 +1,6 @@
 //! `dedi down`: ends the server of a data folder, then every replica it left. What is wanted stays as it is, so
 //! the next `dedi serve` starts the endpoints again.
 
-use std::error::Error;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -32,31 +31,17 @@ async fn stop_all(data: &DataDir, config: &Config, deadline: Instant) -> Result<
     }
     let had_server = admin::ask_to_stop(&data.admin_socket()).await?;
     // A server that still ends would start anew what is stopped here, and so would one that is started now.
-    let folder = hold_folder(data, deadline).await?;
+    let folder = hold(data, deadline).await?;
     let n_replicas = stop_replicas(data, config, deadline).await?;
     drop(folder);
     let server = if had_server { "the server has stopped" } else { "no server was running" };
     Ok(format!("{server}; {n_replicas} replica(s) ended"))
 }
 
-/// The data folder to itself, once its server has let go of it.
-async fn hold_folder(data: &DataDir, deadline: Instant) -> Result<DataLock, String> {
-    loop {
-        match DataLock::acquire(&DataPaths::below(data.root()).lock) {
-            Ok(lock) => return Ok(lock),
-            Err(held @ LockError::Held { .. }) => wait(deadline, &held.to_string()).await?,
-            Err(err) => {
-                return Err(format!("{err}: {}", err.source().map_or_else(String::new, |it| it.to_string())));
-            }
-        }
-    }
-}
-
 async fn stop_replicas(data: &DataDir, config: &Config, deadline: Instant) -> Result<usize, String> {
     if !data.run().is_dir() {
         return Ok(0);
     }
-    let lock = hold(data, deadline).await?;
     let runtime = serve::open_runtime(data, config).await.map_err(|refusal| refusal.message)?;
     let mut n_replicas = 0;
     loop {
@@ -74,7 +59,6 @@ async fn stop_replicas(data: &DataDir, config: &Config, deadline: Instant) -> Re
         wait(deadline, &format!("{} replica(s) still run", left.len())).await?;
     }
     runtime.shutdown().await;
-    drop(lock);
     Ok(n_replicas)
 }
 
