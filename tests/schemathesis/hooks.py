@@ -62,9 +62,9 @@ def before_call(context, case, kwargs):
     if isinstance(case.body, dict) and isinstance(case.body.get("autoscaling"), dict):
         order(case.body["autoscaling"], whole=case.method == "POST")
     key = (case.headers or {}).get("Idempotency-Key")
-    if isinstance(key, str) and re.fullmatch("[!-~]{1,200}", key):
+    if isinstance(key, str) and len(key) <= 255 and re.fullmatch("[!-~]([ -~]*[!-~])?", key):
         # The same key with another body is refused.
-        case.headers["Idempotency-Key"] = f"{key}-{hashlib.sha256(repr(case.body).encode()).hexdigest()[:8]}"
+        case.headers["Idempotency-Key"] = f"{key[:246]}-{hashlib.sha256(repr(case.body).encode()).hexdigest()[:8]}"
     is_stateful = case.meta is not None and case.meta.phase.name.value == "stateful"
     if is_stateful and isinstance(case.query, dict) and case.query.get("dry_run") in (True, "true"):
         # Only what is created has an id that leads on.
@@ -99,10 +99,14 @@ def shorten(body):
     if isinstance(body.get("logit_bias"), dict):
         # The model has only so many tokens.
         bias = body["logit_bias"].items()
-        body["logit_bias"] = {str(int(id) % TOKEN_IDS) if id.isdigit() else id: value for id, value in bias}
+        body["logit_bias"] = {shorter_id(id): value for id, value in bias}
     for name in ("tool_choice", "function_call"):
         if named_tool(body.get(name)) is not None:
             body[name] = "auto"
+
+
+def shorter_id(token):
+    return str(int(token) % TOKEN_IDS) if re.fullmatch("[0-9]{1,9}", token) else token
 
 
 def named_tool(choice):

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::words::{ModelKind, ModelObject};
+use crate::words::{ModelKind, ModelObject, PullStateWord};
 
 /// One model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -59,14 +59,14 @@ pub struct AutoscaleModel {
 }
 
 /// `POST /v1/pulls`: fetch a model from the hub into the model store.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CreatePullRequest {
     /// `ORG/NAME`, with `@REVISION` and `:FILE` if they are not the usual ones.
     pub model: String,
 }
 
 /// One download.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ModelPull {
     /// Always `model.pull`.
     pub object: String,
@@ -77,6 +77,7 @@ pub struct ModelPull {
     /// The GGUF file or quantisation that was asked for, if one was.
     pub file: Option<String>,
     /// `queued`, `running`, `done` or `failed`.
+    #[schema(value_type = PullStateWord)]
     pub state: String,
     /// Percent of the bytes that are here; null until the hub has said how many there are.
     pub percent: Option<u8>,

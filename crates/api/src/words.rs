@@ -52,6 +52,8 @@ words! {
     RoleWord ["inference", "viewer", "developer", "owner", "admin"]
     /// What a model is for.
     ModelKind ["chat", "language", "embedding"]
+    /// How far a download is.
+    PullStateWord ["queued", "running", "done", "failed"]
     /// Whose key it is.
     WhoamiKind ["project_api_key"]
     /// What happens to a prompt that is too long.

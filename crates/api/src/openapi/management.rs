@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 use super::operation::{Operation, Schemas};
 use crate::words::{EndpointKind, UsageKind};
 use crate::{
-    AutoscaleModel, AvailabilityZones, CreateEndpointRequest, CreateKeyRequest, DedicatedEndpoint,
-    EndpointEvent, EndpointPlan, Hardware, KeyInfo, ListEndpoint, Model, ReplicaInfo, UpdateEndpointRequest,
-    WhoamiV1, WhoamiV3,
+    AutoscaleModel, AvailabilityZones, CreateEndpointRequest, CreateKeyRequest, CreatePullRequest,
+    DedicatedEndpoint, EndpointEvent, EndpointPlan, Hardware, KeyInfo, ListEndpoint, Model, ModelPull,
+    ReplicaInfo, UpdateEndpointRequest, WhoamiV1, WhoamiV3,
 };
 
 /// How any of them refuses.
@@ -18,12 +18,14 @@ const NAMED: &[u16] = &[400, 403, 404, 500, 503];
 const SENT: &[u16] = &[400, 403, 404, 413, 415, 500, 503];
 
 const ENDPOINT: &str = "/v1/endpoints/{endpointId}";
+const MODEL: &str = "`ORG/NAME`; the slash may be encoded";
 const ENDPOINT_ID: &str = "Its id or its name; a slash in a name may be encoded";
 
 pub(super) fn operations(schemas: &mut Schemas) -> Vec<Operation> {
     let mut all = endpoints(schemas);
     all.extend(below_endpoint(schemas));
     all.extend(host(schemas));
+    all.extend(pulls(schemas));
     all.extend(keys(schemas));
     all
 }
@@ -162,6 +164,28 @@ fn host(schemas: &mut Schemas) -> Vec<Operation> {
         Operation::get("/v3/whoami", "whoamiV3", "Keys", "Whose key this is, in the newer form")
             .answers("Its owner", schemas.of::<WhoamiV3>())
             .errors(ANY),
+    ]
+}
+
+fn pulls(schemas: &mut Schemas) -> Vec<Operation> {
+    let pull = schemas.of::<ModelPull>();
+    vec![
+        Operation::get("/v1/pulls", "listPulls", "Models", "List the downloads of models, the newest first")
+            .answers("The downloads", schemas.list_of::<ModelPull>())
+            .errors(ANY),
+        Operation::new("post", "/v1/pulls", "createPull", "Models", "Fetch a model from the hub")
+            .about("Answers at once; the download says how far it is. Repeated, it answers with the same download.")
+            .body(schemas.of::<CreatePullRequest>())
+            .answers("The download", pull.clone())
+            .errors(&[400, 403, 413, 415, 500, 503]),
+        Operation::get("/v1/pulls/{model}", "retrievePull", "Models", "How far a download is")
+            .path("model", MODEL)
+            .answers("The download", pull)
+            .errors(NAMED),
+        Operation::new("delete", "/v1/models/{model}", "removeModel", "Models", "Remove a model from the store")
+            .path("model", MODEL)
+            .answers_nothing("It is gone, and so is a download of it")
+            .errors(NAMED),
     ]
 }
 

@@ -49,7 +49,8 @@ pub(super) fn is_retry(headers: &HeaderMap) -> bool {
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
-    let fits = |it: &&str| (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&it.len());
+    let fits =
+        |it: &&str| (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&it.len()) && !it.chars().any(char::is_control);
     match value.to_str().ok().filter(fits) {
         Some(key) => Ok(Some(key.to_owned())),
         None => Err(ApiError::field(

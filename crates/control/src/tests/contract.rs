@@ -289,6 +289,9 @@ async fn a_repeated_create_with_the_same_idempotency_key_makes_one_endpoint() {
     assert_ne!(send("k2", SMALLEST).await.json()["id"], first["id"]);
     let other = send("k1", &SMALLEST.replace(":2", ":3")).await;
     assert_eq!((other.status, other.param().as_deref()), (StatusCode::BAD_REQUEST, Some("Idempotency-Key")));
+    for key in ["", "a\tb", "é", &"k".repeat(256)] {
+        assert_eq!(send(key, SMALLEST).await.param().as_deref(), Some("Idempotency-Key"), "{key:?}");
+    }
     plane.later(25 * 3_600);
     assert_ne!(send("k1", SMALLEST).await.json()["id"], first["id"], "forgotten after a day");
 }
