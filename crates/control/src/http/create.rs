@@ -167,7 +167,8 @@ fn check(config: &ControlConfig, request: &CreateEndpointRequest) -> Result<Chec
     let replicas = check_range(min, max)?;
     let display_name = request.display_name.as_deref().map(check_display_name).transpose()?;
     let run = request.state.as_deref().map_or(Ok(Run::Started), check_run)?;
-    let inactive_timeout_minutes = check_inactive_timeout(config, request.inactive_timeout)?
+    let null = ControlConfig::timeout(config.null_inactive_timeout_minutes);
+    let inactive_timeout_minutes = check_inactive_timeout(request.inactive_timeout, null)?
         .unwrap_or_else(|| ControlConfig::timeout(config.inactive_timeout_minutes));
     let availability_zone = check_zone(config, request.availability_zone.as_deref())?;
     Ok(Checked {
@@ -212,14 +213,14 @@ pub(super) fn check_run(text: &str) -> Result<Run, ApiError> {
     }
 }
 
-/// `None` when the request does not say.
+/// `None` when the request does not say; `null` is what a null stands for.
 pub(super) fn check_inactive_timeout(
-    config: &ControlConfig,
     asked: Nullable<i64>,
+    null: Option<u32>,
 ) -> Result<Option<Option<u32>>, ApiError> {
     let minutes = match asked {
         None => return Ok(None),
-        Some(None) => return Ok(Some(ControlConfig::timeout(config.null_inactive_timeout_minutes))),
+        Some(None) => return Ok(Some(null)),
         Some(Some(minutes)) => minutes,
     };
     match u32::try_from(minutes) {

@@ -15,7 +15,6 @@ use super::body::Fields;
 use super::create::{check_display_name, check_inactive_timeout, check_range, check_run, read_autoscaling};
 use super::error::ApiError;
 use super::views;
-use crate::config::ControlConfig;
 use crate::shared::Shared;
 use crate::store::{EndpointKey, EventKind, StoreError};
 
@@ -31,7 +30,7 @@ pub(super) async fn patch(
     caller.must_change()?;
     let request = read(fields)?;
     let now = shared.clock.now();
-    let after = change(shared, caller, named, |before| apply(&shared.config, before, &request, now)).await?;
+    let after = change(shared, caller, named, |before| apply(before, &request, now)).await?;
     Ok(Json(views::endpoint(shared, after).await?).into_response())
 }
 
@@ -108,12 +107,7 @@ fn read(fields: &Fields) -> Result<UpdateEndpointRequest, ApiError> {
 }
 
 /// The endpoint after the request; `None` when nothing would be different.
-fn apply(
-    config: &ControlConfig,
-    before: &Desired,
-    request: &UpdateEndpointRequest,
-    now: Timestamp,
-) -> Result<Changed, ApiError> {
+fn apply(before: &Desired, request: &UpdateEndpointRequest, now: Timestamp) -> Result<Changed, ApiError> {
     let fixed = [
         ("model", &request.model, before.model.as_str()),
         ("hardware", &request.hardware, before.hardware.as_str()),
@@ -133,7 +127,8 @@ fn apply(
         let max = pair.max_replicas.unwrap_or_else(|| i64::from(before.replicas.max()));
         after.replicas = check_range(min, max)?;
     }
-    if let Some(minutes) = check_inactive_timeout(config, request.inactive_timeout)? {
+    // Here a null was meant: no client sends one for a flag that is absent.
+    if let Some(minutes) = check_inactive_timeout(request.inactive_timeout, None)? {
         after.inactive_timeout_minutes = minutes;
     }
     let mut told = None;

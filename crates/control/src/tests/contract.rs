@@ -59,7 +59,11 @@ async fn what_the_official_clients_send_is_taken() {
     };
     let plane = Plane::with(config, FakeRuntime::with_cores(1)).await;
     assert_eq!(plane.call("POST", "/v1/endpoints", v1).await.json()["inactive_timeout"], json!(null));
-    assert_eq!(plane.call("POST", "/v1/endpoints", v2).await.json()["inactive_timeout"], 60);
+    let it = plane.call("POST", "/v1/endpoints", v2).await.json();
+    assert_eq!(it["inactive_timeout"], 60);
+    let path = format!("/v1/endpoints/{}", it["id"].as_str().unwrap());
+    let it = plane.call("PATCH", &path, r#"{"inactive_timeout":null}"#).await.json();
+    assert_eq!(it["inactive_timeout"], json!(null), "an update's null is meant");
 }
 
 #[tokio::test]

@@ -105,3 +105,20 @@ fn a_damaged_model_is_an_error_with_its_reason_and_no_loop() {
         assert!(made.error().1.contains("model"), "{}", made.body);
     }
 }
+
+#[test]
+fn down_ends_no_replica_while_a_server_still_has_the_folder() {
+    let mut plane = TestPlane::start();
+    let id = plane.create("1x_cpu_1gb", 1, 1)["id"].as_str().unwrap().to_owned();
+    plane.until_state(&id, "STARTED");
+    assert_eq!(plane.stop_server(), Some(0));
+    // As a server has it that finishes its last pass: it would start again what is ended now.
+    let held = std::fs::File::open(plane.data().join("server.lock")).unwrap();
+    held.lock().unwrap();
+    let (code, _, said) = plane.cli(&["down", "--wait", "1"]);
+    assert_eq!((code, plane.engines().len()), (Some(1), 1), "{said}");
+    assert!(said.contains("still holds the data folder"), "{said}");
+    drop(held);
+    let (code, _, said) = plane.cli(&["down"]);
+    assert_eq!((code, plane.engines().len()), (Some(0), 0), "{said}");
+}
