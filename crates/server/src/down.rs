@@ -56,7 +56,6 @@ async fn stop_replicas(data: &DataDir, config: &Config, deadline: Instant) -> Re
     if !data.run().is_dir() {
         return Ok(0);
     }
-    let lock = hold(data, deadline).await?;
     let runtime = serve::open_runtime(data, config).await.map_err(|refusal| refusal.message)?;
     let mut n_replicas = 0;
     loop {
@@ -74,19 +73,7 @@ async fn stop_replicas(data: &DataDir, config: &Config, deadline: Instant) -> Re
         wait(deadline, &format!("{} replica(s) still run", left.len())).await?;
     }
     runtime.shutdown().await;
-    drop(lock);
     Ok(n_replicas)
-}
-
-/// The data folder, once its server has let go of it: as long as it is held, no server starts what ends here.
-async fn hold(data: &DataDir, deadline: Instant) -> Result<DataLock, String> {
-    loop {
-        match DataLock::acquire(&DataPaths::below(data.root()).lock) {
-            Ok(lock) => return Ok(lock),
-            Err(err @ LockError::Held { .. }) => wait(deadline, &err.to_string()).await?,
-            Err(err @ LockError::Io { .. }) => return Err(err.to_string()),
-        }
-    }
 }
 
 async fn wait(deadline: Instant, what: &str) -> Result<(), String> {
