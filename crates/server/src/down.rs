@@ -1,7 +1,6 @@
 //! `dedi down`: ends the server of a data folder, then every replica it left. What is wanted stays as it is, so
 //! the next `dedi serve` starts the endpoints again.
 
-use std::error::Error;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -32,24 +31,11 @@ async fn stop_all(data: &DataDir, config: &Config, deadline: Instant) -> Result<
     }
     let had_server = admin::ask_to_stop(&data.admin_socket()).await?;
     // A server that still ends would start anew what is stopped here, and so would one that is started now.
-    let folder = hold_folder(data, deadline).await?;
+    let folder = hold(data, deadline).await?;
     let n_replicas = stop_replicas(data, config, deadline).await?;
     drop(folder);
     let server = if had_server { "the server has stopped" } else { "no server was running" };
     Ok(format!("{server}; {n_replicas} replica(s) ended"))
-}
-
-/// The data folder to itself, once its server has let go of it.
-async fn hold_folder(data: &DataDir, deadline: Instant) -> Result<DataLock, String> {
-    loop {
-        match DataLock::acquire(&DataPaths::below(data.root()).lock) {
-            Ok(lock) => return Ok(lock),
-            Err(held @ LockError::Held { .. }) => wait(deadline, &held.to_string()).await?,
-            Err(err) => {
-                return Err(format!("{err}: {}", err.source().map_or_else(String::new, |it| it.to_string())));
-            }
-        }
-    }
 }
 
 async fn stop_replicas(data: &DataDir, config: &Config, deadline: Instant) -> Result<usize, String> {
@@ -74,6 +60,17 @@ async fn stop_replicas(data: &DataDir, config: &Config, deadline: Instant) -> Re
     }
     runtime.shutdown().await;
     Ok(n_replicas)
+}
+
+/// The data folder, once its server has let go of it: as long as it is held, no server starts what ends here.
+async fn hold(data: &DataDir, deadline: Instant) -> Result<DataLock, String> {
+    loop {
+        match DataLock::acquire(&DataPaths::below(data.root()).lock) {
+            Ok(lock) => return Ok(lock),
+            Err(err @ LockError::Held { .. }) => wait(deadline, &err.to_string()).await?,
+            Err(err @ LockError::Io { .. }) => return Err(err.to_string()),
+        }
+    }
 }
 
 async fn wait(deadline: Instant, what: &str) -> Result<(), String> {
