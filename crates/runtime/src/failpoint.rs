@@ -5,6 +5,9 @@
 //! `DEDI_FAILPOINT=@file` reads those words from the file each time, so that processes that run already can be
 //! told; whoever dies renames it to `file.hit.<pid>` first, and of several who would die only one does.
 //! `DEDI_FAILPOINT_TRACE=file` adds a line to the file for each place that is passed.
+//!
+//! The crate `fail` would panic or return at its points, and is told when the program starts: neither is a death
+//! without last words, or reaches a shim that was started long before.
 
 #[cfg(all(feature = "failpoints", not(debug_assertions)))]
 compile_error!("failpoints are for tests: a release must not be told to kill itself");

@@ -19,6 +19,8 @@ pub(crate) enum Case {
     FirstBoot { at: Failpoint },
     /// One of two servers dies while one takes over from the other.
     TakeOver { operation: Operation, at: Failpoint, both: bool },
+    /// `dedi down` ends everything, and it or the server dies.
+    Down { at: Failpoint },
     /// Anybody dies at a random instant.
     Random { seed: u64 },
     /// Everybody dies, and strangers get the pids.
@@ -34,6 +36,7 @@ impl Case {
             Self::At { operation, .. } => format!("{operation:?}").to_lowercase(),
             Self::FirstBoot { .. } => "first boot".to_owned(),
             Self::TakeOver { .. } => "takeover".to_owned(),
+            Self::Down { .. } => "down".to_owned(),
             Self::Random { .. } => "random".to_owned(),
             Self::Reuse { .. } => "pid reuse".to_owned(),
             Self::Second { .. } => "2nd server".to_owned(),
@@ -46,6 +49,7 @@ impl Case {
             Self::At { operation, at, both, again } => life.kill_at(*operation, at, *both, again.as_ref()),
             Self::FirstBoot { at } => Life::kill_at_first_boot(at),
             Self::TakeOver { operation, at, both } => life.kill_at_takeover(*operation, at, *both),
+            Self::Down { at } => life.kill_at_down(at),
             Self::Random { seed } => life.kill_at_random(&mut Dice::new(*seed)),
             Self::Reuse { seed } => life.kill_and_reuse(&mut Dice::new(*seed)),
             Self::Second { seed } => life.start_seconds(&mut Dice::new(*seed)),
@@ -57,6 +61,7 @@ impl Case {
 pub(crate) struct Traced {
     boot: BTreeSet<String>,
     takeover: BTreeSet<String>,
+    down: BTreeSet<String>,
     /// With how often each operation passes each.
     operations: BTreeMap<Operation, BTreeMap<String, usize>>,
 }
@@ -75,8 +80,10 @@ impl Traced {
             }
         }
         let takeover = life.trace_takeover().unwrap_or_else(|found| panic!("a takeover: {found:?}"));
+        let down = life.trace_down().unwrap_or_else(|found| panic!("down: {found:?}"));
         life.end().unwrap_or_else(|found| panic!("an undisturbed plane: {found:?}"));
-        Self { boot, takeover: takeover.into_iter().collect(), operations }
+        let (takeover, down) = (takeover.into_iter().collect(), down.into_iter().collect());
+        Self { boot, takeover, down, operations }
     }
 
     /// Each failpoint once, and a few of the other kinds; then as many more as make `n`. Fewer than that takes
@@ -112,6 +119,7 @@ impl Traced {
             cases.extend(queues.iter_mut().filter_map(VecDeque::pop_front));
         }
         cases.extend(self.boot.iter().map(|name| Case::FirstBoot { at: first(name) }));
+        cases.extend(self.down.iter().map(|name| Case::Down { at: first(name) }));
         for (name, position) in self.takeover.iter().zip(0..) {
             let operation = Operation::ALL[1 + position % 5];
             cases.push(Case::TakeOver { operation, at: first(name), both: position % 2 == 0 });
@@ -136,7 +144,12 @@ impl Traced {
                 let at = Failpoint { name: names[dice.below(names.len())].clone(), n: 1 + dice.below(2) };
                 Case::TakeOver { operation, at, both }
             }
-            4..=9 => Case::Random { seed: dice.seed() },
+            4 => {
+                let names: Vec<&String> = self.down.iter().collect();
+                let name = names[dice.below(names.len())].clone();
+                Case::Down { at: Failpoint { name, n: 1 + dice.below(4) } }
+            }
+            5..=9 => Case::Random { seed: dice.seed() },
             _ => {
                 let again = (dice.below(2) == 0).then(|| draw(dice, 2));
                 Case::At { operation, at: draw(dice, usize::MAX), both, again }

@@ -12,7 +12,7 @@ use crate::plane::Plane;
 /// Longest wait for a process to come to its failpoint; those that it is not on the way of come to rest first.
 const HIT_MAX: Duration = Duration::from_secs(5);
 
-const BYSTANDER: &str = "bystander";
+pub(crate) const BYSTANDER: &str = "bystander";
 
 /// Where in an operation somebody dies.
 #[derive(Clone, Debug, PartialEq, Eq)]

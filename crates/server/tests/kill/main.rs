@@ -13,6 +13,7 @@ mod audit;
 mod cases;
 mod client;
 mod dice;
+mod down;
 mod instants;
 mod ledger;
 mod life;

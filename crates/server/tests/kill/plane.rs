@@ -143,13 +143,20 @@ impl Plane {
     }
 
     fn spawn(&self, trace: bool, more: &[&str]) -> Child {
+        let mut words = vec!["serve", "--listen", "127.0.0.1:0"];
+        words.extend(more);
+        self.run(trace, &words)
+    }
+
+    /// `dedi` with these words on this folder.
+    fn run(&self, trace: bool, words: &[&str]) -> Child {
         let log = std::fs::File::options().create(true).append(true).open(self.folder.path().join("log"));
         let log = log.unwrap();
         let mut command = Command::new(dedi());
         command
-            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+            .args(words)
+            .arg("--data-dir")
             .arg(self.data())
-            .args(more)
             .env("DEDI_FAILPOINT", format!("@{}", self.failpoint().display()))
             .env("DEDI_FAKE_STARTS", self.starts())
             .stdin(Stdio::null())
@@ -159,6 +166,11 @@ impl Plane {
             command.env("DEDI_FAILPOINT_TRACE", self.trace());
         }
         command.spawn().unwrap()
+    }
+
+    /// `dedi down`.
+    pub(crate) fn spawn_down(&self, trace: bool) -> Child {
+        self.run(trace, &["down", "--wait", "15"])
     }
 
     /// A server on the same folder, though one runs.
