@@ -67,7 +67,9 @@ async fn hold(data: &DataDir, deadline: Instant) -> Result<DataLock, String> {
     loop {
         match DataLock::acquire(&DataPaths::below(data.root()).lock) {
             Ok(lock) => return Ok(lock),
-            Err(err @ LockError::Held { .. }) => wait(deadline, &err.to_string()).await?,
+            Err(LockError::Held { holder, .. }) => {
+                wait(deadline, &format!("a server{holder} still holds the data folder")).await?;
+            }
             Err(err @ LockError::Io { .. }) => return Err(err.to_string()),
         }
     }
