@@ -22,7 +22,7 @@ SEED ?= 1
 # Failpoints in the programs under test; without it the tests in crates/server/tests/kill are not built.
 KILLABLE := --features dedi-server/failpoints
 
-.PHONY: help tools up down test lint deny build-test sdk-test schemathesis schemathesis-long sim kill-sweep demo-model fmt
+.PHONY: help tools up down test lint deny build-test sdk-test schemathesis schemathesis-long sim kill-sweep demo-model bench fmt
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,6 +75,11 @@ kill-sweep: tools ## Kill server, shims and engines at every step of every opera
 demo-model: ## Train the bundled demo model again (MINUTES=60 on all cores)
 	@scripts/need python
 	@scripts/demo-model
+
+bench: tools ## Engine beside llama.cpp's own server, gateway beside no gateway: ratios of medians
+	@cargo build --release -p dedi-engine
+	@scripts/bench-engine
+	@cargo bench -p dedi-gateway
 
 fmt: ## Format the Rust code
 	cargo fmt --all
