@@ -76,9 +76,8 @@ demo-model: ## Train the bundled demo model again (MINUTES=60 on all cores)
 	@scripts/need python
 	@scripts/demo-model
 
-bench: tools ## Engine beside llama.cpp's own server, gateway beside no gateway: ratios of medians
-	@cargo build --release -p dedi-engine
-	@scripts/bench-engine
+bench: tools ## Engine beside its library's bare loop, gateway beside no gateway: ratios of medians
+	@cargo bench -p dedi-engine
 	@cargo bench -p dedi-gateway
 
 fmt: ## Format the Rust code

@@ -19,12 +19,7 @@ def dedi():
 
 @pytest.fixture(scope="session")
 def hardware(dedi):
-    """The smallest CPU hardware that the demo model fits on."""
-    status, answer = dedi.request("GET", f"/hardware?model={MODEL}")
-    assert status == 200, answer
-    found = [it for it in answer["data"] if "x_cpu_" in it["id"]]
-    assert found, f"no CPU hardware for {MODEL}: {answer}"
-    return min(found, key=lambda it: it["specs"]["gpu_count"])["id"]
+    return dedi.hardware_for(MODEL)
 
 
 @pytest.fixture(scope="session")

@@ -130,6 +130,14 @@ class Dedi:
         kind = hardware.split("x_", 1)[1]
         return [it for it in self.request("GET", "/hardware")[1]["data"] if it["id"].split("x_", 1)[1] == kind]
 
+    def hardware_for(self, model):
+        """The smallest CPU hardware that the model fits on."""
+        status, answer = self.request("GET", f"/hardware?model={model}")
+        assert status == 200, answer
+        found = [it for it in answer["data"] if "x_cpu_" in it["id"]]
+        assert found, f"no CPU hardware for {model}: {answer}"
+        return min(found, key=lambda it: it["specs"]["gpu_count"])["id"]
+
     def create(self, hardware, **more):
         body = {"model": MODEL, "hardware": hardware, "autoscaling": {"min_replicas": 1, "max_replicas": 1}, **more}
         status, endpoint = self.request("POST", "/endpoints", body)

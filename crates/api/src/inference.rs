@@ -323,6 +323,20 @@ pub struct EmbeddingsRequest<'a> {
     #[serde(borrow, default)]
     #[schema(value_type = EmbeddingInput, required = true)]
     pub input: Option<EmbeddingInput<'a>>,
+    /// How vectors are written; `float` by default.
+    #[serde(default)]
+    pub encoding_format: Option<EncodingFormat>,
+}
+
+/// How a vector is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum EncodingFormat {
+    /// As an array of numbers.
+    #[default]
+    Float,
+    /// As base64 of its numbers, each four bytes, little-endian: what OpenAI's SDKs ask for by themselves.
+    Base64,
 }
 
 /// A text, texts, the tokens of a text, or those of several.
@@ -580,9 +594,19 @@ pub struct Embedding<'a> {
     pub object: &'a str,
     /// The position of its input.
     pub index: u32,
-    /// The vector, digit by digit as the engine wrote it.
+    /// The vector.
+    pub embedding: EmbeddingVector<'a>,
+}
+
+/// A vector in the form that was asked for.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum EmbeddingVector<'a> {
+    /// Digit by digit as the engine wrote it.
     #[schema(value_type = Vec<f64>)]
-    pub embedding: &'a RawValue,
+    Numbers(&'a RawValue),
+    /// Base64 of its numbers, each four bytes, little-endian.
+    Base64(String),
 }
 
 /// Tokens of an embeddings request.

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::Response;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use bytes::BytesMut;
 use dedi_api::inference::{
-    ChatChoice, ChatCompletion, Completion, CompletionChoice, Embedding, EmbeddingUsage, Embeddings,
-    FinishReason, LogprobLists, PromptPart, ReplyMessage, Usage,
+    ChatChoice, ChatCompletion, Completion, CompletionChoice, Embedding, EmbeddingUsage, EmbeddingVector,
+    Embeddings, EncodingFormat, FinishReason, LogprobLists, PromptPart, ReplyMessage, Usage,
 };
 use http::StatusCode;
 use serde::Deserialize;
@@ -212,13 +214,18 @@ fn embeddings(vectors: &Vectors<'_>, job: &Job) -> Result<Answer, ApiError> {
     if n != job.n || !vectors.data.iter().all(|it| it.index < n && is_numbers(it.embedding)) {
         return Err(ApiError::failed("it sent what is not an answer"));
     }
-    let data = vectors.data.iter();
+    let written = |raw| match job.encoding {
+        EncodingFormat::Float => Ok(EmbeddingVector::Numbers(raw)),
+        EncodingFormat::Base64 => base64(raw).map(EmbeddingVector::Base64),
+    };
+    let data = vectors.data.iter().map(|it| {
+        let embedding = written(it.embedding)?;
+        Ok(Embedding { object: "embedding", index: it.index, embedding })
+    });
     let answer = Embeddings {
         object: "list",
         model: &job.model,
-        data: data
-            .map(|it| Embedding { object: "embedding", index: it.index, embedding: it.embedding })
-            .collect(),
+        data: data.collect::<Result<_, ApiError>>()?,
         usage: vectors
             .usage
             .as_ref()
@@ -239,6 +246,14 @@ fn is_numbers(raw: &RawValue) -> bool {
                 || matches!(byte, b'.' | b',' | b'-' | b'+' | b'e' | b'E')
         })
     })
+}
+
+/// The numbers of an array, each four bytes, little-endian, in base64.
+fn base64(raw: &RawValue) -> Result<String, ApiError> {
+    let numbers: Vec<f32> =
+        serde_json::from_str(raw.get()).map_err(|_| ApiError::failed("it sent what is not an answer"))?;
+    let bytes: Vec<u8> = numbers.into_iter().flat_map(f32::to_le_bytes).collect();
+    Ok(BASE64_STANDARD.encode(bytes))
 }
 
 fn finish_reason(word: Option<&str>) -> Result<FinishReason, ApiError> {

@@ -27,5 +27,6 @@ pub(super) fn translate(model: String, request: &EmbeddingsRequest<'_>) -> Resul
     check::count("input", n, INPUTS_MAX)?;
     let mut job = Job::new(Kind::Embeddings, model, &engine::Embed { input, encoding_format: "float" })?;
     job.n = u32::try_from(n).unwrap_or(u32::MAX);
+    job.encoding = request.encoding_format.unwrap_or_default();
     Ok(job)
 }

@@ -11,7 +11,7 @@ mod json;
 mod tests;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use dedi_api::inference::{EmbeddingsRequest, GenerateRequest};
+use dedi_api::inference::{EmbeddingsRequest, EncodingFormat, GenerateRequest};
 
 use crate::http::error::ApiError;
 
@@ -56,6 +56,8 @@ pub(crate) struct Job {
     pub(crate) seed: Option<i64>,
     /// The prompt, when it shall be repeated.
     pub(crate) echo: Option<String>,
+    /// How vectors are to be written.
+    pub(crate) encoding: EncodingFormat,
     /// The engine's request without its model.
     payload: Bytes,
 }
@@ -93,7 +95,16 @@ impl<'a> Parsed<'a> {
 impl Job {
     fn new(kind: Kind, model: String, body: &impl serde::Serialize) -> Result<Self, ApiError> {
         let payload = serde_json::to_vec(body).map_err(|_| ApiError::Internal)?;
-        Ok(Self { kind, model, stream: false, n: 1, seed: None, echo: None, payload: payload.into() })
+        Ok(Self {
+            kind,
+            model,
+            stream: false,
+            n: 1,
+            seed: None,
+            echo: None,
+            encoding: EncodingFormat::Float,
+            payload: payload.into(),
+        })
     }
 
     /// The engine's request for a replica whose engine knows the model as `engine_model`.
@@ -113,6 +124,15 @@ impl Job {
     /// A streamed job, for tests of what comes back.
     pub(crate) fn streamed(kind: Kind, n: u32) -> Self {
         let payload = Bytes::from_static(b"{\"stream\":true}");
-        Self { kind, model: "team/m-0000000a".to_owned(), stream: true, n, seed: None, echo: None, payload }
+        Self {
+            kind,
+            model: "team/m-0000000a".to_owned(),
+            stream: true,
+            n,
+            seed: None,
+            echo: None,
+            encoding: EncodingFormat::Float,
+            payload,
+        }
     }
 }

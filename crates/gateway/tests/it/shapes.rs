@@ -100,6 +100,17 @@ async fn embeddings_keep_the_engines_digits() {
 }
 
 #[tokio::test]
+async fn vectors_come_in_the_form_that_was_asked_for() {
+    let says = || json!({"data": [{"index": 0, "embedding": [1, -0.5]}]});
+    let ask = |format: &str| json!({"model": NAME, "input": "a", "encoding_format": format});
+    let (got, asked) = exchange("/v1/embeddings", ask("base64"), says()).await;
+    assert_eq!(got["data"][0]["embedding"], "AACAPwAAAL8=");
+    assert_eq!(asked["encoding_format"], "float", "the engine need not know base64");
+    let (got, _) = exchange("/v1/embeddings", ask("float"), says()).await;
+    assert_eq!(got["data"][0]["embedding"], json!([1, -0.5]));
+}
+
+#[tokio::test]
 async fn what_is_not_an_answer_is_a_502() {
     for says in ["", "[]", "{\"choices\":7}", "{\"choices\":[{\"finish_reason\":\"abort\"}]}"] {
         let engine = Engine::start(answer_json("200 OK", says));

@@ -25,6 +25,8 @@ enum Arg {
     Slots,
     Threads,
     GpuLayers,
+    /// For a model that makes vectors only.
+    Embedding(&'static str),
 }
 
 /// Cores that feed a GPU; more of them only get in each other's way.
@@ -52,6 +54,7 @@ impl Engine {
             Arg::Threads,
             Arg::Text("--gpu-layers"),
             Arg::GpuLayers,
+            Arg::Embedding("--embedding"),
         ];
         Self { program, args: ARGS, echoes_nonce: true }
     }
@@ -68,8 +71,8 @@ impl Engine {
             (0, n_cpus) => n_cpus,
             (_, _) => n_cores.clamp(1, GPU_FEEDERS_MAX),
         };
-        let fill = |arg: &Arg| match arg {
-            Arg::Text(text) => (*text).to_owned(),
+        let text = |arg: &Arg| match arg {
+            Arg::Text(text) | Arg::Embedding(text) => (*text).to_owned(),
             Arg::ModelPath => launch.model_path.to_string_lossy().into_owned(),
             Arg::Socket => socket.to_owned(),
             Arg::ModelName => launch.model.to_string(),
@@ -78,7 +81,8 @@ impl Engine {
             Arg::Threads => n_threads.to_string(),
             Arg::GpuLayers => if n_gpus == 0 { "0" } else { ALL_LAYERS }.to_owned(),
         };
-        self.args.iter().map(fill).collect()
+        let applies = |arg: &&Arg| launch.embedding || !matches!(arg, Arg::Embedding(_));
+        self.args.iter().filter(applies).map(text).collect()
     }
 }
 
@@ -153,6 +157,13 @@ mod tests {
             args[3..].join(" "),
             "--socket engine.sock --model-name dedi/demo --context 2048 --slots 4 --threads 2 --gpu-layers 0"
         );
+    }
+
+    #[test]
+    fn a_model_that_makes_vectors_is_served_as_one() {
+        let launch = Launch { embedding: true, ..launch("cpu", 1) };
+        let args = Engine::dedi("dedi-engine".into()).args(&launch, "engine.sock", 64);
+        assert_eq!(args.last().map(String::as_str), Some("--embedding"));
     }
 
     #[test]
