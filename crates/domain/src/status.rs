@@ -367,16 +367,25 @@ fn shortage_reason(view: &EndpointView, shortage: &Shortage) -> Reason {
             format!("{hardware} needs {n_needed} free device(s), {n_free} are free; it starts when one is"),
             "stop another endpoint or lower its min_replicas; `dedi endpoints hardware` shows who uses what",
         ),
-        Shortage::Memory { available_bytes, needed_bytes, user } => {
+        Shortage::Memory { available_bytes, needed_bytes, user, leftover_bytes } => {
             let by = user.as_ref().map_or(String::new(), |it| format!("; the largest user is {it}"));
+            let (held, next_step) = match leftover_bytes >> 20 {
+                0 => (String::new(), "end the other programs on the device, or choose larger hardware"),
+                mib => (
+                    format!(
+                        "; a device is not used while {mib} MiB on it are held by no process that is there"
+                    ),
+                    "`nvidia-smi` shows the device; a reset frees its memory",
+                ),
+            };
             advise(
                 ReasonCode::MemoryInUse,
                 format!(
-                    "each device needs {} MiB, at most {} MiB are free on one{by}",
+                    "each device needs {} MiB, at most {} MiB are free on one{by}{held}",
                     needed_bytes >> 20,
                     available_bytes >> 20
                 ),
-                "end the other programs on the device, or choose larger hardware",
+                next_step,
             )
         }
         Shortage::Turn => say(

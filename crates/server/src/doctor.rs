@@ -138,7 +138,15 @@ async fn devices(data: &DataDir, config: &Config) -> Vec<Finding> {
             findings
                 .push(Finding::Bad(format!("device {}: {why}", device.id), "reset or replace it".to_owned()));
         }
-        if device.foreign_bytes > 0 {
+        if device.is_quarantined() {
+            let held = device.leftover_bytes >> 20;
+            findings.push(Finding::Bad(
+                format!("device {}: {held} MiB are held by no process that is there", device.id),
+                "reset it; until then nothing is placed on it".to_owned(),
+            ));
+        }
+        // Without a name it is the driver's own.
+        if !device.foreign_processes.is_empty() {
             let who = device.foreign_processes.join(", ");
             let used = device.foreign_bytes >> 20;
             findings.push(Finding::Note(format!(
