@@ -134,6 +134,8 @@ pub enum Health {
     Healthy,
     /// Reported a fault or stopped answering; the text names it.
     Faulty(String),
+    /// Can't be asked, which says nothing of it: nothing is placed on it, and what runs on it goes on.
+    Unknown(String),
 }
 
 /// One device and what was measured of it at the last look.

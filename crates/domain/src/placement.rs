@@ -21,6 +21,8 @@ pub enum Shortage {
         n_healthy: u32,
         /// Devices needed.
         n_needed: u32,
+        /// One that can't be used, and what it has.
+        trouble: Option<String>,
     },
     /// Too few are free.
     Busy {
@@ -53,15 +55,15 @@ impl<'a> Pool<'a> {
     pub(crate) fn take(&mut self, hardware: &HardwareId, bytes_each: u64) -> Result<Vec<DeviceId>, Shortage> {
         let kind = hardware.kind_name();
         let n_needed = hardware.count();
-        let healthy: Vec<&'a Device> = self
-            .inventory
-            .devices
-            .iter()
-            .filter(|it| it.health == Health::Healthy && it.kind.name() == kind)
-            .collect();
+        let of_kind = || self.inventory.devices.iter().filter(|it| it.kind.name() == kind);
+        let healthy: Vec<&'a Device> = of_kind().filter(|it| it.health == Health::Healthy).collect();
         if healthy.len() < n_needed as usize {
             let n_healthy = u32::try_from(healthy.len()).unwrap_or(u32::MAX);
-            return Err(Shortage::NoSuchHardware { n_healthy, n_needed });
+            let trouble = of_kind().find_map(|it| match &it.health {
+                Health::Healthy => None,
+                Health::Faulty(what) | Health::Unknown(what) => Some(format!("{}: {what}", it.id)),
+            });
+            return Err(Shortage::NoSuchHardware { n_healthy, n_needed, trouble });
         }
         if self.blocked_kinds.contains(kind) {
             return Err(Shortage::Turn);

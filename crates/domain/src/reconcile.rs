@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::endpoint::{Desired, EndpointState};
 use crate::failure::{BackoffSettings, Failure, Verdict, verdict};
 use crate::fetch::Fetch;
-use crate::hardware::{DeviceId, Inventory};
+use crate::hardware::{DeviceId, Health, Inventory};
 use crate::ids::{EndpointId, Nonce, ReplicaId};
 use crate::placement::{Pool, Shortage};
 use crate::replica::{FailureCause, Intent, ObservedReplica, ReplicaPhase, ReplicaRow};
@@ -304,7 +304,7 @@ fn next_for_replica(view: &ReplicaView, phase: Option<&ReplicaPhase>, world: &Wo
     match (row.intent, phase) {
         (Intent::Run, None) if row.seen => fail(FailureCause::Lost),
         // Not started yet, so nothing has failed: it is placed anew.
-        (Intent::Run, None | Some(ReplicaPhase::Unstarted)) if lost_device(row, &world.inventory) => {
+        (Intent::Run, None | Some(ReplicaPhase::Unstarted)) if !has_devices(row, &world.inventory) => {
             Some(Action::Stop { replica })
         }
         (Intent::Run, None | Some(ReplicaPhase::Unstarted)) => Some(Action::Spawn { replica }),
@@ -362,10 +362,15 @@ fn release(row: &ReplicaRow, world: &World) -> Option<Action> {
     }
 }
 
+/// Whether a device that it runs on is gone or broken. One that can't be asked is neither.
 fn lost_device(row: &ReplicaRow, inventory: &Inventory) -> bool {
-    row.devices
-        .iter()
-        .any(|it| inventory.device(it).is_none_or(|device| device.health != crate::hardware::Health::Healthy))
+    let is_lost = |it| inventory.device(it).is_none_or(|it| matches!(it.health, Health::Faulty(_)));
+    row.devices.iter().any(is_lost)
+}
+
+/// Whether it can be started on the devices that it was given.
+fn has_devices(row: &ReplicaRow, inventory: &Inventory) -> bool {
+    row.devices.iter().all(|it| inventory.device(it).is_some_and(|it| it.health == Health::Healthy))
 }
 
 /// Running replicas beyond what is wanted: those that load go first, then those that hang, then the youngest.

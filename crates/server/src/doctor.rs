@@ -134,9 +134,14 @@ async fn devices(data: &DataDir, config: &Config) -> Vec<Finding> {
         findings.push(Finding::Note("devices: no GPU found; models run on the CPU".to_owned()));
     }
     for device in &inventory.devices {
-        if let Health::Faulty(why) = &device.health {
-            findings
-                .push(Finding::Bad(format!("device {}: {why}", device.id), "reset or replace it".to_owned()));
+        match &device.health {
+            Health::Healthy => {}
+            Health::Faulty(why) => findings
+                .push(Finding::Bad(format!("device {}: {why}", device.id), "reset or replace it".to_owned())),
+            Health::Unknown(why) => findings.push(Finding::Bad(
+                format!("device {}: {why}", device.id),
+                "what runs on it goes on, nothing else starts there; mend the driver".to_owned(),
+            )),
         }
         if device.is_quarantined() {
             let held = device.leftover_bytes >> 20;

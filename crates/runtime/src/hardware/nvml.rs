@@ -15,6 +15,7 @@ use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::struct_wrappers::device::ProcessInfo;
 
 use self::faults::Faults;
+use super::Engines;
 use super::cpu::process_label;
 use super::names::kind_of;
 use crate::process::locked;
@@ -43,6 +44,8 @@ pub(super) struct Gpus {
 struct State {
     driver: Option<Driver>,
     tried_at: Option<Instant>,
+    /// Why it is not open.
+    closed: String,
     /// By the driver's index, as last seen whole: a lost device can't say which one it is.
     known: BTreeMap<u32, Device>,
 }
@@ -52,10 +55,11 @@ impl Gpus {
         Self { library, state: Mutex::default() }
     }
 
-    /// All GPUs. Those that answer with a fault are listed as faulty.
-    pub(super) fn devices(&self, ours: &[i32]) -> Vec<Device> {
+    /// All GPUs. Those that answer with a fault are listed as faulty. Where the driver can't be asked, as after
+    /// its files were replaced under it, those that are known or that our engines have are still there.
+    pub(super) fn devices(&self, ours: &Engines) -> Vec<Device> {
         let mut state = locked(&self.state);
-        let State { driver, tried_at, known } = &mut *state;
+        let State { driver, tried_at, closed, known } = &mut *state;
         if driver.is_none() && tried_at.is_none_or(|it| it.elapsed() >= RETRY_DELAY) {
             *tried_at = Some(Instant::now());
             match self.open() {
@@ -63,26 +67,33 @@ impl Gpus {
                     let nvml: &'static Nvml = Box::leak(Box::new(opened));
                     *driver = Some(Driver { nvml, faults: Faults::watch(nvml) });
                 }
-                Err(
-                    NvmlError::LibloadingError(_) | NvmlError::LibraryNotFound | NvmlError::DriverNotLoaded,
-                ) => {
-                    tracing::debug!("no GPUs: there is no driver");
+                Err(err) => {
+                    *closed = format!("the GPU driver does not start: {err}");
+                    if is_absence(&err) {
+                        tracing::debug!("no GPUs: {closed}");
+                    } else {
+                        tracing::warn!("{closed}");
+                    }
                 }
-                Err(err) => tracing::warn!("no GPUs: the driver does not start: {err}"),
             }
         }
-        let Some(Driver { nvml, faults }) = driver else { return Vec::new() };
-        faults.listen();
-        let mut devices = match nvml.device_count() {
-            Ok(n_devices) => (0..n_devices).filter_map(|at| look(nvml, at, ours, known)).collect(),
-            Err(err) => {
-                tracing::warn!("the GPU driver does not answer: {err}");
-                known.values().map(|it| faulty(it, &err)).collect::<Vec<_>>()
+        let mut devices = match driver {
+            None => held(ours, closed),
+            Some(Driver { nvml, faults }) => {
+                faults.listen();
+                let mut devices: Vec<Device> = match nvml.device_count() {
+                    Ok(n_devices) => {
+                        (0..n_devices).filter_map(|at| look(nvml, at, &ours.pids, known)).collect()
+                    }
+                    Err(err) => {
+                        tracing::warn!("the GPU driver does not answer: {err}");
+                        known.values().map(|it| troubled(it, &err)).collect()
+                    }
+                };
+                devices.iter_mut().for_each(|it| faults.judge(it));
+                devices
             }
         };
-        for device in &mut devices {
-            faults.judge(device);
-        }
         number_by_kind(&mut devices);
         devices
     }
@@ -103,7 +114,7 @@ fn look(nvml: &Nvml, at: u32, ours: &[i32], known: &mut BTreeMap<u32, Device>) -
             Some(device)
         }
         Err(err) => match known.get(&at) {
-            Some(last) => Some(faulty(last, &err)),
+            Some(last) => Some(troubled(last, &err)),
             None => {
                 tracing::warn!("GPU {at} does not answer and has never been seen: {err}");
                 None
@@ -112,8 +123,45 @@ fn look(nvml: &Nvml, at: u32, ours: &[i32], known: &mut BTreeMap<u32, Device>) -
     }
 }
 
-fn faulty(last: &Device, err: &NvmlError) -> Device {
-    Device { health: Health::Faulty(err.to_string()), ..last.clone() }
+/// A device that was well before the driver said this.
+fn troubled(last: &Device, err: &NvmlError) -> Device {
+    let health = if is_the_drivers(err) { Health::Unknown } else { Health::Faulty };
+    Device { health: health(err.to_string()), ..last.clone() }
+}
+
+/// Whether there is no driver at all, which is how most hosts are.
+fn is_absence(err: &NvmlError) -> bool {
+    matches!(err, NvmlError::LibloadingError(_) | NvmlError::LibraryNotFound | NvmlError::DriverNotLoaded)
+}
+
+/// Whether an error says nothing of the device that was asked about.
+fn is_the_drivers(err: &NvmlError) -> bool {
+    is_absence(err)
+        || matches!(
+            err,
+            NvmlError::LibRmVersionMismatch
+                | NvmlError::Uninitialized
+                | NvmlError::FunctionNotFound
+                | NvmlError::NoPermission
+                | NvmlError::Timeout
+                | NvmlError::OperatingSystem
+        )
+}
+
+/// The GPUs that our engines have, when nobody else can tell which there are.
+fn held(ours: &Engines, why: &str) -> Vec<Device> {
+    let gpus = ours.devices.iter().filter(|it| !it.kind.is_cpu());
+    gpus.map(|it| Device {
+        id: it.id.clone(),
+        kind: it.kind.clone(),
+        index: it.index,
+        health: Health::Unknown(why.to_owned()),
+        memory_total_bytes: u64::from(it.kind.memory_gb) << 30,
+        foreign_bytes: 0,
+        foreign_processes: Vec::new(),
+        leftover_bytes: 0,
+    })
+    .collect()
 }
 
 fn measure(nvml: &Nvml, at: u32, ours: &[i32]) -> Result<Device, NvmlError> {

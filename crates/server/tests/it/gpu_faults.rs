@@ -9,6 +9,9 @@ use crate::plane::{TestPlane, signal, until};
 /// `NVML_ERROR_GPU_IS_LOST`.
 const LOST: u32 = 15;
 
+/// `NVML_ERROR_LIB_RM_VERSION_MISMATCH`: the driver's files were replaced under the loaded driver.
+const REPLACED: u32 = 18;
+
 /// The GPUs that an engine was given.
 fn devices_of(pid: u32) -> String {
     let env = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
@@ -107,6 +110,37 @@ fn a_gpu_with_an_xid_is_left_unless_a_program_brought_it_about() {
 }
 
 #[test]
+fn a_driver_that_cannot_be_asked_costs_no_replica() {
+    let mut world = h100s(2);
+    let mut plane = TestPlane::start_with_gpus("", &world);
+    let made = plane.create(ONE, 1, 1);
+    let id = made["id"].as_str().unwrap();
+    plane.until_state(id, "STARTED");
+    let engine = until_on(&plane, "GPU-0");
+
+    world["error"] = json!(REPLACED);
+    plane.set_gpus(&world);
+    let second = plane.create(ONE, 1, 1);
+    let second = second["id"].as_str().unwrap();
+    until_reason(&plane, second, "hardware_missing");
+    assert_eq!(plane.chat(id, "hello").status, 200);
+    // Not even a new server, which has never seen the driver work.
+    plane.kill_server();
+    plane.launch();
+    plane.until_state(id, "STARTED");
+    until("an answer", || (plane.chat(id, "hello").status == 200).then_some(()));
+    let waiting = until_reason(&plane, second, "hardware_missing");
+    let message = waiting["status"]["message"].as_str().unwrap();
+    assert!(
+        message.contains("0 healthy one(s) of that kind; GPU-0: the GPU driver does not start"),
+        "{message}"
+    );
+    assert_eq!(plane.engines(), vec![engine], "it was started anew");
+    let (_, out, _) = plane.cli(&["doctor"]);
+    assert!(out.contains("what runs on it goes on"), "{out}");
+}
+
+#[test]
 fn memory_that_outlives_its_process_is_waited_for_and_then_quarantined() {
     let mut world = h100s(2);
     let plane = TestPlane::start_with_gpus("[control]\nrelease_wait_secs = 3\n", &world);
@@ -122,7 +156,11 @@ fn memory_that_outlives_its_process_is_waited_for_and_then_quarantined() {
     plane.set_gpus(&world);
     // Its replacement takes the other one; the first stays out of use.
     until_on(&plane, "GPU-1");
-    until("the quarantine's event", || events(&plane, id).contains("30000 MiB are still held").then_some(()));
+    until("the quarantine's event", || {
+        events(&plane, id)
+            .contains("30000 MiB are still held on its devices; nothing is placed")
+            .then_some(())
+    });
     let list = plane.get("/hardware?model=dedi/demo").body;
     let status: Vec<&str> = list["data"]
         .as_array()

@@ -58,7 +58,7 @@ impl Faults {
             Health::Faulty(what) if *what == NvmlError::GpuLost.to_string() => {
                 self.broken.entry(device.id.clone()).or_insert_with(|| what.clone());
             }
-            Health::Faulty(_) => {}
+            Health::Faulty(_) | Health::Unknown(_) => {}
             Health::Healthy => {
                 if let Some(what) = self.broken.get(&device.id) {
                     device.health = Health::Faulty(format!("{what}; once it is reset, restart the server"));
