@@ -475,8 +475,7 @@ pub(crate) fn launches(
         .filter(|(_, n_missing)| *n_missing > 0)
         .collect();
     asking.sort_by_key(|(view, n_missing)| {
-        let has_minimum = wanted(view) - n_missing >= view.desired.replicas.min().max(1);
-        (has_minimum, view.desired.started_at, view.desired.id)
+        (has_minimum(view, *n_missing), view.desired.started_at, view.desired.id)
     });
     let mut given = Vec::new();
     for (view, n_missing) in asking {
@@ -490,6 +489,28 @@ pub(crate) fn launches(
         }
     }
     given
+}
+
+/// Whether somebody waits for devices of this kind who is served before an endpoint that asks now.
+pub fn has_queue(world: &World, kind_name: &str) -> bool {
+    let Observation::Known(observed) = &world.observation else { return false };
+    let seen = by_mark(observed);
+    let endpoints: Vec<&EndpointView> = world.endpoints.iter().collect();
+    let is_first = |id| {
+        endpoints.iter().any(|it| {
+            it.desired.id == id
+                && it.desired.hardware.kind_name() == kind_name
+                && !has_minimum(it, missing(it, &seen, world))
+        })
+    };
+    launches(&endpoints, &seen, world)
+        .into_iter()
+        .any(|(id, devices)| matches!(devices, Err(Shortage::Busy { .. } | Shortage::Turn)) && is_first(id))
+}
+
+/// Whether an endpoint that lacks so many replicas only wants more than it must have.
+fn has_minimum(view: &EndpointView, n_missing: u32) -> bool {
+    wanted(view) - n_missing >= view.desired.replicas.min().max(1)
 }
 
 /// Replicas that may be launched for an endpoint now.

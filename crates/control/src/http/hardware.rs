@@ -40,7 +40,10 @@ pub(super) async fn list(
         let availability = match need.map(|it| fit(it, &config, &inventory, |id| taken.contains(id))) {
             None => None,
             Some(Fit::TooSmall { .. }) => continue,
-            Some(Fit::Fits { n_free, n_needed }) => Some(availability(n_free, n_needed)),
+            Some(Fit::Fits { n_free, n_needed }) => {
+                let is_next = !plan::has_queue(&shared, &config);
+                Some(availability(n_free, n_needed, is_next))
+            }
         };
         data.push(hardware(&shared, &config, availability, &inventory, &world, &taken, &caller.0.owner));
     }
@@ -64,8 +67,8 @@ pub(super) async fn inventory(shared: &Shared) -> Result<Inventory, ApiError> {
     })
 }
 
-fn availability(n_free: u32, n_needed: u32) -> HardwareAvailability {
-    let status = if n_free >= n_needed {
+fn availability(n_free: u32, n_needed: u32, is_next: bool) -> HardwareAvailability {
+    let status = if n_free >= n_needed && is_next {
         "available"
     } else if n_free > 0 {
         "insufficient"

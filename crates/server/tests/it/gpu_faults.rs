@@ -1,6 +1,8 @@
 //! GPUs that break, on a host that has none: what ran there runs elsewhere or waits, and nothing is placed on
 //! one that had a fault or whose memory a dead process still holds.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
 use crate::gpus::{ONE, TWO, h100s};
@@ -150,6 +152,7 @@ fn memory_that_outlives_its_process_is_waited_for_and_then_quarantined() {
     let engine = until_on(&plane, "GPU-0");
     world["gpus"][0]["processes"] = json!([{"pid": engine, "mib": 30_000}]);
     plane.set_gpus(&world);
+    let ended_at = Instant::now();
     signal(engine, "KILL");
     world["gpus"][0]["processes"] = json!([]);
     world["gpus"][0]["held_mib"] = json!(30_000);
@@ -161,6 +164,7 @@ fn memory_that_outlives_its_process_is_waited_for_and_then_quarantined() {
             .contains("30000 MiB are still held on its devices; nothing is placed")
             .then_some(())
     });
+    assert!(ended_at.elapsed() >= Duration::from_secs(3), "it was not waited for");
     let list = plane.get("/hardware?model=dedi/demo").body;
     let status: Vec<&str> = list["data"]
         .as_array()

@@ -146,6 +146,28 @@ fn the_plan_says_what_placement_does() {
 }
 
 #[test]
+fn the_plan_knows_who_asked_earlier() {
+    let plane = TestPlane::start_with_gpus("", &h100s(2));
+    let first = plane.create(ONE, 1, 1);
+    plane.until_state(first["id"].as_str().unwrap(), "STARTED");
+    assert_eq!(plan(&plane, ONE)["can_start_now"], true);
+    let second = plane.create(TWO, 1, 1);
+    let waits = |id: &Value, reason: &str| {
+        let path = format!("/endpoints/{}", id.as_str().unwrap());
+        until(reason, || (plane.get(&path).body["status"]["reason"] == reason).then_some(()));
+    };
+    waits(&second["id"], "no_capacity");
+    // One is free, and it is the second endpoint's.
+    let planned = plan(&plane, ONE);
+    assert_eq!((&planned["fits"], &planned["can_start_now"]), (&json!(true), &json!(false)), "{planned:#}");
+    assert_eq!(planned["devices_free"], 1);
+    assert!(planned["message"].as_str().unwrap().contains("asked earlier"), "{planned:#}");
+    assert_eq!(availability(&plane), pairs(&[(ONE, "insufficient"), (TWO, "insufficient")]));
+    let third = plane.create(ONE, 1, 1);
+    waits(&third["id"], "waiting_turn");
+}
+
+#[test]
 fn hardware_that_can_never_hold_the_model_is_refused_with_the_plans_numbers() {
     let world = json!({"gpus": [gpu("GPU-s", "Quadro P400", 24), gpu("GPU-0", H100, 81_559)]});
     let plane = TestPlane::start_with_gpus("", &world);
