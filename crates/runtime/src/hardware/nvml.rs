@@ -48,6 +48,8 @@ struct State {
     closed: String,
     /// By the driver's index, as last seen whole: a lost device can't say which one it is.
     known: BTreeMap<u32, Device>,
+    /// What was wrong at the last look, which is logged when it is new.
+    troubles: Vec<String>,
 }
 
 impl Gpus {
@@ -59,7 +61,7 @@ impl Gpus {
     /// its files were replaced under it, those that are known or that our engines have are still there.
     pub(super) fn devices(&self, ours: &Engines) -> Vec<Device> {
         let mut state = locked(&self.state);
-        let State { driver, tried_at, closed, known } = &mut *state;
+        let State { driver, tried_at, closed, known, troubles } = &mut *state;
         if driver.is_none() && tried_at.is_none_or(|it| it.elapsed() >= RETRY_DELAY) {
             *tried_at = Some(Instant::now());
             match self.open() {
@@ -81,15 +83,20 @@ impl Gpus {
             None => held(ours, closed),
             Some(Driver { nvml, faults }) => {
                 faults.listen();
+                let mut now = Vec::new();
                 let mut devices: Vec<Device> = match nvml.device_count() {
                     Ok(n_devices) => {
-                        (0..n_devices).filter_map(|at| look(nvml, at, &ours.pids, known)).collect()
+                        (0..n_devices).filter_map(|at| look(nvml, at, &ours.pids, known, &mut now)).collect()
                     }
                     Err(err) => {
-                        tracing::warn!("the GPU driver does not answer: {err}");
+                        now.push(format!("the GPU driver does not answer: {err}"));
                         known.values().map(|it| troubled(it, &err)).collect()
                     }
                 };
+                for trouble in now.iter().filter(|it| !troubles.contains(it)) {
+                    tracing::warn!("{trouble}");
+                }
+                *troubles = now;
                 devices.iter_mut().for_each(|it| faults.judge(it));
                 devices
             }
@@ -107,19 +114,24 @@ impl Gpus {
     }
 }
 
-fn look(nvml: &Nvml, at: u32, ours: &[i32], known: &mut BTreeMap<u32, Device>) -> Option<Device> {
+fn look(
+    nvml: &Nvml,
+    at: u32,
+    ours: &[i32],
+    known: &mut BTreeMap<u32, Device>,
+    troubles: &mut Vec<String>,
+) -> Option<Device> {
     match measure(nvml, at, ours) {
         Ok(device) => {
             known.insert(at, device.clone());
             Some(device)
         }
-        Err(err) => match known.get(&at) {
-            Some(last) => Some(troubled(last, &err)),
-            None => {
-                tracing::warn!("GPU {at} does not answer and has never been seen: {err}");
-                None
-            }
-        },
+        Err(err) => {
+            let last = known.get(&at);
+            let name = last.map_or_else(|| "which has never been seen".to_owned(), |it| it.id.to_string());
+            troubles.push(format!("GPU {at}, {name}, does not answer: {err}"));
+            last.map(|it| troubled(it, &err))
+        }
     }
 }
 

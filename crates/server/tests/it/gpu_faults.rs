@@ -80,6 +80,24 @@ fn a_replica_on_a_lost_gpu_is_replaced_on_another_and_never_back_there() {
 }
 
 #[test]
+fn a_gpu_that_was_lost_while_no_server_looked_is_left_too() {
+    let mut world = h100s(2);
+    let mut plane = TestPlane::start_with_gpus("", &world);
+    let made = plane.create(ONE, 1, 1);
+    let id = made["id"].as_str().unwrap();
+    plane.until_state(id, "STARTED");
+    until_on(&plane, "GPU-0");
+    plane.kill_server();
+    world["gpus"][0]["error"] = json!(LOST);
+    plane.set_gpus(&world);
+    plane.launch();
+    until_on(&plane, "GPU-1");
+    plane.until_state(id, "STARTED");
+    let told = plane.log().matches("GPU 0, which has never been seen, does not answer").count();
+    assert_eq!(told, 1, "{}", plane.log());
+}
+
+#[test]
 fn a_gpu_with_an_xid_is_left_unless_a_program_brought_it_about() {
     let mut world = h100s(2);
     let plane = TestPlane::start_with_gpus("", &world);
