@@ -9,7 +9,6 @@ use dedi_api::{
     AvailabilityZones, Hardware, HardwareAvailability, HardwarePricing, HardwareSpecs, HardwareUsage, List,
 };
 use dedi_domain::fit::{Fit, fit};
-use dedi_domain::hardware::Health;
 use dedi_domain::reconcile::World;
 use dedi_domain::{DeviceId, DeviceKind, HardwareConfig, Inventory, ModelName, Owner};
 
@@ -114,7 +113,7 @@ fn usage(
 ) -> HardwareUsage {
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     let of_kind: Vec<_> = inventory.devices.iter().filter(|it| it.kind == *kind).collect();
-    let free = of_kind.iter().filter(|it| it.health == Health::Healthy && !taken.contains(&it.id));
+    let free = of_kind.iter().filter(|it| it.can_take(0) && !taken.contains(&it.id));
     let ids: BTreeSet<&DeviceId> = of_kind.iter().map(|it| &it.id).collect();
     let ours = world
         .endpoints

@@ -2,7 +2,6 @@
 
 use dedi_api::EndpointPlan;
 use dedi_domain::fit::{Fit, MemoryNeed, ModelFacts, Serving, bytes_per_device, fit};
-use dedi_domain::hardware::Health;
 use dedi_domain::{DeviceId, HardwareConfig, HardwareId, Inventory, ModelName};
 
 use crate::shared::Shared;
@@ -58,7 +57,7 @@ pub(super) fn plan(
     let Sizes { serving, need, fit, nearest } = Sizes::of(shared, facts, hardware, inventory);
     let taken = taken(shared);
     let of_kind: Vec<_> = inventory.devices.iter().filter(|it| it.kind == hardware.kind).collect();
-    let free = of_kind.iter().filter(|it| it.health == Health::Healthy && !taken.contains(&it.id));
+    let free = of_kind.iter().filter(|it| it.can_take(0) && !taken.contains(&it.id));
     let mut available: Vec<u64> = free.map(|it| it.available_bytes()).collect();
     available.sort_unstable_by(|a, b| b.cmp(a));
     available.truncate(hardware.count as usize);

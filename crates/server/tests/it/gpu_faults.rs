@@ -191,6 +191,7 @@ fn memory_that_outlives_its_process_is_waited_for_and_then_quarantined() {
         .map(|it| it["availability"]["status"].as_str().unwrap())
         .collect();
     assert_eq!(status, ["unavailable", "unavailable"], "{list:#}");
+    assert_eq!(list["data"][0]["usage"]["free"], 0, "{list:#}");
     let other = plane.create(ONE, 1, 1);
     let other = other["id"].as_str().unwrap();
     let waiting = until_reason(&plane, other, "memory_in_use");
