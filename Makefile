@@ -54,7 +54,7 @@ deny: ## Check licences, bans and sources of dependencies; advisories when their
 
 # The profile of the tests: one build serves the system tests and the SDK suites. Its programs can be told where to die.
 build-test: tools
-	cargo build --workspace --bins $(KILLABLE)
+	cargo build --workspace $(KILLABLE)
 
 sdk-test: build-test ## Run the official SDKs and command lines against a real server (SUITES="v2 v1 openai node curl")
 	@scripts/sdk-test

@@ -30,9 +30,10 @@ ISOLATION = {
 class Dedi:
     """The server under test, and the few requests the harness itself makes."""
 
-    def __init__(self, data_dir, home):
+    def __init__(self, data_dir, home, world):
         self.data_dir = Path(data_dir)
         self.home = Path(home)
+        self.world = world
         self.program = Path(os.environ["DEDI_BIN"])
         self.log = self.data_dir / "server.log"
         self.process = None
@@ -52,7 +53,7 @@ class Dedi:
     def start(self):
         args = [self.program, "serve", "--data-dir", self.data_dir, "--listen", "127.0.0.1:0"]
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(args, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env())
+            self.process = subprocess.Popen(args, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env(**self.world))
         self._until(READY_SECS_MAX, "the server is ready", self._ready)
 
     def _ready(self):
@@ -166,15 +167,15 @@ def processes_that_name(text):
 
 
 @contextlib.contextmanager
-def served(config=""):
-    """A server on a folder of its own, gone afterwards with everything it started."""
+def served(config="", **world):
+    """A server on a folder of its own, gone afterwards with everything it started. `world` goes into its environment."""
     # A short path: sockets lie below it.
     data_dir = tempfile.mkdtemp(prefix="dedi-")
     home = tempfile.mkdtemp(prefix="home-")
     # The suites send more wrong keys a minute than anybody should be let.
     patient = "[gateway]\nkey_failures_per_minute_max = 10000\n"
     (Path(data_dir) / "dedi.toml").write_text(patient + config)
-    server = Dedi(data_dir, home)
+    server = Dedi(data_dir, home, world)
     server.start()
     try:
         yield server

@@ -117,13 +117,7 @@ pub fn fit(
         let largest = of_kind().map(|it| it.memory_total_bytes).max().unwrap_or(0);
         return Fit::TooSmall { total_bytes: largest.saturating_mul(u64::from(config.count)) };
     }
-    let n_free = of_kind()
-        .filter(|it| {
-            it.health == crate::hardware::Health::Healthy
-                && it.available_bytes() >= per_device
-                && !is_taken(&it.id)
-        })
-        .count();
+    let n_free = of_kind().filter(|it| it.can_take(per_device) && !is_taken(&it.id)).count();
     Fit::Fits { n_free: u32::try_from(n_free).unwrap_or(u32::MAX), n_needed: config.count }
 }
 

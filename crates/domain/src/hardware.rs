@@ -134,6 +134,8 @@ pub enum Health {
     Healthy,
     /// Reported a fault or stopped answering; the text names it.
     Faulty(String),
+    /// Can't be asked, which says nothing of it: nothing is placed on it, and what runs on it goes on.
+    Unknown(String),
 }
 
 /// One device and what was measured of it at the last look.
@@ -158,9 +160,21 @@ pub struct Device {
 }
 
 impl Device {
-    /// Bytes a replica placed here now could have, if no other replica of ours is on it.
+    /// Bytes a replica placed here now could have, if no other replica of ours is on it. What a dead process
+    /// still holds was waited for already: such a device is in quarantine, all of it.
     pub fn available_bytes(&self) -> u64 {
-        self.memory_total_bytes.saturating_sub(self.foreign_bytes).saturating_sub(self.leftover_bytes)
+        if self.is_quarantined() { 0 } else { self.memory_total_bytes.saturating_sub(self.foreign_bytes) }
+    }
+
+    /// Whether memory on it is held by nobody who is there.
+    pub fn is_quarantined(&self) -> bool {
+        self.leftover_bytes > 0
+    }
+
+    /// Whether a replica that needs so much on each of its devices can be placed here, if no other one is on
+    /// it. The one answer of placement, of the hardware list and of the plan.
+    pub fn can_take(&self, bytes: u64) -> bool {
+        self.health == Health::Healthy && !self.is_quarantined() && self.available_bytes() >= bytes
     }
 }
 

@@ -21,6 +21,8 @@ pub enum Shortage {
         n_healthy: u32,
         /// Devices needed.
         n_needed: u32,
+        /// One that can't be used, and what it has.
+        trouble: Option<String>,
     },
     /// Too few are free.
     Busy {
@@ -29,7 +31,7 @@ pub enum Shortage {
         /// Devices needed.
         n_needed: u32,
     },
-    /// Free ones lack memory, because other programs use it.
+    /// Free ones lack memory, because other programs use it or the dead still hold it.
     Memory {
         /// Most bytes available on a free device.
         available_bytes: u64,
@@ -37,6 +39,8 @@ pub enum Shortage {
         needed_bytes: u64,
         /// The largest user, if known.
         user: Option<String>,
+        /// Most bytes that are held on a free device by a process that is gone.
+        leftover_bytes: u64,
     },
     /// Somebody who asked earlier for this kind is served first.
     Turn,
@@ -51,15 +55,15 @@ impl<'a> Pool<'a> {
     pub(crate) fn take(&mut self, hardware: &HardwareId, bytes_each: u64) -> Result<Vec<DeviceId>, Shortage> {
         let kind = hardware.kind_name();
         let n_needed = hardware.count();
-        let healthy: Vec<&'a Device> = self
-            .inventory
-            .devices
-            .iter()
-            .filter(|it| it.health == Health::Healthy && it.kind.name() == kind)
-            .collect();
+        let of_kind = || self.inventory.devices.iter().filter(|it| it.kind.name() == kind);
+        let healthy: Vec<&'a Device> = of_kind().filter(|it| it.health == Health::Healthy).collect();
         if healthy.len() < n_needed as usize {
             let n_healthy = u32::try_from(healthy.len()).unwrap_or(u32::MAX);
-            return Err(Shortage::NoSuchHardware { n_healthy, n_needed });
+            let trouble = of_kind().find_map(|it| match &it.health {
+                Health::Healthy => None,
+                Health::Faulty(what) | Health::Unknown(what) => Some(format!("{}: {what}", it.id)),
+            });
+            return Err(Shortage::NoSuchHardware { n_healthy, n_needed, trouble });
         }
         if self.blocked_kinds.contains(kind) {
             return Err(Shortage::Turn);
@@ -70,9 +74,8 @@ impl<'a> Pool<'a> {
             let n_free = u32::try_from(free.len()).unwrap_or(u32::MAX);
             return Err(Shortage::Busy { n_free, n_needed });
         }
-        // What a dead replica still holds was waited for already: such a device is in quarantine.
-        let is_able = |it: &&Device| it.leftover_bytes == 0 && it.available_bytes() >= bytes_each;
-        let mut able: Vec<&'a Device> = free.iter().copied().filter(is_able).collect();
+        let mut able: Vec<&'a Device> =
+            free.iter().copied().filter(|it: &&Device| it.can_take(bytes_each)).collect();
         if able.len() < n_needed as usize {
             // Does not block the kind: memory that strangers hold may never come back.
             let fullest = free.iter().max_by_key(|it| it.foreign_bytes);
@@ -80,6 +83,7 @@ impl<'a> Pool<'a> {
                 available_bytes: free.iter().map(|it| it.available_bytes()).max().unwrap_or(0),
                 needed_bytes: bytes_each,
                 user: fullest.and_then(|it| it.foreign_processes.first().cloned()),
+                leftover_bytes: free.iter().map(|it| it.leftover_bytes).max().unwrap_or(0),
             });
         }
         able.sort_by_key(|it| it.index);

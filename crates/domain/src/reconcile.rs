@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::endpoint::{Desired, EndpointState};
 use crate::failure::{BackoffSettings, Failure, Verdict, verdict};
 use crate::fetch::Fetch;
-use crate::hardware::{DeviceId, Inventory};
+use crate::hardware::{DeviceId, Health, Inventory};
 use crate::ids::{EndpointId, Nonce, ReplicaId};
 use crate::placement::{Pool, Shortage};
 use crate::replica::{FailureCause, Intent, ObservedReplica, ReplicaPhase, ReplicaRow};
@@ -304,7 +304,7 @@ fn next_for_replica(view: &ReplicaView, phase: Option<&ReplicaPhase>, world: &Wo
     match (row.intent, phase) {
         (Intent::Run, None) if row.seen => fail(FailureCause::Lost),
         // Not started yet, so nothing has failed: it is placed anew.
-        (Intent::Run, None | Some(ReplicaPhase::Unstarted)) if lost_device(row, &world.inventory) => {
+        (Intent::Run, None | Some(ReplicaPhase::Unstarted)) if !has_devices(row, &world.inventory) => {
             Some(Action::Stop { replica })
         }
         (Intent::Run, None | Some(ReplicaPhase::Unstarted)) => Some(Action::Spawn { replica }),
@@ -362,10 +362,15 @@ fn release(row: &ReplicaRow, world: &World) -> Option<Action> {
     }
 }
 
+/// Whether a device that it runs on is gone or broken. One that can't be asked is neither.
 fn lost_device(row: &ReplicaRow, inventory: &Inventory) -> bool {
-    row.devices
-        .iter()
-        .any(|it| inventory.device(it).is_none_or(|device| device.health != crate::hardware::Health::Healthy))
+    let is_lost = |it| inventory.device(it).is_none_or(|it| matches!(it.health, Health::Faulty(_)));
+    row.devices.iter().any(is_lost)
+}
+
+/// Whether it can be started on the devices that it was given.
+fn has_devices(row: &ReplicaRow, inventory: &Inventory) -> bool {
+    row.devices.iter().all(|it| inventory.device(it).is_some_and(|it| it.health == Health::Healthy))
 }
 
 /// Running replicas beyond what is wanted: those that load go first, then those that hang, then the youngest.
@@ -470,8 +475,7 @@ pub(crate) fn launches(
         .filter(|(_, n_missing)| *n_missing > 0)
         .collect();
     asking.sort_by_key(|(view, n_missing)| {
-        let has_minimum = wanted(view) - n_missing >= view.desired.replicas.min().max(1);
-        (has_minimum, view.desired.started_at, view.desired.id)
+        (has_minimum(view, *n_missing), view.desired.started_at, view.desired.id)
     });
     let mut given = Vec::new();
     for (view, n_missing) in asking {
@@ -485,6 +489,28 @@ pub(crate) fn launches(
         }
     }
     given
+}
+
+/// Whether somebody waits for devices of this kind who is served before an endpoint that asks now.
+pub fn has_queue(world: &World, kind_name: &str) -> bool {
+    let Observation::Known(observed) = &world.observation else { return false };
+    let seen = by_mark(observed);
+    let endpoints: Vec<&EndpointView> = world.endpoints.iter().collect();
+    let is_first = |id| {
+        endpoints.iter().any(|it| {
+            it.desired.id == id
+                && it.desired.hardware.kind_name() == kind_name
+                && !has_minimum(it, missing(it, &seen, world))
+        })
+    };
+    launches(&endpoints, &seen, world)
+        .into_iter()
+        .any(|(id, devices)| matches!(devices, Err(Shortage::Busy { .. } | Shortage::Turn)) && is_first(id))
+}
+
+/// Whether an endpoint that lacks so many replicas only wants more than it must have.
+fn has_minimum(view: &EndpointView, n_missing: u32) -> bool {
+    wanted(view) - n_missing >= view.desired.replicas.min().max(1)
 }
 
 /// Replicas that may be launched for an endpoint now.

@@ -355,28 +355,38 @@ fn shortage(view: &EndpointView, world: &World) -> Option<Shortage> {
 fn shortage_reason(view: &EndpointView, shortage: &Shortage) -> Reason {
     let hardware = &view.desired.hardware;
     match shortage {
-        Shortage::NoSuchHardware { n_healthy, n_needed } => advise(
-            ReasonCode::HardwareMissing,
-            format!(
-                "{hardware} needs {n_needed} device(s); this host has {n_healthy} healthy one(s) of that kind"
-            ),
-            "see `dedi endpoints hardware`",
-        ),
+        Shortage::NoSuchHardware { n_healthy, n_needed, trouble } => {
+            let why = trouble.as_ref().map_or(String::new(), |it| format!("; {it}"));
+            advise(
+                ReasonCode::HardwareMissing,
+                format!(
+                    "{hardware} needs {n_needed} device(s); this host has {n_healthy} healthy one(s) of that kind{why}"
+                ),
+                "see `dedi endpoints hardware`",
+            )
+        }
         Shortage::Busy { n_free, n_needed } => advise(
             ReasonCode::NoCapacity,
             format!("{hardware} needs {n_needed} free device(s), {n_free} are free; it starts when one is"),
             "stop another endpoint or lower its min_replicas; `dedi endpoints hardware` shows who uses what",
         ),
-        Shortage::Memory { available_bytes, needed_bytes, user } => {
+        Shortage::Memory { available_bytes, needed_bytes, user, leftover_bytes } => {
             let by = user.as_ref().map_or(String::new(), |it| format!("; the largest user is {it}"));
+            let (held, next_step) = match leftover_bytes >> 20 {
+                0 => (String::new(), "end the other programs on the device, or choose larger hardware"),
+                mib => (
+                    format!("; on one, {mib} MiB are held by no process that is there, so it is not used"),
+                    "`nvidia-smi` shows the device; a reset frees its memory",
+                ),
+            };
             advise(
                 ReasonCode::MemoryInUse,
                 format!(
-                    "each device needs {} MiB, at most {} MiB are free on one{by}",
+                    "each device needs {} MiB, at most {} MiB are free on one{by}{held}",
                     needed_bytes >> 20,
                     available_bytes >> 20
                 ),
-                "end the other programs on the device, or choose larger hardware",
+                next_step,
             )
         }
         Shortage::Turn => say(

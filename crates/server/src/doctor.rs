@@ -134,11 +134,24 @@ async fn devices(data: &DataDir, config: &Config) -> Vec<Finding> {
         findings.push(Finding::Note("devices: no GPU found; models run on the CPU".to_owned()));
     }
     for device in &inventory.devices {
-        if let Health::Faulty(why) = &device.health {
-            findings
-                .push(Finding::Bad(format!("device {}: {why}", device.id), "reset or replace it".to_owned()));
+        match &device.health {
+            Health::Healthy => {}
+            Health::Faulty(why) => findings
+                .push(Finding::Bad(format!("device {}: {why}", device.id), "reset or replace it".to_owned())),
+            Health::Unknown(why) => findings.push(Finding::Bad(
+                format!("device {}: {why}", device.id),
+                "what runs on it goes on, nothing else starts there; mend the driver".to_owned(),
+            )),
         }
-        if device.foreign_bytes > 0 {
+        if device.is_quarantined() {
+            let held = device.leftover_bytes >> 20;
+            findings.push(Finding::Bad(
+                format!("device {}: {held} MiB are held by no process that is there", device.id),
+                "reset it; until then nothing is placed on it".to_owned(),
+            ));
+        }
+        // Without a name it is the driver's own.
+        if !device.foreign_processes.is_empty() {
             let who = device.foreign_processes.join(", ");
             let used = device.foreign_bytes >> 20;
             findings.push(Finding::Note(format!(

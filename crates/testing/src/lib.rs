@@ -9,4 +9,4 @@ mod mode;
 mod program;
 
 pub use mode::{Behaviour, Mode};
-pub use program::{fake_engine, program};
+pub use program::{fake_engine, fake_nvml, program};

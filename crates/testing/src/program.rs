@@ -18,32 +18,47 @@ pub fn fake_engine() -> PathBuf {
 ///
 /// # Panics
 /// If it can't be built.
-#[expect(clippy::expect_used, reason = "for tests, which end here")]
 pub fn program(package: &str, name: &str) -> PathBuf {
+    built(package, &["--bin", name], name)
+}
+
+/// The library that stands in for NVIDIA's, built first if need be. It reads its GPUs from the JSON file that
+/// `DEDI_FAKE_NVML` names.
+///
+/// # Panics
+/// If it can't be built.
+pub fn fake_nvml() -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| built("dedi-fake-nvml", &["--lib"], "libdedi_fake_nvml.so")).clone()
+}
+
+#[expect(clippy::expect_used, reason = "for tests, which end here")]
+fn built(package: &str, target: &[&str], file: &str) -> PathBuf {
     // <target>/<profile>/deps/<test>
     let test = std::env::current_exe().expect("the test has a path");
     let profile_dir = test.parent().and_then(|it| it.parent()).expect("the test lies in a profile's folder");
-    let target = profile_dir.parent().expect("the profile's folder lies in the target folder");
+    let target_dir = profile_dir.parent().expect("the profile's folder lies in the target folder");
     let profile = match profile_dir.file_name().and_then(|it| it.to_str()) {
         Some("debug") | None => "dev",
         Some(name) => name,
     };
-    let program = profile_dir.join(name);
+    let path = profile_dir.join(file);
     // Not asking cargo when there is nothing to do: it would wait for whoever else is building.
-    if is_newer(&program, &Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name(package_folder(package))) {
-        return program;
+    if is_newer(&path, &Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name(package_folder(package))) {
+        return path;
     }
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let built = Command::new(cargo)
-        .args(["build", "--quiet", "--package", package, "--bin", name, "--profile", profile])
+    let ran = Command::new(cargo)
+        .args(["build", "--quiet", "--package", package, "--profile", profile])
+        .args(target)
         .arg("--target-dir")
-        .arg(target)
+        .arg(target_dir)
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
         .output()
         .expect("cargo runs");
-    assert!(built.status.success(), "{name} was not built: {}", String::from_utf8_lossy(&built.stderr));
-    assert!(program.is_file(), "{} is not there", program.display());
-    program
+    assert!(ran.status.success(), "{file} was not built: {}", String::from_utf8_lossy(&ran.stderr));
+    assert!(path.is_file(), "{} is not there", path.display());
+    path
 }
 
 /// `dedi-testing` lies in `crates/testing`.

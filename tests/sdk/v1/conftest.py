@@ -1,3 +1,5 @@
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -46,8 +48,12 @@ def cli(dedi):
 @pytest.fixture(scope="session")
 def gpu_cli(tmp_path_factory):
     """The same against a host with GPUs, which this command line's `create` must name. They are pretended."""
-    library = tmp_path_factory.mktemp("nvml") / "libnvidia-ml.so.1"
-    source = Path(__file__).parent.parent / "nvml.c"
-    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source], check=True, timeout=60)
-    with served(f'[runtime.hardware]\nnvml_library = "{library}"\n') as server:
+    library = Path(os.environ["DEDI_BIN"]).with_name("libdedi_fake_nvml.so")
+    gpus = [
+        {"uuid": "GPU-0", "name": "NVIDIA L40", "memory_mib": 46068},
+        {"uuid": "GPU-1", "name": "NVIDIA H200", "memory_mib": 143771},
+    ]
+    file = tmp_path_factory.mktemp("nvml") / "gpus"
+    file.write_text(json.dumps({"gpus": gpus}))
+    with served(f'[runtime.hardware]\nnvml_library = "{library}"\n', DEDI_FAKE_NVML=str(file)) as server:
         yield Cli(server)

@@ -9,7 +9,6 @@ use dedi_api::{
     AvailabilityZones, Hardware, HardwareAvailability, HardwarePricing, HardwareSpecs, HardwareUsage, List,
 };
 use dedi_domain::fit::{Fit, fit};
-use dedi_domain::hardware::Health;
 use dedi_domain::reconcile::World;
 use dedi_domain::{DeviceId, DeviceKind, HardwareConfig, Inventory, ModelName, Owner};
 
@@ -40,7 +39,10 @@ pub(super) async fn list(
         let availability = match need.map(|it| fit(it, &config, &inventory, |id| taken.contains(id))) {
             None => None,
             Some(Fit::TooSmall { .. }) => continue,
-            Some(Fit::Fits { n_free, n_needed }) => Some(availability(n_free, n_needed)),
+            Some(Fit::Fits { n_free, n_needed }) => {
+                let is_next = !plan::has_queue(&shared, &config);
+                Some(availability(n_free, n_needed, is_next))
+            }
         };
         data.push(hardware(&shared, &config, availability, &inventory, &world, &taken, &caller.0.owner));
     }
@@ -64,8 +66,8 @@ pub(super) async fn inventory(shared: &Shared) -> Result<Inventory, ApiError> {
     })
 }
 
-fn availability(n_free: u32, n_needed: u32) -> HardwareAvailability {
-    let status = if n_free >= n_needed {
+fn availability(n_free: u32, n_needed: u32, is_next: bool) -> HardwareAvailability {
+    let status = if n_free >= n_needed && is_next {
         "available"
     } else if n_free > 0 {
         "insufficient"
@@ -111,7 +113,7 @@ fn usage(
 ) -> HardwareUsage {
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     let of_kind: Vec<_> = inventory.devices.iter().filter(|it| it.kind == *kind).collect();
-    let free = of_kind.iter().filter(|it| it.health == Health::Healthy && !taken.contains(&it.id));
+    let free = of_kind.iter().filter(|it| it.can_take(0) && !taken.contains(&it.id));
     let ids: BTreeSet<&DeviceId> = of_kind.iter().map(|it| &it.id).collect();
     let ours = world
         .endpoints

@@ -2,7 +2,6 @@
 
 use dedi_api::EndpointPlan;
 use dedi_domain::fit::{Fit, MemoryNeed, ModelFacts, Serving, bytes_per_device, fit};
-use dedi_domain::hardware::Health;
 use dedi_domain::{DeviceId, HardwareConfig, HardwareId, Inventory, ModelName};
 
 use crate::shared::Shared;
@@ -43,6 +42,11 @@ pub(super) fn taken(shared: &Shared) -> std::collections::BTreeSet<DeviceId> {
     world.endpoints.iter().flat_map(|it| &it.replicas).flat_map(|it| it.row.devices.clone()).collect()
 }
 
+/// Whether another endpoint is served before one that would be made now.
+pub(super) fn has_queue(shared: &Shared, hardware: &HardwareConfig) -> bool {
+    dedi_domain::reconcile::has_queue(&shared.world(), &hardware.kind.name())
+}
+
 pub(super) fn plan(
     shared: &Shared,
     model: &ModelName,
@@ -53,32 +57,30 @@ pub(super) fn plan(
     let Sizes { serving, need, fit, nearest } = Sizes::of(shared, facts, hardware, inventory);
     let taken = taken(shared);
     let of_kind: Vec<_> = inventory.devices.iter().filter(|it| it.kind == hardware.kind).collect();
-    let free = of_kind.iter().filter(|it| it.health == Health::Healthy && !taken.contains(&it.id));
+    let free = of_kind.iter().filter(|it| it.can_take(0) && !taken.contains(&it.id));
     let mut available: Vec<u64> = free.map(|it| it.available_bytes()).collect();
     available.sort_unstable_by(|a, b| b.cmp(a));
     available.truncate(hardware.count as usize);
     let available_bytes = available.iter().fold(0_u64, |sum, it| sum.saturating_add(*it));
     let n_available = u32::try_from(available.len()).unwrap_or(u32::MAX);
+    let needs = gib(need.total_bytes());
     let (fits, can_start_now, message) = match fit {
         Fit::TooSmall { total_bytes } => {
             let has = gib(total_bytes);
-            (
-                false,
-                false,
-                format!(
-                    "{} is too small: a replica needs {}, it has {has}",
-                    hardware.id,
-                    gib(need.total_bytes())
-                ),
-            )
+            (false, false, format!("{} is too small: a replica needs {needs}, it has {has}", hardware.id))
         }
+        Fit::Fits { n_free, n_needed } if n_free >= n_needed && has_queue(shared, hardware) => (
+            true,
+            false,
+            format!(
+                "it fits and {n_free} suitable device(s) are free, but an endpoint that asked earlier for this \
+                 kind of device is served first; it would wait as PENDING"
+            ),
+        ),
         Fit::Fits { n_free, n_needed } if n_free >= n_needed => (
             true,
             true,
-            format!(
-                "a replica needs {} and {n_free} suitable device(s) are free; it starts at once",
-                gib(need.total_bytes())
-            ),
+            format!("a replica needs {needs} and {n_free} suitable device(s) are free; it starts at once"),
         ),
         Fit::Fits { n_free, n_needed } => (
             true,

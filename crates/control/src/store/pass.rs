@@ -218,7 +218,10 @@ impl Store {
             format!("attempt {attempt}: gone, its devices are free")
         } else {
             let mib = leftover_bytes >> 20;
-            format!("attempt {attempt}: gone, but {mib} MiB are still held on its devices")
+            format!(
+                "attempt {attempt}: gone, but {mib} MiB are still held on its devices; \
+                 nothing is placed on them until that is free"
+            )
         };
         add_event(&mut tx, now, endpoint, Some(replica), EventKind::ReplicaReleased, &message).await?;
         Self::commit(tx, "release").await

@@ -178,3 +178,37 @@ fn a_launch_that_was_only_written_down_is_begun_again_or_removed_but_never_taken
     view.replicas = Vec::new();
     insta::assert_snapshot!(said(&world(view, unstarted())).lines().next().unwrap(), @"remove r1 with mark 1");
 }
+
+#[test]
+fn a_device_that_cannot_be_asked_ends_nothing_and_starts_nothing() {
+    let mut view = endpoint(1, 1);
+    view.replicas = vec![replica(1, Intent::Run)];
+    let with = |health: Health, observed: Vec<ObservedReplica>| {
+        let mut world = world(view.clone(), observed);
+        world.inventory.devices[0].health = health;
+        said(&world).lines().next().unwrap_or_default().to_owned()
+    };
+    let faulty = || Health::Faulty(String::new());
+    let unknown = || Health::Unknown(String::new());
+    insta::assert_snapshot!(with(faulty(), vec![seen(1, 1, ready())]), @"fail r1 DeviceLost");
+    insta::assert_snapshot!(with(unknown(), vec![seen(1, 1, ready())]), @"nothing");
+    insta::assert_snapshot!(with(unknown(), vec![seen(1, 1, ReplicaPhase::Unstarted)]), @"stop r1");
+    view.replicas = Vec::new();
+    view.desired.published = EndpointState::Pending;
+    let mut world = world(view.clone(), Vec::new());
+    world.inventory.devices[0].health = unknown();
+    insta::assert_snapshot!(said(&world), @"reserve d2");
+}
+
+#[test]
+fn a_device_in_quarantine_is_given_to_nobody_and_the_wait_says_so() {
+    let mut view = endpoint(1, 1);
+    view.desired.published = EndpointState::Pending;
+    let mut world = world(view, Vec::new());
+    world.inventory.devices[0].leftover_bytes = 3 << 20;
+    insta::assert_snapshot!(said(&world), @"reserve d2");
+    world.inventory.devices.truncate(1);
+    insta::assert_snapshot!(said(&world), @"nothing");
+    let status = crate::status::explain(&world.endpoints[0], &world);
+    insta::assert_snapshot!(status.reason.message, @"each device needs 0 MiB, at most 0 MiB are free on one; on one, 3 MiB are held by no process that is there, so it is not used");
+}

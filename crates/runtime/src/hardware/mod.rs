@@ -8,6 +8,7 @@ use std::io;
 use std::path::PathBuf;
 
 use dedi_domain::Inventory;
+use dedi_domain::launch::AssignedDevice;
 use serde::{Deserialize, Serialize};
 
 /// What an operator can say about devices.
@@ -30,6 +31,15 @@ impl Default for HardwareSettings {
     }
 }
 
+/// Our live engines, as far as devices care.
+#[derive(Debug, Default)]
+pub(crate) struct Engines {
+    /// Their processes, children included.
+    pub(crate) pids: Vec<i32>,
+    /// What they were given.
+    pub(crate) devices: Vec<AssignedDevice>,
+}
+
 /// The host's devices, looked at anew each time.
 #[derive(Debug)]
 pub(crate) struct Hardware {
@@ -43,9 +53,9 @@ impl Hardware {
         Self { settings, gpus }
     }
 
-    /// All devices. `ours` are the pids of our engines: what they use is not foreign.
-    pub(crate) fn inventory(&self, ours: &[i32]) -> io::Result<Inventory> {
-        let mut devices = cpu::devices(&self.settings, ours)?;
+    /// All devices. What our engines use is not foreign.
+    pub(crate) fn inventory(&self, ours: &Engines) -> io::Result<Inventory> {
+        let mut devices = cpu::devices(&self.settings, &ours.pids)?;
         if self.settings.gpus {
             devices.extend(self.gpus.devices(ours));
         }

@@ -160,7 +160,7 @@ impl Runtime for ProcessRuntime {
     async fn inventory(&self) -> Result<Inventory, RuntimeError> {
         let inner = self.inner.clone();
         blocking(move || {
-            let ours = inner.engine_processes()?;
+            let ours = inner.engines()?;
             inner.hardware.inventory(&ours)
         })
         .await

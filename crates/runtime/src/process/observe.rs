@@ -10,6 +10,7 @@ use super::identity;
 use super::monitor::Seen;
 use super::records::{LaunchRecord, ReplicaDir, ShimRecord};
 use super::{Inner, blocking, locked};
+use crate::hardware::Engines;
 
 /// What a folder shows.
 enum Found {
@@ -108,16 +109,21 @@ impl Inner {
         locked(&self.tracked).get(&record.launch.nonce).map(|it| it.seen())
     }
 
-    /// All processes of live engines, children included: whose use of devices is ours.
-    pub(crate) fn engine_processes(&self) -> io::Result<Vec<i32>> {
-        let mut pids = Vec::new();
+    /// All live engines, children included: whose use of devices is ours.
+    pub(crate) fn engines(&self) -> io::Result<Engines> {
+        let mut engines = Engines::default();
         for dir in ReplicaDir::all(&self.run)? {
             let Some(ShimRecord { boot_id, engine: Some(engine), .. }) = dir.shim()? else { continue };
-            if boot_id == self.boot_id {
-                pids.extend(identity::family(engine)?.into_iter().map(|it| it.pid));
+            if boot_id != self.boot_id {
+                continue;
             }
+            let family = identity::family(engine)?;
+            if !family.is_empty() {
+                engines.devices.extend(dir.launch()?.into_iter().flat_map(|it| it.launch.devices));
+            }
+            engines.pids.extend(family.into_iter().map(|it| it.pid));
         }
-        Ok(pids)
+        Ok(engines)
     }
 }
 

@@ -6,6 +6,8 @@
 mod crash;
 mod first_hour;
 mod gateway;
+mod gpu_faults;
+mod gpus;
 mod hub;
 mod openapi;
 mod plane;

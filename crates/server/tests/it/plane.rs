@@ -67,6 +67,18 @@ impl TestPlane {
 
     /// The same with more lines of config.
     pub(crate) fn start_with(config: &str) -> Self {
+        Self::start_on(config, "cpu_devices = 2\ncpu_memory_gb = 1\n", &Value::Null)
+    }
+
+    /// A server without CPU devices, with these GPUs and the fake engine.
+    pub(crate) fn start_with_gpus(config: &str, gpus: &Value) -> Self {
+        let library = dedi_testing::fake_nvml();
+        let hardware = format!("cpu_devices = 0\nnvml_library = {:?}\n", library.display().to_string());
+        let engine = dedi_testing::fake_engine();
+        Self::start_on(&format!("engine = {:?}\n{config}", engine.display().to_string()), &hardware, gpus)
+    }
+
+    fn start_on(config: &str, hardware: &str, gpus: &Value) -> Self {
         let folder = tempfile::Builder::new().prefix("dedi-it-").tempdir_in("/tmp").unwrap();
         let engine = beside("dedi-engine");
         let engine_line = if config.contains("engine =") {
@@ -74,7 +86,7 @@ impl TestPlane {
         } else {
             format!("engine = {:?}\n", engine.display().to_string())
         };
-        let text = format!("{engine_line}{config}\n[runtime.hardware]\ncpu_devices = 2\ncpu_memory_gb = 1\n");
+        let text = format!("{engine_line}{config}\n[runtime.hardware]\n{hardware}");
         let data = folder.path().join("d");
         std::fs::create_dir(&data).unwrap();
         std::fs::write(data.join("dedi.toml"), text).unwrap();
@@ -93,8 +105,18 @@ impl TestPlane {
                     .into(),
             },
         };
+        if !gpus.is_null() {
+            plane.set_gpus(gpus);
+        }
         plane.launch();
         plane
+    }
+
+    /// Changes the GPUs that the fake driver shows, all at once.
+    pub(crate) fn set_gpus(&self, gpus: &Value) {
+        let new = self.folder.path().join("gpus.new");
+        std::fs::write(&new, gpus.to_string()).unwrap();
+        std::fs::rename(new, self.folder.path().join("gpus")).unwrap();
     }
 
     pub(crate) fn data(&self) -> PathBuf {
@@ -149,6 +171,7 @@ impl TestPlane {
             .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(self.data())
             .args(more)
+            .env("DEDI_FAKE_NVML", self.folder.path().join("gpus"))
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
@@ -191,6 +214,7 @@ impl TestPlane {
         let output = Command::new(dedi())
             .args(args)
             .env("DEDI_DATA_DIR", self.data())
+            .env("DEDI_FAKE_NVML", self.folder.path().join("gpus"))
             .env("DEDI_BASE_URL", &self.base_url)
             .env_remove("TOGETHER_API_KEY")
             .stdin(Stdio::null())

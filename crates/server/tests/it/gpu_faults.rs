@@ -1,0 +1,223 @@
+//! GPUs that break, on a host that has none: what ran there runs elsewhere or waits, and nothing is placed on
+//! one that had a fault or whose memory a dead process still holds.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::gpus::{ONE, TWO, h100s};
+use crate::plane::{TestPlane, signal, until};
+
+/// `NVML_ERROR_GPU_IS_LOST`.
+const LOST: u32 = 15;
+
+/// `NVML_ERROR_LIB_RM_VERSION_MISMATCH`: the driver's files were replaced under the loaded driver.
+const REPLACED: u32 = 18;
+
+/// The GPUs that an engine was given.
+fn devices_of(pid: u32) -> String {
+    let env = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    let env = String::from_utf8_lossy(&env).into_owned();
+    let given = env.split('\0').find_map(|it| it.strip_prefix("CUDA_VISIBLE_DEVICES="));
+    given.unwrap_or_default().to_owned()
+}
+
+fn until_on(plane: &TestPlane, device: &str) -> u32 {
+    until(&format!("the one engine to run on {device}"), || match plane.engines()[..] {
+        [pid] if devices_of(pid) == device => Some(pid),
+        _ => None,
+    })
+}
+
+fn until_reason(plane: &TestPlane, id: &str, reason: &str) -> Value {
+    let path = format!("/endpoints/{id}");
+    until(reason, || Some(plane.get(&path).body).filter(|it| it["status"]["reason"] == reason))
+}
+
+/// All that has happened to an endpoint, as text.
+fn events(plane: &TestPlane, id: &str) -> String {
+    plane.get(&format!("/endpoints/{id}/events")).body.to_string()
+}
+
+#[test]
+fn a_replica_on_a_lost_gpu_is_replaced_on_another_and_never_back_there() {
+    let mut world = h100s(2);
+    let mut plane = TestPlane::start_with_gpus("", &world);
+    let made = plane.create(ONE, 1, 1);
+    let id = made["id"].as_str().unwrap();
+    plane.until_state(id, "STARTED");
+    until_on(&plane, "GPU-0");
+
+    world["gpus"][0]["error"] = json!(LOST);
+    plane.set_gpus(&world);
+    until_on(&plane, "GPU-1");
+    let after = plane.until_state(id, "STARTED");
+    assert_eq!(
+        after["status"]["last_failure"],
+        Value::Null,
+        "a lost device is not held against it: {after:#}"
+    );
+    assert!(events(&plane, id).contains("a device it ran on became faulty"), "{}", events(&plane, id));
+
+    // It answers again, as if nothing had been; a second replica has no place all the same.
+    plane.set_gpus(&h100s(2));
+    let second = plane.create(ONE, 1, 1);
+    let second = second["id"].as_str().unwrap();
+    let waiting = until_reason(&plane, second, "no_capacity");
+    assert_eq!(waiting["state"], "PENDING", "{waiting:#}");
+    let both = plane.create(TWO, 1, 1);
+    let both = both["id"].as_str().unwrap();
+    let waiting = until_reason(&plane, both, "hardware_missing");
+    assert_eq!(waiting["state"], "PENDING");
+    let message = waiting["status"]["message"].as_str().unwrap();
+    assert!(message.contains("1 healthy"), "{message}");
+
+    // After the reset that it needs, a new server trusts it again.
+    assert_eq!(plane.delete(&format!("/endpoints/{both}")).status, 204);
+    plane.kill_server();
+    plane.launch();
+    plane.until_state(second, "STARTED");
+}
+
+#[test]
+fn a_gpu_that_was_lost_while_no_server_looked_is_left_too() {
+    let mut world = h100s(2);
+    let mut plane = TestPlane::start_with_gpus("", &world);
+    let made = plane.create(ONE, 1, 1);
+    let id = made["id"].as_str().unwrap();
+    plane.until_state(id, "STARTED");
+    until_on(&plane, "GPU-0");
+    plane.kill_server();
+    world["gpus"][0]["error"] = json!(LOST);
+    plane.set_gpus(&world);
+    plane.launch();
+    until_on(&plane, "GPU-1");
+    plane.until_state(id, "STARTED");
+    let told = plane.log().matches("GPU 0, which has never been seen, does not answer").count();
+    assert_eq!(told, 1, "{}", plane.log());
+}
+
+#[test]
+fn a_gpu_with_an_xid_is_left_unless_a_program_brought_it_about() {
+    let mut world = h100s(2);
+    let plane = TestPlane::start_with_gpus("", &world);
+    let made = plane.create(ONE, 1, 1);
+    let id = made["id"].as_str().unwrap();
+    plane.until_state(id, "STARTED");
+    let first = until_on(&plane, "GPU-0");
+
+    world["xids"] = json!([{"gpu": 0, "number": 13}, {"gpu": 1, "number": 31}]);
+    plane.set_gpus(&world);
+    until("one to be free and one taken", || {
+        let list = plane.get("/hardware").body;
+        (list["data"][0]["usage"]["free"] == 1).then_some(())
+    });
+    // An uncorrectable memory error on the other one, then on ours: there is nowhere to go.
+    world["xids"].as_array_mut().unwrap().push(json!({"gpu": 1, "number": 48}));
+    plane.set_gpus(&world);
+    until("the other one to be out of use", || {
+        let list = plane.get("/hardware").body;
+        (list["data"][0]["usage"]["free"] == 0).then_some(())
+    });
+    assert_eq!(plane.engines(), vec![first], "what programs do to themselves is no fault of the device");
+    world["xids"].as_array_mut().unwrap().push(json!({"gpu": 0, "number": 79}));
+    plane.set_gpus(&world);
+    let waiting = until_reason(&plane, id, "hardware_missing");
+    assert_eq!(waiting["state"], "PENDING");
+    assert!(waiting["status"]["message"].as_str().unwrap().contains("0 healthy"), "{waiting:#}");
+    until("the engine's end", || plane.engines().is_empty().then_some(()));
+    assert!(plane.log().contains("Xid 79"), "{}", plane.log());
+}
+
+#[test]
+fn a_driver_that_cannot_be_asked_costs_no_replica() {
+    let mut world = h100s(2);
+    let mut plane = TestPlane::start_with_gpus("", &world);
+    let made = plane.create(ONE, 1, 1);
+    let id = made["id"].as_str().unwrap();
+    plane.until_state(id, "STARTED");
+    let engine = until_on(&plane, "GPU-0");
+
+    world["error"] = json!(REPLACED);
+    plane.set_gpus(&world);
+    let second = plane.create(ONE, 1, 1);
+    let second = second["id"].as_str().unwrap();
+    until_reason(&plane, second, "hardware_missing");
+    assert_eq!(plane.chat(id, "hello").status, 200);
+    // Not even a new server, which has never seen the driver work.
+    plane.kill_server();
+    plane.launch();
+    plane.until_state(id, "STARTED");
+    until("an answer", || (plane.chat(id, "hello").status == 200).then_some(()));
+    let waiting = until_reason(&plane, second, "hardware_missing");
+    let message = waiting["status"]["message"].as_str().unwrap();
+    assert!(
+        message.contains("0 healthy one(s) of that kind; GPU-0: the GPU driver does not start"),
+        "{message}"
+    );
+    assert_eq!(plane.engines(), vec![engine], "it was started anew");
+    let (_, out, _) = plane.cli(&["doctor"]);
+    assert!(out.contains("what runs on it goes on"), "{out}");
+}
+
+#[test]
+fn memory_that_outlives_its_process_is_waited_for_and_then_quarantined() {
+    let mut world = h100s(2);
+    let plane = TestPlane::start_with_gpus("[control]\nrelease_wait_secs = 3\n", &world);
+    let made = plane.create(ONE, 1, 1);
+    let id = made["id"].as_str().unwrap();
+    plane.until_state(id, "STARTED");
+    let engine = until_on(&plane, "GPU-0");
+    world["gpus"][0]["processes"] = json!([{"pid": engine, "mib": 30_000}]);
+    plane.set_gpus(&world);
+    let ended_at = Instant::now();
+    signal(engine, "KILL");
+    world["gpus"][0]["processes"] = json!([]);
+    world["gpus"][0]["held_mib"] = json!(30_000);
+    plane.set_gpus(&world);
+    // Its replacement takes the other one; the first stays out of use.
+    until_on(&plane, "GPU-1");
+    until("the quarantine's event", || {
+        events(&plane, id)
+            .contains("30000 MiB are still held on its devices; nothing is placed")
+            .then_some(())
+    });
+    assert!(ended_at.elapsed() >= Duration::from_secs(3), "it was not waited for");
+    let list = plane.get("/hardware?model=dedi/demo").body;
+    let status: Vec<&str> = list["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["availability"]["status"].as_str().unwrap())
+        .collect();
+    assert_eq!(status, ["unavailable", "unavailable"], "{list:#}");
+    assert_eq!(list["data"][0]["usage"]["free"], 0, "{list:#}");
+    let other = plane.create(ONE, 1, 1);
+    let other = other["id"].as_str().unwrap();
+    let waiting = until_reason(&plane, other, "memory_in_use");
+    let message = waiting["status"]["message"].as_str().unwrap();
+    assert!(message.contains("30000 MiB") && message.contains("at most 0 MiB"), "{message}");
+
+    plane.set_gpus(&h100s(2));
+    plane.until_state(other, "STARTED");
+}
+
+#[test]
+fn memory_that_comes_back_in_time_is_no_quarantine() {
+    let mut world = h100s(1);
+    let plane = TestPlane::start_with_gpus("[control]\nrelease_wait_secs = 30\n", &world);
+    let made = plane.create(ONE, 1, 1);
+    let id = made["id"].as_str().unwrap();
+    plane.until_state(id, "STARTED");
+    let engine = until_on(&plane, "GPU-0");
+    world["gpus"][0]["held_mib"] = json!(30_000);
+    plane.set_gpus(&world);
+    assert_eq!(plane.patch(&format!("/endpoints/{id}"), &json!({"state": "STOPPED"})).status, 200);
+    until("the engine's end", || plane.engines().is_empty().then_some(()));
+    assert!(!std::path::Path::new(&format!("/proc/{engine}/exe")).exists());
+    let shown = until_reason(&plane, id, "releasing");
+    assert_eq!(shown["state"], "STOPPING", "{shown:#}");
+    plane.set_gpus(&h100s(1));
+    plane.until_state(id, "STOPPED");
+    assert!(events(&plane, id).contains("its devices are free"), "{}", events(&plane, id));
+}
