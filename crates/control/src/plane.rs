@@ -16,7 +16,7 @@ use crate::logs::LogSource;
 use crate::models::ModelStore;
 use crate::reconciler::Reconciler;
 use crate::shared::{Clock, Shared, random_digits, random_uuid};
-use crate::store::{DataLock, LockError, Store, StoreError, StoredKey};
+use crate::store::{BackupError, DataLock, LockError, Store, StoreError, StoredKey, backup};
 
 /// Where the control plane keeps its things.
 #[derive(Clone, Debug)]
@@ -59,6 +59,7 @@ pub struct ControlPlane {
     shared: Arc<Shared>,
     reconciler: Arc<Mutex<Reconciler>>,
     lock: Arc<std::sync::Mutex<Option<DataLock>>>,
+    database: PathBuf,
 }
 
 impl ControlPlane {
@@ -88,10 +89,10 @@ impl ControlPlane {
         config.check().map_err(ControlError::Config)?;
         hub.check().map_err(ControlError::Config)?;
         let store = Store::open(&paths.database, random_uuid(), clock.now()).await?;
-        let models = ModelStore::new(paths.models);
+        let (database, models) = (paths.database, ModelStore::new(paths.models));
         let shared = Arc::new(Shared::new(config, hub, store, models, runtime, logs, clock).await?);
         let reconciler = Arc::new(Mutex::new(Reconciler::new(shared.clone())));
-        Ok(Self { shared, reconciler, lock: Arc::new(std::sync::Mutex::new(Some(lock))) })
+        Ok(Self { shared, reconciler, database, lock: Arc::new(std::sync::Mutex::new(Some(lock))) })
     }
 
     /// Makes the host's first key, an admin of `owner`, if there is no key at all. `keep` is given its text,
@@ -151,6 +152,11 @@ impl ControlPlane {
         self.shared.pulls.close().await;
         self.shared.store.close().await;
         drop(self.release_lock());
+    }
+
+    /// Copies the database to the new file `to` while everything goes on; answers the copy's size.
+    pub async fn backup(&self, to: &Path) -> Result<u64, BackupError> {
+        backup(&self.database, to).await
     }
 
     /// Gives the lock away, to be sent to a successor. Nothing may be written here after that.

@@ -25,7 +25,7 @@ use crate::{EXIT_USAGE, demo, fail, logging};
 /// Longest wait for replicas of an earlier server to be found ready.
 const REPLICAS_WAIT: Duration = Duration::from_secs(3);
 /// Another server holds the data folder.
-const EXIT_HELD: u8 = 3;
+pub(crate) const EXIT_HELD: u8 = 3;
 /// Something the server needs broke.
 const EXIT_BROKEN: u8 = 1;
 
