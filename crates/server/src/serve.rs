@@ -165,9 +165,11 @@ impl From<ControlError> for Refusal {
         let code = match &err {
             ControlError::Lock(LockError::Held { .. }) => EXIT_HELD,
             ControlError::Config(_) => EXIT_USAGE,
-            ControlError::Lock(LockError::Io { .. }) | ControlError::Store(_) | ControlError::FirstKey(_) => {
-                EXIT_BROKEN
-            }
+            ControlError::Lock(LockError::Io { .. })
+            | ControlError::Store(_)
+            | ControlError::Missing { .. }
+            | ControlError::MissingUnseen { .. }
+            | ControlError::FirstKey(_) => EXIT_BROKEN,
         };
         Self { code, message: with_causes(&err) }
     }

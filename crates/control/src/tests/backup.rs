@@ -1,12 +1,13 @@
-//! Copies of the database.
+//! Copies of the database, and what a start does without it.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use uuid::Uuid;
 
+use crate::ControlError;
 use crate::store::{BackupError, Store, StoreError, backup};
-use crate::testing::Plane;
+use crate::testing::{FakeRuntime, Plane, open};
 
 async fn names(path: &Path) -> Vec<String> {
     let store = Store::open(path, Uuid::new_v4(), dedi_domain::Timestamp(0)).await.unwrap();
@@ -22,6 +23,12 @@ fn files(folder: &Path) -> Vec<String> {
         .collect();
     names.sort();
     names
+}
+
+fn remove_database(folder: &Path) {
+    for name in ["state.db", "state.db-wal", "state.db-shm"] {
+        let _ = std::fs::remove_file(folder.join(name));
+    }
 }
 
 #[tokio::test]
@@ -76,4 +83,41 @@ async fn a_backup_never_writes_over_anything_and_a_failed_one_leaves_nothing() {
     assert!(matches!(refused, Err(BackupError::Store(StoreError::Corrupt { .. }))), "{refused:?}");
     let left = files(out.path());
     assert!(left.iter().all(|it| !it.starts_with("copy")), "{left:?}");
+}
+
+#[tokio::test]
+async fn without_its_database_nothing_starts_and_no_replica_ends_until_a_backup_is_put_back() {
+    let plane = Plane::start().await;
+    let id = plane.create("").await;
+    plane.settle_idle().await;
+    assert_eq!(plane.state(&id).await, "STARTED");
+    let copy = plane.dir.path().join("copy.db");
+    plane.control.backup(&copy).await.unwrap();
+    plane.control.close().await;
+    remove_database(plane.dir.path());
+
+    let again = async || open(&plane.dir, &plane.config, &plane.runtime, &plane.clock).await;
+    let err = again().await.unwrap_err();
+    assert!(matches!(err, ControlError::Missing { n_replicas: 1, .. }), "{err}");
+    assert!(err.to_string().contains("`dedi backup`"), "{err}");
+    plane.runtime.set_down(true);
+    let err = again().await.unwrap_err();
+    assert!(matches!(err, ControlError::MissingUnseen { .. }), "{err}");
+    plane.runtime.set_down(false);
+    assert!(!plane.dir.path().join("state.db").exists(), "an empty one was made");
+    assert_eq!((plane.runtime.live().len(), plane.runtime.n_removed()), (1, 0));
+
+    std::fs::copy(&copy, plane.dir.path().join("state.db")).unwrap();
+    let plane = plane.restart().await;
+    plane.settle_idle().await;
+    assert_eq!(plane.state(&id).await, "STARTED");
+    assert_eq!((plane.runtime.launched().len(), plane.runtime.n_removed()), (1, 0), "the replica went on");
+}
+
+#[tokio::test]
+async fn a_folder_without_database_and_replicas_is_a_new_one() {
+    let plane = Plane::with(crate::ControlConfig::default(), FakeRuntime::with_cores(1)).await;
+    plane.control.close().await;
+    remove_database(plane.dir.path());
+    assert!(open(&plane.dir, &plane.config, &plane.runtime, &plane.clock).await.is_ok());
 }
