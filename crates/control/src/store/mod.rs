@@ -11,6 +11,8 @@ mod keys;
 mod lock;
 mod pass;
 mod rows;
+#[cfg(test)]
+mod schemas;
 mod snapshot;
 mod sqlite;
 
