@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 
 use dedi_domain::keys::KeyText;
 use dedi_domain::{LoadReport, Owner, Role, RouteTable};
-use dedi_runtime::Runtime;
+use dedi_runtime::{Runtime, RuntimeError};
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -16,7 +16,7 @@ use crate::logs::LogSource;
 use crate::models::ModelStore;
 use crate::reconciler::Reconciler;
 use crate::shared::{Clock, Shared, random_digits, random_uuid};
-use crate::store::{DataLock, LockError, Store, StoreError, StoredKey};
+use crate::store::{BackupError, DataLock, LockError, Store, StoreError, StoredKey, backup};
 
 /// Where the control plane keeps its things.
 #[derive(Clone, Debug)]
@@ -48,6 +48,25 @@ pub enum ControlError {
     /// The config makes no sense.
     #[error("{0}")]
     Config(String),
+    /// There is no database, but there are replicas: an empty one would end them all.
+    #[error(
+        "the database {} is missing, but {n_replicas} replica(s) of it still run; put a copy made by `dedi backup` in its place, or end them with `dedi down` to begin without any endpoints",
+        database.display()
+    )]
+    Missing {
+        /// Which file.
+        database: PathBuf,
+        /// How many there are.
+        n_replicas: usize,
+    },
+    /// There is no database, and whether there are replicas is not known.
+    #[error("the database {} is missing, and whether replicas of it still run is unknown", database.display())]
+    MissingUnseen {
+        /// Which file.
+        database: PathBuf,
+        /// Why.
+        source: RuntimeError,
+    },
     /// The first key could not be written down; none was made.
     #[error("the first key could not be written")]
     FirstKey(#[source] std::io::Error),
@@ -59,6 +78,7 @@ pub struct ControlPlane {
     shared: Arc<Shared>,
     reconciler: Arc<Mutex<Reconciler>>,
     lock: Arc<std::sync::Mutex<Option<DataLock>>>,
+    database: PathBuf,
 }
 
 impl ControlPlane {
@@ -87,11 +107,12 @@ impl ControlPlane {
     ) -> Result<Self, ControlError> {
         config.check().map_err(ControlError::Config)?;
         hub.check().map_err(ControlError::Config)?;
+        refuse_to_forget(&paths.database, runtime.as_ref()).await?;
         let store = Store::open(&paths.database, random_uuid(), clock.now()).await?;
-        let models = ModelStore::new(paths.models);
+        let (database, models) = (paths.database, ModelStore::new(paths.models));
         let shared = Arc::new(Shared::new(config, hub, store, models, runtime, logs, clock).await?);
         let reconciler = Arc::new(Mutex::new(Reconciler::new(shared.clone())));
-        Ok(Self { shared, reconciler, lock: Arc::new(std::sync::Mutex::new(Some(lock))) })
+        Ok(Self { shared, reconciler, database, lock: Arc::new(std::sync::Mutex::new(Some(lock))) })
     }
 
     /// Makes the host's first key, an admin of `owner`, if there is no key at all. `keep` is given its text,
@@ -153,6 +174,11 @@ impl ControlPlane {
         drop(self.release_lock());
     }
 
+    /// Copies the database to the new file `to` while everything goes on; answers the copy's size.
+    pub async fn backup(&self, to: &Path) -> Result<u64, BackupError> {
+        backup(&self.database, to).await
+    }
+
     /// Gives the lock away, to be sent to a successor. Nothing may be written here after that.
     pub fn release_lock(&self) -> Option<DataLock> {
         self.lock.lock().unwrap_or_else(PoisonError::into_inner).take()
@@ -166,5 +192,20 @@ impl ControlPlane {
     #[cfg(test)]
     pub(crate) async fn settle_for_tests(&self, report: &LoadReport) {
         self.reconciler.lock().await.settle(report).await;
+    }
+}
+
+/// A new database knows no replica, and the first pass would end every one that runs.
+async fn refuse_to_forget(database: &Path, runtime: &dyn Runtime) -> Result<(), ControlError> {
+    if std::fs::symlink_metadata(database).is_ok() {
+        return Ok(());
+    }
+    let database = database.to_owned();
+    match runtime.list().await {
+        Ok(replicas) => match replicas.iter().filter(|it| it.may_live()).count() {
+            0 => Ok(()),
+            n_replicas => Err(ControlError::Missing { database, n_replicas }),
+        },
+        Err(source) => Err(ControlError::MissingUnseen { database, source }),
     }
 }

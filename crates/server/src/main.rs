@@ -2,6 +2,7 @@
 //! out which of the three is meant.
 
 mod admin;
+mod backup;
 mod config;
 mod demo;
 mod doctor;
@@ -45,6 +46,12 @@ enum Command {
     Serve(ServeArgs),
     /// Stop the server of a data folder and every replica it left running
     Down(DownArgs),
+    /// Copy the database to a new file, also while the server runs
+    #[command(long_about = BACKUP_ABOUT)]
+    Backup {
+        /// The file to make
+        file: PathBuf,
+    },
     /// Print the effective configuration as TOML
     Config(Overrides),
     /// Check this host: engine, devices, isolation, disk
@@ -58,6 +65,16 @@ enum Command {
     #[command(flatten)]
     Client(dedi_cli::Command),
 }
+
+const BACKUP_ABOUT: &str = "\
+Copy the database to a new file, also while the server runs
+
+The copy is of one moment, checked, on disk when this returns, and readable by you only. It holds endpoints, \
+events and the hashes of keys; models, logs and admin.key are not in it. An existing file is never written over.
+
+To restore one, stop the server, remove state.db-wal and state.db-shm from the data folder if they are there, \
+copy the file to state.db, and start the server. Replicas that run go on; those started after the copy was made are \
+ended.";
 
 #[derive(Debug, clap::Args)]
 struct ServeArgs {
@@ -106,6 +123,10 @@ async fn run(cli: Cli) -> ExitCode {
         Command::Down(args) => match prepared(&args.overrides) {
             Ok((data, config)) => down::down(&data, &config, args.wait).await,
             Err(code) => code,
+        },
+        Command::Backup { file } => match DataDir::resolve(cli.globals.data_dir.as_deref()) {
+            Ok(data) => backup::backup(&data, &file).await,
+            Err(err) => fail(EXIT_USAGE, &err),
         },
         Command::Config(overrides) => match prepared(&overrides) {
             Ok((data, config)) => print_config(&data, &config),

@@ -74,7 +74,11 @@ impl Server {
             .layer(axum::middleware::from_fn_with_state(Hosts::new(&config.hostnames), hosts::check));
         let (stop, behind) = (CancellationToken::new(), CancellationToken::new());
         let metrics = gateway.clone();
-        let admin = admin::Admin { stop: stop.clone(), metrics: Arc::new(move || metrics.metrics()) };
+        let admin = admin::Admin {
+            stop: stop.clone(),
+            metrics: Arc::new(move || metrics.metrics()),
+            control: control.clone(),
+        };
         let mut tasks = JoinSet::new();
         tasks.spawn(named("the admin listener", admin::serve(data.admin_socket(), admin, behind.clone())));
         tasks.spawn(named("the control plane", endless(control.clone().run(loads, behind.clone()))));

@@ -25,7 +25,7 @@ use crate::{EXIT_USAGE, demo, fail, logging};
 /// Longest wait for replicas of an earlier server to be found ready.
 const REPLICAS_WAIT: Duration = Duration::from_secs(3);
 /// Another server holds the data folder.
-const EXIT_HELD: u8 = 3;
+pub(crate) const EXIT_HELD: u8 = 3;
 /// Something the server needs broke.
 const EXIT_BROKEN: u8 = 1;
 
@@ -165,9 +165,11 @@ impl From<ControlError> for Refusal {
         let code = match &err {
             ControlError::Lock(LockError::Held { .. }) => EXIT_HELD,
             ControlError::Config(_) => EXIT_USAGE,
-            ControlError::Lock(LockError::Io { .. }) | ControlError::Store(_) | ControlError::FirstKey(_) => {
-                EXIT_BROKEN
-            }
+            ControlError::Lock(LockError::Io { .. })
+            | ControlError::Store(_)
+            | ControlError::Missing { .. }
+            | ControlError::MissingUnseen { .. }
+            | ControlError::FirstKey(_) => EXIT_BROKEN,
         };
         Self { code, message: with_causes(&err) }
     }

@@ -3,6 +3,7 @@
 //!
 //! Everything a tenant can reach takes the tenant as an argument. What takes a bare id is for the reconciler.
 
+mod backup;
 mod endpoints;
 mod error;
 mod events;
@@ -10,9 +11,12 @@ mod keys;
 mod lock;
 mod pass;
 mod rows;
+#[cfg(test)]
+mod schemas;
 mod snapshot;
 mod sqlite;
 
+pub use backup::{BackupError, backup};
 pub use endpoints::{EndpointKey, Idempotency, Inserted, NewEndpoint};
 pub use error::StoreError;
 pub use events::{EventKind, EventRecord};

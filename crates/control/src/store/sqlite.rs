@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use dedi_domain::Timestamp;
 use dedi_runtime::failpoint;
-use sqlx::migrate::MigrateError;
+use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{Sqlite, Transaction};
+use sqlx::{ConnectOptions, Connection, Sqlite, Transaction};
 use uuid::Uuid;
 
 use super::error::{StoreError, sqlite_code};
 
-static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
+pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
 /// How long a statement waits for another program's lock.
 const BUSY_WAIT: Duration = Duration::from_secs(5);
@@ -35,13 +35,14 @@ impl Store {
     /// Opens the file at `path`, makes it if there is none, and brings its schema up to date. `installation`
     /// names a new one.
     pub async fn open(path: &Path, installation: Uuid, now: Timestamp) -> Result<Self, StoreError> {
+        check_library().await.map_err(|err| opening(path, err))??;
         match std::fs::metadata(path) {
             Ok(meta) => check(path, meta.len()).await?,
             Err(err) if err.kind() == std::io::ErrorKind::NotFound => create(path, installation, now).await?,
             Err(err) => return Err(unreadable(path, &err)),
         }
         let writer = connect(path, 1).await.map_err(|err| opening(path, err))?;
-        migrate(path, &writer).await?;
+        migrate(path, &writer, &MIGRATIONS).await?;
         let reader = connect(path, READERS_MAX).await.map_err(|err| opening(path, err))?;
         let (text,): (String,) = sqlx::query_as("SELECT installation FROM meta WHERE one = 1")
             .fetch_one(&reader)
@@ -103,7 +104,7 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .pragma("trusted_schema", "OFF")
 }
 
-async fn connect(path: &Path, n_connections: u32) -> Result<SqlitePool, sqlx::Error> {
+pub(super) async fn connect(path: &Path, n_connections: u32) -> Result<SqlitePool, sqlx::Error> {
     SqlitePoolOptions::new()
         .max_connections(n_connections)
         .min_connections(1)
@@ -134,8 +135,7 @@ async fn create(path: &Path, installation: Uuid, now: Timestamp) -> Result<(), S
         .connect_with(options(&new).create_if_missing(true))
         .await
         .map_err(|err| opening(path, err))?;
-    check_library(&pool, path).await?;
-    migrate(path, &pool).await?;
+    migrate(path, &pool, &MIGRATIONS).await?;
     sqlx::query("INSERT INTO meta (one, installation, created_at) VALUES (1, ?, ?)")
         .bind(installation.to_string())
         .bind(now.0)
@@ -158,30 +158,47 @@ async fn check(path: &Path, n_bytes: u64) -> Result<(), StoreError> {
         return Err(corrupt("it is empty".to_owned()));
     }
     let pool = connect(path, 1).await.map_err(|err| opening(path, err))?;
-    check_library(&pool, path).await?;
-    let checked = if n_bytes <= FULL_CHECK_BYTES_MAX {
-        sqlx::query_scalar::<_, String>("PRAGMA integrity_check(3)").fetch_all(&pool).await
-    } else {
-        sqlx::query_scalar::<_, String>("PRAGMA quick_check(3)").fetch_all(&pool).await
-    };
-    let said = checked.map_err(|err| opening(path, err))?;
-    let foreign = sqlx::query("PRAGMA foreign_key_check").fetch_all(&pool).await;
+    let depth = if n_bytes <= FULL_CHECK_BYTES_MAX { Depth::Full } else { Depth::Quick };
+    let said = damage(&pool, depth).await;
     pool.close().await;
-    if said.iter().any(|it| it != "ok") {
-        return Err(corrupt(said.join("; ").chars().take(300).collect()));
+    match said.map_err(|err| opening(path, err))? {
+        None => Ok(()),
+        Some(detail) => Err(corrupt(detail)),
     }
-    let n_dangling = foreign.map_err(|err| opening(path, err))?.len();
-    if n_dangling > 0 {
-        return Err(corrupt(format!("{n_dangling} row(s) refer to rows that do not exist")));
-    }
-    Ok(())
 }
 
-async fn check_library(pool: &SqlitePool, path: &Path) -> Result<(), StoreError> {
-    let found: String = sqlx::query_scalar("SELECT sqlite_version()")
-        .fetch_one(pool)
-        .await
-        .map_err(|err| opening(path, err))?;
+/// How closely a file is looked at.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Depth {
+    /// Every row against every index.
+    Full,
+    /// Every page.
+    Quick,
+}
+
+/// What is wrong with a database that can be read, if anything is.
+pub(super) async fn damage(pool: &SqlitePool, depth: Depth) -> Result<Option<String>, sqlx::Error> {
+    let check = match depth {
+        Depth::Full => "PRAGMA integrity_check(3)",
+        Depth::Quick => "PRAGMA quick_check(3)",
+    };
+    let said: Vec<String> = sqlx::query_scalar(check).fetch_all(pool).await?;
+    if said.iter().any(|it| it != "ok") {
+        return Ok(Some(said.join("; ").chars().take(300).collect()));
+    }
+    let n_dangling = sqlx::query("PRAGMA foreign_key_check").fetch_all(pool).await?.len();
+    Ok((n_dangling > 0).then(|| format!("{n_dangling} row(s) refer to rows that do not exist")))
+}
+
+/// Asks the library for its version, before it is let near a file.
+async fn check_library() -> Result<Result<(), StoreError>, sqlx::Error> {
+    let mut library = SqliteConnectOptions::new().in_memory(true).connect().await?;
+    let found: String = sqlx::query_scalar("SELECT sqlite_version()").fetch_one(&mut library).await?;
+    library.close().await?;
+    Ok(trusted(found))
+}
+
+fn trusted(found: String) -> Result<(), StoreError> {
     if is_trusted(&found) { Ok(()) } else { Err(StoreError::Library { found }) }
 }
 
@@ -191,8 +208,9 @@ fn is_trusted(version: &str) -> bool {
     (next(), next(), next()) >= (3, 51, 3)
 }
 
-async fn migrate(path: &Path, pool: &SqlitePool) -> Result<(), StoreError> {
-    match MIGRATIONS.run(pool).await {
+/// Each step is one transaction with the note that it was done: it happened, or nothing of it did.
+pub(super) async fn migrate(path: &Path, pool: &SqlitePool, steps: &Migrator) -> Result<(), StoreError> {
+    match steps.run(pool).await {
         Ok(()) => Ok(()),
         Err(MigrateError::VersionMissing(step) | MigrateError::VersionNotPresent(step)) => {
             Err(StoreError::Newer { path: path.to_owned(), step })
@@ -202,17 +220,17 @@ async fn migrate(path: &Path, pool: &SqlitePool) -> Result<(), StoreError> {
     }
 }
 
-fn sibling(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn sibling(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)
 }
 
-fn unreadable(path: &Path, err: &dyn std::fmt::Display) -> StoreError {
+pub(super) fn unreadable(path: &Path, err: &dyn std::fmt::Display) -> StoreError {
     StoreError::Unreadable { path: path.to_owned(), detail: err.to_string() }
 }
 
-fn opening(path: &Path, err: sqlx::Error) -> StoreError {
+pub(super) fn opening(path: &Path, err: sqlx::Error) -> StoreError {
     match sqlite_code(&err) {
         Some(11 | 26) => StoreError::Corrupt { path: path.to_owned(), detail: err.to_string() },
         // 1: the schema itself does not read; 8, 10, 14: read-only, I/O, can't open.
@@ -232,5 +250,15 @@ mod tests {
     fn versions_compare_as_numbers() {
         assert!(is_trusted("3.51.3") && is_trusted("3.100.0") && is_trusted("4.0.0"));
         assert!(!is_trusted("3.51.2") && !is_trusted("3.9.9") && !is_trusted("nonsense"));
+    }
+
+    #[tokio::test]
+    async fn an_older_library_is_refused_in_one_sentence() {
+        check_library().await.unwrap().unwrap();
+        let said = trusted("3.51.2".to_owned()).unwrap_err().to_string();
+        assert!(
+            said.contains("is 3.51.2") && said.contains("needs 3.51.3") && !said.contains('\n'),
+            "{said}"
+        );
     }
 }

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test binary: a failed step is a failed test")]
 
 mod crash;
+mod database;
 mod first_hour;
 mod gateway;
 mod gpu_faults;

@@ -1,0 +1,215 @@
+//! Databases of every released schema are opened, brought up to date and read back; and what is released stays as it
+//! was, since sqlx refuses a database whose steps have another text than this program's.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use dedi_domain::keys::KeyId;
+use dedi_domain::{EndpointState, Intent, Timestamp};
+use sha2::{Digest, Sha256};
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
+use sqlx::{AssertSqlSafe, SqlSafeStr};
+use uuid::Uuid;
+
+use super::sqlite::{MIGRATIONS, connect, migrate};
+use super::{Inserted, NewEndpoint, Store, StoreError};
+use crate::reconciler::tests::desired;
+
+/// A step that is in databases out there.
+struct Released {
+    step: i64,
+    /// Of its file in migrations/sqlite. A new step gets a new line; a line is never changed.
+    sha256: &'static str,
+    /// A database of this step with rows in it.
+    dump: &'static str,
+}
+
+const RELEASED: [Released; 1] = [Released {
+    step: 1,
+    sha256: "596a1fc205539b37c555584fa322c3dd9cae24055667843ae988401eafd0ead3",
+    dump: include_str!("schemas/0001.sql"),
+}];
+
+const NOW: Timestamp = Timestamp(1_800_000_000_000);
+/// The endpoint of the dumps that runs.
+const RUNNING: &str = "endpoint-4bddd2dd-81dc-4fc9-886c-d3e9336045c6";
+
+async fn make(path: &Path, dump: &'static str) {
+    let pool = raw(path).await;
+    sqlx::raw_sql(dump).execute(&pool).await.unwrap();
+    pool.close().await;
+}
+
+async fn raw(path: &Path) -> SqlitePool {
+    let options = SqliteConnectOptions::new().filename(path).create_if_missing(true).foreign_keys(false);
+    SqlitePool::connect_with(options).await.unwrap()
+}
+
+async fn open(path: &Path) -> Result<Store, StoreError> {
+    Store::open(path, Uuid::new_v4(), NOW).await
+}
+
+/// Every table, index and trigger as its text, but for layout.
+async fn schema(store: &Store) -> Vec<String> {
+    let texts: Vec<String> =
+        sqlx::query_scalar("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY type, name")
+            .fetch_all(&store.reader)
+            .await
+            .unwrap();
+    texts.iter().map(|it| it.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+}
+
+#[test]
+fn a_released_step_keeps_its_text() {
+    for it in &RELEASED {
+        let step = MIGRATIONS.iter().find(|known| known.version == it.step);
+        let text = step.unwrap_or_else(|| panic!("step {} is gone", it.step)).sql.as_str();
+        let found: String = Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(found, it.sha256, "step {} was changed; write another step instead", it.step);
+    }
+    let last = RELEASED.last().unwrap().step;
+    let later = MIGRATIONS.iter().filter(|it| RELEASED.iter().all(|released| released.step != it.version));
+    for it in later {
+        assert!(it.version > last, "step {} was put before the released step {last}", it.version);
+    }
+}
+
+#[tokio::test]
+async fn a_database_of_each_released_schema_is_brought_up_to_date_and_read_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let fresh = open(&dir.path().join("fresh.db")).await.unwrap();
+    for released in &RELEASED {
+        let path = dir.path().join(format!("{}.db", released.step));
+        make(&path, released.dump).await;
+        let store = open(&path).await.unwrap();
+        assert_eq!(schema(&store).await, schema(&fresh).await, "from step {}", released.step);
+        assert_eq!(store.installation().to_string(), "aecfe173-993c-4960-b7c6-5a779a2d75e3");
+
+        let rows = store.snapshot().await.unwrap();
+        let seen: Vec<_> = rows
+            .iter()
+            .map(|it| {
+                let intents: Vec<Intent> = it.replicas.iter().map(|it| it.intent).collect();
+                (it.desired.name.to_string(), it.desired.published, it.desired.deleted, intents)
+            })
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                ("local/dedi/demo-e1084359".to_owned(), EndpointState::Stopped, false, vec![]),
+                ("local/dedi/demo-facd8bb7".to_owned(), EndpointState::Started, false, vec![Intent::Run]),
+                (
+                    "local/dedi/demo-30e7999a".to_owned(),
+                    EndpointState::Stopping,
+                    true,
+                    vec![Intent::Stop { since: Timestamp(1_795_257_520_661) }]
+                ),
+            ]
+        );
+        let running = rows.iter().find(|it| it.desired.id.to_string() == RUNNING).unwrap();
+        assert_eq!(running.replicas[0].devices[0].0, "cpu-0");
+        assert_eq!(running.failures.len(), 1, "{:?}", running.failures);
+        assert_eq!(store.attempts(running.desired.id).await.unwrap().len(), 2);
+        let keys = store.keys(None).await.unwrap();
+        assert!(keys.len() == 1 && keys[0].id == KeyId("lOTz5STAZR".to_owned()), "{keys:?}");
+        let n_events: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM events").fetch_one(&store.reader).await.unwrap();
+        assert_eq!(n_events, 20);
+
+        let mut new = desired(1, 1);
+        new.owner = running.desired.owner.clone();
+        let new = NewEndpoint { desired: new, idempotency: None, quota: 10 };
+        assert_eq!(store.insert_endpoint(&new, NOW, |_| false).await.unwrap(), Inserted::New);
+        let mut erased = new;
+        erased.desired.id = "endpoint-30b1ca9f-0d64-4f3d-9a37-7c1d6f5f5c11".parse().unwrap();
+        assert!(store.insert_endpoint(&erased, NOW, |_| false).await.is_err(), "an erased id came back");
+        store.close().await;
+        open(&path).await.unwrap().close().await;
+    }
+}
+
+/// The program's steps and one more.
+fn with_step(sql: String) -> Migrator {
+    let more =
+        Migration::new(9_000, "more".into(), MigrationType::Simple, AssertSqlSafe(sql).into_sql_str(), false);
+    Migrator::with_migrations(MIGRATIONS.iter().cloned().chain([more]).collect())
+}
+
+async fn tables_named_half(path: &Path) -> i64 {
+    let pool = raw(path).await;
+    let n = sqlx::query_scalar("SELECT count(*) FROM sqlite_master WHERE name = 'half'").fetch_one(&pool);
+    let n = n.await.unwrap();
+    pool.close().await;
+    n
+}
+
+#[tokio::test]
+async fn a_step_that_fails_half_way_leaves_nothing_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state.db");
+    make(&path, RELEASED[0].dump).await;
+    let pool = connect(&path, 1).await.unwrap();
+    let half = "CREATE TABLE half (x INTEGER) STRICT; DELETE FROM events;";
+    let broken = with_step(format!("{half} INSERT INTO nowhere VALUES (1);"));
+    let err = migrate(&path, &pool, &broken).await.unwrap_err();
+    assert!(matches!(err, StoreError::Unreadable { .. }) && err.to_string().contains("nowhere"), "{err}");
+    pool.close().await;
+    assert_eq!(tables_named_half(&path).await, 0);
+    assert_eq!(open(&path).await.unwrap().snapshot().await.unwrap().len(), 3);
+
+    let pool = connect(&path, 1).await.unwrap();
+    migrate(&path, &pool, &with_step(half.to_owned())).await.unwrap();
+    pool.close().await;
+    assert_eq!(tables_named_half(&path).await, 1);
+    let err = open(&path).await.unwrap_err();
+    assert!(matches!(err, StoreError::Newer { step: 9_000, .. }), "{err}");
+}
+
+/// Where the other process finds the database.
+const DATABASE: &str = "DEDI_TEST_DATABASE";
+
+#[tokio::test]
+async fn a_step_that_is_killed_half_way_leaves_nothing_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state.db");
+    make(&path, RELEASED[0].dump).await;
+    let mut migrating = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "store::schemas::a_step_for_the_test_above_to_kill", "--ignored"])
+        .env(DATABASE, &path)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // SQLite keeps 2 MB of changes in memory: beyond that, what is not committed lies in the log.
+    let log = dir.path().join("state.db-wal");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while std::fs::metadata(&log).map_or(0, |it| it.len()) < 4 << 20 {
+        assert!(migrating.try_wait().unwrap().is_none(), "the other process ended");
+        assert!(Instant::now() < deadline, "the step was never under way");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    migrating.kill().unwrap();
+    migrating.wait().unwrap();
+
+    let store = open(&path).await.unwrap();
+    let n_events: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM events").fetch_one(&store.reader).await.unwrap();
+    assert_eq!((store.snapshot().await.unwrap().len(), n_events), (3, 20));
+    store.close().await;
+    assert_eq!(tables_named_half(&path).await, 0);
+}
+
+/// Runs in a process of its own, until it is killed.
+#[tokio::test]
+#[ignore = "the test above runs it"]
+async fn a_step_for_the_test_above_to_kill() {
+    let Some(path) = std::env::var_os(DATABASE) else { return };
+    let path = Path::new(&path);
+    let pool = connect(path, 1).await.unwrap();
+    let step = "CREATE TABLE half (x BLOB) STRICT; DELETE FROM events; INSERT INTO half \
+        WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 100000) \
+        SELECT randomblob(4000) FROM n;";
+    migrate(path, &pool, &with_step(step.to_owned())).await.unwrap();
+}

@@ -1,0 +1,88 @@
+//! The database is copied, damaged, lost and put back, while a replica runs that must not notice.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use crate::plane::{TestPlane, dedi, until};
+
+/// Starts a server that must refuse, and returns its sentence.
+fn refusal(data: &Path) -> String {
+    let output = Command::new(dedi())
+        .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+        .arg(data)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let last = said.lines().last().unwrap_or_default();
+    assert!(last.starts_with("error: the database "), "{said}");
+    last.to_owned()
+}
+
+fn remove_log(data: &Path) {
+    for name in ["state.db-wal", "state.db-shm"] {
+        let _ = std::fs::remove_file(data.join(name));
+    }
+}
+
+#[test]
+fn a_backup_brings_a_damaged_or_lost_database_back_and_no_replica_ends_meanwhile() {
+    let mut plane = TestPlane::start();
+    let id = plane.create("1x_cpu_1gb", 1, 1)["id"].as_str().unwrap().to_owned();
+    plane.until_state(&id, "STARTED");
+    let engines = plane.engines();
+    assert_eq!(engines.len(), 1);
+
+    let (data, copy) = (plane.data(), plane.data().with_file_name("copy.db"));
+    let file = copy.to_str().unwrap();
+    let (code, said, why) = plane.cli(&["backup", file]);
+    assert_eq!(code, Some(0), "{why}");
+    let meta = std::fs::metadata(&copy).unwrap();
+    assert!(said.contains(file) && said.contains(&format!("{} bytes", meta.len())), "{said}");
+    assert_eq!(meta.permissions().mode() & 0o777, 0o600);
+    let (code, _, said) = plane.cli(&["backup", file]);
+    assert!(code == Some(1) && said.contains("exists already"), "{said}");
+
+    plane.kill_server();
+    let database = data.join("state.db");
+    let mut bytes = std::fs::read(&database).unwrap();
+    for page in 1..bytes.len() / 4_096 {
+        bytes[page * 4_096..page * 4_096 + 16].fill(0xa5);
+    }
+    std::fs::write(&database, &bytes).unwrap();
+    remove_log(&data);
+    let said = refusal(&data);
+    assert!(said.contains("damaged") && said.contains("`dedi backup`"), "{said}");
+    assert_eq!(std::fs::read(&database).unwrap(), bytes, "a refused file is left as it is");
+    assert_eq!(plane.engines(), engines, "a replica was ended over a damaged database");
+
+    std::fs::remove_file(&database).unwrap();
+    remove_log(&data);
+    let said = refusal(&data);
+    assert!(said.contains("missing") && said.contains("1 replica(s)"), "{said}");
+    assert!(!database.exists(), "an empty database was made");
+    assert_eq!(plane.engines(), engines, "a replica was ended over a missing database");
+
+    remove_log(&data);
+    std::fs::copy(&copy, &database).unwrap();
+    plane.launch();
+    plane.until_state(&id, "STARTED");
+    until("an answer", || (plane.chat(&id, "hello").status == 200).then_some(()));
+    assert_eq!(plane.engines(), engines, "the replica was started anew");
+}
+
+#[test]
+fn a_backup_needs_no_server() {
+    let mut plane = TestPlane::start();
+    let id = plane.create("1x_cpu_1gb", 1, 1)["id"].as_str().unwrap().to_owned();
+    assert_eq!(plane.stop_server(), Some(0));
+    let copy = plane.data().with_file_name("copy.db");
+    let (code, _, said) = plane.cli(&["backup", copy.to_str().unwrap()]);
+    assert_eq!(code, Some(0), "{said}");
+    let (code, _, said) = plane.cli(&["down"]);
+    assert_eq!(code, Some(0), "{said}");
+    std::fs::rename(&copy, plane.data().join("state.db")).unwrap();
+    plane.launch();
+    assert_eq!(plane.get(&format!("/endpoints/{id}")).status, 200);
+}
