@@ -10,8 +10,8 @@ use crate::store::{Inserted, LockError, NewEndpoint, Store, StoreError, StoredKe
 use crate::testing::{FakeRuntime, Plane, open};
 use crate::{ControlConfig, ControlError};
 
-/// Bits flipped, one at a time. Each costs some 20 ms.
-const FLIPS: usize = 200;
+/// Bits flipped, one at a time. Each costs some 6 ms.
+const FLIPS: usize = 1_000;
 const NOW: Timestamp = Timestamp(1_000);
 
 async fn store(path: &Path) -> Result<Store, StoreError> {
