@@ -193,11 +193,11 @@ impl Store {
         Self::commit(tx, "mark-gone").await
     }
 
-    /// Deletes the row of a replica whose processes are gone; its devices are free.
+    /// Deletes the row of a replica whose processes are gone; its devices are free but for what `held` says.
     pub async fn release(
         &self,
         replica: ReplicaId,
-        leftover_bytes: u64,
+        held: Option<&str>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
@@ -214,11 +214,9 @@ impl Store {
             .bind(replica.to_string())
             .execute(&mut *tx)
             .await?;
-        let message = if leftover_bytes == 0 {
-            format!("attempt {attempt}: gone, its devices are free")
-        } else {
-            let mib = leftover_bytes >> 20;
-            format!("attempt {attempt}: gone, but {mib} MiB are still held on its devices")
+        let message = match held {
+            None => format!("attempt {attempt}: gone, its devices are free"),
+            Some(held) => format!("attempt {attempt}: gone, but {held}; nothing is placed there before"),
         };
         add_event(&mut tx, now, endpoint, Some(replica), EventKind::ReplicaReleased, &message).await?;
         Self::commit(tx, "release").await
