@@ -12,6 +12,7 @@ mod pass;
 mod rows;
 mod snapshot;
 mod sqlite;
+mod start_times;
 
 pub use endpoints::{EndpointKey, Idempotency, Inserted, NewEndpoint};
 pub use error::StoreError;

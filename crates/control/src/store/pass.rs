@@ -8,6 +8,7 @@ use super::error::StoreError;
 use super::events::{EventKind, add_event, endpoint_of};
 use super::rows::{cause_word, stored};
 use super::sqlite::Store;
+use super::start_times::remember_start;
 
 /// How an attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,8 +129,9 @@ impl Store {
             .fetch_one(&mut *tx)
             .await?;
         let (endpoint, attempt) = endpoint_of(&mut tx, replica).await?;
-        let secs = now.since(Timestamp(reserved_at)).as_secs_f64();
-        let message = format!("attempt {attempt}: ready after {secs:.1} s");
+        let took = now.since(Timestamp(reserved_at));
+        remember_start(&mut tx, replica, took).await?;
+        let message = format!("attempt {attempt}: ready after {:.1} s", took.as_secs_f64());
         add_event(&mut tx, now, endpoint, Some(replica), EventKind::ReplicaReady, &message).await?;
         Self::commit(tx, "mark-ready").await
     }

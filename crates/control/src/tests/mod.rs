@@ -8,4 +8,5 @@ mod principals;
 mod reads;
 mod reasons;
 mod retries;
+mod start_times;
 mod storage;
