@@ -218,7 +218,9 @@ impl Store {
             .await?;
         let message = match held {
             None => format!("attempt {attempt}: gone, its devices are free"),
-            Some(held) => format!("attempt {attempt}: gone, but {held}; nothing is placed there before"),
+            Some(held) => {
+                format!("attempt {attempt}: gone, but {held}; nothing is placed there before it is back")
+            }
         };
         add_event(&mut tx, now, endpoint, Some(replica), EventKind::ReplicaReleased, &message).await?;
         Self::commit(tx, "release").await

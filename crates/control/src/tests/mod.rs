@@ -9,4 +9,5 @@ mod reads;
 mod reasons;
 mod retries;
 mod start_times;
+mod stopped;
 mod storage;
