@@ -205,9 +205,13 @@ pub struct LaunchProgress {
     pub bytes_total: Option<u64>,
     /// Seconds since the launch.
     pub elapsed_secs: u64,
-    /// Seconds a launch of this model has taken on this host before; null on the first.
+    /// Seconds that launches of this model on this hardware have taken on this host before: the median of the last
+    /// five; null on the first, and while it is downloading.
     #[serde(default)]
     pub expected_secs: Option<u64>,
+    /// Seconds of those that are left; 0 when it takes longer than usual.
+    #[serde(default)]
+    pub remaining_secs: Option<u64>,
 }
 
 /// One failed attempt.

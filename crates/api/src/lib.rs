@@ -1,6 +1,7 @@
 //! The wire: request, response, error and stream types exactly as clients see them. Only data; every rule
 //! about it is elsewhere.
 
+pub mod codes;
 pub mod endpoints;
 pub mod engine;
 pub mod error;
@@ -13,6 +14,7 @@ mod read;
 pub mod whoami;
 pub mod words;
 
+pub use codes::{PullCode, RefusalCode};
 pub use endpoints::{
     Autoscaling, AutoscalingRequest, CreateEndpointRequest, DedicatedEndpoint, EndpointEvent, EndpointPlan,
     EndpointStatus, FailureInfo, LaunchProgress, List, ListEndpoint, Nullable, ReplicaInfo,

@@ -183,7 +183,8 @@ pub(crate) fn progress(it: &LaunchProgress) -> String {
     }
     text.push_str(&format!(", {}", duration(it.elapsed_secs)));
     if let Some(expected) = it.expected_secs {
-        text.push_str(&format!(" of about {}", duration(expected)));
+        let word = if it.elapsed_secs > expected { ", usually" } else { " of" };
+        text.push_str(&format!("{word} about {}", duration(expected)));
     }
     text
 }

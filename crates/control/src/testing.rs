@@ -94,6 +94,14 @@ impl FakeRuntime {
         }
     }
 
+    /// So many bytes stay held on a device though no replica is on it, while these run there.
+    pub(crate) fn hold(&self, device: &str, bytes: u64, by: &[&str]) {
+        let mut state = self.state.lock().unwrap();
+        let it = state.inventory.devices.iter_mut().find(|it| it.id.0 == device).unwrap();
+        it.leftover_bytes = bytes;
+        it.foreign_processes = by.iter().map(|it| (*it).to_owned()).collect();
+    }
+
     pub(crate) fn set_down(&self, is_down: bool) {
         self.state.lock().unwrap().is_down = is_down;
     }

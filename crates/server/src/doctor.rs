@@ -26,10 +26,9 @@ pub(crate) async fn doctor(data: &DataDir, config: &Config) -> ExitCode {
     let mut findings = vec![engine(config).await, disk(data.root())];
     findings.extend(devices(data, config).await);
     let isolation = isolation_level();
-    findings.push(match isolation.advice() {
-        Some(advice) => Finding::Note(format!("isolation: {} {advice}", isolation.sentence())),
-        None => Finding::Good(format!("isolation: {}", isolation.sentence())),
-    });
+    findings.push(Finding::Good(format!("isolation: {}", isolation.sentence())));
+    findings.extend(isolation.advice().map(|it| Finding::Note(format!("isolation: {it}"))));
+    findings.push(Finding::Note(format!("isolation: {}", isolation.next_level())));
     let mut n_bad = 0;
     for it in &findings {
         match it {

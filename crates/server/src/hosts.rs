@@ -42,8 +42,9 @@ pub(crate) async fn check(State(hosts): State<Hosts>, request: Request, next: Ne
     let message = format!(
         "the Host header names `{authority}`, which this server is not known by; add it to `hostnames` in the config"
     );
+    let code = dedi_api::RefusalCode::HostUnknown.as_str();
     let error = serde_json::json!({
-        "error": {"message": message, "type": "invalid_request_error", "param": "Host", "code": null}
+        "error": {"message": message, "type": "invalid_request_error", "param": "Host", "code": code}
     });
     (StatusCode::BAD_REQUEST, [("x-should-retry", "false")], Json(error)).into_response()
 }

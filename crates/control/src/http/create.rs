@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Extension, State};
 use axum::response::{IntoResponse, Response};
-use dedi_api::{AutoscalingRequest, CreateEndpointRequest, Nullable};
+use dedi_api::{AutoscalingRequest, CreateEndpointRequest, Nullable, RefusalCode};
 use dedi_domain::endpoint::RunCause;
 use dedi_domain::fit::{Fit, ModelFacts};
 use dedi_domain::{
@@ -102,7 +102,7 @@ pub(super) async fn create(
                     "This account has {most} endpoints, which is the most it may have; delete one"
                 ),
                 param: None,
-                code: Some("quota_exceeded"),
+                code: Some(RefusalCode::QuotaExceeded),
             });
         }
     };
@@ -272,7 +272,7 @@ pub(super) async fn deployable(shared: &Shared, model: &ModelName) -> Result<Mod
         ModelError::Unusable(why) => ApiError::Invalid {
             message: format!("Model {model} is not supported: {why}"),
             param: Some("model".to_owned()),
-            code: Some("model_unusable"),
+            code: Some(RefusalCode::ModelUnusable),
         },
     })
 }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use axum::response::{IntoResponse, Response};
-use dedi_api::ErrorDetail;
+use dedi_api::{ErrorDetail, RefusalCode};
 use http::StatusCode;
 
 use crate::store::StoreError;
@@ -21,8 +21,8 @@ pub(crate) enum ApiError {
         message: String,
         /// Which field.
         param: Option<String>,
-        /// For programs.
-        code: Option<&'static str>,
+        /// For programs; none where the field says it all.
+        code: Option<RefusalCode>,
     },
     /// No key, or one that is not valid.
     Unauthenticated,
@@ -66,20 +66,26 @@ impl ApiError {
         if matches!(err, StoreError::NotFound) { Self::no_endpoint(named) } else { err.into() }
     }
 
-    fn status_and_type(&self) -> (StatusCode, &'static str, Option<&'static str>) {
+    fn kind(&self) -> (StatusCode, &'static str, RefusalCode) {
         const REQUEST: &str = "invalid_request_error";
         match self {
-            Self::Invalid { code, .. } => (StatusCode::BAD_REQUEST, REQUEST, *code),
-            Self::Unauthenticated => (StatusCode::FORBIDDEN, REQUEST, Some("invalid_api_key")),
-            Self::Forbidden(_) => (StatusCode::FORBIDDEN, REQUEST, Some("permission_denied")),
-            Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found", Some("not_found")),
-            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, REQUEST, Some("method_not_allowed")),
-            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, REQUEST, Some("body_too_large")),
-            Self::MediaType(_) => {
-                (StatusCode::UNSUPPORTED_MEDIA_TYPE, REQUEST, Some("unsupported_media_type"))
+            Self::Invalid { code, param, .. } => {
+                let plain =
+                    if param.is_some() { RefusalCode::InvalidValue } else { RefusalCode::InvalidRequest };
+                (StatusCode::BAD_REQUEST, REQUEST, code.unwrap_or(plain))
             }
-            Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "server_error", None),
-            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "server_error", None),
+            Self::Unauthenticated => (StatusCode::FORBIDDEN, REQUEST, RefusalCode::InvalidApiKey),
+            Self::Forbidden(_) => (StatusCode::FORBIDDEN, REQUEST, RefusalCode::PermissionDenied),
+            Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found", RefusalCode::NotFound),
+            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, REQUEST, RefusalCode::MethodNotAllowed),
+            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, REQUEST, RefusalCode::BodyTooLarge),
+            Self::MediaType(_) => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, REQUEST, RefusalCode::UnsupportedMediaType)
+            }
+            Self::Unavailable(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "server_error", RefusalCode::Unavailable)
+            }
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "server_error", RefusalCode::InternalError),
         }
     }
 
@@ -134,12 +140,12 @@ pub(crate) struct Refused(pub(crate) Arc<ErrorDetail>);
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let (status, kind, code) = self.status_and_type();
+        let (status, kind, code) = self.kind();
         let detail = ErrorDetail {
             message: self.message(),
             kind: kind.to_owned(),
             param: self.param(),
-            code: code.map(str::to_owned),
+            code: Some(code.to_string()),
         };
         let mut response = status.into_response();
         response.extensions_mut().insert(Refused(Arc::new(detail)));

@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequest, Path, Request, State};
 use axum::response::{IntoResponse, Response};
-use dedi_api::List;
+use dedi_api::{List, RefusalCode};
 use dedi_domain::Desired;
 use http::Method;
 use http::header::ALLOW;
@@ -101,7 +101,7 @@ pub(super) async fn dispatch(
             Err(ApiError::Invalid {
                 message: "LoRA adapters are not available on this server".to_owned(),
                 param: None,
-                code: Some("adapters_unsupported"),
+                code: Some(RefusalCode::AdaptersUnsupported),
             })
         }
         (Part::Itself | Part::Events | Part::Logs | Part::Replicas | Part::Adapters, _) => refused(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use dedi_api::{KeyInfo, List};
+use dedi_api::{KeyInfo, List, RefusalCode};
 use dedi_domain::keys::KeyText;
 use dedi_domain::{KeyId, Owner, Role};
 use http::StatusCode;
@@ -73,7 +73,7 @@ pub(super) async fn create(
         return Err(ApiError::Invalid {
             message: format!("This account has {n_keys} keys, which is the most it may have; delete one"),
             param: None,
-            code: Some("quota_exceeded"),
+            code: Some(RefusalCode::QuotaExceeded),
         });
     }
     let text = KeyText::from_random(&random_digits());

@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use dedi_api::{AutoscaleModel, List, Model, ModelPricing};
+use dedi_api::{AutoscaleModel, List, Model, ModelPricing, RefusalCode};
 use dedi_domain::fit::ModelFacts;
 use dedi_domain::{EndpointState, ModelName};
 use http::header::USER_AGENT;
@@ -84,7 +84,7 @@ pub(super) async fn remove(
                 users.len()
             ),
             param: Some("model".to_owned()),
-            code: Some("model_in_use"),
+            code: Some(RefusalCode::ModelInUse),
         });
     }
     let was_called_off = shared.pulls.call_off(&model).await;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use dedi_api::{List, ModelPull};
+use dedi_api::{List, ModelPull, RefusalCode};
 use dedi_domain::fetch::percent;
 
 use super::auth::Caller;
@@ -42,7 +42,7 @@ pub(super) async fn start(
     let pull = shared.pulls.start(source).map_err(|what| ApiError::Invalid {
         message: what,
         param: Some("model".to_owned()),
-        code: Some("pull_in_progress"),
+        code: Some(RefusalCode::PullInProgress),
     })?;
     Ok(Json(shown(&pull)))
 }
@@ -78,7 +78,7 @@ fn shown(pull: &Pull) -> ModelPull {
         bytes_done: pull.bytes_done,
         bytes_total: pull.bytes_total,
         commit,
-        code: code.map(str::to_owned),
+        code: code.map(|it| it.to_string()),
         message,
         started_at: views::time(pull.started_at),
         ended_at: ended_at.map(views::time),

@@ -8,7 +8,7 @@ use dedi_domain::failure::Failure;
 use dedi_domain::reconcile::{EndpointView, ReplicaView, World, by_mark};
 use dedi_domain::status::explain;
 use dedi_domain::{
-    Desired, Fetch, Intent, Observation, ObservedReplica, ReasonCode, ReplicaPhase, Timestamp,
+    Desired, Fetch, Intent, Observation, ObservedReplica, Progress, ReasonCode, ReplicaPhase, Timestamp,
 };
 
 use super::error::ApiError;
@@ -96,9 +96,10 @@ pub(crate) fn fresh_view(rows: EndpointRows, world: &World) -> EndpointView {
 
 async fn status(shared: &Shared, view: &EndpointView, world: &World) -> EndpointStatus {
     let status = explain(view, world);
-    let expected_secs = match status.progress {
-        Some(_) => shared.store.usual_start(&view.desired.model).await.ok().flatten(),
-        None => None,
+    let progress = match (downloading(view, world.now), status.progress) {
+        (Some(progress), _) => Some(progress),
+        (None, Some(progress)) => Some(launching(shared, view, progress).await),
+        (None, None) => None,
     };
     EndpointStatus {
         reason: status.reason.code.to_string(),
@@ -107,19 +108,29 @@ async fn status(shared: &Shared, view: &EndpointView, world: &World) -> Endpoint
         since: time(status.since),
         ready_replicas: status.n_ready,
         wanted_replicas: status.n_wanted,
-        progress: downloading(view, world.now).or(status.progress.map(|it| LaunchProgress {
-            stage: if it.percent.is_some() { "loading" } else { "launching" }.to_owned(),
-            percent: it.percent,
-            bytes_done: None,
-            bytes_total: None,
-            elapsed_secs: it.elapsed_secs,
-            expected_secs: expected_secs.map(|it| it.as_secs().max(1)),
-        })),
+        progress,
         next_retry_at: status.next_retry_at.map(time),
         first_failure: status.first_failure.as_ref().map(failure),
         last_failure: status.last_failure.as_ref().map(failure),
         generation: view.desired.generation,
         observed_generation: view.desired.observed_generation,
+    }
+}
+
+async fn launching(shared: &Shared, view: &EndpointView, progress: Progress) -> LaunchProgress {
+    let Progress { percent, elapsed_secs } = progress;
+    let Desired { model, hardware, .. } = &view.desired;
+    // An answer without it is worth more than none.
+    let usual = shared.store.usual_start(model, hardware).await.ok().flatten();
+    let expected_secs = usual.map(|it| it.as_secs().max(1));
+    LaunchProgress {
+        stage: if percent.is_some() { "loading" } else { "launching" }.to_owned(),
+        percent,
+        bytes_done: None,
+        bytes_total: None,
+        elapsed_secs,
+        expected_secs,
+        remaining_secs: expected_secs.map(|it| it.saturating_sub(elapsed_secs)),
     }
 }
 
@@ -135,6 +146,7 @@ fn downloading(view: &EndpointView, now: Timestamp) -> Option<LaunchProgress> {
         bytes_total: Some(*total),
         elapsed_secs: now.since(*since).as_secs(),
         expected_secs: None,
+        remaining_secs: None,
     })
 }
 

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use dedi_api::PullCode;
 use http::StatusCode;
 
 use crate::http::gib;
@@ -91,22 +92,22 @@ impl HubError {
     }
 
     /// For programs.
-    pub(crate) fn code(&self) -> &'static str {
+    pub(crate) fn code(&self) -> PullCode {
         match self {
-            Self::NotFound(_) => "not_found",
-            Self::Gated { .. } => "gated",
-            Self::Unsuitable(_) => "unsuitable",
-            Self::Size { .. } => "size_mismatch",
-            Self::Hash { .. } => "hash_mismatch",
-            Self::Disk { .. } => "disk_full",
-            Self::Redirect(_) => "redirect_refused",
-            Self::Config(_) => "configuration",
-            Self::Foreign(_) => "not_a_hub",
-            Self::Certificate { .. } => "certificate",
-            Self::Line { .. } => "connection",
-            Self::Status { .. } => "hub_unavailable",
-            Self::Files { .. } => "files",
-            Self::CalledOff => "called_off",
+            Self::NotFound(_) => PullCode::NotFound,
+            Self::Gated { .. } => PullCode::Gated,
+            Self::Unsuitable(_) => PullCode::Unsuitable,
+            Self::Size { .. } => PullCode::SizeMismatch,
+            Self::Hash { .. } => PullCode::HashMismatch,
+            Self::Disk { .. } => PullCode::DiskFull,
+            Self::Redirect(_) => PullCode::RedirectRefused,
+            Self::Config(_) => PullCode::Configuration,
+            Self::Foreign(_) => PullCode::NotAHub,
+            Self::Certificate { .. } => PullCode::Certificate,
+            Self::Line { .. } => PullCode::Connection,
+            Self::Status { .. } => PullCode::HubUnavailable,
+            Self::Files { .. } => PullCode::Files,
+            Self::CalledOff => PullCode::CalledOff,
         }
     }
 

@@ -46,7 +46,7 @@ pub(crate) enum Phase {
     Queued,
     Running,
     Done { commit: String, at: Timestamp },
-    Failed { what: String, code: &'static str, is_final: bool, at: Timestamp, retry_at: Timestamp },
+    Failed { what: String, code: dedi_api::PullCode, is_final: bool, at: Timestamp, retry_at: Timestamp },
 }
 
 impl Phase {

@@ -7,23 +7,17 @@ use dedi_domain::fit::bytes_per_device;
 use dedi_domain::launch::AssignedDevice;
 use dedi_domain::reconcile::{EndpointView, ReplicaView, World};
 use dedi_domain::status::explain;
-use dedi_domain::{
-    Action, EndpointId, EndpointState, Exit, FailureCause, Launch, Nonce, Observation, ReplicaId,
-    ReplicaPhase,
-};
+use dedi_domain::{Action, EndpointId, EndpointState, FailureCause, Launch, Nonce, ReplicaId};
 use dedi_runtime::failpoint;
 use tokio::time::timeout;
 
+use super::ending::{ending, held, plain};
 use super::{chain, view_of};
 use crate::shared::{Shared, random_uuid};
-use crate::store::{Ending, StoreError};
+use crate::store::StoreError;
 
 /// Longest wait for the runtime to start or end a process.
 const DO_MAX: Duration = Duration::from_secs(30);
-/// Longest clause that says how an attempt ended, in characters.
-const DETAIL_CHARS_MAX: usize = 300;
-/// Longest log kept with a failure, in bytes.
-const LOG_TAIL_BYTES_MAX: usize = 64 << 10;
 
 /// Why an action was not done.
 pub(super) enum Trouble {
@@ -69,7 +63,7 @@ async fn carry_out(shared: &Shared, world: &World, action: &Action) -> Result<()
             tracing::info!(replica.id = %replica, "a replica is ready");
         }
         Action::Fail { replica, cause } => {
-            let ending = ending(world, *replica, *cause);
+            let ending = ending(shared, world, *replica, *cause).await;
             store.fail(*replica, &ending, now).await?;
             tracing::warn!(replica.id = %replica, detail = ending.detail, "a replica failed: {}", cause.sentence());
         }
@@ -86,8 +80,16 @@ async fn carry_out(shared: &Shared, world: &World, action: &Action) -> Result<()
         }
         Action::MarkGone { replica } => store.mark_gone(*replica, now).await?,
         Action::Release { replica, leftover_bytes } => {
-            store.release(*replica, *leftover_bytes, now).await?;
-            tracing::info!(replica.id = %replica, leftover_bytes, "a replica is gone and its devices are free");
+            let held = if *leftover_bytes == 0 { None } else { held(world, *replica) };
+            store.release(*replica, held.as_deref(), now).await?;
+            match held {
+                None => {
+                    tracing::info!(replica.id = %replica, "a replica is gone and its devices are free");
+                }
+                Some(held) => {
+                    tracing::warn!(replica.id = %replica, leftover_bytes, "a replica is gone, but {held}");
+                }
+            }
         }
         Action::StopIdle { endpoint, generation } => {
             store.stop_idle(*endpoint, *generation, now).await?;
@@ -198,64 +200,12 @@ fn generation(world: &World, endpoint: EndpointId) -> Option<u64> {
     world.endpoints.iter().map(|it| &it.desired).find(|it| it.id == endpoint).map(|it| it.generation)
 }
 
-fn find(world: &World, replica: ReplicaId) -> Option<(&EndpointView, &ReplicaView)> {
+/// A replica's row and its endpoint, as they were at the look.
+pub(super) fn find(world: &World, replica: ReplicaId) -> Option<(&EndpointView, &ReplicaView)> {
     world
         .endpoints
         .iter()
         .find_map(|view| view.replicas.iter().find(|it| it.row.id == replica).map(|it| (view, it)))
-}
-
-fn plain(cause: FailureCause, text: String) -> Ending {
-    let detail = text.chars().take(DETAIL_CHARS_MAX).collect();
-    Ending { cause, code: None, signal: None, detail, log_tail: String::new() }
-}
-
-/// How an attempt ended, from what the look showed of its process.
-fn ending(world: &World, replica: ReplicaId, cause: FailureCause) -> Ending {
-    let Observation::Known(observed) = &world.observation else { return plain(cause, String::new()) };
-    let exit = observed.iter().find(|it| it.id == replica).and_then(|it| match &it.phase {
-        ReplicaPhase::Exited(exit) => Some(exit),
-        ReplicaPhase::Unstarted
-        | ReplicaPhase::Launching { .. }
-        | ReplicaPhase::Ready { .. }
-        | ReplicaPhase::Unresponsive { .. }
-        | ReplicaPhase::Stopping
-        | ReplicaPhase::Orphaned => None,
-    });
-    let Some(exit) = exit else { return plain(cause, String::new()) };
-    Ending {
-        code: exit.code,
-        signal: exit.signal,
-        log_tail: joined(&exit.log_tail),
-        ..plain(cause, detail(exit))
-    }
-}
-
-fn detail(exit: &Exit) -> String {
-    let how = match (exit.code, exit.signal) {
-        (Some(code), _) => Some(format!("exit code {code}")),
-        (None, Some(signal)) => Some(format!("signal {signal}")),
-        (None, None) => None,
-    };
-    let last = exit.log_tail.iter().rev().find(|it| !it.trim().is_empty());
-    let last = last.map(|it| format!("last log line: {}", it.trim()));
-    how.into_iter().chain(last).collect::<Vec<_>>().join("; ")
-}
-
-/// The lines as one text, without the oldest where they are too long.
-fn joined(lines: &[String]) -> String {
-    let mut n_bytes = 0;
-    let mut kept: Vec<&str> = lines
-        .iter()
-        .rev()
-        .map(String::as_str)
-        .take_while(|it| {
-            n_bytes += it.len() + 1;
-            n_bytes <= LOG_TAIL_BYTES_MAX
-        })
-        .collect();
-    kept.reverse();
-    kept.join("\n")
 }
 
 /// `STARTING -> STARTED: 1 of 1 replica(s) answer`.

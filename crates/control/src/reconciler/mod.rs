@@ -2,6 +2,7 @@
 //! not by events: a nudge says "look again", and a lost one costs at most a tick.
 
 mod act;
+mod ending;
 mod observe;
 mod routes;
 mod scale;

@@ -15,6 +15,7 @@ mod rows;
 mod schemas;
 mod snapshot;
 mod sqlite;
+mod start_times;
 
 pub use backup::{BackupError, backup};
 pub use endpoints::{EndpointKey, Idempotency, Inserted, NewEndpoint};

@@ -8,6 +8,7 @@ use super::error::StoreError;
 use super::events::{EventKind, add_event, endpoint_of};
 use super::rows::{cause_word, stored};
 use super::sqlite::Store;
+use super::start_times::remember_start;
 
 /// How an attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,8 +129,9 @@ impl Store {
             .fetch_one(&mut *tx)
             .await?;
         let (endpoint, attempt) = endpoint_of(&mut tx, replica).await?;
-        let secs = now.since(Timestamp(reserved_at)).as_secs_f64();
-        let message = format!("attempt {attempt}: ready after {secs:.1} s");
+        let took = now.since(Timestamp(reserved_at));
+        remember_start(&mut tx, replica, took).await?;
+        let message = format!("attempt {attempt}: ready after {:.1} s", took.as_secs_f64());
         add_event(&mut tx, now, endpoint, Some(replica), EventKind::ReplicaReady, &message).await?;
         Self::commit(tx, "mark-ready").await
     }
@@ -193,11 +195,11 @@ impl Store {
         Self::commit(tx, "mark-gone").await
     }
 
-    /// Deletes the row of a replica whose processes are gone; its devices are free.
+    /// Deletes the row of a replica whose processes are gone; its devices are free but for what `held` says.
     pub async fn release(
         &self,
         replica: ReplicaId,
-        leftover_bytes: u64,
+        held: Option<&str>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
@@ -214,14 +216,11 @@ impl Store {
             .bind(replica.to_string())
             .execute(&mut *tx)
             .await?;
-        let message = if leftover_bytes == 0 {
-            format!("attempt {attempt}: gone, its devices are free")
-        } else {
-            let mib = leftover_bytes >> 20;
-            format!(
-                "attempt {attempt}: gone, but {mib} MiB are still held on its devices; \
-                 nothing is placed on them until that is free"
-            )
+        let message = match held {
+            None => format!("attempt {attempt}: gone, its devices are free"),
+            Some(held) => {
+                format!("attempt {attempt}: gone, but {held}; nothing is placed there before it is back")
+            }
         };
         add_event(&mut tx, now, endpoint, Some(replica), EventKind::ReplicaReleased, &message).await?;
         Self::commit(tx, "release").await

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use dedi_domain::failure::Failure;
-use dedi_domain::{Desired, DeviceId, EndpointId, ModelName, ReplicaId, ReplicaRow, Timestamp};
+use dedi_domain::{Desired, DeviceId, EndpointId, ReplicaId, ReplicaRow, Timestamp};
 use sqlx::{FromRow, Sqlite, Transaction};
 
 use super::error::StoreError;
@@ -99,19 +99,6 @@ impl Store {
                 })
             })
             .collect()
-    }
-
-    /// How long the last launches of a model took until it was ready: their median.
-    pub async fn usual_start(&self, model: &ModelName) -> Result<Option<Duration>, StoreError> {
-        let mut took: Vec<i64> = sqlx::query_scalar(
-            "SELECT ready_at - reserved_at FROM attempts WHERE model = ? AND ready_at IS NOT NULL \
-             ORDER BY ready_at DESC LIMIT 5",
-        )
-        .bind(model.as_str())
-        .fetch_all(&self.reader)
-        .await?;
-        took.sort_unstable();
-        Ok(took.get(took.len() / 2).map(|it| Timestamp(*it).since(Timestamp(0))))
     }
 }
 

@@ -71,7 +71,16 @@ impl Store {
 
     /// A transaction that holds the write lock from its first statement, so it never has to be upgraded.
     pub(super) async fn write(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
-        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+        match self.writer.begin_with("BEGIN IMMEDIATE").await {
+            // A full disk makes SQLite end a transaction by itself; the connection then believes for ever that it is
+            // in one. Only another connection helps.
+            Err(sqlx::Error::InvalidSavePointStatement) => {
+                tracing::debug!("a connection to the database lost its transaction and is replaced");
+                self.writer.acquire().await?.close().await?;
+                Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+            }
+            begun => Ok(begun?),
+        }
     }
 
     /// Makes what `step` wrote last; every transaction that wrote ends here.

@@ -9,4 +9,6 @@ mod principals;
 mod reads;
 mod reasons;
 mod retries;
+mod start_times;
+mod stopped;
 mod storage;

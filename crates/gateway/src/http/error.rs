@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
-use dedi_api::{ErrorBody, ErrorDetail};
+use dedi_api::{ErrorBody, ErrorDetail, RefusalCode};
 use dedi_domain::{EndpointState, Role};
 use http::{HeaderValue, StatusCode, header};
 
@@ -90,40 +90,47 @@ impl ApiError {
     }
 
     /// Status, type, code.
-    fn kind(&self) -> (StatusCode, &'static str, Option<&str>) {
+    fn kind(&self) -> (StatusCode, &'static str, RefusalCode) {
         const REQUEST: &str = "invalid_request_error";
         const SERVER: &str = "server_error";
         match self {
-            Self::InvalidKey => (StatusCode::UNAUTHORIZED, REQUEST, Some("invalid_api_key")),
+            Self::InvalidKey => (StatusCode::UNAUTHORIZED, REQUEST, RefusalCode::InvalidApiKey),
             Self::TooManyKeys { .. } => {
-                (StatusCode::TOO_MANY_REQUESTS, REQUEST, Some("too_many_failed_attempts"))
+                (StatusCode::TOO_MANY_REQUESTS, REQUEST, RefusalCode::TooManyFailedAttempts)
             }
-            Self::RoleForbidden { .. } => (StatusCode::FORBIDDEN, REQUEST, Some("role_forbidden")),
-            Self::Invalid { .. } => (StatusCode::BAD_REQUEST, REQUEST, None),
-            Self::UnsupportedMedia(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, REQUEST, None),
-            Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, REQUEST, Some("body_too_large")),
-            Self::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, REQUEST, None),
-            Self::BodyCut => (StatusCode::BAD_REQUEST, REQUEST, None),
-            Self::Method { .. } => (StatusCode::METHOD_NOT_ALLOWED, REQUEST, None),
-            Self::UnknownModel { .. } => (StatusCode::NOT_FOUND, REQUEST, Some("model_not_available")),
-            Self::ModelNotAvailable { .. } => (StatusCode::BAD_REQUEST, REQUEST, Some("model_not_available")),
-            Self::NotRunning { .. } => {
-                (StatusCode::BAD_REQUEST, REQUEST, Some("dedicated_endpoint_not_running"))
+            Self::RoleForbidden { .. } => (StatusCode::FORBIDDEN, REQUEST, RefusalCode::RoleForbidden),
+            Self::Invalid { param: Some(_), .. } => {
+                (StatusCode::BAD_REQUEST, REQUEST, RefusalCode::InvalidValue)
             }
-            Self::EndpointFull { .. } => (StatusCode::TOO_MANY_REQUESTS, SERVER, Some("endpoint_full")),
-            Self::MemoryFull => (StatusCode::TOO_MANY_REQUESTS, SERVER, Some("memory_full")),
-            Self::ColdStart { .. } => (StatusCode::SERVICE_UNAVAILABLE, SERVER, Some("cold_start")),
-            Self::NoReplica { .. } => (StatusCode::SERVICE_UNAVAILABLE, SERVER, Some("no_ready_replica")),
-            Self::EngineRefused { status, code, .. } => (*status, REQUEST, code.as_deref()),
-            Self::EngineBusy => (StatusCode::SERVICE_UNAVAILABLE, SERVER, Some("replicas_busy")),
-            Self::EngineFailed(_) => (StatusCode::BAD_GATEWAY, SERVER, Some("replica_failed")),
+            Self::Invalid { param: None, .. } => {
+                (StatusCode::BAD_REQUEST, REQUEST, RefusalCode::InvalidRequest)
+            }
+            Self::UnsupportedMedia(_) => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, REQUEST, RefusalCode::UnsupportedMediaType)
+            }
+            Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, REQUEST, RefusalCode::BodyTooLarge),
+            Self::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, REQUEST, RefusalCode::BodyTimeout),
+            Self::BodyCut => (StatusCode::BAD_REQUEST, REQUEST, RefusalCode::BodyCut),
+            Self::Method { .. } => (StatusCode::METHOD_NOT_ALLOWED, REQUEST, RefusalCode::MethodNotAllowed),
+            Self::UnknownModel { .. } => (StatusCode::NOT_FOUND, REQUEST, RefusalCode::ModelNotAvailable),
+            Self::ModelNotAvailable { .. } => {
+                (StatusCode::BAD_REQUEST, REQUEST, RefusalCode::ModelNotAvailable)
+            }
+            Self::NotRunning { .. } => (StatusCode::BAD_REQUEST, REQUEST, RefusalCode::NotRunning),
+            Self::EndpointFull { .. } => (StatusCode::TOO_MANY_REQUESTS, SERVER, RefusalCode::EndpointFull),
+            Self::MemoryFull => (StatusCode::TOO_MANY_REQUESTS, SERVER, RefusalCode::MemoryFull),
+            Self::ColdStart { .. } => (StatusCode::SERVICE_UNAVAILABLE, SERVER, RefusalCode::ColdStart),
+            Self::NoReplica { .. } => (StatusCode::SERVICE_UNAVAILABLE, SERVER, RefusalCode::NoReadyReplica),
+            Self::EngineRefused { status, .. } => (*status, REQUEST, RefusalCode::EngineRefused),
+            Self::EngineBusy => (StatusCode::SERVICE_UNAVAILABLE, SERVER, RefusalCode::ReplicasBusy),
+            Self::EngineFailed(_) => (StatusCode::BAD_GATEWAY, SERVER, RefusalCode::ReplicaFailed),
             Self::FirstByteTimeout { .. } => {
-                (StatusCode::GATEWAY_TIMEOUT, SERVER, Some("first_byte_timeout"))
+                (StatusCode::GATEWAY_TIMEOUT, SERVER, RefusalCode::FirstByteTimeout)
             }
-            Self::IdleTimeout { .. } => (StatusCode::GATEWAY_TIMEOUT, SERVER, Some("idle_timeout")),
-            Self::TotalTimeout { .. } => (StatusCode::GATEWAY_TIMEOUT, SERVER, Some("total_timeout")),
-            Self::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, SERVER, Some("shutting_down")),
-            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, SERVER, None),
+            Self::IdleTimeout { .. } => (StatusCode::GATEWAY_TIMEOUT, SERVER, RefusalCode::IdleTimeout),
+            Self::TotalTimeout { .. } => (StatusCode::GATEWAY_TIMEOUT, SERVER, RefusalCode::TotalTimeout),
+            Self::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, SERVER, RefusalCode::ShuttingDown),
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, SERVER, RefusalCode::InternalError),
         }
     }
 
@@ -163,12 +170,35 @@ impl ApiError {
 
     fn detail(&self) -> ErrorDetail {
         let (_, kind, code) = self.kind();
-        let param = if let Self::Invalid { param, .. } | Self::EngineRefused { param, .. } = self {
-            param.clone()
-        } else {
-            None
+        let (param, own) = match self {
+            Self::Invalid { param, .. } => (param.clone(), None),
+            // The engine's word for it says more than that it refused.
+            Self::EngineRefused { param, code, .. } => (param.clone(), code.clone()),
+            Self::InvalidKey
+            | Self::TooManyKeys { .. }
+            | Self::RoleForbidden { .. }
+            | Self::UnsupportedMedia(_)
+            | Self::TooLarge { .. }
+            | Self::BodyTimeout
+            | Self::BodyCut
+            | Self::Method { .. }
+            | Self::UnknownModel { .. }
+            | Self::ModelNotAvailable { .. }
+            | Self::NotRunning { .. }
+            | Self::EndpointFull { .. }
+            | Self::MemoryFull
+            | Self::ColdStart { .. }
+            | Self::NoReplica { .. }
+            | Self::EngineBusy
+            | Self::EngineFailed(_)
+            | Self::FirstByteTimeout { .. }
+            | Self::IdleTimeout { .. }
+            | Self::TotalTimeout { .. }
+            | Self::ShuttingDown
+            | Self::Internal => (None, None),
         };
-        ErrorDetail { message: self.to_string(), kind: kind.to_owned(), param, code: code.map(str::to_owned) }
+        let code = Some(own.unwrap_or_else(|| code.to_string()));
+        ErrorDetail { message: self.to_string(), kind: kind.to_owned(), param, code }
     }
 
     /// The answer, as long as nothing has been sent.

@@ -133,7 +133,7 @@ async fn an_error_before_the_first_event_is_a_status() {
     let error = &answer.json()["error"];
     assert_eq!(error["message"], "this is 9000 tokens, the context is 4096");
     assert_eq!((&error["type"], &error["param"]), (&"invalid_request_error".into(), &"messages".into()));
-    assert!(error["code"].is_null());
+    assert_eq!(error["code"], "engine_refused", "a number is no code");
     engine.then(vec![stream_head(), event(r#"{"error":{"message":"no memory"}}"#)]);
     assert_eq!(plane.ask(true).await.answer().await.status, 502);
 }

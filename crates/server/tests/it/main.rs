@@ -3,8 +3,13 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test binary: a failed step is a failed test")]
 
+mod call_off;
 mod crash;
 mod database;
+mod disk;
+mod doctor;
+mod fakes;
+mod faults;
 mod first_hour;
 mod gateway;
 mod gpu_faults;

@@ -67,7 +67,12 @@ impl TestPlane {
 
     /// The same with more lines of config.
     pub(crate) fn start_with(config: &str) -> Self {
-        Self::start_on(config, "cpu_devices = 2\ncpu_memory_gb = 1\n", &Value::Null)
+        Self::start_after(config, |_| {})
+    }
+
+    /// The same after something was done with its data folder, which is empty yet.
+    pub(crate) fn start_after(config: &str, prepare: impl FnOnce(&Path)) -> Self {
+        Self::start_on(config, "cpu_devices = 2\ncpu_memory_gb = 1\n", &Value::Null, prepare)
     }
 
     /// A server without CPU devices, with these GPUs and the fake engine.
@@ -75,10 +80,11 @@ impl TestPlane {
         let library = dedi_testing::fake_nvml();
         let hardware = format!("cpu_devices = 0\nnvml_library = {:?}\n", library.display().to_string());
         let engine = dedi_testing::fake_engine();
-        Self::start_on(&format!("engine = {:?}\n{config}", engine.display().to_string()), &hardware, gpus)
+        let config = format!("engine = {:?}\n{config}", engine.display().to_string());
+        Self::start_on(&config, &hardware, gpus, |_| {})
     }
 
-    fn start_on(config: &str, hardware: &str, gpus: &Value) -> Self {
+    fn start_on(config: &str, hardware: &str, gpus: &Value, prepare: impl FnOnce(&Path)) -> Self {
         let folder = tempfile::Builder::new().prefix("dedi-it-").tempdir_in("/tmp").unwrap();
         let engine = beside("dedi-engine");
         let engine_line = if config.contains("engine =") {
@@ -89,6 +95,7 @@ impl TestPlane {
         let text = format!("{engine_line}{config}\n[runtime.hardware]\n{hardware}");
         let data = folder.path().join("d");
         std::fs::create_dir(&data).unwrap();
+        prepare(&data);
         std::fs::write(data.join("dedi.toml"), text).unwrap();
         let mut plane = Self {
             folder,
@@ -209,6 +216,11 @@ impl TestPlane {
         processes(&self.data(), |_| true)
     }
 
+    /// Those of them whose arguments are as asked.
+    pub(crate) fn processes_with(&self, wanted: impl Fn(&[String]) -> bool) -> Vec<u32> {
+        processes(&self.data(), wanted)
+    }
+
     /// Runs `dedi` with the plane's folder; status code, stdout, stderr.
     pub(crate) fn cli(&self, args: &[&str]) -> (Option<i32>, String, String) {
         let output = Command::new(dedi())
@@ -230,6 +242,16 @@ impl Client {
         answer(
             self.agent.get(format!("{}{path}", self.base_url)).header("Authorization", self.bearer()).call(),
         )
+    }
+
+    /// An answer that is text.
+    pub(crate) fn text(&self, path: &str) -> String {
+        let request =
+            self.agent.get(format!("{}{path}", self.base_url)).header("Authorization", self.bearer());
+        let mut response = request.call().unwrap();
+        let text = response.body_mut().read_to_string().unwrap();
+        assert_eq!(response.status(), 200, "{text}");
+        text
     }
 
     pub(crate) fn post(&self, path: &str, body: &Value) -> Answer {

@@ -1,0 +1,140 @@
+//! How an attempt ended and what it left behind, in the words that are stored.
+
+use std::time::Duration;
+
+use dedi_domain::reconcile::World;
+use dedi_domain::replica::LOG_TAIL_LINES_MAX;
+use dedi_domain::{Exit, FailureCause, Observation, ReplicaId, ReplicaPhase, Timestamp};
+use tokio::time::timeout;
+
+use super::act::find;
+use crate::logs::LogName;
+use crate::shared::Shared;
+use crate::store::Ending;
+
+/// Longest clause that says how an attempt ended, in characters.
+const DETAIL_CHARS_MAX: usize = 300;
+/// Longest log kept with a failure, in bytes.
+const LOG_TAIL_BYTES_MAX: usize = 64 << 10;
+/// Longest wait for the log of an attempt: its failure is recorded without it.
+const LOG_MAX: Duration = Duration::from_secs(5);
+
+/// A cause with a clause that says more.
+pub(super) fn plain(cause: FailureCause, text: String) -> Ending {
+    let detail = text.chars().take(DETAIL_CHARS_MAX).collect();
+    Ending { cause, code: None, signal: None, detail, log_tail: String::new() }
+}
+
+/// How an attempt ended, from what the look showed of its process. One that did not exit by itself has no record
+/// of its end, so its last lines come from its log.
+pub(super) async fn ending(
+    shared: &Shared,
+    world: &World,
+    replica: ReplicaId,
+    cause: FailureCause,
+) -> Ending {
+    let phase = phase(world, replica);
+    let (how, log_tail) = match phase {
+        Some(ReplicaPhase::Exited(exit)) => (how(exit), exit.log_tail.clone()),
+        Some(
+            ReplicaPhase::Unstarted
+            | ReplicaPhase::Launching { .. }
+            | ReplicaPhase::Ready { .. }
+            | ReplicaPhase::Unresponsive { .. }
+            | ReplicaPhase::Stopping
+            | ReplicaPhase::Orphaned,
+        )
+        | None => (silence(phase, cause, world.now), log_tail(shared, world, replica).await),
+    };
+    let (code, signal) = match phase {
+        Some(ReplicaPhase::Exited(exit)) => (exit.code, exit.signal),
+        Some(_) | None => (None, None),
+    };
+    let last = log_tail.iter().rev().find(|it| !it.trim().is_empty());
+    let last = last.map(|it| format!("last log line: {}", it.trim()));
+    let detail = how.into_iter().chain(last).collect::<Vec<_>>().join("; ");
+    Ending { code, signal, log_tail: joined(&log_tail), ..plain(cause, detail) }
+}
+
+fn phase(world: &World, replica: ReplicaId) -> Option<&ReplicaPhase> {
+    let Observation::Known(observed) = &world.observation else { return None };
+    observed.iter().find(|it| it.id == replica).map(|it| &it.phase)
+}
+
+fn how(exit: &Exit) -> Option<String> {
+    match (exit.code, exit.signal) {
+        (Some(code), _) => Some(format!("exit code {code}")),
+        (None, Some(signal)) => Some(format!("signal {signal}")),
+        (None, None) => None,
+    }
+}
+
+/// For how long one has been silent that is ended for it.
+fn silence(phase: Option<&ReplicaPhase>, cause: FailureCause, now: Timestamp) -> Option<String> {
+    match (cause, phase) {
+        (FailureCause::StartupDeadline, Some(ReplicaPhase::Launching { progress_at, percent })) => {
+            let at = percent.map_or(String::new(), |it| format!(" at {it} %"));
+            Some(format!("no progress for {} s{at}", now.since(*progress_at).as_secs()))
+        }
+        (FailureCause::Unresponsive, Some(ReplicaPhase::Unresponsive { since, .. })) => {
+            Some(format!("no answer for {} s", now.since(*since).as_secs()))
+        }
+        (_, _) => None,
+    }
+}
+
+async fn log_tail(shared: &Shared, world: &World, replica: ReplicaId) -> Vec<String> {
+    let Some((view, own)) = find(world, replica) else { return Vec::new() };
+    let log = LogName { endpoint: view.desired.id, replica, attempt: own.row.attempt };
+    match timeout(LOG_MAX, shared.logs.tail(log, LOG_TAIL_LINES_MAX, LOG_TAIL_BYTES_MAX)).await {
+        Ok(Ok(Some(piece))) => String::from_utf8_lossy(&piece.bytes).lines().map(str::to_owned).collect(),
+        Ok(Ok(None)) => Vec::new(),
+        // The failure is recorded all the same.
+        Ok(Err(err)) => {
+            tracing::warn!(replica.id = %replica, "its log can't be read: {err}");
+            Vec::new()
+        }
+        Err(_elapsed) => {
+            tracing::warn!(replica.id = %replica, "its log was not read in time");
+            Vec::new()
+        }
+    }
+}
+
+/// What is still held on a replica's devices after its processes are gone, and by whom as far as is known:
+/// `512 MiB are still held on GPU-1, where python (412) runs`.
+pub(super) fn held(world: &World, replica: ReplicaId) -> Option<String> {
+    let (_, own) = find(world, replica)?;
+    let each: Vec<String> = own
+        .row
+        .devices
+        .iter()
+        .filter_map(|it| world.inventory.device(it))
+        .filter(|it| it.leftover_bytes > 0)
+        .map(|it| {
+            let by = if it.foreign_processes.is_empty() {
+                "by no process that the driver names".to_owned()
+            } else {
+                format!("where these run: {}", it.foreign_processes.join(", "))
+            };
+            format!("{} MiB are still held on {}, {by}", it.leftover_bytes >> 20, it.id)
+        })
+        .collect();
+    (!each.is_empty()).then(|| each.join("; "))
+}
+
+/// The lines as one text, without the oldest where they are too long.
+fn joined(lines: &[String]) -> String {
+    let mut n_bytes = 0;
+    let mut kept: Vec<&str> = lines
+        .iter()
+        .rev()
+        .map(String::as_str)
+        .take_while(|it| {
+            n_bytes += it.len() + 1;
+            n_bytes <= LOG_TAIL_BYTES_MAX
+        })
+        .collect();
+    kept.reverse();
+    kept.join("\n")
+}
