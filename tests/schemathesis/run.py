@@ -11,7 +11,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "sdk"))
 
-from conftest import Dedi  # noqa: E402
+from harness import Dedi  # noqa: E402
 from helpers import MODEL  # noqa: E402
 
 
