@@ -24,7 +24,7 @@ def main():
 
     data_dir, home = tempfile.mkdtemp(prefix="dedi-"), tempfile.mkdtemp(prefix="home-")
     shutil.copy(HERE / "server.toml", Path(data_dir) / "dedi.toml")
-    server = Dedi(data_dir, home)
+    server = Dedi(data_dir, home, {})
     server.start()
     done = False
     try:
