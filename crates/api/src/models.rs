@@ -62,6 +62,10 @@ pub struct AutoscaleModel {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CreatePullRequest {
     /// `ORG/NAME`, with `@REVISION` and `:FILE` if they are not the usual ones.
+    #[schema(
+        pattern = "^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*(@[A-Za-z0-9_+-][A-Za-z0-9._+-]*(/[A-Za-z0-9_+-][A-Za-z0-9._+-]*)*)?(:[A-Za-z0-9_+-][A-Za-z0-9._+-]*(/[A-Za-z0-9_+-][A-Za-z0-9._+-]*)*)?$",
+        example = "dedi/demo"
+    )]
     pub model: String,
 }
 

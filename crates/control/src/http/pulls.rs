@@ -37,7 +37,7 @@ pub(super) async fn start(
             "model is required: ORG/NAME, with @REVISION or :FILE if need be",
         ));
     }
-    let source = Source::parse(text.trim()).map_err(|what| ApiError::field("model", what))?;
+    let source = Source::parse(&text).map_err(|what| ApiError::field("model", what))?;
     tracing::info!(model = %source.model, by = %caller.0.key, "a download of {source} was asked for");
     let pull = shared.pulls.start(source).map_err(|what| ApiError::Invalid {
         message: what,
