@@ -54,7 +54,7 @@ pub struct GenerateRequest {
     pub logprobs: Option<BoolOrCount>,
     /// Candidates per token to tell the log probabilities of.
     pub top_logprobs: Option<i64>,
-    /// Whether the answer repeats the prompt.
+    /// Whether the answer repeats the prompt: before the text of a completion, in `prompt` of a chat.
     pub echo: Option<bool>,
     /// Functions the model may call; chat only.
     pub tools: Option<Vec<Tool>>,
@@ -278,12 +278,24 @@ pub struct ChatLogprobs {
 pub struct TextLogprobs {
     /// The tokens' texts.
     pub tokens: Vec<String>,
-    /// Their log probabilities; null for an echoed prompt's.
+    /// Their log probabilities; null for the first of an echoed prompt, which nothing comes before.
     pub token_logprobs: Vec<Option<f32>>,
     /// The most likely candidates, text to log probability.
     pub top_logprobs: Vec<Option<BTreeMap<String, f32>>>,
     /// Where each begins in the text, in characters.
     pub text_offset: Vec<u32>,
+}
+
+/// A chat's prompt as its model reads it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct EchoedPrompt {
+    /// What the model's template made of the conversation.
+    pub text: String,
+    /// Its tokens' probabilities, when asked for.
+    pub logprobs: Option<TextLogprobs>,
+    /// Its tokens.
+    #[serde(default)]
+    pub token_ids: Vec<u32>,
 }
 
 /// The answer to a chat that is not streamed.
@@ -297,6 +309,9 @@ pub struct ChatCompletion {
     pub created: i64,
     /// The name the request used.
     pub model: String,
+    /// The prompt, when it shall be repeated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<EchoedPrompt>,
     /// The choices, in order.
     pub choices: Vec<ChatChoice>,
     /// Token counts.
@@ -368,6 +383,9 @@ pub struct ChatChunk<'a> {
     /// The name the request used.
     #[serde(borrow)]
     pub model: Cow<'a, str>,
+    /// The prompt, in the first event, when it shall be repeated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<EchoedPrompt>,
     /// One choice's news; empty beside `usage`.
     #[serde(borrow)]
     pub choices: Vec<ChatChunkChoice<'a>>,
