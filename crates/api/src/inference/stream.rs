@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{FinishReason, ToolCall, Usage};
+use super::{FinishReason, PromptPart, ToolCall, Usage};
 use crate::words::{AssistantRole, ChunkObject};
 
 /// One event of a stream; `object` is `chat.completion.chunk` or `completion.chunk`.
@@ -21,6 +21,9 @@ pub struct StreamChunk<'a> {
     pub created: i64,
     /// As requested.
     pub model: Cow<'a, str>,
+    /// The prompt, in the first event, when `echo` was set.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prompt: Vec<PromptPart<'a>>,
     /// Never empty.
     pub choices: Vec<ChunkChoice<'a>>,
     /// Null but in the last chunk.

@@ -2,7 +2,7 @@
 
 use dedi_api::inference::{Content, GenerateRequest, Logprobs, Message};
 
-use super::{Job, Kind, check, engine, format};
+use super::{Echo, Job, Kind, check, engine, format};
 use crate::http::error::ApiError;
 
 const MESSAGES_MAX: usize = 4_096;
@@ -70,7 +70,10 @@ pub(super) fn translate(
         };
         body.prompt = Some(prompt.as_str());
     }
-    let echo = body.echo.and(request.prompt.as_ref()).map(|it| it.as_str().to_owned());
+    let echo = body.echo.map(|_| match body.prompt {
+        Some(prompt) => Echo::Text(prompt.to_owned()),
+        None => Echo::Rendered,
+    });
     let mut job = Job::new(kind, model, &body)?;
     (job.stream, job.n, job.seed, job.echo) = (stream, n.unwrap_or(1), request.seed, echo);
     Ok(job)
