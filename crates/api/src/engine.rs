@@ -64,6 +64,8 @@ pub struct GenerateRequest {
     pub response_format: Option<ResponseFormat>,
     /// `error` or `truncate`.
     pub context_length_exceeded_behavior: Option<String>,
+    /// `low`, `medium` or `high`: a variable of the template, too.
+    pub reasoning_effort: Option<String>,
     /// Variables of the model's chat template.
     pub chat_template_kwargs: Option<serde_json::Map<String, Value>>,
     /// Goes on past the model's end of generation; for benchmarks.
@@ -137,6 +139,9 @@ pub struct Message {
     /// The call a tool's message answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_call_id: Option<String>,
+    /// What an assistant thought before it said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reasoning_content: Option<String>,
 }
 
 /// What a message says.

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::Text;
+use crate::read::whole;
 use crate::words::{EmbeddingObject, ListObject};
 
 /// The body of `POST /v1/embeddings`.
@@ -25,6 +26,10 @@ pub struct EmbeddingsRequest<'a> {
     /// How vectors are written; `float` by default.
     #[serde(default)]
     pub encoding_format: Option<EncodingFormat>,
+    /// OpenAI's length of the vectors. Models here have one length, so any is refused.
+    #[serde(default, deserialize_with = "whole")]
+    #[schema(ignore)]
+    pub dimensions: Option<i64>,
 }
 
 /// How a vector is written.

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::{Message, ResponseFormat, Text, Tool, ToolChoice};
 use crate::read::{object_or_null, objects, whole, whole_of};
-use crate::words::{EffortWord, OverflowWord};
+use crate::words::{EffortWord, OverflowWord, SafetyWord};
 
 /// The body of `POST /v1/chat/completions` and `POST /v1/completions`. All is optional so that a missing
 /// field is answered by name; numbers are wide so that one out of range is too. Unknown fields are ignored.
@@ -117,6 +117,14 @@ pub struct GenerateRequest<'a> {
     #[serde(borrow, default)]
     #[schema(value_type = Option<Object>)]
     pub chat_template_kwargs: Option<&'a RawValue>,
+    /// A model that checks prompt and answer. There is none here, so any but `none` is refused.
+    #[serde(borrow, default)]
+    #[schema(value_type = Option<SafetyWord>)]
+    pub safety_model: Option<Text<'a>>,
+    /// A regime to process the request under. None is promised here, so any is refused.
+    #[serde(borrow, default)]
+    #[schema(ignore)]
+    pub compliance: Option<Text<'a>>,
 }
 
 /// A lone text or several.

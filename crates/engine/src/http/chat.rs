@@ -48,7 +48,7 @@ fn accept(
     let form = tools.as_ref().and_then(Tools::form).or_else(|| parameters.form.clone());
     let messages =
         conversation::messages(request.messages.take(), tools.as_ref(), ready.template.knows_tools)?;
-    let more = request.chat_template_kwargs.take().unwrap_or_default();
+    let more = template_variables(ready, &mut request)?;
     let tools_json = tools.as_ref().filter(|_| ready.template.knows_tools).map(Tools::for_template);
     let conversation = Conversation {
         messages: &messages,
@@ -65,6 +65,27 @@ fn accept(
     let tokens = generate::tokenize(ready, &prompt, true);
     let accepted = generate::submit(state, &parameters, tokens, prompt, form, request.model, "chatcmpl")?;
     Ok((accepted, tools))
+}
+
+/// The request's variables for the template, each of which it reads.
+fn template_variables(
+    ready: &Ready,
+    request: &mut GenerateRequest,
+) -> Result<serde_json::Map<String, serde_json::Value>, ApiError> {
+    let mut all = request.chat_template_kwargs.take().unwrap_or_default();
+    if let Some(effort) = request.reasoning_effort.take() {
+        all.entry("reasoning_effort").or_insert(effort.into());
+    }
+    let Some(name) = ready.template.ignores(&all) else { return Ok(all) };
+    let param = match name {
+        "reasoning_effort" => name.to_owned(),
+        name => format!("chat_template_kwargs.{name}"),
+    };
+    let more = if name == "enable_thinking" { ", which `reasoning` sets," } else { "" };
+    let message = format!(
+        "This model's chat template does not read `{name}`{more} so it would change nothing; leave it out."
+    );
+    Err(ApiError::Lacks { param, message })
 }
 
 #[derive(Default)]

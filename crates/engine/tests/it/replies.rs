@@ -248,6 +248,27 @@ async fn a_chat_repeats_what_its_template_made() {
 }
 
 #[tokio::test]
+async fn what_the_template_does_not_read_is_refused() {
+    let engine = Engine::start(&[]).await;
+    for (more, param) in [
+        (json!({"reasoning_effort": "low"}), "reasoning_effort"),
+        (json!({"chat_template_kwargs": {"enable_thinking": true}}), "chat_template_kwargs.enable_thinking"),
+        (json!({"chat_template_kwargs": {"mood": 1}}), "chat_template_kwargs.mood"),
+    ] {
+        let mut body = json!({"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let (status, answer) = client::post(&engine.socket(), CHAT, &body).await;
+        let error = &answer["error"];
+        assert_eq!((status.as_u16(), &error["param"]), (400, &param.into()), "{answer}");
+        assert_eq!(error["code"], "unsupported_by_model");
+    }
+    let body = json!({"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1,
+        "chat_template_kwargs": {"enable_thinking": false, "add_generation_prompt": true}});
+    let (status, answer) = client::post(&engine.socket(), CHAT, &body).await;
+    assert_eq!(status, 200, "it does not reason anyway: {answer}");
+}
+
+#[tokio::test]
 async fn a_bias_decides() {
     let engine = Engine::start(&[]).await;
     let body = json!({"prompt": "On", "max_tokens": 3, "logit_bias": {"88": 100}});
