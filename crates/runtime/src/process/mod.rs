@@ -217,7 +217,9 @@ impl Inner {
             if !is_same {
                 return Err(io::Error::other(format!("{} holds another replica", dir.path().display())));
             }
-            let is_used = dir.has_exit()?
+            // A record of an earlier boot is listed as ended, started or not.
+            let is_used = known.is_some_and(|it| it.boot_id != self.boot_id)
+                || dir.has_exit()?
                 || dir.has_shim()?
                 || dir.is_asked_to_stop()?
                 || dir.is_to_be_removed()?
