@@ -318,13 +318,16 @@ pub(crate) fn plan(it: &EndpointPlan) -> String {
         (
             "Free now",
             format!(
-                "{} on {} of {} device(s)",
+                "{} on {} of {}",
                 bytes(it.available_bytes),
                 it.devices_free,
-                it.devices_needed
+                count(it.devices_needed, "device")
             ),
         ),
-        ("Serves", format!("{} request(s) at once, {} tokens of context each", it.slots, it.context_tokens)),
+        (
+            "Serves",
+            format!("{} at once, {} tokens of context each", count(it.slots, "request"), it.context_tokens),
+        ),
         ("Would fit on", nearest.map(one_line).unwrap_or_default()),
     ])
 }
@@ -367,6 +370,12 @@ fn short(id: &str) -> String {
         Some((kind, uuid)) => format!("{kind}-{}", uuid.chars().take(8).collect::<String>()),
         None => id,
     }
+}
+
+/// `1 device`, `2 devices`.
+fn count(n: u32, noun: &str) -> String {
+    let s = if n == 1 { "" } else { "s" };
+    format!("{n} {noun}{s}")
 }
 
 #[cfg(test)]
@@ -471,8 +480,8 @@ pub(crate) mod tests {
         Fits:         no – 1x_cpu_1gb is too small: a replica needs 3.0 GiB, it has 1.0 GiB
         Needs:        3.0 GiB = weights 2.0 GiB + KV cache 512.0 MiB + compute 256.0 MiB + margin 256.0 MiB
         Per device:   3.0 GiB on each of 1
-        Free now:     1.0 GiB on 1 of 1 device(s)
-        Serves:       4 request(s) at once, 4096 tokens of context each
+        Free now:     1.0 GiB on 1 of 1 device
+        Serves:       4 requests at once, 4096 tokens of context each
         Would fit on: 4x_cpu_1gb
         ");
     }

@@ -109,9 +109,9 @@ pub(crate) async fn serve(
     let grace = Duration::from_secs(config.shutdown_grace_secs) + LAST_BYTES_WAIT;
     if tokio::time::timeout(grace, graceful.shutdown()).await.is_err() {
         tracing::warn!(
-            "{} connection(s) were still busy after {} s and are cut",
-            connections.len(),
-            grace.as_secs()
+            "connections were still busy after {} s and are cut: {}",
+            grace.as_secs(),
+            connections.len()
         );
     }
     connections.shutdown().await;

@@ -147,12 +147,12 @@ async fn create_and_wait_follows_the_launch_and_prints_the_last_object_once() {
 #[tokio::test]
 async fn a_wait_that_ends_in_error_says_why_and_ends_with_1() {
     let mut failed = endpoint("ERROR");
-    failed["status"]["message"] = json!("5 attempt(s) failed");
+    failed["status"]["message"] = json!("5 attempts failed");
     failed["status"]["next_step"] = json!("see the logs");
     let server = Server::start(vec![Answer::json(200, endpoint("PENDING")), Answer::json(200, failed)]).await;
     let done = run(&server, &["endpoints", "start", ID, "--wait"]).await;
     assert_eq!(done.exit, Exit::Refused, "{done:?}");
-    assert!(done.err.contains("failed: 5 attempt(s) failed (loading)\nhint: see the logs\n"), "{done:?}");
+    assert!(done.err.contains("failed: 5 attempts failed (loading)\nhint: see the logs\n"), "{done:?}");
 }
 
 #[tokio::test]
@@ -231,6 +231,15 @@ async fn no_server_is_3_and_says_how_to_start_one() {
         "error: no dedi server answers at http://127.0.0.1:9/v1\n\
          hint: start one with `dedi serve` or `make up`, or say where it is with --base-url\n"
     );
+}
+
+#[tokio::test]
+async fn an_unknown_model_points_to_the_models() {
+    let refusal = json!({"error": {"message": "Model org/x not found; GET /v1/models lists those that can be deployed",
+        "type": "not_found", "param": null, "code": "not_found"}});
+    let server = Server::start(vec![Answer::json(404, refusal)]).await;
+    let done = run(&server, &["endpoints", "create", "--model", "org/x", "--hardware", "1x_cpu_4gb"]).await;
+    assert!(done.err.contains("hint: `dedi models list` shows what can be deployed"), "{done:?}");
 }
 
 #[tokio::test]
