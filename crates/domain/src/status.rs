@@ -51,6 +51,8 @@ reason_codes! {
     DrainingPrevious = "draining_previous",
     /// The model is being fetched from the hub.
     Downloading = "downloading",
+    /// The model's files are read to see whether they are what they must be.
+    Checking = "checking",
     /// The model could not be fetched; the next try waits.
     DownloadFailed = "download_failed",
     /// The last attempt failed; the next one waits.
@@ -337,6 +339,14 @@ fn fetch_reason(view: &EndpointView, fetch: &Fetch, now: Timestamp) -> Reason {
                 fetch.percent().unwrap_or(0),
                 bytes_done >> 20,
                 total >> 20
+            ),
+        ),
+        Fetch::Checking { bytes_done, bytes_total, .. } => say(
+            ReasonCode::Checking,
+            format!(
+                "checks that the files of {model} are what they were: {} of {} MiB",
+                bytes_done >> 20,
+                bytes_total >> 20
             ),
         ),
         Fetch::Failed { what, n_failures, retry_at, .. } => advise(
