@@ -22,6 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::limits;
 use crate::socket::WatchedSocket;
 
 /// Limits of the public listener.
@@ -60,6 +61,11 @@ const LAST_REQUEST_WAIT: Duration = Duration::from_secs(2);
 /// Bytes of request line and headers, at most.
 const HEAD_BYTES_MAX: usize = 24 * 1024;
 
+/// Descriptors a connection may need: its own, and one to the engine that answers it.
+const DESCRIPTORS_PER_CONNECTION: usize = 2;
+/// Descriptors kept for the rest: the database, looks at replicas, probes, the admin socket.
+const DESCRIPTORS_RESERVED: usize = 64;
+
 /// Serves `app` until `cancel`, then waits for running requests up to the grace.
 pub(crate) async fn serve(
     listener: TcpListener,
@@ -70,7 +76,7 @@ pub(crate) async fn serve(
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     let per_ip = Arc::new(PerIp { max: config.connections_per_ip_max, counts: Mutex::default() });
-    let places = Arc::new(tokio::sync::Semaphore::new(config.connections_max));
+    let places = Arc::new(tokio::sync::Semaphore::new(connections_max(&config)));
     let server = server(&config);
     let app = app.layer(axum::middleware::from_fn_with_state(cancel.clone(), say_last));
     loop {
@@ -118,6 +124,20 @@ pub(crate) async fn serve(
         );
     }
     connections.shutdown().await;
+}
+
+/// As many connections as configured, or as the descriptors of this process are good for.
+fn connections_max(config: &ListenConfig) -> usize {
+    let Some(descriptors) = limits::descriptors() else { return config.connections_max };
+    let most = descriptors.saturating_sub(DESCRIPTORS_RESERVED) / DESCRIPTORS_PER_CONNECTION;
+    if most < config.connections_max {
+        tracing::warn!(
+            "{descriptors} descriptors are enough for {most} connections, fewer than `listener.connections_max`, {}; \
+             raise the limit of open files to lift this",
+            config.connections_max
+        );
+    }
+    config.connections_max.min(most.max(1))
 }
 
 /// Once it is closing, says with each answer that the connection takes no further request.

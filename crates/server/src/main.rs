@@ -9,6 +9,7 @@ mod doctor;
 mod down;
 mod health;
 mod hosts;
+mod limits;
 mod listener;
 mod logging;
 mod openapi;

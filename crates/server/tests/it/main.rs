@@ -6,6 +6,7 @@
 mod call_off;
 mod crash;
 mod database;
+mod descriptors;
 mod disk;
 mod doctor;
 mod fakes;
