@@ -195,6 +195,9 @@ pub struct LogsArgs {
     /// Which launch; each keeps its own log [default: the last]
     #[arg(long, value_name = "N")]
     attempt: Option<u32>,
+    /// The launch of this replica, running or ended, by its whole id
+    #[arg(long, value_name = "REPLICA_ID", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    replica: Option<String>,
     /// Only the last lines [default: 100]
     #[arg(long, value_name = "LINES")]
     tail: Option<u32>,
@@ -441,14 +444,23 @@ async fn logs(args: LogsArgs, context: &Context, console: &mut Console) -> Resul
     if let Some(attempt) = args.attempt {
         query.push(format!("attempt={attempt}"));
     }
+    if let Some(replica) = &args.replica {
+        query.push(format!("replica={}", encoded(replica)));
+    }
     if let Some(tail) = args.tail {
         query.push(format!("tail={tail}"));
     }
     if args.follow && !context.json {
         query.push("follow=true".to_owned());
     }
-    let mut stream =
-        context.client.get_stream(&with_query(&format!("{}/logs", path_of(&id)), &query)).await?;
+    let path = with_query(&format!("{}/logs", path_of(&id)), &query);
+    let mut stream = context.client.get_stream(&path).await.map_err(|err| {
+        let names_launch = args.attempt.is_some() || args.replica.is_some();
+        let hint = (names_launch && err.is_not_found())
+            .then(|| format!("`dedi endpoints events {id}` shows its launches"));
+        let err = CliError::from(err);
+        CliError { hint: hint.or(err.hint), ..err }
+    })?;
     let mut log = Vec::new();
     let interrupted = console.interrupted();
     tokio::pin!(interrupted);
@@ -468,7 +480,9 @@ async fn logs(args: LogsArgs, context: &Context, console: &mut Console) -> Resul
     }
     let rest = String::from_utf8_lossy(&log);
     if context.json {
-        return console.json(&serde_json::json!({"id": id, "attempt": args.attempt, "log": rest}));
+        return console.json(
+            &serde_json::json!({"id": id, "attempt": args.attempt, "replica": args.replica, "log": rest}),
+        );
     }
     console.foreign(&rest)
 }

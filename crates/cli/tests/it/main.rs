@@ -362,6 +362,28 @@ async fn a_log_is_printed_as_it_is() {
 }
 
 #[tokio::test]
+async fn a_replica_that_never_was_is_told_with_those_that_were() {
+    let replica = "replica-99999999-2222-4333-8444-555555555555";
+    let message = format!("There is no launch of that number or replica: attempt 1 was {replica}");
+    let refusal = json!({"id": "req_1", "error": {"message": message, "type": "not_found", "param": null, "code": "not_found"}});
+    let server =
+        Server::start(vec![Answer::json(404, refusal), Answer::text(200, "text/plain", "one\n").again()])
+            .await;
+    let done = run(&server, &["endpoints", "logs", ID, "--replica", "replica-9/9"]).await;
+    assert_eq!(done.exit, Exit::Refused, "{done:?}");
+    assert_eq!(
+        done.err,
+        format!("error: {message}\nhint: `dedi endpoints events {ID}` shows its launches\n")
+    );
+    assert_eq!(server.asked()[0].line, format!("GET /v1/endpoints/{ID}/logs?replica=replica-9%2F9"));
+
+    let done = run(&server, &["endpoints", "logs", ID, "--replica", replica, "--json"]).await;
+    assert_eq!(done.exit, Exit::Done, "{done:?}");
+    let printed: serde_json::Value = serde_json::from_str(&done.out).unwrap();
+    assert_eq!(printed, json!({"id": ID, "attempt": null, "replica": replica, "log": "one\n"}));
+}
+
+#[tokio::test]
 async fn events_are_read_to_the_last_page() {
     let event = |id: i64| json!({"id": id, "at": "2026-11-21T07:00:00.123Z", "kind": "created", "replica": null, "message": "made"});
     let full: Vec<_> = (1..=1_000).map(event).collect();

@@ -397,8 +397,16 @@ async fn a_log_is_read_by_its_end_and_followed_until_its_launch_ends() {
     };
     let (followed, ()) = tokio::join!(follow, write);
     assert_eq!(followed.text, "three\nfour\n");
-    let none = plane.call("GET", &format!("/v1/endpoints/{id}/logs?attempt=9"), "").await;
-    assert_eq!(none.status, StatusCode::NOT_FOUND);
+    let replica = log.replica;
+    for wrong in ["attempt=9", "replica=replica-9", &format!("attempt=9&replica={replica}")] {
+        let none = plane.call("GET", &format!("/v1/endpoints/{id}/logs?{wrong}"), "").await;
+        assert_eq!(none.status, StatusCode::NOT_FOUND);
+        let said = format!("There is no launch of that number or replica: attempt 1 was {replica}");
+        assert_eq!(none.message(), said, "{wrong}");
+    }
+    let unlaunched = plane.create("").await;
+    let none = plane.call("GET", &format!("/v1/endpoints/{unlaunched}/logs?replica={replica}"), "").await;
+    assert!(none.text.contains("the endpoint has not been launched yet"), "{}", none.text);
 }
 
 #[tokio::test]
