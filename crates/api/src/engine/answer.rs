@@ -4,36 +4,19 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// The answer to a chat that is not streamed.
+/// The answer to a request that is not streamed, with [`ChatChoice`]s or [`CompletionChoice`]s.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ChatCompletion {
+pub struct Answer<C> {
     /// The answer's id.
     pub id: String,
-    /// `chat.completion`.
+    /// `chat.completion` or `text_completion`.
     pub object: String,
     /// Seconds since 1970.
     pub created: i64,
     /// The name the request used.
     pub model: String,
     /// The choices, in order.
-    pub choices: Vec<ChatChoice>,
-    /// Token counts.
-    pub usage: Usage,
-}
-
-/// The answer to a completion that is not streamed.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Completion {
-    /// The answer's id.
-    pub id: String,
-    /// `text_completion`.
-    pub object: String,
-    /// Seconds since 1970.
-    pub created: i64,
-    /// The name the request used.
-    pub model: String,
-    /// The choices, in order.
-    pub choices: Vec<CompletionChoice>,
+    pub choices: Vec<C>,
     /// Token counts.
     pub usage: Usage,
 }

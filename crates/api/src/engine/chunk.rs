@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{ChatLogprobs, TextLogprobs, ToolCall, Usage};
 
-/// One event of a chat's stream.
+/// One event of a stream, with a [`ChatChunkChoice`] or a [`CompletionChunkChoice`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ChatChunk<'a> {
+pub struct Chunk<'a, C> {
     /// The answer's id.
     #[serde(borrow)]
     pub id: Cow<'a, str>,
-    /// `chat.completion.chunk`.
+    /// `chat.completion.chunk` or `text_completion`.
     #[serde(borrow)]
     pub object: Cow<'a, str>,
     /// Seconds since 1970.
@@ -21,30 +21,7 @@ pub struct ChatChunk<'a> {
     #[serde(borrow)]
     pub model: Cow<'a, str>,
     /// One choice's news; empty beside `usage`.
-    #[serde(borrow)]
-    pub choices: Vec<ChatChunkChoice<'a>>,
-    /// Token counts, in the last event when asked for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub usage: Option<Usage>,
-}
-
-/// One event of a completion's stream.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct CompletionChunk<'a> {
-    /// The answer's id.
-    #[serde(borrow)]
-    pub id: Cow<'a, str>,
-    /// `text_completion`.
-    #[serde(borrow)]
-    pub object: Cow<'a, str>,
-    /// Seconds since 1970.
-    pub created: i64,
-    /// The name the request used.
-    #[serde(borrow)]
-    pub model: Cow<'a, str>,
-    /// One choice's news; empty beside `usage`.
-    #[serde(borrow)]
-    pub choices: Vec<CompletionChunkChoice<'a>>,
+    pub choices: Vec<C>,
     /// Token counts, in the last event when asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
