@@ -97,6 +97,8 @@ reason_codes! {
     HostRestarted = "host_restarted",
     /// A device became faulty.
     DeviceLost = "device_lost",
+    /// `dedi down`, or a signal to its supervisor, ended it.
+    StoppedOnHost = "stopped_on_host",
 }
 
 impl fmt::Display for ReasonCode {
@@ -120,7 +122,7 @@ impl From<FailureCause> for ReasonCode {
             FailureCause::Lost => Self::Lost,
             FailureCause::HostRestarted => Self::HostRestarted,
             FailureCause::DeviceLost => Self::DeviceLost,
-            FailureCause::Stopped => Self::StoppedByUser,
+            FailureCause::Stopped => Self::StoppedOnHost,
         }
     }
 }

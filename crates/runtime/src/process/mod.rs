@@ -6,6 +6,7 @@
 mod cgroup;
 mod config;
 mod doctor;
+mod end;
 mod engines;
 mod identity;
 mod logs;
@@ -63,8 +64,8 @@ pub(crate) struct Inner {
     hardware: Hardware,
     /// Replicas whose shim is being watched, by mark.
     tracked: Mutex<HashMap<Nonce, Arc<Tracked>>>,
-    /// Folders that a task is removing.
-    removing: Mutex<HashMap<PathBuf, Nonce>>,
+    /// Folders whose replica a task is ending.
+    ending: Mutex<HashMap<PathBuf, Nonce>>,
     /// One launch at a time: two for one replica at once would be decided on the same sight.
     launching: tokio::sync::Mutex<()>,
     changed: Notify,
@@ -105,7 +106,7 @@ impl ProcessRuntime {
             shim,
             engine: Engine::dedi(engine),
             tracked: Mutex::default(),
-            removing: Mutex::default(),
+            ending: Mutex::default(),
             launching: tokio::sync::Mutex::default(),
             changed: Notify::new(),
             tasks: TaskTracker::new(),
@@ -119,6 +120,17 @@ impl ProcessRuntime {
     /// The replicas' logs.
     pub fn logs(&self) -> ReplicaLogs {
         self.inner.logs.clone()
+    }
+
+    /// Begins to end a replica's processes and keeps its record: nobody starts that launch again, and the next
+    /// look shows it as stopped. Ended when it is listed as exited; what is there to be ended of it is listed as
+    /// stopping until then.
+    ///
+    /// # Errors
+    ///
+    /// If its folder can't be read or marked; nothing was signalled then.
+    pub async fn end(&self, replica: ReplicaId, nonce: Nonce) -> io::Result<()> {
+        Inner::begin_end(&self.inner, replica, nonce).await
     }
 
     /// Ends the runtime's own tasks. Replicas go on; a removal under way is taken up by the next `open`.
@@ -205,7 +217,9 @@ impl Inner {
             if !is_same {
                 return Err(io::Error::other(format!("{} holds another replica", dir.path().display())));
             }
-            let is_used = dir.has_exit()?
+            // A record of an earlier boot is listed as ended, started or not.
+            let is_used = known.is_some_and(|it| it.boot_id != self.boot_id)
+                || dir.has_exit()?
                 || dir.has_shim()?
                 || dir.is_asked_to_stop()?
                 || dir.is_to_be_removed()?

@@ -7,8 +7,8 @@
 //! | `lock` | shim, locked as long as it lives | a shim is at work |
 //! | `shim.json` | shim, before and again after the engine is started | who they are |
 //! | `ready` | server, after the first generated token | that process has been ready |
-//! | `stop` | shim, when it is asked to end | whatever happens from now on was asked for |
-//! | `exit.json` | shim, after the last process is gone | how it ended |
+//! | `stop` | shim, when it is asked to end; `dedi down` | whatever happens from now on was asked for |
+//! | `exit.json` | shim, after the last process is gone; whoever ended it, if the shim is gone too | how it ended |
 //! | `remove` | server, before it begins to remove | the folder is to go |
 
 use std::fs::{self, File, OpenOptions};

@@ -117,6 +117,40 @@ async fn a_removal_cut_short_is_finished_by_the_next_server() {
 }
 
 #[tokio::test]
+async fn an_end_cut_short_is_finished_by_the_next_server_and_its_launch_stays_used() {
+    let host = Host::new();
+    let (running, unstarted) = (launch("ignore-term"), launch("ok"));
+    let first = host.open().await;
+    first.ensure(&running).await.unwrap();
+    until_ready(&first, &running).await;
+    let engine = host.engine_pid(&running);
+    first.end(running.replica, running.nonce).await.unwrap();
+    first.shutdown().await;
+    drop(first);
+    assert!(is_alive(engine));
+    // As a server leaves it that is killed before it starts the shim, and `dedi down` that is killed after its mark.
+    let folder = host.dir(&unstarted);
+    let copied = host.dir(&running).join("launch.json");
+    let text = fs::read_to_string(copied).unwrap();
+    let text = text.replace(&running.replica.to_string(), &unstarted.replica.to_string());
+    let text = text.replace(&running.nonce.to_string(), &unstarted.nonce.to_string());
+    fs::create_dir(&folder).unwrap();
+    for (name, content) in [("launch.json", text.as_str()), ("lock", ""), ("stop", "")] {
+        fs::write(folder.join(name), content).unwrap();
+    }
+
+    let second = host.open().await;
+    for launch in [&running, &unstarted] {
+        assert_eq!(until_exited(&second, launch).await.cause, FailureCause::Stopped);
+        second.ensure(launch).await.unwrap();
+        assert_eq!(working_in(&host, launch), [0; 0]);
+        second.remove(launch.replica, launch.nonce).await.unwrap();
+        until_gone(&second, launch).await;
+    }
+    assert!(!is_alive(engine));
+}
+
+#[tokio::test]
 async fn after_a_restart_of_the_host_everything_has_exited() {
     let host = Host::new();
     let runtime = host.open().await;

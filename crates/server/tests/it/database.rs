@@ -86,3 +86,19 @@ fn a_backup_needs_no_server() {
     plane.launch();
     assert_eq!(plane.get(&format!("/endpoints/{id}")).status, 200);
 }
+
+#[test]
+fn without_its_database_and_after_down_a_server_begins_with_nothing() {
+    let mut plane = TestPlane::start();
+    let id = plane.create("1x_cpu_1gb", 1, 1)["id"].as_str().unwrap().to_owned();
+    plane.until_state(&id, "STARTED");
+    let (code, _, said) = plane.cli(&["down"]);
+    assert_eq!(code, Some(0), "{said}");
+    plane.forget_server();
+    std::fs::remove_file(plane.data().join("state.db")).unwrap();
+    remove_log(&plane.data());
+    plane.launch();
+    let run = plane.data().join("run");
+    let n_folders = || std::fs::read_dir(&run).unwrap().flatten().filter(|it| it.path().is_dir()).count();
+    until("the end of what was left", || (n_folders() == 0).then_some(()));
+}

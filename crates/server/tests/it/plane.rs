@@ -200,6 +200,12 @@ impl TestPlane {
         until("the server's end", || server.try_wait().unwrap()).code()
     }
 
+    /// Waits for a server that something else ends.
+    pub(crate) fn forget_server(&mut self) {
+        let mut server = self.server.take().unwrap();
+        until("the server's end", || server.try_wait().unwrap());
+    }
+
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
