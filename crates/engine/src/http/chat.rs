@@ -3,13 +3,11 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use bytes::Bytes;
 use dedi_api::engine::{
-    ChatChoice, ChatChunk, ChatChunkChoice, ChatCompletion, ChatLogprobs, Delta, GenerateRequest,
-    ReplyMessage, ToolCall, Usage,
+    ChatChoice, ChatChunkChoice, ChatLogprobs, Delta, GenerateRequest, ReplyMessage, ToolCall, Usage,
 };
 
 use crate::conversation;
@@ -19,16 +17,14 @@ use crate::tools::{CallFinder, Part, Tools};
 use crate::worker::TokenEvent;
 
 use super::generate::{self, Accepted};
-use super::replies::{self, Dialect, Head, event};
+use super::replies::{self, Dialect, Head};
 use super::{ApiError, AppState, Ready};
-
-// Longer texts are cut into tokens on another thread.
-const LONG_BYTES: usize = 16 << 10;
 
 pub(super) async fn chat(State(state): State<Arc<AppState>>, body: Bytes) -> Result<Response, ApiError> {
     state.ready()?;
     let request: GenerateRequest = request::parse(&body)?;
-    let is_long = body.len() > LONG_BYTES || request.response_format.is_some() || request.tools.is_some();
+    let is_long =
+        body.len() > generate::LONG_BYTES || request.response_format.is_some() || request.tools.is_some();
     let (accepted, tools) = generate::prepare(is_long, move || accept(&state, request)).await?;
     let finder = || tools.clone().map(CallFinder::new);
     let finders: Vec<_> = (0..accepted.choices).map(|_| finder()).collect();
@@ -110,15 +106,8 @@ async fn whole(mut accepted: Accepted, mut finders: Vec<Option<CallFinder>>) -> 
             token_ids: reply.token_ids,
         }
     });
-    Ok(Json(ChatCompletion {
-        choices: choices.collect(),
-        id: accepted.id,
-        object: "chat.completion".to_owned(),
-        created: accepted.created,
-        model: accepted.model,
-        usage,
-    })
-    .into_response())
+    let choices: Vec<_> = choices.collect();
+    Ok(accepted.answer("chat.completion", choices, usage))
 }
 
 /// What a token adds to its reply, and the reason when it is the last.
@@ -141,17 +130,7 @@ struct ChatStream {
 
 impl ChatStream {
     fn put(head: &Head, choices: Vec<ChatChunkChoice<'_>>, usage: Option<Usage>, out: &mut Vec<u8>) {
-        event(
-            out,
-            &ChatChunk {
-                id: Cow::Borrowed(&head.id),
-                object: Cow::Borrowed("chat.completion.chunk"),
-                created: head.created,
-                model: Cow::Borrowed(&head.model),
-                choices,
-                usage,
-            },
-        );
+        replies::chunk(out, "chat.completion.chunk", head, choices, usage);
     }
 }
 

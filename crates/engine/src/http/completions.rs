@@ -3,13 +3,11 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use bytes::Bytes;
 use dedi_api::engine::{
-    Completion, CompletionChoice, CompletionChunk, CompletionChunkChoice, GenerateRequest, Prompt,
-    TextLogprobs, Usage,
+    CompletionChoice, CompletionChunkChoice, GenerateRequest, Prompt, TextLogprobs, Usage,
 };
 use llama_cpp_2::token::LlamaToken;
 
@@ -17,10 +15,8 @@ use crate::request;
 use crate::worker::{Finish, TokenEvent, TokenProbabilities};
 
 use super::generate::{self, Accepted};
-use super::replies::{self, Dialect, Head, event};
+use super::replies::{self, Dialect, Head};
 use super::{ApiError, AppState, Ready};
-
-const LONG_BYTES: usize = 16 << 10;
 
 pub(super) async fn completions(
     State(state): State<Arc<AppState>>,
@@ -28,7 +24,7 @@ pub(super) async fn completions(
 ) -> Result<Response, ApiError> {
     state.ready()?;
     let request: GenerateRequest = request::parse(&body)?;
-    let is_long = body.len() > LONG_BYTES || request.response_format.is_some();
+    let is_long = body.len() > generate::LONG_BYTES || request.response_format.is_some();
     let (accepted, echo) = generate::prepare(is_long, move || accept(&state, request)).await?;
     let texts = (0..accepted.choices).map(|_| Text { echo: echo.clone(), length: 0 }).collect();
     if accepted.stream {
@@ -168,15 +164,7 @@ async fn whole(mut accepted: Accepted, mut texts: Vec<Text>) -> Result<Response,
             }
         })
         .await?;
-    Ok(Json(Completion {
-        choices,
-        id: accepted.id,
-        object: "text_completion".to_owned(),
-        created: accepted.created,
-        model: accepted.model,
-        usage,
-    })
-    .into_response())
+    Ok(accepted.answer("text_completion", choices, usage))
 }
 
 struct CompletionStream {
@@ -185,17 +173,7 @@ struct CompletionStream {
 
 impl CompletionStream {
     fn put(head: &Head, choices: Vec<CompletionChunkChoice<'_>>, usage: Option<Usage>, out: &mut Vec<u8>) {
-        event(
-            out,
-            &CompletionChunk {
-                id: Cow::Borrowed(&head.id),
-                object: Cow::Borrowed("text_completion"),
-                created: head.created,
-                model: Cow::Borrowed(&head.model),
-                choices,
-                usage,
-            },
-        );
+        replies::chunk(out, "text_completion", head, choices, usage);
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use dedi_api::engine::{TokenLogprob, Usage};
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use dedi_api::engine::{Answer, TokenLogprob, Usage};
 use llama_cpp_2::token::LlamaToken;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -11,6 +13,9 @@ use crate::request::{self, Parameters};
 use crate::worker::{Event, Finish, GenerateJob, Job, TokenEvent, TokenProbabilities};
 
 use super::{ApiError, AppState, InFlight, Ready};
+
+/// Texts longer than this are cut into tokens on another thread.
+pub(super) const LONG_BYTES: usize = 16 << 10;
 
 /// A job that was accepted, and what its answer needs.
 pub(super) struct Accepted {
@@ -101,6 +106,12 @@ pub(super) fn submit(
 }
 
 impl Accepted {
+    /// The whole answer, of this `object` kind.
+    pub(super) fn answer<C: serde::Serialize>(self, object: &str, choices: Vec<C>, usage: Usage) -> Response {
+        let (id, created, model) = (self.id, self.created, self.model);
+        Json(Answer { choices, id, object: object.to_owned(), created, model, usage }).into_response()
+    }
+
     /// Hands every token to `each`, until all replies have ended; gives the token counts.
     pub(super) async fn collect(&mut self, mut each: impl FnMut(TokenEvent)) -> Result<Usage, ApiError> {
         let (mut left, mut generated) = (self.choices, 0);

@@ -4,6 +4,7 @@
 //! at once. The body ends right after `[DONE]`. A failure in mid-stream is an event with an `error`, and then the
 //! connection is dropped, so that no client takes a part for the whole.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
@@ -12,7 +13,7 @@ use std::task::{Context, Poll};
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use dedi_api::engine::Usage;
+use dedi_api::engine::{Chunk, Usage};
 use http::header;
 use http_body::Frame;
 
@@ -40,8 +41,29 @@ pub(super) struct Head {
     pub(super) model: String,
 }
 
+/// Writes one event of this `object` kind.
+pub(super) fn chunk<C: serde::Serialize>(
+    out: &mut Vec<u8>,
+    object: &'static str,
+    head: &Head,
+    choices: Vec<C>,
+    usage: Option<Usage>,
+) {
+    event(
+        out,
+        &Chunk {
+            id: Cow::Borrowed(&head.id),
+            object: Cow::Borrowed(object),
+            created: head.created,
+            model: Cow::Borrowed(&head.model),
+            choices,
+            usage,
+        },
+    );
+}
+
 /// Writes one event.
-pub(super) fn event(out: &mut Vec<u8>, value: &impl serde::Serialize) {
+fn event(out: &mut Vec<u8>, value: &impl serde::Serialize) {
     out.extend_from_slice(b"data: ");
     // Our own types always serialise, and a Vec takes every byte.
     let _infallible = serde_json::to_writer(&mut *out, value);
