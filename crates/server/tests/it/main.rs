@@ -18,6 +18,7 @@ mod gpus;
 mod hub;
 mod openapi;
 mod plane;
+mod raw;
 mod refusals;
 mod retries;
 mod upgrade;
