@@ -48,6 +48,10 @@ struct Pretended {
     is_down: bool,
     /// `list` panics.
     panics: bool,
+    /// `ensure` panics for replicas of this endpoint.
+    panics_for: Option<String>,
+    /// `remove` fails for this replica.
+    keeps: Option<ReplicaId>,
     /// Removed processes stay as `Stopping` until told otherwise.
     stops_slowly: bool,
     launched: Vec<Launch>,
@@ -110,6 +114,14 @@ impl FakeRuntime {
         self.state.lock().unwrap().panics = panics;
     }
 
+    pub(crate) fn set_panics_for(&self, endpoint: Option<&str>) {
+        self.state.lock().unwrap().panics_for = endpoint.map(str::to_owned);
+    }
+
+    pub(crate) fn keep(&self, replica: Option<ReplicaId>) {
+        self.state.lock().unwrap().keeps = replica;
+    }
+
     pub(crate) fn stops_slowly(&self, slowly: bool) {
         let mut state = self.state.lock().unwrap();
         state.stops_slowly = slowly;
@@ -154,6 +166,8 @@ fn down() -> RuntimeError {
 #[async_trait]
 impl Runtime for FakeRuntime {
     async fn ensure(&self, launch: &Launch) -> Result<(), RuntimeError> {
+        let panics_for = self.state.lock().unwrap().panics_for.clone();
+        assert!(panics_for != Some(launch.endpoint.to_string()), "planned by the test");
         let mut state = self.state.lock().unwrap();
         if state.replicas.contains_key(&launch.replica) {
             return Ok(());
@@ -178,6 +192,9 @@ impl Runtime for FakeRuntime {
         let slowly = state.stops_slowly;
         if state.replicas.get(&replica).is_none_or(|it| it.nonce != nonce) {
             return Ok(());
+        }
+        if state.keeps == Some(replica) {
+            return Err(down());
         }
         state.removed.push(replica);
         if slowly {
@@ -365,6 +382,12 @@ impl Plane {
 
     pub(crate) async fn state(&self, id: &str) -> String {
         self.get(id).await["state"].as_str().unwrap().to_owned()
+    }
+
+    /// The same from the store, for one that can't be looked up.
+    pub(crate) async fn events_of_store(&self, id: &str) -> Vec<String> {
+        let events = self.shared().store.events(id.parse().unwrap(), 0, 1_000).await.unwrap();
+        events.into_iter().map(|it| it.message).collect()
     }
 
     /// The words of all events of an endpoint, oldest first.

@@ -1,6 +1,7 @@
 //! The rules of dedi: what things are called, what is wanted, what is seen, and what to do about the
 //! difference. Nothing here does IO, waits, or reads a clock; time and observations are arguments.
 
+pub mod aside;
 pub mod autoscale;
 pub mod endpoint;
 pub mod failure;
@@ -17,6 +18,7 @@ pub mod route;
 pub mod status;
 pub mod time;
 
+pub use aside::SetAside;
 pub use endpoint::{Desired, EndpointState, ReplicaRange, Run};
 pub use fetch::Fetch;
 pub use hardware::{Device, DeviceId, DeviceKind, HardwareConfig, HardwareId, Inventory};

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::aside::SetAside;
 use crate::endpoint::{Desired, EndpointState};
 use crate::failure::{BackoffSettings, Failure, Verdict, verdict};
 use crate::fetch::Fetch;
@@ -93,8 +94,10 @@ impl Default for Settings {
 pub struct World {
     /// The time of the pass.
     pub now: Timestamp,
-    /// All endpoints, in any order.
+    /// All endpoints that can be decided about, in any order.
     pub endpoints: Vec<EndpointView>,
+    /// The others.
+    pub aside: SetAside,
     /// What the runtime shows.
     pub observation: Observation,
     /// The host's devices.
@@ -196,7 +199,7 @@ pub fn decide(world: &World) -> Vec<Action> {
     let mut endpoints: Vec<&EndpointView> = world.endpoints.iter().collect();
     endpoints.sort_by_key(|it| it.desired.id);
 
-    let mut actions = remove_strangers(&endpoints, observed);
+    let mut actions = remove_strangers(&endpoints, &world.aside, observed);
     for view in &endpoints {
         decide_endpoint(view, &seen, world, &mut actions);
     }
@@ -219,12 +222,17 @@ pub fn wanted(view: &EndpointView) -> u32 {
 
 /// Processes that carry our mark and belong to no row: a launch whose row was never committed, or a row that
 /// was released by mistake. The store is known here, so they are nobody's.
-fn remove_strangers(endpoints: &[&EndpointView], observed: &[ObservedReplica]) -> Vec<Action> {
+fn remove_strangers(
+    endpoints: &[&EndpointView],
+    aside: &SetAside,
+    observed: &[ObservedReplica],
+) -> Vec<Action> {
     let nonces: BTreeMap<ReplicaId, Nonce> =
         endpoints.iter().flat_map(|it| &it.replicas).map(|it| (it.row.id, it.row.nonce)).collect();
     let mut strangers: Vec<Action> = observed
         .iter()
         .filter(|it| nonces.get(&it.id) != Some(&it.nonce) && it.phase != ReplicaPhase::Stopping)
+        .filter(|it| !aside.may_own(it))
         .map(|it| Action::Remove { replica: it.id, nonce: it.nonce })
         .collect();
     strangers.sort_by_key(|it| format!("{it:?}"));
@@ -468,7 +476,7 @@ pub(crate) fn launches(
     world: &World,
 ) -> Vec<(EndpointId, Result<Vec<DeviceId>, Shortage>)> {
     let held = endpoints.iter().flat_map(|it| &it.replicas).flat_map(|it| &it.row.devices);
-    let mut pool = Pool::new(&world.inventory, held);
+    let mut pool = Pool::new(&world.inventory, held.chain(&world.aside.devices));
     let mut asking: Vec<(&EndpointView, u32)> = endpoints
         .iter()
         .map(|it| (*it, missing(it, seen, world)))

@@ -23,8 +23,12 @@ const DO_MAX: Duration = Duration::from_secs(30);
 pub(super) enum Trouble {
     /// The row has moved on since the look.
     Moved,
-    /// A sentence for the log.
+    /// A sentence for the log. Its endpoint waits before the next try.
     Failed(String),
+    /// The same of the store, which is everybody's.
+    NotRecorded(String),
+    /// It panicked, which is not this action's to say.
+    Panicked,
     /// A launch failed and that is recorded; what follows in the plan was decided without knowing it.
     Overtaken,
 }
@@ -34,7 +38,8 @@ impl From<StoreError> for Trouble {
         if matches!(err, StoreError::Conflict | StoreError::NotFound) {
             return Self::Moved;
         }
-        Self::Failed(format!("a step could not be recorded: {}", chain(&err)))
+        let what = format!("a step could not be recorded: {}", chain(&err));
+        if err.is_passing() { Self::NotRecorded(what) } else { Self::Failed(what) }
     }
 }
 

@@ -3,6 +3,7 @@
 mod backup;
 mod contract;
 mod hub;
+mod isolation;
 mod lifecycle;
 mod openapi;
 mod principals;

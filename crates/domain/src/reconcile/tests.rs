@@ -97,6 +97,7 @@ fn world(view: EndpointView, observed: Vec<ObservedReplica>) -> World {
     World {
         now: NOW,
         endpoints: vec![view],
+        aside: SetAside::default(),
         observation: Observation::Known(observed),
         inventory: devices(2),
         settings: Settings::default(),
@@ -211,4 +212,27 @@ fn a_device_in_quarantine_is_given_to_nobody_and_the_wait_says_so() {
     insta::assert_snapshot!(said(&world), @"nothing");
     let status = crate::status::explain(&world.endpoints[0], &world);
     insta::assert_snapshot!(status.reason.message, @"each device needs 0 MiB, at most 0 MiB are free on one; on one, 3 MiB are held by no process that is there, so it is not used");
+}
+
+#[test]
+fn what_was_set_aside_keeps_its_devices_and_its_processes() {
+    let mut view = endpoint(1, 1);
+    view.replicas = vec![replica(1, Intent::Run)];
+    let mut world = world(view, vec![seen(1, 1, ready()), seen(1, 7, ready()), seen(8, 8, ready())]);
+    let mut other = endpoint(2, 2);
+    other.desired.id = EndpointId::from_uuid(Uuid::from_u128(2));
+    other.desired.published = EndpointState::Pending;
+    world.endpoints.push(other);
+    insta::assert_snapshot!(said(&world), @r"
+    remove r1 with mark 7
+    remove r8 with mark 8
+    reserve d2
+    ");
+    world.set_aside(EndpointId::from_uuid(Uuid::from_u128(1)));
+    insta::assert_snapshot!(said(&world), @r"
+    remove r8 with mark 8
+    reserve d2
+    ");
+    world.aside.has_nameless = true;
+    insta::assert_snapshot!(said(&world), @"reserve d2");
 }
