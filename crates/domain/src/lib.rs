@@ -1,6 +1,7 @@
 //! The rules of dedi: what things are called, what is wanted, what is seen, and what to do about the
 //! difference. Nothing here does IO, waits, or reads a clock; time and observations are arguments.
 
+mod advice;
 pub mod aside;
 pub mod autoscale;
 pub mod endpoint;

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::advice::next_step;
 use crate::endpoint::{EndpointState, Run, RunCause};
 use crate::failure::{Failure, Verdict, verdict};
 use crate::fetch::Fetch;
@@ -476,6 +477,6 @@ fn error_reason(view: &EndpointView, world: &World, judged: &Verdict) -> Reason 
     advise(
         last.cause.into(),
         format!("{} attempt(s) failed, the last because {}{detail}; {retry}", n, last.cause.sentence()),
-        format!("see `dedi endpoints logs {0}`, mend it, then `dedi endpoints start {0}`", desired.id),
+        next_step(last.cause, desired),
     )
 }
