@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::aside::SetAside;
 use crate::endpoint::{Desired, EndpointState};
-use crate::failure::{BackoffSettings, Failure, Verdict, verdict};
+use crate::failure::{BackoffSettings, Failure, Verdict, pause, verdict};
 use crate::fetch::Fetch;
 use crate::hardware::{DeviceId, Health, Inventory};
 use crate::ids::{EndpointId, Nonce, ReplicaId};
@@ -529,6 +529,8 @@ fn missing(view: &EndpointView, seen: &Seen<'_>, world: &World) -> u32 {
         // Nothing can load what is not here yet, and others can use the devices until then.
         || view.fetch.is_some()
         || !judged.allows_launch(world.now)
+        || pause(desired.id, &view.failures, desired.started_at, &world.settings.backoff)
+            .is_some_and(|until| world.now < until)
         || view.replicas.iter().any(|it| is_failing(it, seen, world))
     {
         return 0;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::advice::next_step;
 use crate::endpoint::{EndpointState, Run, RunCause};
-use crate::failure::{Failure, Verdict, verdict};
+use crate::failure::{Failure, Verdict, pause, verdict};
 use crate::fetch::Fetch;
 use crate::placement::Shortage;
 use crate::reconcile::{EndpointView, Observation, World, by_mark, launches, phase_of, wanted};
@@ -186,7 +186,9 @@ pub fn explain(view: &EndpointView, world: &World) -> Status {
         Verdict::BackingOff { retry_at, .. } => Some(*retry_at),
         Verdict::Broken { retry_at, .. } => *retry_at,
     };
+    let paused = paused(view, world).map(|(until, _)| until);
     let count = count_replicas(view, world);
+    let next_retry_at = next_retry_at.max(paused);
     let next_retry_at = view.fetch.as_ref().and_then(Fetch::retry_at).or(next_retry_at);
     Status {
         reason: reason(view, world, &judged, &count),
@@ -307,6 +309,17 @@ fn pending_reason(view: &EndpointView, world: &World, judged: &Verdict, count: &
             format!("see `dedi endpoints logs {}`", desired.id),
         );
     }
+    if let Some((until, cause)) = paused(view, world) {
+        let wait = until.since(world.now).as_secs() + 1;
+        return advise(
+            ReasonCode::BackingOff,
+            format!(
+                "its replicas end again and again soon after they start, the last because {}; the next launch is in {wait} s",
+                cause.sentence()
+            ),
+            format!("find what ends them, then `dedi endpoints start {}`", desired.id),
+        );
+    }
     if count.draining + count.stopping + count.gone > 0 {
         let left = count.draining + count.stopping + count.gone;
         return say(
@@ -318,6 +331,14 @@ fn pending_reason(view: &EndpointView, world: &World, judged: &Verdict, count: &
         Some(shortage) => shortage_reason(view, &shortage),
         None => say(ReasonCode::Accepted, "accepted; waits for the next pass"),
     }
+}
+
+/// Until when nothing is launched because of ends that are not held against it, and why it last ended.
+fn paused(view: &EndpointView, world: &World) -> Option<(Timestamp, FailureCause)> {
+    let desired = &view.desired;
+    let until = pause(desired.id, &view.failures, desired.started_at, &world.settings.backoff)?;
+    let last = view.failures.iter().rfind(|it| !it.cause.counts())?;
+    (world.now < until).then_some((until, last.cause))
 }
 
 fn fetch_reason(view: &EndpointView, fetch: &Fetch, now: Timestamp) -> Reason {

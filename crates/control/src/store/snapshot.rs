@@ -70,8 +70,9 @@ pub struct Attempt {
     pub log_tail: String,
 }
 
-/// The latest failures that count for the back-off; more would not change a verdict.
-const FAILURES_MAX: i64 = 50;
+/// The latest failures that count for the back-off; more would not change a verdict. As many as are kept: when the
+/// replicas of an endpoint end all at once, they fill it with few moments.
+const FAILURES_MAX: i64 = 200;
 
 #[derive(FromRow)]
 struct FailureRow {

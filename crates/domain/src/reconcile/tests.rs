@@ -236,3 +236,24 @@ fn what_was_set_aside_keeps_its_devices_and_its_processes() {
     world.aside.has_nameless = true;
     insta::assert_snapshot!(said(&world), @"reserve d2");
 }
+
+#[test]
+fn an_endpoint_whose_replicas_are_ended_again_and_again_says_when_it_is_launched_next() {
+    let mut view = endpoint(1, 1);
+    view.desired.published = EndpointState::Pending;
+    let ended = |n: i64| Failure {
+        attempt: 1,
+        cause: FailureCause::Stopped,
+        at: Timestamp(NOW.0 - n * 1_000),
+        ready_for: Duration::ZERO,
+        detail: String::new(),
+    };
+    view.failures = (0..10).rev().map(ended).collect();
+    insta::assert_snapshot!(said(&world(view.clone(), Vec::new())), @"reserve d1");
+    view.failures = (0..13).rev().map(ended).collect();
+    let paused = world(view, Vec::new());
+    insta::assert_snapshot!(said(&paused), @"nothing");
+    let status = crate::status::explain(&paused.endpoints[0], &paused);
+    insta::assert_snapshot!(status.reason.message, @"its replicas end again and again soon after they start, the last because it was stopped on the host, by `dedi down` or a signal; the next launch is in 4 s");
+    assert!(status.next_retry_at.is_some_and(|it| it > NOW));
+}
