@@ -4,6 +4,7 @@
 mod auth;
 mod body;
 mod create;
+mod display_name;
 mod endpoints;
 mod error;
 mod hardware;
