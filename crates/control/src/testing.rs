@@ -68,10 +68,14 @@ pub(crate) struct FakeRuntime {
 impl FakeRuntime {
     /// A host with so many cores of 8 GB.
     pub(crate) fn with_cores(n: u32) -> Self {
-        let kind = DeviceKind { product: "cpu".into(), memory_gb: 8, link: String::new() };
+        Self::with_devices(&DeviceKind { product: "cpu".into(), memory_gb: 8, link: String::new() }, n)
+    }
+
+    /// A host with so many devices of 8 GB.
+    pub(crate) fn with_devices(kind: &DeviceKind, n: u32) -> Self {
         let devices = (0..n)
             .map(|index| Device {
-                id: DeviceId(format!("cpu-{index}")),
+                id: DeviceId(format!("{}-{index}", kind.product)),
                 kind: kind.clone(),
                 index,
                 health: Health::Healthy,

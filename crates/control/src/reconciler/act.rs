@@ -185,7 +185,15 @@ async fn launch(
         .iter()
         .filter_map(|it| world.inventory.device(it))
         .fold(0, |sum, it| sum.saturating_add(it.memory_total_bytes));
-    let needed = bytes_per_device(need, 1);
+    let memory_limit_bytes = if is_on_cores {
+        // The device's memory is the host's, so the replica is held to its share of it.
+        Some(share.max(bytes_per_device(need, 1)))
+    } else {
+        // One that leaks must end itself and not its neighbours.
+        let each = u64::from(shared.config.gpu_host_memory_gb).saturating_mul(1_000_000_000);
+        let n_devices = u64::try_from(devices.len()).unwrap_or(u64::MAX);
+        (each > 0).then(|| need.weights_bytes.saturating_add(each.saturating_mul(n_devices)))
+    };
     Ok(Launch {
         replica: own.row.id,
         nonce: own.row.nonce,
@@ -196,7 +204,7 @@ async fn launch(
         devices,
         context_tokens: serving.context_tokens,
         slots: serving.slots,
-        memory_limit_bytes: is_on_cores.then_some(share.max(needed)),
+        memory_limit_bytes,
         embedding: facts.is_embedding,
     })
 }
