@@ -14,6 +14,7 @@ use dedi_domain::{
     Address, Device, DeviceId, DeviceKind, Exit, FailureCause, Inventory, Launch, LoadReport, Nonce,
     ObservedReplica, Owner, ReplicaId, ReplicaPhase, Role, Timestamp,
 };
+use dedi_runtime::process::ReplicaLogs;
 use dedi_runtime::{Runtime, RuntimeError};
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
@@ -301,6 +302,10 @@ impl Plane {
         Self { control, ..self }
     }
 
+    pub(crate) fn logs(&self) -> ReplicaLogs {
+        ReplicaLogs::new(self.dir.path().join("logs"))
+    }
+
     pub(crate) fn shared(&self) -> &crate::shared::Shared {
         self.control.shared_for_tests()
     }
@@ -423,12 +428,13 @@ async fn open_with(
 ) -> Result<ControlPlane, crate::ControlError> {
     let (reads, moves) = (clock.clone(), clock.clone());
     let logs = dir.path().join("logs");
+    std::fs::create_dir_all(&logs).unwrap();
     ControlPlane::open(
         config.clone(),
         hub.clone(),
         DataPaths::below(dir.path()),
         runtime.clone(),
-        Arc::new(FileLogs(move |log: crate::LogName| logs.join(format!("{}-{}", log.endpoint, log.attempt)))),
+        Arc::new(FileLogs(ReplicaLogs::new(logs))),
         Clock::new(
             move || Timestamp(reads.load(Ordering::Relaxed)),
             move |then| {

@@ -109,10 +109,18 @@ async fn carry_out(shared: &Shared, world: &World, action: &Action) -> Result<()
         }
         Action::Erase { endpoint } => {
             store.erase(*endpoint, now).await?;
+            forget_logs(shared, *endpoint).await;
             tracing::info!(endpoint.id = %endpoint, "a deleted endpoint is gone");
         }
     }
     Ok(())
+}
+
+/// Removes what an erased endpoint has logged. What fails here is done by the next sweep.
+pub(super) async fn forget_logs(shared: &Shared, endpoint: EndpointId) {
+    if let Err(err) = shared.logs.forget(endpoint).await {
+        tracing::warn!(endpoint.id = %endpoint, "the logs of an erased endpoint could not be removed: {err}");
+    }
 }
 
 fn word(action: &Action) -> &'static str {
@@ -177,7 +185,6 @@ async fn launch(
         .filter_map(|it| world.inventory.device(it))
         .map(|it| AssignedDevice { id: it.id.clone(), kind: it.kind.clone(), index: it.index })
         .collect();
-    // On processor cores the device's memory is the host's, so the replica is held to its share of it.
     let is_on_cores = devices.iter().any(|it| it.kind.is_cpu());
     let share: u64 = own
         .row

@@ -89,6 +89,7 @@ impl Reconciler {
             if last_clean_up.is_none_or(|it| it.elapsed() > Duration::from_secs(3_600)) {
                 last_clean_up = Some(Instant::now());
                 self.forget_events().await;
+                self.sweep_logs().await;
                 shared.pulls.forget_stale().await;
             }
             let wait = self.backoff().max(GAP);
@@ -224,6 +225,25 @@ impl Reconciler {
             tracing::info!("the reconciler works without trouble again");
         }
         self.troubles = troubles;
+    }
+
+    /// Removes the logs of endpoints that are known to be erased: a server that died between the two left them. One
+    /// that this database never had may be another's.
+    async fn sweep_logs(&self) {
+        let endpoints = match self.shared.logs.endpoints().await {
+            Ok(endpoints) => endpoints,
+            Err(err) => return tracing::warn!("the logs of erased endpoints could not be looked for: {err}"),
+        };
+        for endpoint in endpoints {
+            if matches!(self.shared.store.is_erased(endpoint).await, Ok(true)) {
+                act::forget_logs(&self.shared, endpoint).await;
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) async fn sweep_for_tests(&self) {
+        self.sweep_logs().await;
     }
 
     async fn forget_events(&self) {

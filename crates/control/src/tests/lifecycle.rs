@@ -1,6 +1,6 @@
 //! Whole lives of endpoints: what clients see while the reconciler works.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use dedi_domain::route::EndpointLoad;
@@ -379,7 +379,7 @@ async fn a_log_is_read_by_its_end_and_followed_until_its_launch_ends() {
     assert_eq!((empty.status, empty.text.as_str()), (StatusCode::OK, ""));
     plane.settle_idle().await;
     let log = LogName { endpoint: id.parse().unwrap(), replica: plane.runtime.live()[0].id, attempt: 1 };
-    let file = plane.dir.path().join("logs").join(format!("{}-{}", log.endpoint, log.attempt));
+    let file = plane.logs().path(log.endpoint, log.attempt);
     std::fs::create_dir_all(file.parent().unwrap()).unwrap();
     std::fs::write(&file, "one\ntwo\nthree\n").unwrap();
     let tail = plane.call("GET", &format!("/v1/endpoints/{id}/logs?tail=2"), "").await;
