@@ -65,6 +65,10 @@ struct Wait {
 pub(super) struct Waits(BTreeMap<Subject, Wait>);
 
 impl Waits {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Takes those out of the decision whose wait is not over.
     pub(super) fn set_aside(&self, world: &mut World) {
         let now = world.now;

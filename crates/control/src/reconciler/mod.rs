@@ -143,8 +143,10 @@ impl Reconciler {
         self.published.publish(&self.shared, &world, seen.models, keys);
         self.shared.looks.tell(look);
         self.tell_unread(&seen.unread, world.now).await;
-        let mut decided = World::clone(&world);
-        self.waits.set_aside(&mut decided);
+        let mut decided = world.clone();
+        if !self.waits.is_empty() {
+            self.waits.set_aside(Arc::make_mut(&mut decided));
+        }
         let (actions, culprits) = decide_each(&decided, decide);
         let mut failed: BTreeSet<Subject> = culprits.into_iter().map(Subject::Endpoint).collect();
         let mut panicked = failed.clone();

@@ -105,6 +105,8 @@ async fn an_endpoint_that_cannot_be_read_keeps_what_it_has_and_the_others_go_on(
         assert_eq!(plane.state(&fourth).await, "PENDING", "the other device is taken: {spoil_it}");
         let live: Vec<ReplicaId> = plane.runtime.live().iter().map(|it| it.id).collect();
         assert!(live.contains(&of_bad) && live.len() == 2, "{spoil_it}: {live:?}");
+        let hardware = plane.call("GET", "/v1/hardware?model=dedi/demo", "").await.text;
+        assert!(!hardware.contains(r#""status":"available""#), "{spoil_it}: {hardware}");
         let said = plane.events_of_store(&bad).await;
         assert!(said.iter().any(|it| it.contains("can't be read")), "{spoil_it}: {said:?}");
         let shown = plane.call("GET", &format!("/v1/endpoints/{bad}"), "").await;
