@@ -21,6 +21,9 @@ pub struct ControlConfig {
     pub context_tokens: u32,
     /// Requests one replica generates at the same time.
     pub slots: u32,
+    /// Gigabytes of host memory that a replica on graphics cards may use for each of them, besides its weights; 0 is no
+    /// limit. Counts where the host can limit memory.
+    pub gpu_host_memory_gb: u32,
     /// Minutes without inference until an endpoint stops, when a create does not say; 0 is never.
     pub inactive_timeout_minutes: u32,
     /// The same when a create says null; 0 is never.
@@ -74,6 +77,9 @@ impl Default for ControlConfig {
             context_tokens: 4_096,
             // Decoding four sequences together costs little more than one.
             slots: 4,
+            // A driver's context and buffers take one or two; what is mapped of the weights gives way when there is need,
+            // so the limit is met only by an engine that leaks.
+            gpu_host_memory_gb: 8,
             // The contract's default.
             inactive_timeout_minutes: 60,
             // The contract says null is off, though the v2 command line sends it when its flag is absent.

@@ -190,6 +190,11 @@ impl ControlPlane {
     }
 
     #[cfg(test)]
+    pub(crate) async fn sweep_for_tests(&self) {
+        self.reconciler.lock().await.sweep_for_tests().await;
+    }
+
+    #[cfg(test)]
     pub(crate) async fn settle_for_tests(&self, report: &LoadReport) {
         self.reconciler.lock().await.settle(report).await;
     }

@@ -1,6 +1,8 @@
 //! The rules of dedi: what things are called, what is wanted, what is seen, and what to do about the
 //! difference. Nothing here does IO, waits, or reads a clock; time and observations are arguments.
 
+mod advice;
+pub mod aside;
 pub mod autoscale;
 pub mod endpoint;
 pub mod failure;
@@ -18,6 +20,7 @@ pub mod status;
 pub mod time;
 pub mod words;
 
+pub use aside::SetAside;
 pub use endpoint::{Desired, EndpointState, ReplicaRange, Run};
 pub use fetch::Fetch;
 pub use hardware::{Device, DeviceId, DeviceKind, HardwareConfig, HardwareId, Inventory};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dedi_control::store::{DataLock, LockError};
-use dedi_control::{Clock, ControlError, ControlPlane, DataPaths, FileLogs, LogName};
+use dedi_control::{Clock, ControlError, ControlPlane, DataPaths, FileLogs};
 use dedi_domain::{EndpointState, LoadReport, Owner};
 use dedi_gateway::Gateway;
 use dedi_runtime::process::{ProcessRuntime, ReplicaLogs};
@@ -141,8 +141,7 @@ async fn open_control(
     config: &Config,
     runtime: Arc<ProcessRuntime>,
 ) -> Result<ControlPlane, Refusal> {
-    let logs = ReplicaLogs::new(data.logs());
-    let logs = Arc::new(FileLogs(move |log: LogName| logs.path(log.endpoint, log.attempt)));
+    let logs = Arc::new(FileLogs(ReplicaLogs::new(data.logs())));
     let paths = DataPaths::below(data.root());
     let steady = Clock::new(clock::now, clock::begin_not_before);
     let (control, hub) = (config.control.clone(), config.hub.clone());

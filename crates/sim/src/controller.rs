@@ -2,7 +2,7 @@
 //! is lost when it is killed.
 
 use dedi_domain::reconcile::{EndpointView, Observation, World};
-use dedi_domain::{Action, Intent, Nonce, ReplicaId, ReplicaPhase, Timestamp};
+use dedi_domain::{Action, Intent, Nonce, ReplicaId, ReplicaPhase, SetAside, Timestamp};
 
 use crate::bug::Bug;
 use crate::check_plan::check_plan;
@@ -166,6 +166,7 @@ impl Sim {
         let world = World {
             now,
             endpoints: rows,
+            aside: SetAside::default(),
             observation,
             inventory: std::mem::take(&mut self.devices.measured),
             settings: self.settings,

@@ -4,6 +4,7 @@
 //! said by the model's name, `fake/<mode>` or `fake/<mode>.<number>`, so that a test that only speaks the
 //! public API can choose; see [`Mode`]. `GET /fake/stats` tells what it was asked and what was cancelled.
 
+pub mod host;
 pub mod hub;
 mod mode;
 mod program;

@@ -5,6 +5,7 @@ mod auth;
 mod body;
 mod create;
 mod deployable;
+mod display_name;
 mod endpoints;
 mod error;
 mod fields;

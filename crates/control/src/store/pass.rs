@@ -281,6 +281,15 @@ impl Store {
         sqlx::query("DELETE FROM attempts WHERE endpoint = ?").bind(&id).execute(&mut *tx).await?;
         Self::commit(tx, "erase").await
     }
+
+    /// Whether an endpoint of that id was here and is gone for good.
+    pub async fn is_erased(&self, endpoint: EndpointId) -> Result<bool, StoreError> {
+        let found: i64 = sqlx::query_scalar("SELECT count(*) FROM erased WHERE id = ?")
+            .bind(endpoint.to_string())
+            .fetch_one(&self.reader)
+            .await?;
+        Ok(found > 0)
+    }
 }
 
 #[derive(Clone, Copy)]

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use axum::body::Body;
 use dedi_domain::keys::KeyText;
 use dedi_domain::{LoadReport, Owner, Role, Timestamp};
+use dedi_runtime::process::ReplicaLogs;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
@@ -87,6 +88,10 @@ impl Plane {
             open_with(&self.dir, &self.config, &self.hub, &self.runtime, &self.clock).await.unwrap();
         control.first_pass().await;
         Self { control, ..self }
+    }
+
+    pub(crate) fn logs(&self) -> ReplicaLogs {
+        ReplicaLogs::new(self.dir.path().join("logs"))
     }
 
     pub(crate) fn shared(&self) -> &crate::shared::Shared {
@@ -176,6 +181,12 @@ impl Plane {
         self.get(id).await["state"].as_str().unwrap().to_owned()
     }
 
+    /// The same from the store, for one that can't be looked up.
+    pub(crate) async fn events_of_store(&self, id: &str) -> Vec<String> {
+        let events = self.shared().store.events(id.parse().unwrap(), 0, 1_000).await.unwrap();
+        events.into_iter().map(|it| it.message).collect()
+    }
+
     /// The words of all events of an endpoint, oldest first.
     pub(crate) async fn events(&self, id: &str) -> Vec<String> {
         let answer = self.call("GET", &format!("/v1/endpoints/{id}/events"), "").await;
@@ -205,12 +216,13 @@ async fn open_with(
 ) -> Result<ControlPlane, crate::ControlError> {
     let (reads, moves) = (clock.clone(), clock.clone());
     let logs = dir.path().join("logs");
+    std::fs::create_dir_all(&logs).unwrap();
     ControlPlane::open(
         config.clone(),
         hub.clone(),
         DataPaths::below(dir.path()),
         runtime.clone(),
-        Arc::new(FileLogs(move |log: crate::LogName| logs.join(format!("{}-{}", log.endpoint, log.attempt)))),
+        Arc::new(FileLogs(ReplicaLogs::new(logs))),
         Clock::new(
             move || Timestamp(reads.load(Ordering::Relaxed)),
             move |then| {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use dedi_domain::{EndpointState, LoadReport};
+use dedi_domain::{DeviceKind, EndpointState, LoadReport};
 use http::StatusCode;
 use serde_json::json;
 use tokio::sync::watch;
@@ -214,4 +214,22 @@ async fn two_endpoints_share_a_host_and_the_second_waits_its_turn() {
     plane.settle_idle().await;
     assert_eq!(plane.state(&second).await, "STARTED");
     assert_eq!(plane.runtime.live().len(), 1);
+}
+
+#[tokio::test]
+async fn a_replica_on_graphics_cards_is_held_to_its_weights_and_some_gigabytes_for_each() {
+    let kind = DeviceKind { product: "gpu".into(), memory_gb: 8, link: String::new() };
+    let limit = async |gpu_host_memory_gb| {
+        let config = ControlConfig { gpu_host_memory_gb, ..ControlConfig::default() };
+        let plane = Plane::with(config, FakeRuntime::with_devices(&kind, 2)).await;
+        let body = r#"{"model":"dedi/demo","hardware":"2x_gpu_8gb","autoscaling":{"min_replicas":1,"max_replicas":1}}"#;
+        let made = plane.call("POST", "/v1/endpoints", body).await;
+        assert_eq!(made.status, StatusCode::OK, "{made:?}");
+        plane.settle_idle().await;
+        plane.runtime.launched()[0].memory_limit_bytes
+    };
+    // The test's model has 1024 numbers of four bytes.
+    assert_eq!(limit(ControlConfig::default().gpu_host_memory_gb).await, Some(4_096 + 2 * 8_000_000_000));
+    assert_eq!(limit(1).await, Some(4_096 + 2 * 1_000_000_000));
+    assert_eq!(limit(0).await, None);
 }

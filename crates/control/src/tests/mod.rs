@@ -5,6 +5,7 @@ mod contract;
 mod failures;
 mod hub;
 mod idleness;
+mod isolation;
 mod lifecycle;
 mod logs;
 mod openapi;

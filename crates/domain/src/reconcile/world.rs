@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::aside::SetAside;
 use crate::endpoint::Desired;
 use crate::failure::{BackoffSettings, Failure};
 use crate::fetch::Fetch;
@@ -88,8 +89,10 @@ impl Default for Settings {
 pub struct World {
     /// The time of the pass.
     pub now: Timestamp,
-    /// All endpoints, in any order.
+    /// All endpoints that can be decided about, in any order.
     pub endpoints: Vec<EndpointView>,
+    /// The others.
+    pub aside: SetAside,
     /// What the runtime shows.
     pub observation: Observation,
     /// The host's devices.

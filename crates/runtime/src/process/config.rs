@@ -29,6 +29,8 @@ pub struct ProcessConfig {
     pub log_files: u32,
     /// Attempts whose logs are kept for each endpoint.
     pub log_attempts_kept: usize,
+    /// Bytes of all logs of one endpoint; when there are more, those of its oldest ended attempts go.
+    pub log_bytes_per_endpoint_max: u64,
     /// Processes and threads one replica may have, where the host can enforce it.
     pub pids_max: u64,
     /// Environment variables of the server that engines get too, besides the few they always get.
@@ -54,6 +56,8 @@ impl Default for ProcessConfig {
             log_bytes_max: 100 << 20,
             log_files: 3,
             log_attempts_kept: 20,
+            // Three attempts that filled all their files; what a crash loop leaves is far less.
+            log_bytes_per_endpoint_max: 1 << 30,
             pids_max: 4_096,
             env_pass: Vec::new(),
             hardware: HardwareSettings::default(),

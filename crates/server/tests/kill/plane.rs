@@ -63,6 +63,11 @@ impl Plane {
         self.folder.path().join("d")
     }
 
+    /// What the failpoint, the trace and the log lie in.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     pub(crate) fn client(&self) -> &Client {
         &self.client
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-pub(crate) use self::client::Client;
+pub(crate) use self::client::{Answer, Client};
 use self::processes::processes;
 pub(crate) use self::processes::{signal, until};
 
