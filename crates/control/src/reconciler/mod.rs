@@ -5,7 +5,6 @@ mod act;
 mod ending;
 mod observe;
 mod routes;
-mod scale;
 
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
@@ -13,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dedi_domain::LoadReport;
+use dedi_domain::autoscale::Scaler;
 use dedi_domain::reconcile::{World, decide};
 use dedi_runtime::failpoint;
 use futures_util::FutureExt;
@@ -23,7 +23,6 @@ use tokio_util::sync::CancellationToken;
 use crate::shared::Shared;
 use crate::store::StoreError;
 use routes::Published;
-use scale::Scaler;
 
 /// Passes in a row while each does something: a stop takes about six, so this ends only endless ones.
 const PASSES_IN_A_ROW_MAX: u32 = 16;

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use dedi_domain::autoscale::Scaler;
 use dedi_domain::fit::bytes_per_device;
 use dedi_domain::reconcile::{EndpointView, ReplicaView, World};
 use dedi_domain::{
@@ -13,7 +14,6 @@ use tokio::time::timeout;
 
 use super::chain;
 use super::routes::Published;
-use super::scale::Scaler;
 use crate::shared::Shared;
 use crate::store::{EndpointRows, StoreError};
 
