@@ -4,19 +4,51 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// The answer to a request that is not streamed, with [`ChatChoice`]s or [`CompletionChoice`]s.
+/// A chat's prompt as its model reads it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct EchoedPrompt {
+    /// What the model's template made of the conversation.
+    pub text: String,
+    /// Its tokens' probabilities, when asked for.
+    pub logprobs: Option<TextLogprobs>,
+    /// Its tokens.
+    #[serde(default)]
+    pub token_ids: Vec<u32>,
+}
+
+/// The answer to a chat that is not streamed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Answer<C> {
+pub struct ChatCompletion {
     /// The answer's id.
     pub id: String,
-    /// `chat.completion` or `text_completion`.
+    /// `chat.completion`.
+    pub object: String,
+    /// Seconds since 1970.
+    pub created: i64,
+    /// The name the request used.
+    pub model: String,
+    /// The prompt, when it shall be repeated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<EchoedPrompt>,
+    /// The choices, in order.
+    pub choices: Vec<ChatChoice>,
+    /// Token counts.
+    pub usage: Usage,
+}
+
+/// The answer to a completion that is not streamed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Completion {
+    /// The answer's id.
+    pub id: String,
+    /// `text_completion`.
     pub object: String,
     /// Seconds since 1970.
     pub created: i64,
     /// The name the request used.
     pub model: String,
     /// The choices, in order.
-    pub choices: Vec<C>,
+    pub choices: Vec<CompletionChoice>,
     /// Token counts.
     pub usage: Usage,
 }
@@ -114,7 +146,7 @@ pub struct ChatLogprobs {
 pub struct TextLogprobs {
     /// The tokens' texts.
     pub tokens: Vec<String>,
-    /// Their log probabilities; null for an echoed prompt's.
+    /// Their log probabilities; null for the first of an echoed prompt, which nothing comes before.
     pub token_logprobs: Vec<Option<f32>>,
     /// The most likely candidates, text to log probability.
     pub top_logprobs: Vec<Option<BTreeMap<String, f32>>>,

@@ -4,15 +4,40 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ChatLogprobs, TextLogprobs, ToolCall, Usage};
+use super::{ChatLogprobs, EchoedPrompt, TextLogprobs, ToolCall, Usage};
 
-/// One event of a stream, with a [`ChatChunkChoice`] or a [`CompletionChunkChoice`].
+/// One event of a chat's stream.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Chunk<'a, C> {
+pub struct ChatChunk<'a> {
     /// The answer's id.
     #[serde(borrow)]
     pub id: Cow<'a, str>,
-    /// `chat.completion.chunk` or `text_completion`.
+    /// `chat.completion.chunk`.
+    #[serde(borrow)]
+    pub object: Cow<'a, str>,
+    /// Seconds since 1970.
+    pub created: i64,
+    /// The name the request used.
+    #[serde(borrow)]
+    pub model: Cow<'a, str>,
+    /// The prompt, in the first event, when it shall be repeated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<EchoedPrompt>,
+    /// One choice's news; empty beside `usage`.
+    #[serde(borrow)]
+    pub choices: Vec<ChatChunkChoice<'a>>,
+    /// Token counts, in the last event when asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+}
+
+/// One event of a completion's stream.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CompletionChunk<'a> {
+    /// The answer's id.
+    #[serde(borrow)]
+    pub id: Cow<'a, str>,
+    /// `text_completion`.
     #[serde(borrow)]
     pub object: Cow<'a, str>,
     /// Seconds since 1970.
@@ -21,7 +46,8 @@ pub struct Chunk<'a, C> {
     #[serde(borrow)]
     pub model: Cow<'a, str>,
     /// One choice's news; empty beside `usage`.
-    pub choices: Vec<C>,
+    #[serde(borrow)]
+    pub choices: Vec<CompletionChunkChoice<'a>>,
     /// Token counts, in the last event when asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,

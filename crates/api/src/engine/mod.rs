@@ -11,10 +11,10 @@ mod health;
 mod request;
 
 pub use self::answer::{
-    Answer, CalledFunction, ChatChoice, ChatLogprobs, CompletionChoice, ReplyMessage, TextLogprobs,
-    TokenLogprob, ToolCall, Usage,
+    CalledFunction, ChatChoice, ChatCompletion, ChatLogprobs, Completion, CompletionChoice, EchoedPrompt,
+    ReplyMessage, TextLogprobs, TokenLogprob, ToolCall, Usage,
 };
-pub use self::chunk::{ChatChunkChoice, Chunk, CompletionChunkChoice, Delta};
+pub use self::chunk::{ChatChunk, ChatChunkChoice, CompletionChunk, CompletionChunkChoice, Delta};
 pub use self::conversation::{
     Content, Function, JsonSchema, Message, ResponseFormat, Tool, ToolChoice, ToolChoiceFunction,
 };

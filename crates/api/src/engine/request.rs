@@ -52,7 +52,7 @@ pub struct GenerateRequest {
     pub logprobs: Option<BoolOrCount>,
     /// Candidates per token to tell the log probabilities of.
     pub top_logprobs: Option<i64>,
-    /// Whether the answer repeats the prompt.
+    /// Whether the answer repeats the prompt: before the text of a completion, in `prompt` of a chat.
     pub echo: Option<bool>,
     /// Functions the model may call; chat only.
     pub tools: Option<Vec<Tool>>,
@@ -62,6 +62,8 @@ pub struct GenerateRequest {
     pub response_format: Option<ResponseFormat>,
     /// `error` or `truncate`.
     pub context_length_exceeded_behavior: Option<String>,
+    /// `low`, `medium` or `high`: a variable of the template, too.
+    pub reasoning_effort: Option<String>,
     /// Variables of the model's chat template.
     pub chat_template_kwargs: Option<serde_json::Map<String, Value>>,
     /// Goes on past the model's end of generation; for benchmarks.

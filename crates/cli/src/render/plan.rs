@@ -3,7 +3,7 @@
 use dedi_api::EndpointPlan;
 
 use super::layout::{block, one_line};
-use super::units::bytes;
+use super::units::{bytes, count};
 
 /// What a create would do, with the arithmetic.
 pub(crate) fn plan(it: &EndpointPlan) -> String {
@@ -32,13 +32,16 @@ pub(crate) fn plan(it: &EndpointPlan) -> String {
         (
             "Free now",
             format!(
-                "{} on {} of {} device(s)",
+                "{} on {} of {}",
                 bytes(it.available_bytes),
                 it.devices_free,
-                it.devices_needed
+                count(it.devices_needed, "device")
             ),
         ),
-        ("Serves", format!("{} request(s) at once, {} tokens of context each", it.slots, it.context_tokens)),
+        (
+            "Serves",
+            format!("{} at once, {} tokens of context each", count(it.slots, "request"), it.context_tokens),
+        ),
         ("Would fit on", nearest.map(one_line).unwrap_or_default()),
     ])
 }

@@ -103,8 +103,8 @@ fn a_plan_shows_its_arithmetic_and_what_would_fit() {
     Fits:         no – 1x_cpu_1gb is too small: a replica needs 3.0 GiB, it has 1.0 GiB
     Needs:        3.0 GiB = weights 2.0 GiB + KV cache 512.0 MiB + compute 256.0 MiB + margin 256.0 MiB
     Per device:   3.0 GiB on each of 1
-    Free now:     1.0 GiB on 1 of 1 device(s)
-    Serves:       4 request(s) at once, 4096 tokens of context each
+    Free now:     1.0 GiB on 1 of 1 device
+    Serves:       4 requests at once, 4096 tokens of context each
     Would fit on: 4x_cpu_1gb
     ");
 }

@@ -41,3 +41,9 @@ pub(super) fn short(id: &str) -> String {
         None => id,
     }
 }
+
+/// `1 device`, `2 devices`.
+pub(super) fn count(n: u32, noun: &str) -> String {
+    let s = if n == 1 { "" } else { "s" };
+    format!("{n} {noun}{s}")
+}

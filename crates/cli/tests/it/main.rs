@@ -42,6 +42,15 @@ async fn no_server_is_3_and_says_how_to_start_one() {
 }
 
 #[tokio::test]
+async fn an_unknown_model_points_to_the_models() {
+    let refusal = json!({"error": {"message": "Model org/x not found; GET /v1/models lists those that can be deployed",
+        "type": "not_found", "param": null, "code": "not_found"}});
+    let server = Server::start(vec![Answer::json(404, refusal)]).await;
+    let done = run(&server, &["endpoints", "create", "--model", "org/x", "--hardware", "1x_cpu_4gb"]).await;
+    assert!(done.err.contains("hint: `dedi models list` shows what can be deployed"), "{done:?}");
+}
+
+#[tokio::test]
 async fn a_refused_key_says_where_it_came_from() {
     let refusal = json!({"id": "req_1", "error": {"message": "Invalid API key provided; authentication failed",
         "type": "invalid_request_error", "param": null, "code": "invalid_api_key"}});

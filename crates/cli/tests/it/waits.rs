@@ -28,12 +28,12 @@ async fn create_and_wait_follows_the_launch_and_prints_the_last_object_once() {
 #[tokio::test]
 async fn a_wait_that_ends_in_error_says_why_and_ends_with_1() {
     let mut failed = endpoint("ERROR");
-    failed["status"]["message"] = json!("5 attempt(s) failed");
+    failed["status"]["message"] = json!("5 attempts failed");
     failed["status"]["next_step"] = json!("see the logs");
     let server = Server::start(vec![Answer::json(200, endpoint("PENDING")), Answer::json(200, failed)]).await;
     let done = run(&server, &["endpoints", "start", ID, "--wait"]).await;
     assert_eq!(done.exit, Exit::Refused, "{done:?}");
-    assert!(done.err.contains("failed: 5 attempt(s) failed (loading)\nhint: see the logs\n"), "{done:?}");
+    assert!(done.err.contains("failed: 5 attempts failed (loading)\nhint: see the logs\n"), "{done:?}");
 }
 
 #[tokio::test]

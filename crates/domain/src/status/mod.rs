@@ -15,6 +15,7 @@ use crate::failure::{Failure, Verdict, verdict};
 use crate::fetch::Fetch;
 use crate::reconcile::{EndpointView, Observation, World, wanted};
 use crate::time::Timestamp;
+use crate::words::{count as counting, is_or_are, so_many_are};
 
 /// A code and its sentence.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,14 +122,15 @@ fn reason(view: &EndpointView, world: &World, judged: &Verdict, count: &Count) -
                 "stopped on request",
                 format!("start it with `dedi endpoints start {}`", desired.id),
             ),
-            (Run::Started, _, _) => say(ReasonCode::Accepted, "accepted; waits for the next pass"),
+            (Run::Started, _, _) => {
+                say(ReasonCode::Accepted, "it was asked to start; the server is about to look at it")
+            }
         },
         EndpointState::Error => error_reason(view, world, judged),
     }
 }
 
 fn starting_reason(count: &Count) -> Reason {
-    let n = count.launching;
     match count.progress {
         Some(Progress { percent: Some(percent), elapsed_secs }) => say(
             ReasonCode::Loading,
@@ -137,7 +139,24 @@ fn starting_reason(count: &Count) -> Reason {
         Some(Progress { percent: None, elapsed_secs }) => {
             say(ReasonCode::Loading, format!("the engine has been loading for {elapsed_secs} s"))
         }
-        None => say(ReasonCode::Launching, format!("{n} replica(s) are being launched")),
+        None if count.launching == 0 => say(ReasonCode::Launching, "a replica is about to be launched"),
+        None => {
+            let n = u64::from(count.launching);
+            say(ReasonCode::Launching, format!("{} {} being launched", counting(n, "replica"), is_or_are(n)))
+        }
+    }
+}
+
+/// How many of the wanted replicas answer.
+fn answering(ready: u32, n_wanted: u32) -> String {
+    let wanted = u64::from(n_wanted);
+    let answer = if ready == 1 { "answers" } else { "answer" };
+    match u64::from(ready) {
+        0 => format!("no replica answers, {} wanted", so_many_are(wanted)),
+        n if n > wanted => {
+            format!("{} {answer}, {} wanted now", counting(n, "replica"), so_many_are(wanted))
+        }
+        n => format!("{n} of {} {answer}", counting(wanted, "replica")),
     }
 }
 
@@ -148,35 +167,52 @@ fn started_reason(view: &EndpointView, world: &World, count: &Count) -> Reason {
     }
     let (ready, launching) = (count.ready, count.launching);
     if ready >= n_wanted {
-        return say(ReasonCode::Ready, format!("{ready} of {n_wanted} replica(s) answer"));
+        return say(ReasonCode::Ready, answering(ready, n_wanted));
     }
     match shortage(view, world) {
         Some(short) if launching == 0 => {
             let why = shortage_reason(view, &short);
-            let message = format!("{ready} of {n_wanted} replica(s) answer: {}", why.message);
+            let message = format!("{}: {}", answering(ready, n_wanted), why.message);
             Reason { code: ReasonCode::Degraded, message, next_step: why.next_step }
         }
         Some(_) | None if launching > 0 => say(
             ReasonCode::Scaling,
-            format!("{ready} of {n_wanted} replica(s) answer, {launching} are starting"),
+            format!("{}, {} starting", answering(ready, n_wanted), so_many_are(u64::from(launching))),
         ),
-        Some(_) | None => say(ReasonCode::Degraded, format!("{ready} of {n_wanted} replica(s) answer")),
+        Some(_) | None => say(ReasonCode::Degraded, answering(ready, n_wanted)),
     }
 }
 
 fn stopping_reason(view: &EndpointView, count: &Count) -> Reason {
     if view.desired.deleted {
-        let left = view.replicas.len();
-        return say(ReasonCode::Deleting, format!("being deleted; {left} replica(s) still exist"));
+        let message = match view.replicas.len() {
+            0 => "being deleted; no replica is left".to_owned(),
+            1 => "being deleted; 1 replica still exists".to_owned(),
+            n => format!("being deleted; {n} replicas still exist"),
+        };
+        return say(ReasonCode::Deleting, message);
     }
     if count.draining > 0 {
-        let message =
-            format!("{} request(s) are being finished on {} replica(s)", count.in_flight, count.draining);
+        let (requests, replicas) = (u64::from(count.in_flight), u64::from(count.draining));
+        let message = match requests {
+            0 => format!(
+                "{} {} out of requests and about to end",
+                counting(replicas, "replica"),
+                is_or_are(replicas)
+            ),
+            n => format!(
+                "{} {} being finished on {}",
+                counting(n, "request"),
+                is_or_are(n),
+                counting(replicas, "replica")
+            ),
+        };
         return say(ReasonCode::Draining, message);
     }
     if count.stopping > 0 || count.ready > 0 || count.launching > 0 {
-        let left = count.stopping + count.ready + count.launching;
-        return say(ReasonCode::Terminating, format!("{left} replica(s) are being ended"));
+        let left = u64::from(count.stopping + count.ready + count.launching);
+        let message = format!("{} {} being ended", counting(left, "replica"), is_or_are(left));
+        return say(ReasonCode::Terminating, message);
     }
     say(ReasonCode::Releasing, "processes are gone; their devices' memory is awaited")
 }
@@ -187,7 +223,7 @@ fn error_reason(view: &EndpointView, world: &World, judged: &Verdict) -> Reason 
         return fetch_reason(view, fetch, world.now);
     }
     let Some(last) = counted(view).next_back() else {
-        return say(ReasonCode::Accepted, "waits for the next pass");
+        return say(ReasonCode::Accepted, "the server is about to look at it");
     };
     let retry = match judged {
         Verdict::Broken { retry_at: Some(at), .. } | Verdict::BackingOff { retry_at: at, .. } => {
@@ -201,10 +237,43 @@ fn error_reason(view: &EndpointView, world: &World, judged: &Verdict) -> Reason 
         Verdict::Broken { n_failures, .. } | Verdict::BackingOff { n_failures, .. } => *n_failures,
         Verdict::Clean => 0,
     };
+    let failed = match n {
+        0 | 1 => "the last attempt failed".to_owned(),
+        n => format!("{n} attempts failed, the last"),
+    };
     let detail = if last.detail.is_empty() { String::new() } else { format!(" ({})", last.detail) };
     advise(
         last.cause.into(),
-        format!("{} attempt(s) failed, the last because {}{detail}; {retry}", n, last.cause.sentence()),
+        format!("{failed} because {}{detail}; {retry}", last.cause.sentence()),
         format!("see `dedi endpoints logs {0}`, mend it, then `dedi endpoints start {0}`", desired.id),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_replicas_read_as_english() {
+        let said =
+            [(1, 1), (0, 1), (1, 2), (2, 2), (0, 2), (2, 1), (1, 0)].map(|(ready, n)| answering(ready, n));
+        assert_eq!(
+            said,
+            [
+                "1 of 1 replica answers",
+                "no replica answers, 1 is wanted",
+                "1 of 2 replicas answers",
+                "2 of 2 replicas answer",
+                "no replica answers, 2 are wanted",
+                "2 replicas answer, 1 is wanted now",
+                "1 replica answers, none is wanted now",
+            ]
+        );
+        assert_eq!(starting_reason(&Count::default()).message, "a replica is about to be launched");
+        let launching = |launching| starting_reason(&Count { launching, ..Count::default() }).message;
+        assert_eq!(
+            [launching(1), launching(2)],
+            ["1 replica is being launched", "2 replicas are being launched"]
+        );
+    }
 }

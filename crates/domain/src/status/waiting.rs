@@ -7,6 +7,7 @@ use crate::fetch::Fetch;
 use crate::placement::Shortage;
 use crate::reconcile::{EndpointView, Observation, World, by_mark, launches};
 use crate::time::Timestamp;
+use crate::words::{count as counting, is_or_are, so_many_are};
 
 pub(super) fn pending_reason(view: &EndpointView, world: &World, judged: &Verdict, count: &Count) -> Reason {
     let desired = &view.desired;
@@ -25,15 +26,16 @@ pub(super) fn pending_reason(view: &EndpointView, world: &World, judged: &Verdic
         );
     }
     if count.draining + count.stopping + count.gone > 0 {
-        let left = count.draining + count.stopping + count.gone;
+        let left = u64::from(count.draining + count.stopping + count.gone);
+        let (replicas, are) = (counting(left, "replica"), is_or_are(left));
         return say(
             ReasonCode::DrainingPrevious,
-            format!("waits until {left} replica(s) of the last run are gone"),
+            format!("waits until {replicas} of the last run {are} gone"),
         );
     }
     match shortage(view, world) {
         Some(shortage) => shortage_reason(view, &shortage),
-        None => say(ReasonCode::Accepted, "accepted; waits for the next pass"),
+        None => say(ReasonCode::Accepted, "accepted; the server is about to look at it"),
     }
 }
 
@@ -80,14 +82,21 @@ pub(super) fn shortage_reason(view: &EndpointView, shortage: &Shortage) -> Reaso
             advise(
                 ReasonCode::HardwareMissing,
                 format!(
-                    "{hardware} needs {n_needed} device(s); this host has {n_healthy} healthy one(s) of that kind{why}"
+                    "{hardware} needs {}; this host has {} of that kind{why}",
+                    counting(u64::from(*n_needed), "device"),
+                    counting(u64::from(*n_healthy), "healthy one")
                 ),
                 "see `dedi endpoints hardware`",
             )
         }
         Shortage::Busy { n_free, n_needed } => advise(
             ReasonCode::NoCapacity,
-            format!("{hardware} needs {n_needed} free device(s), {n_free} are free; it starts when one is"),
+            format!(
+                "{hardware} needs {}, {} free; it starts when {}",
+                counting(u64::from(*n_needed), "free device"),
+                so_many_are(u64::from(*n_free)),
+                if *n_needed == 1 { "one is" } else { "enough are" }
+            ),
             "stop another endpoint or lower its min_replicas; `dedi endpoints hardware` shows who uses what",
         ),
         Shortage::Memory { available_bytes, needed_bytes, user, leftover_bytes } => {
