@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use axum::body::Body;
 use dedi_domain::keys::KeyText;
@@ -10,6 +11,9 @@ use dedi_runtime::process::ReplicaLogs;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::{FakeRuntime, Gguf, gguf};
@@ -48,6 +52,21 @@ pub(crate) struct Plane {
     pub(crate) dir: Arc<tempfile::TempDir>,
     pub(crate) config: ControlConfig,
     hub: HubConfig,
+}
+
+/// The loop, running.
+pub(crate) struct Running {
+    cancel: CancellationToken,
+    _loads: watch::Sender<LoadReport>,
+    tasks: JoinSet<()>,
+}
+
+impl Running {
+    /// Tells the loop to end and waits for that.
+    pub(crate) async fn end(self) {
+        self.cancel.cancel();
+        tokio::time::timeout(Duration::from_secs(5), self.tasks.join_all()).await.unwrap();
+    }
 }
 
 /// 2026-01-01T00:00:00Z.
@@ -104,6 +123,15 @@ impl Plane {
 
     pub(crate) fn now(&self) -> Timestamp {
         Timestamp(self.clock.load(Ordering::Relaxed))
+    }
+
+    /// Runs the loop itself, under a report without load, until it is told to end.
+    pub(crate) fn run(&self) -> Running {
+        let cancel = CancellationToken::new();
+        let (loads, seen) = watch::channel(LoadReport::default());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(self.control.clone().run(seen, cancel.clone()));
+        Running { cancel, _loads: loads, tasks }
     }
 
     /// Passes until nothing is to be done, under a report of these loads.

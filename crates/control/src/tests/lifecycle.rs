@@ -6,8 +6,6 @@ use std::time::Duration;
 use dedi_domain::{DeviceKind, EndpointState, LoadReport};
 use http::StatusCode;
 use serde_json::json;
-use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
 use crate::ControlConfig;
 use crate::testing::{FakeRuntime, Plane, Script, unique};
@@ -134,10 +132,7 @@ async fn what_an_answer_says_holds_for_requests_from_then_on() {
     // The tick is of no help here.
     let config = ControlConfig { tick_millis: 60_000, ..ControlConfig::default() };
     let plane = Plane::with(config, FakeRuntime::with_cores(2)).await;
-    let cancel = CancellationToken::new();
-    let (_loads, seen) = watch::channel(LoadReport::default());
-    let mut tasks = tokio::task::JoinSet::new();
-    tasks.spawn(plane.control.clone().run(seen, cancel.clone()));
+    let running = plane.run();
     let mut routes = plane.control.routes();
 
     let id = plane.create("").await;
@@ -160,8 +155,7 @@ async fn what_an_answer_says_holds_for_requests_from_then_on() {
     assert!(is_valid());
     plane.call("DELETE", &format!("/v1/keys/{}", made["id"].as_str().unwrap()), "").await;
     assert!(!is_valid());
-    cancel.cancel();
-    tokio::time::timeout(Duration::from_secs(5), tasks.join_all()).await.unwrap();
+    running.end().await;
 }
 
 #[tokio::test]

@@ -145,4 +145,4 @@ fn is_idle(view: &EndpointView, now: Timestamp) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -14,7 +14,7 @@ use crate::route::EndpointLoad;
 
 const NOW: Timestamp = Timestamp(1_000_000);
 
-fn endpoint(min: i64, max: i64) -> EndpointView {
+pub(crate) fn endpoint(min: i64, max: i64) -> EndpointView {
     let owner = Owner::parse("team").unwrap();
     let model = ModelName::parse("dedi/demo").unwrap();
     let desired = crate::endpoint::Desired {
