@@ -115,7 +115,7 @@ async fn an_open_socket_is_not_readiness() {
     for mode in ["wrong-nonce", "never-ready", "error-500", "garbage", "hang"] {
         let launch = launch(mode);
         runtime.ensure(&launch).await.unwrap();
-        until_true("listening", || host.dir(&launch).join("engine.sock").exists()).await;
+        until_true("listening", || host.socket(&launch).exists()).await;
         let asked_at = Instant::now();
         while asked_at.elapsed() < Duration::from_millis(300) {
             let phase = phase(&runtime, &launch).await;
