@@ -214,6 +214,7 @@ impl Runtime {
                 } else {
                     phase(it, now, caller_now)
                 },
+                isolation: None,
             })
             .collect();
         self.last = Some(listed.clone());

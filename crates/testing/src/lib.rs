@@ -7,6 +7,8 @@
 pub mod hub;
 mod mode;
 mod program;
+mod targets;
 
 pub use mode::{Behaviour, Mode};
 pub use program::{fake_engine, fake_nvml, program};
+pub use targets::{ESCAPE_REPORT, EscapeTargets};

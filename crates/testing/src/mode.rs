@@ -39,11 +39,13 @@ pub enum Mode {
     SplitUtf8,
     /// Waits this many milliseconds before each token.
     SlowTokens,
+    /// Tries to get out of its isolation before it listens, and reports; see [`crate::EscapeTargets`].
+    Escape,
 }
 
 impl Mode {
     /// Every mode with its name.
-    pub const ALL: [(&str, Self); 18] = [
+    pub const ALL: [(&str, Self); 19] = [
         ("ok", Self::Ok),
         ("slow-load", Self::SlowLoad),
         ("hang", Self::Hang),
@@ -62,6 +64,7 @@ impl Mode {
         ("error-500", Self::Error500),
         ("split-utf8", Self::SplitUtf8),
         ("slow-tokens", Self::SlowTokens),
+        ("escape", Self::Escape),
     ];
 }
 

@@ -80,22 +80,22 @@ fn run(dir: &ReplicaDir) -> io::Result<()> {
     failpoint::hit("shim.after", "engine");
     groups.leave();
     let exit = match started {
-        Ok(Started { engine, output, isolation }) => {
-            let pid = i32::try_from(engine.id()).unwrap_or(0);
+        Ok(started) => {
+            let pid = started.pid();
             // First in line when the host runs out of memory, before the server and the shims.
             let _ = fs::write(format!("/proc/{pid}/oom_score_adj"), "500");
             who.engine = ProcessId::of(pid).ok().flatten();
-            who.isolation = Some(isolation);
+            who.isolation = Some(started.isolation);
             failpoint::hit("shim.before", "engine-record");
             let recorded = dir.write_shim(&who);
             failpoint::hit("shim.after", "engine-record");
             if let Err(err) = recorded {
                 log.note(&format!("the record of the engine's pid could not be written: {err}"));
             }
-            supervise::Supervisor::new(dir, &record, groups.clone(), pid, output, signals, log).run()
+            supervise::Supervisor::new(dir, &record, groups.clone(), started, signals, log).run()
         }
         Err(err) => {
-            log.note(&format!("{} could not be started: {err}", record.program.display()));
+            log.note(&err.to_string());
             Exit {
                 code: None,
                 signal: None,
@@ -158,9 +158,18 @@ struct Started {
     isolation: u8,
 }
 
+impl Started {
+    fn pid(&self) -> i32 {
+        i32::try_from(self.engine.id()).unwrap_or(0)
+    }
+}
+
 /// The engine with both its outputs in one pipe, in a process group of its own, kept apart as far as was asked for
 /// and the host allows.
 fn start(dir: &ReplicaDir, record: &LaunchRecord, log: &mut LogFile) -> io::Result<Started> {
+    let failed = |err: io::Error| {
+        io::Error::new(err.kind(), format!("{} could not be started: {err}", record.program.display()))
+    };
     let (output, input) = io::pipe()?;
     rustix::io::ioctl_fionbio(&output, true)?;
     let mut command = Command::new(&record.program);
@@ -175,7 +184,9 @@ fn start(dir: &ReplicaDir, record: &LaunchRecord, log: &mut LogFile) -> io::Resu
         .process_group(0);
     if let Some(confinement) = &record.confinement {
         match confinement.behind(|| command.spawn()) {
-            Ok((engine, _confined)) => return Ok(Started { engine: engine?, output, isolation: 1 }),
+            Ok((engine, _confined)) => {
+                return Ok(Started { engine: engine.map_err(failed)?, output, isolation: 1 });
+            }
             Err(lacking) if confinement.is_required => {
                 let said = format!("runtime.isolation = 1 can't be had: {lacking}; auto starts it with less");
                 return Err(io::Error::other(said));
@@ -183,7 +194,7 @@ fn start(dir: &ReplicaDir, record: &LaunchRecord, log: &mut LogFile) -> io::Resu
             Err(lacking) => log.note(&format!("isolation level 0: {lacking}")),
         }
     }
-    Ok(Started { engine: command.spawn()?, output, isolation: 0 })
+    Ok(Started { engine: command.spawn().map_err(failed)?, output, isolation: 0 })
 }
 
 /// Signals as bytes in sockets, so that one poll waits for everything.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use dedi_domain::{FailureCause, ReplicaPhase};
 use dedi_runtime::Runtime;
-use dedi_runtime::process::isolation_level;
+use dedi_runtime::process::{IsolationSetting, isolation_level};
 
 use crate::host::{
     Host, is_alive, kill, launch, phase, start_time, until, until_exited, until_gone, until_ready,
@@ -46,7 +46,7 @@ async fn without_its_shim_a_replica_is_an_orphan_and_its_engine_is_ended() {
 
 #[tokio::test]
 async fn a_shim_killed_with_its_engine_and_the_engines_children_leaves_nothing() {
-    if !isolation_level().kills_whole_group {
+    if !isolation_level(IsolationSetting::Auto).kills_whole_group {
         eprintln!("not tried: without cgroup v2, children that hide from a dead shim are out of reach");
         return;
     }
@@ -161,7 +161,7 @@ async fn a_flood_of_log_is_bounded_on_disk_and_never_blocks_the_engine() {
 
 #[tokio::test]
 async fn memory_beyond_the_limit_ends_this_replica_and_says_why() {
-    if !isolation_level().limits_memory {
+    if !isolation_level(IsolationSetting::Auto).limits_memory {
         eprintln!("not tried: this host enforces no memory limits");
         return;
     }
@@ -176,7 +176,7 @@ async fn memory_beyond_the_limit_ends_this_replica_and_says_why() {
 
 #[tokio::test]
 async fn an_engine_that_forks_without_end_meets_its_limit() {
-    if !isolation_level().limits_processes {
+    if !isolation_level(IsolationSetting::Auto).limits_processes {
         eprintln!("not tried: this host enforces no limits of processes");
         return;
     }

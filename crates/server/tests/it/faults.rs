@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use dedi_runtime::process::isolation_level;
+use dedi_runtime::process::{IsolationSetting, isolation_level};
 use serde_json::{Value, json};
 
 use crate::fakes;
@@ -146,7 +146,7 @@ fn an_engine_that_stops_answering_is_ended_and_named() {
 
 #[test]
 fn an_engine_that_eats_the_memory_of_its_device_is_ended_and_named() {
-    if !isolation_level().limits_memory {
+    if !isolation_level(IsolationSetting::Auto).limits_memory {
         eprintln!("not tried: this host enforces no memory limits");
         return;
     }
@@ -177,7 +177,7 @@ fn a_full_device_at_load_is_an_error_at_once_and_no_loop() {
 
 #[test]
 fn an_engine_that_forks_without_end_meets_its_limit_and_leaves_no_child() {
-    if !isolation_level().limits_processes {
+    if !isolation_level(IsolationSetting::Auto).limits_processes {
         eprintln!("not tried: this host enforces no limits of processes");
         return;
     }

@@ -56,6 +56,12 @@ impl Confined {
 #[error("{0}")]
 pub(crate) struct Lacking(String);
 
+impl From<&str> for Lacking {
+    fn from(clause: &str) -> Self {
+        Self(clause.to_owned())
+    }
+}
+
 impl Confinement {
     /// That of a launch; `None` where the operator wants none. `own` is the engine's folder.
     pub(crate) fn of(
@@ -89,9 +95,7 @@ impl Confinement {
         thread::scope(|scope| {
             let confined = || self.enter().map(|confined| (work(), confined));
             match thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, confined) {
-                Ok(thread) => {
-                    thread.join().unwrap_or_else(|_panic| Err(Lacking("its setting up ended early".into())))
-                }
+                Ok(thread) => thread.join().unwrap_or_else(|_panic| Err("its setting up ended early".into())),
                 Err(err) => Err(lacking("a thread to set it up in", err)),
             }
         })
