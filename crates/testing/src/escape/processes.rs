@@ -12,12 +12,14 @@ use super::calls::call;
 const PTRACE_SEIZE: libc::c_long = 0x4206;
 
 pub(super) fn attempt(targets: &EscapeTargets, report: &mut Report) {
-    for (name, pid) in &targets.processes {
-        let pid_word = libc::c_long::from(*pid);
+    let supervisor = std::os::unix::process::parent_id().cast_signed();
+    let own = ("the replica's own supervisor".to_owned(), supervisor);
+    for (name, pid) in targets.processes.iter().map(|it| (it.0.clone(), *it.1)).chain([own]) {
+        let pid_word = libc::c_long::from(pid);
         report.note(format!("signal {name}"), call(libc::SYS_kill, [pid_word, 0, 0, 0, 0, 0]));
         report.note(format!("read the environment of {name}"), fs::read(format!("/proc/{pid}/environ")));
         report.note(format!("open the memory of {name}"), File::open(format!("/proc/{pid}/mem")));
-        report.note(format!("write the memory of {name}"), write_memory(*pid));
+        report.note(format!("write the memory of {name}"), write_memory(pid));
         report.note(format!("look at the open files of {name}"), fs::read_link(format!("/proc/{pid}/fd/0")));
         report.note(format!("reach the files of {name}"), fs::read_dir(format!("/proc/{pid}/cwd/")));
         report.note(format!("read from {name}"), call(libc::SYS_process_vm_readv, [pid_word, 0, 0, 0, 0, 0]));

@@ -80,8 +80,9 @@ impl Confinement {
         read.extend(files::of_program(program));
         let libraries = env.iter().find(|it| it.0 == "LD_LIBRARY_PATH").map_or("", |it| it.1.as_str());
         read.extend(libraries.split(':').map(PathBuf::from).filter(|it| it.is_absolute()));
-        read.extend(config.read_pass.iter().cloned());
-        let write = std::iter::once(own.to_owned()).chain(config.write_pass.iter().cloned()).collect();
+        read.extend(passed("read_pass", &config.read_pass));
+        let mut write = vec![own.to_owned()];
+        write.extend(passed("write_pass", &config.write_pass));
         let has_gpus = launch.devices.iter().any(|it| !it.kind.is_cpu());
         Some(Self { is_required, read, write, has_gpus })
     }
@@ -112,6 +113,14 @@ impl Confinement {
         }
         Ok(Confined { landlock })
     }
+}
+
+/// What the operator added. Rules are for what is there: one for nothing would be missed later.
+fn passed(key: &str, paths: &[PathBuf]) -> Vec<PathBuf> {
+    for path in paths.iter().filter(|it| !it.exists()) {
+        tracing::warn!("runtime.{key} names {}, which is not there: engines do not reach it", path.display());
+    }
+    paths.iter().filter_map(|it| std::path::absolute(it).ok()).collect()
 }
 
 /// What level 1 is on this host: tried out, by a thread that ends at once.
