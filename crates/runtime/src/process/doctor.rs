@@ -30,6 +30,11 @@ impl Isolation {
         }
     }
 
+    /// Whether replicas at level 1 can't send signals to each other and to the server.
+    pub fn keeps_signals(&self) -> bool {
+        self.level_1.as_ref().is_ok_and(|it| it.keeps_signals())
+    }
+
     /// What that level is made of, and what of a control group is there besides, in one sentence.
     pub fn sentence(&self) -> String {
         let kill = if self.kills_whole_group {

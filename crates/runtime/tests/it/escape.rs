@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use dedi_domain::{FailureCause, Launch};
 use dedi_runtime::Runtime;
-use dedi_runtime::process::{IsolationSetting, ProcessRuntime};
+use dedi_runtime::process::{IsolationSetting, ProcessRuntime, isolation_level};
 use dedi_testing::{ESCAPE_REPORT, EscapeTargets};
 
 use crate::host::{Host, launch, until_exited, until_gone, until_ready};
@@ -124,14 +124,21 @@ impl Scene {
 
 #[tokio::test]
 async fn at_level_1_an_engine_gets_at_nothing_but_its_own() {
+    let host = isolation_level(IsolationSetting::Auto);
+    if host.level() != Some(1) {
+        return eprintln!("not tried: {}", host.next_level());
+    }
     let scene = Scene::at(IsolationSetting::Level1).await;
     assert_eq!(scene.level().await, Some(1));
     let report = scene.report();
-    let open: Vec<&String> =
-        report.iter().filter(|it| !it.1 && !it.0.starts_with(OWN)).map(|it| it.0).collect();
+    let is_own = |name: &str| name.starts_with(OWN);
+    // Only newer kernels prevent it, and doctor says so of others.
+    let is_known = |name: &str| name.starts_with("signal ") && !host.keeps_signals();
+    let mut open: Vec<&String> = report.iter().filter(|it| !it.1).map(|it| it.0).collect();
+    open.retain(|it| !is_own(it) && !is_known(it));
     assert!(open.is_empty(), "these got through: {open:#?}");
     let refused: Vec<&String> = report.iter().filter(|it| *it.1).map(|it| it.0).collect();
-    assert!(!refused.iter().any(|it| it.starts_with(OWN)), "what an engine needs was refused: {refused:#?}");
+    assert!(!refused.iter().any(|it| is_own(it)), "what an engine needs was refused: {refused:#?}");
     assert!(refused.len() > 100, "{} attempts were refused", refused.len());
     // What got nowhere left nothing.
     assert_eq!(fs::read(scene.host.root.path().join("dedi.db")).unwrap(), b"x");
@@ -199,6 +206,10 @@ fn a_host_without_landlock_starts_nothing_where_level_1_is_demanded() {
 
 #[tokio::test]
 async fn an_engine_that_was_refused_something_ends_with_a_hint_at_the_settings() {
+    let level = isolation_level(IsolationSetting::Auto).level();
+    if level != Some(1) {
+        return eprintln!("not tried: this host gives level {level:?}");
+    }
     let host = Host::new();
     let runtime = host.open().await;
     // Outside of what it may look into; as its model, it is asked to read it.

@@ -162,6 +162,9 @@ mod tests {
 
     #[test]
     fn the_rules_hold_for_the_thread_behind_them_and_for_no_other() {
+        if let Err(lacking) = tried_out() {
+            return eprintln!("not tried: {lacking}");
+        }
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("x");
         fs::write(&file, "x").unwrap();
@@ -174,7 +177,34 @@ mod tests {
     }
 
     #[test]
+    fn what_the_operator_passes_is_reached_as_it_was_passed() {
+        if let Err(lacking) = tried_out() {
+            return eprintln!("not tried: {lacking}");
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let (to_read, to_write) = (dir.path().join("r"), dir.path().join("w"));
+        for folder in [&to_read, &to_write] {
+            fs::create_dir(folder).unwrap();
+            fs::write(folder.join("x"), "x").unwrap();
+        }
+        let passed = Confinement {
+            read: passed("read_pass", &[to_read.clone(), dir.path().join("absent")]),
+            write: passed("write_pass", std::slice::from_ref(&to_write)),
+            ..Confinement::default()
+        };
+        let work = || {
+            let read = [&to_read, &to_write].map(|it| fs::read(it.join("x")).is_ok());
+            let written = [&to_read, &to_write].map(|it| fs::write(it.join("y"), "y").is_ok());
+            (read, written)
+        };
+        assert_eq!(passed.behind(work).unwrap().0, ([true, true], [false, true]));
+    }
+
+    #[test]
     fn root_gives_up_its_rights_behind_them() {
+        if let Err(lacking) = tried_out() {
+            return eprintln!("not tried: {lacking}");
+        }
         let status = || fs::read_to_string("/proc/thread-self/status").unwrap();
         let line = |text: &str| text.lines().find(|it| it.starts_with("CapEff:")).unwrap().to_owned();
         let (inside, _) = Confinement::default().behind(status).unwrap();
