@@ -26,8 +26,15 @@ const REFUSED: &[libc::c_long] = &[
     // Memory and queues that all processes of a user share by number or by name.
     libc::SYS_shmget,
     libc::SYS_shmat,
+    libc::SYS_shmctl,
     libc::SYS_semget,
+    libc::SYS_semop,
+    libc::SYS_semtimedop,
+    libc::SYS_semctl,
     libc::SYS_msgget,
+    libc::SYS_msgsnd,
+    libc::SYS_msgrcv,
+    libc::SYS_msgctl,
     libc::SYS_mq_open,
     libc::SYS_mq_unlink,
     // What Landlock lets pass: it looks at opening, not at owners, modes, times and attributes.

@@ -30,7 +30,7 @@ const PROGRAMS: [&str; 10] = [
 
 /// What the loader, the C library and runtimes look up. Of `/proc` the kernel keeps back what belongs to processes
 /// outside (environment, memory, open files); of `/sys` what describes the hardware is here and nothing else.
-const FACTS: [&str; 20] = [
+const FACTS: [&str; 21] = [
     "/etc/ld.so.cache",
     "/etc/ld.so.conf",
     "/etc/ld.so.conf.d",
@@ -40,6 +40,7 @@ const FACTS: [&str; 20] = [
     "/etc/passwd",
     "/etc/group",
     "/etc/OpenCL",
+    "/etc/nvidia",
     "/etc/vulkan",
     "/proc",
     "/sys/bus",
@@ -59,6 +60,9 @@ const SINKS: [&str; 3] = ["/dev/null", "/dev/zero", "/dev/full"];
 /// Device files of GPUs: NVIDIA's (`nvidiactl`, `nvidia-uvm`, `nvidia0`, `nvidia-caps` …), AMD's and Intel's, and
 /// the one that stands for them under WSL. By the beginning of their names.
 const GPUS: [&str; 4] = ["nvidia", "dri", "kfd", "dxg"];
+
+/// Libraries for them that lie outside of `/usr`. By the beginning of their folders' names in `/opt`.
+const STACKS: [&str; 3] = ["rocm", "amdgpu", "intel"];
 
 const READ: BitFlags<AccessFs> = make_bitflags!(AccessFs::{ReadFile | ReadDir});
 const RUN: BitFlags<AccessFs> = make_bitflags!(AccessFs::{ReadFile | ReadDir | Execute});
@@ -87,9 +91,10 @@ pub(super) fn rules(it: &Confinement) -> Result<RulesetCreated, RulesetError> {
         .add_rules(path_beneath_rules(&it.write, OWN))?;
     if it.has_gpus {
         let devices = GPUS.iter().flat_map(|name| beginning_with("/dev", name));
+        let stacks = STACKS.iter().flat_map(|name| beginning_with("/opt", name));
         rules = rules
             .add_rules(path_beneath_rules(devices, USE))?
-            .add_rules(path_beneath_rules(beginning_with("/opt", "rocm"), RUN))?
+            .add_rules(path_beneath_rules(stacks, RUN))?
             // Several processes on one GPU meet there; so do other programs of this user.
             .add_rules(path_beneath_rules(["/dev/shm"], OWN))?;
     }
