@@ -16,6 +16,7 @@ pub mod replica;
 pub mod route;
 pub mod status;
 pub mod time;
+pub mod words;
 
 pub use endpoint::{Desired, EndpointState, ReplicaRange, Run};
 pub use fetch::Fetch;

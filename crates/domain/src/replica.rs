@@ -203,7 +203,7 @@ impl FailureCause {
             Self::Lost => "the engine and its supervisor disappeared",
             Self::HostRestarted => "the host restarted",
             Self::DeviceLost => "a device it ran on became faulty",
-            Self::Stopped => "it was stopped",
+            Self::Stopped => "it was stopped on the host, by `dedi down` or a signal",
         }
     }
 }

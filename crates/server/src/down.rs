@@ -1,11 +1,13 @@
 //! `dedi down`: ends the server of a data folder, then every replica it left. What is wanted stays as it is, so
 //! the next `dedi serve` starts the endpoints again.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use dedi_control::DataPaths;
 use dedi_control::store::{DataLock, LockError};
+use dedi_domain::ReplicaPhase;
 use dedi_runtime::Runtime;
 use tokio::time::Instant;
 
@@ -35,7 +37,8 @@ async fn stop_all(data: &DataDir, config: &Config, deadline: Instant) -> Result<
     let n_replicas = stop_replicas(data, config, deadline).await?;
     drop(folder);
     let server = if had_server { "the server has stopped" } else { "no server was running" };
-    Ok(format!("{server}; {n_replicas} replica(s) ended"))
+    let s = if n_replicas == 1 { "" } else { "s" };
+    Ok(format!("{server}; {n_replicas} replica{s} ended"))
 }
 
 async fn stop_replicas(data: &DataDir, config: &Config, deadline: Instant) -> Result<usize, String> {
@@ -43,23 +46,24 @@ async fn stop_replicas(data: &DataDir, config: &Config, deadline: Instant) -> Re
         return Ok(0);
     }
     let runtime = serve::open_runtime(data, config).await.map_err(|refusal| refusal.message)?;
-    let mut n_replicas = 0;
+    let mut ended = BTreeSet::new();
     loop {
-        let left = runtime.list().await.map_err(|err| format!("replicas can't be listed: {err}"))?;
-        n_replicas = n_replicas.max(left.len());
+        let listed = runtime.list().await.map_err(|err| format!("replicas can't be listed: {err}"))?;
+        let left: Vec<_> =
+            listed.into_iter().filter(|it| !matches!(it.phase, ReplicaPhase::Exited(_))).collect();
         if left.is_empty() {
             break;
         }
         for it in &left {
-            runtime
-                .remove(it.id, it.nonce)
-                .await
-                .map_err(|err| format!("{} can't be stopped: {err}", it.id))?;
+            // Not removed: a record of what was started stays, so that the next server does not take it for
+            // something that it has yet to start.
+            runtime.end(it.id, it.nonce).await.map_err(|err| format!("{} can't be stopped: {err}", it.id))?;
+            ended.insert(it.nonce);
         }
-        wait(deadline, &format!("{} replica(s) still run", left.len())).await?;
+        wait(deadline, &format!("replicas still run: {}", left.len())).await?;
     }
     runtime.shutdown().await;
-    Ok(n_replicas)
+    Ok(ended.len())
 }
 
 /// The data folder, once its server has let go of it: as long as it is held, no server starts what ends here.

@@ -120,6 +120,11 @@ impl Sim {
             self.runtime.landings.push(Landing { at, start });
             return Ok(());
         }
+        if self.faults.has(Fault::HalfSpawn) && self.rng.percent(15) {
+            self.runtime.write_down(start, self.now);
+            self.kill(who);
+            return Ok(());
+        }
         let fails = self.faults.has(Fault::SpawnFails) && self.rng.percent(25);
         let done = if fails && self.rng.percent(50) {
             Done::Nothing

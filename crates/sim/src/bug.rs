@@ -40,6 +40,8 @@ bugs! {
     StaleList = "stale-list",
     /// Runtime: a list leaves a replica out now and then.
     PartialList = "partial-list",
+    /// Runtime: what was ended on the host leaves no record of its launch.
+    DownForgets = "down-forgets",
     /// Runtime: a process that was told to go is listed as gone.
     StoppingIsGone = "stopping-is-gone",
     /// Runtime: devices are measured before the list is made.

@@ -84,6 +84,9 @@ impl Sim {
         if self.store.n_unfenced > 0 || self.runtime.n_unfenced > 0 {
             return broken("S8", format!("a lease older than {lease} changed rows or processes"));
         }
+        if self.runtime.n_started_twice > 0 {
+            return broken("S3", "a launch was started twice");
+        }
         if self.runtime.n_strangers_hit > 0 {
             return broken("S9", "a process that is not ours was signalled");
         }

@@ -41,6 +41,8 @@ faults! {
     SpawnFails,
     /// A launch is answered by a timeout and lands later.
     LateSpawn,
+    /// A control plane is killed after it wrote a launch down and before it started anything.
+    HalfSpawn,
     /// Engines exit or are killed.
     EngineDies,
     /// Engines stop answering.
@@ -67,6 +69,8 @@ faults! {
     SupervisorDies,
     /// A replica and its record disappear without a trace.
     Vanish,
+    /// Somebody ends a replica on the host, or all of them and the control planes, as `dedi down` does.
+    StoppedOnHost,
     /// Replies to users are lost and they ask again.
     LostReply,
     /// A change is written long after what it is based on was read.

@@ -22,9 +22,13 @@ use crate::devices::DeviceSet;
 /// How a process is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Life {
+    /// Only a record: nothing was started yet.
+    Unstarted,
     Loading,
     Ready,
-    Hung { since: i64 },
+    Hung {
+        since: i64,
+    },
     Orphaned,
     Stopping,
     Exited(FailureCause),
@@ -34,7 +38,7 @@ impl Life {
     pub(crate) fn is_alive(self) -> bool {
         match self {
             Self::Loading | Self::Ready | Self::Hung { .. } | Self::Orphaned | Self::Stopping => true,
-            Self::Exited(_) => false,
+            Self::Unstarted | Self::Exited(_) => false,
         }
     }
 }
@@ -55,6 +59,25 @@ pub(crate) struct Process {
     pub(crate) is_impostor: bool,
     /// Its process id belongs to a stranger since the host restarted.
     pub(crate) is_reused: bool,
+    /// Ended by somebody on the host: its record stays until it is removed.
+    pub(crate) is_stopped_on_host: bool,
+}
+
+impl Process {
+    pub(crate) fn new(start: Start, life: Life, now: i64) -> Self {
+        Self {
+            replica: start.replica,
+            nonce: start.nonce,
+            devices: start.devices,
+            life,
+            next: start.next,
+            gone_at: 0,
+            started_at: now,
+            is_impostor: false,
+            is_reused: false,
+            is_stopped_on_host: false,
+        }
+    }
 }
 
 /// What is to be started.
@@ -97,6 +120,9 @@ pub(crate) struct Runtime {
     pub(crate) n_unfenced: u32,
     /// Signals sent to processes of strangers.
     pub(crate) n_strangers_hit: u32,
+    /// Marks that ever had a process, and how often one of them got another.
+    started: Vec<Nonce>,
+    pub(crate) n_started_twice: u32,
 }
 
 const ADDRESS: Address = Address::Tcp(SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1)));
@@ -128,18 +154,58 @@ impl Runtime {
             return Done::Nothing;
         }
         self.used.push(start.nonce);
-        self.processes.push(Process {
-            replica: start.replica,
-            nonce: start.nonce,
-            devices: start.devices,
-            life: Life::Loading,
-            next: start.next,
-            gone_at: 0,
-            started_at: now,
-            is_impostor: false,
-            is_reused: false,
-        });
+        if self.started.contains(&start.nonce) {
+            self.n_started_twice += 1;
+        }
+        self.started.push(start.nonce);
+        self.processes.retain(|it| it.nonce != start.nonce || it.life != Life::Unstarted);
+        self.processes.push(Process::new(start, Life::Loading, now));
         Done::Started
+    }
+
+    /// Writes a launch down without starting it, as a control plane does that is killed in between.
+    pub(crate) fn write_down(&mut self, start: Start, now: i64) {
+        let is_known = self.processes.iter().any(|it| it.nonce == start.nonce);
+        if start.epoch >= self.floor && !is_known && !self.used.contains(&start.nonce) {
+            self.processes.push(Process::new(start, Life::Unstarted, now));
+            self.last = None;
+        }
+    }
+
+    /// Somebody on the host ends it; it is gone at `gone_at`.
+    pub(crate) fn end(&mut self, at: usize, gone_at: i64) {
+        let it = &mut self.processes[at];
+        if self.bug != Some(Bug::DownForgets) {
+            it.is_stopped_on_host = true;
+        }
+        it.next = None;
+        if it.life == Life::Unstarted {
+            it.life = Life::Exited(FailureCause::Stopped);
+            let nonce = it.nonce;
+            self.use_up(nonce);
+        } else {
+            it.life = Life::Stopping;
+            it.gone_at = gone_at;
+        }
+        self.last = None;
+    }
+
+    /// The mark starts nothing any more.
+    pub(crate) fn use_up(&mut self, nonce: Nonce) {
+        if !self.used.contains(&nonce) {
+            self.used.push(nonce);
+        }
+    }
+
+    /// What has ended as it was told to leaves the list.
+    pub(crate) fn forget_ended(&mut self) {
+        let is_over = |it: &Process| it.life == Life::Exited(FailureCause::Stopped) && !it.is_stopped_on_host;
+        if self.bug == Some(Bug::DownForgets) {
+            let over: Vec<Nonce> =
+                self.processes.iter().filter(|it| is_over(it)).map(|it| it.nonce).collect();
+            self.used.retain(|it| !over.contains(it));
+        }
+        self.processes.retain(|it| !is_over(it));
     }
 
     /// Begins to end a process; it is gone at `gone_at`.
@@ -157,15 +223,14 @@ impl Runtime {
         if self.bug != Some(Bug::StaleList) {
             self.last = None;
         }
-        if !self.used.contains(&nonce) {
-            self.used.push(nonce);
-        }
+        self.use_up(nonce);
         let by_id = self.bug == Some(Bug::RemoveByIdOnly);
         let ignores_boot = self.bug == Some(Bug::IgnoreBoot);
         for it in &mut self.processes {
             if it.replica != replica || (it.nonce != nonce && !by_id) {
                 continue;
             }
+            it.is_stopped_on_host = false;
             if it.life.is_alive() {
                 if it.life != Life::Stopping {
                     it.life = Life::Stopping;
@@ -240,6 +305,7 @@ impl Runtime {
 fn phase(it: &Process, now: i64, caller_now: Timestamp) -> ReplicaPhase {
     let stamp = |then: i64| Timestamp(caller_now.0 - (now - then));
     match it.life {
+        Life::Unstarted => ReplicaPhase::Unstarted,
         Life::Loading => ReplicaPhase::Launching { progress_at: stamp(it.started_at), percent: None },
         Life::Ready => ReplicaPhase::Ready { address: ADDRESS },
         Life::Hung { since } => ReplicaPhase::Unresponsive { since: stamp(since), address: ADDRESS },

@@ -253,7 +253,7 @@ impl Sim {
             self.bury(*replica, *devices);
         }
         if died.iter().any(|it| it.2) {
-            self.runtime.processes.retain(|it| it.life != Life::Exited(FailureCause::Stopped));
+            self.runtime.forget_ended();
         }
         self.gateway.advance(now);
     }

@@ -4,7 +4,7 @@ use dedi_domain::{FailureCause, Intent, Nonce};
 
 use crate::clock::Clock;
 use crate::fault::Fault;
-use crate::runtime::{Life, Process};
+use crate::runtime::{Life, Process, Start};
 use crate::sim::Sim;
 use crate::trace::Checked;
 
@@ -50,6 +50,7 @@ impl Sim {
                 }
             }
             Fault::Vanish => self.vanish(),
+            Fault::StoppedOnHost => self.stop_on_host(),
             Fault::DeviceFaulty => {
                 let at = self.rng.below(self.devices.count());
                 let it = &mut self.devices.truth[at];
@@ -84,6 +85,7 @@ impl Sim {
             | Fault::Pause
             | Fault::SpawnFails
             | Fault::LateSpawn
+            | Fault::HalfSpawn
             | Fault::SlowLoad
             | Fault::NeverReady
             | Fault::CommitUnknown
@@ -115,6 +117,30 @@ impl Sim {
         }
     }
 
+    /// One replica is ended from outside, or every one and the control planes first, not always to the last.
+    fn stop_on_host(&mut self) {
+        let is_down = self.rng.percent(50);
+        if is_down {
+            for who in 0..self.controllers.len() {
+                self.kill(who);
+            }
+        }
+        let n_processes = self.runtime.processes.len();
+        let only = self.rng.below(n_processes);
+        let is_cut_short = self.rng.percent(30);
+        for at in 0..n_processes {
+            let it = &self.runtime.processes[at];
+            let may_live = it.life.is_alive() || it.life == Life::Unstarted;
+            let is_meant = if is_down { !is_cut_short || self.rng.percent(50) } else { at == only };
+            let it = &self.runtime.processes[at];
+            if may_live && it.life != Life::Stopping && is_meant {
+                self.outside_stops.push(it.nonce);
+                let gone_at = self.now + self.rng.between(50, 5_000);
+                self.runtime.end(at, gone_at);
+            }
+        }
+    }
+
     /// Every process of the host is gone; records stay, and strangers get the process ids.
     fn restart_host(&mut self) {
         for who in 0..self.controllers.len() {
@@ -122,6 +148,10 @@ impl Sim {
         }
         self.runtime.landings.clear();
         for at in 0..self.runtime.processes.len() {
+            if self.runtime.processes[at].life == Life::Unstarted {
+                self.runtime.processes[at].life = Life::Exited(FailureCause::HostRestarted);
+                self.runtime.use_up(self.runtime.processes[at].nonce);
+            }
             if self.runtime.processes[at].life.is_alive() {
                 let was_told = self.runtime.processes[at].life == Life::Stopping;
                 self.end_process(at, FailureCause::HostRestarted);
@@ -131,7 +161,7 @@ impl Sim {
             }
             self.runtime.processes[at].is_reused = self.rng.percent(50);
         }
-        self.runtime.processes.retain(|it| it.life != Life::Exited(FailureCause::Stopped));
+        self.runtime.forget_ended();
         for it in &mut self.devices.truth {
             it.held_until = 0;
         }
@@ -151,16 +181,9 @@ impl Sim {
             .collect();
         let at = self.rng.below(known.len());
         let Some(replica) = known.get(at).copied() else { return };
-        self.runtime.processes.push(Process {
-            replica,
-            nonce: Nonce::from_uuid(self.rng.uuid()),
-            devices: 0,
-            life: [Life::Ready, Life::Loading, Life::Orphaned][self.rng.below(3)],
-            next: None,
-            gone_at: 0,
-            started_at: self.now,
-            is_impostor: true,
-            is_reused: false,
-        });
+        let nonce = Nonce::from_uuid(self.rng.uuid());
+        let start = Start { replica, nonce, devices: 0, epoch: 0, next: None };
+        let life = [Life::Ready, Life::Loading, Life::Orphaned][self.rng.below(3)];
+        self.runtime.processes.push(Process { is_impostor: true, ..Process::new(start, life, self.now) });
     }
 }

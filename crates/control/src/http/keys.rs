@@ -13,8 +13,8 @@ use http::StatusCode;
 
 use super::auth::Caller;
 use super::body::{JsonBody, Query};
-use super::create::{check_display_name, shown};
 use super::error::ApiError;
+use super::fields::{check_display_name, shown};
 use super::views;
 use crate::shared::{Shared, random_digits};
 use crate::store::{StoreError, StoredKey};

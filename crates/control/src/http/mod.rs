@@ -4,8 +4,10 @@
 mod auth;
 mod body;
 mod create;
+mod deployable;
 mod endpoints;
 mod error;
+mod fields;
 mod hardware;
 pub(crate) mod item;
 mod keys;

@@ -12,8 +12,8 @@ use http::StatusCode;
 
 use super::auth::Caller;
 use super::body::Fields;
-use super::create::{check_display_name, check_inactive_timeout, check_range, check_run, read_autoscaling};
 use super::error::ApiError;
+use super::fields::{check_display_name, check_inactive_timeout, check_range, check_run, read_autoscaling};
 use super::views;
 use crate::shared::Shared;
 use crate::store::{EndpointKey, EventKind, StoreError};

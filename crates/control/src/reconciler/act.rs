@@ -65,7 +65,7 @@ async fn carry_out(shared: &Shared, world: &World, action: &Action) -> Result<()
         Action::Fail { replica, cause } => {
             let ending = ending(shared, world, *replica, *cause).await;
             store.fail(*replica, &ending, now).await?;
-            tracing::warn!(replica.id = %replica, detail = ending.detail, "a replica failed: {}", cause.sentence());
+            tracing::warn!(replica.id = %replica, detail = ending.detail, "a replica ended: {}", cause.sentence());
         }
         Action::Drain { replica } => store.drain(*replica, now).await?,
         Action::Stop { replica } => store.stop(*replica, now).await?,
@@ -214,7 +214,7 @@ pub(super) fn find(world: &World, replica: ReplicaId) -> Option<(&EndpointView, 
         .find_map(|view| view.replicas.iter().find(|it| it.row.id == replica).map(|it| (view, it)))
 }
 
-/// `STARTING -> STARTED: 1 of 1 replica(s) answer`.
+/// `STARTING -> STARTED: 1 of 1 replica answers`.
 fn message(
     world: &World,
     endpoint: dedi_domain::EndpointId,

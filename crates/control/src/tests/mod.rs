@@ -2,9 +2,13 @@
 
 mod backup;
 mod contract;
+mod failures;
 mod hub;
+mod idleness;
 mod lifecycle;
+mod logs;
 mod openapi;
+mod passes;
 mod principals;
 mod reads;
 mod reasons;

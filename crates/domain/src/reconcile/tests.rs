@@ -4,9 +4,11 @@ use uuid::Uuid;
 
 use super::*;
 use crate::endpoint::{ReplicaRange, Run, RunCause};
-use crate::hardware::{Device, DeviceKind, HardwareId, Health};
-use crate::ids::{EndpointName, ModelName, Owner};
+use crate::fetch::Fetch;
+use crate::hardware::{Device, DeviceId, DeviceKind, HardwareId, Health, Inventory};
+use crate::ids::{EndpointId, EndpointName, ModelName, Owner};
 use crate::launch::Address;
+use crate::route::EndpointLoad;
 
 const NOW: Timestamp = Timestamp(1_000_000);
 

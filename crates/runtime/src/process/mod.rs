@@ -7,6 +7,7 @@ mod cgroup;
 mod config;
 mod confine;
 mod doctor;
+mod end;
 mod engines;
 mod identity;
 mod logs;
@@ -25,7 +26,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use dedi_domain::{Inventory, Launch, Nonce, ObservedReplica, ReplicaId};
+use dedi_domain::{Inventory, Launch, Nonce, ObservedReplica, ReplicaId, Timestamp};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -65,8 +66,10 @@ pub(crate) struct Inner {
     hardware: Hardware,
     /// Replicas whose shim is being watched, by mark.
     tracked: Mutex<HashMap<Nonce, Arc<Tracked>>>,
-    /// Folders that a task is removing.
-    removing: Mutex<HashMap<PathBuf, Nonce>>,
+    /// Folders whose replica a task is ending.
+    ending: Mutex<HashMap<PathBuf, Nonce>>,
+    /// When it began to look: nobody watched before.
+    opened_at: Timestamp,
     /// One launch at a time: two for one replica at once would be decided on the same sight.
     launching: tokio::sync::Mutex<()>,
     changed: Notify,
@@ -107,7 +110,8 @@ impl ProcessRuntime {
             shim,
             engine: Engine::dedi(engine),
             tracked: Mutex::default(),
-            removing: Mutex::default(),
+            ending: Mutex::default(),
+            opened_at: crate::clock::now(),
             launching: tokio::sync::Mutex::default(),
             changed: Notify::new(),
             tasks: TaskTracker::new(),
@@ -121,6 +125,17 @@ impl ProcessRuntime {
     /// The replicas' logs.
     pub fn logs(&self) -> ReplicaLogs {
         self.inner.logs.clone()
+    }
+
+    /// Begins to end a replica's processes and keeps its record: nobody starts that launch again, and the next
+    /// look shows it as stopped. Ended when it is listed as exited; what is there to be ended of it is listed as
+    /// stopping until then.
+    ///
+    /// # Errors
+    ///
+    /// If its folder can't be read or marked; nothing was signalled then.
+    pub async fn end(&self, replica: ReplicaId, nonce: Nonce) -> io::Result<()> {
+        Inner::begin_end(&self.inner, replica, nonce).await
     }
 
     /// Ends the runtime's own tasks. Replicas go on; a removal under way is taken up by the next `open`.
@@ -207,7 +222,9 @@ impl Inner {
             if !is_same {
                 return Err(io::Error::other(format!("{} holds another replica", dir.path().display())));
             }
-            let is_used = dir.has_exit()?
+            // A record of an earlier boot is listed as ended, started or not.
+            let is_used = known.is_some_and(|it| it.boot_id != self.boot_id)
+                || dir.has_exit()?
                 || dir.has_shim()?
                 || dir.is_asked_to_stop()?
                 || dir.is_to_be_removed()?
@@ -292,11 +309,37 @@ fn installation_of(run: &Path) -> io::Result<String> {
             })
         }
         Err(err) if err.kind() == io::ErrorKind::NotFound => {
-            let drawn = uuid::Uuid::new_v4().to_string();
-            records::write_atomically(run, "installation", &drawn)?;
-            Ok(drawn)
+            let id = written_in(run)?.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
+            records::write_atomically(run, "installation", &id)?;
+            Ok(id)
         }
         Err(err) => Err(err),
+    }
+}
+
+/// The installation that the replicas in the folder name: without this, a lost file would make strangers of them
+/// all, which nobody would end and whose devices would be given out again.
+fn written_in(run: &Path) -> io::Result<Option<String>> {
+    let mut found: Vec<String> = Vec::new();
+    for dir in ReplicaDir::all(run)? {
+        found.extend(dir.launch()?.map(|it| it.installation));
+    }
+    found.sort();
+    found.dedup();
+    match found.as_slice() {
+        [] => Ok(None),
+        [one] => {
+            tracing::warn!("{} was lost; its replicas still name it", run.join("installation").display());
+            Ok(Some(one.clone()))
+        }
+        [_, _, ..] => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!(
+                "{} is missing, and the replicas there are of {} installations; end them and remove their folders",
+                run.join("installation").display(),
+                found.len()
+            ),
+        )),
     }
 }
 

@@ -9,6 +9,7 @@ use dedi_domain::{Address, Exit, FailureCause, ObservedReplica, ReplicaPhase};
 use super::identity;
 use super::monitor::Seen;
 use super::records::{LaunchRecord, ReplicaDir, ShimRecord};
+use super::remove::Goal;
 use super::{Inner, blocking, locked};
 use crate::hardware::Engines;
 
@@ -18,8 +19,8 @@ enum Found {
     Replica(ObservedReplica),
     /// A shim is at work that nobody watches.
     Unwatched(LaunchRecord),
-    /// Somebody began to remove it.
-    ToRemove(LaunchRecord),
+    /// Somebody began to end it, or to remove it.
+    Leaving(Goal, LaunchRecord),
     /// Not ours, or not readable as a replica.
     Foreign,
 }
@@ -43,9 +44,9 @@ impl Inner {
                     let seen = self.watch(dir.clone(), &record, None);
                     replicas.push(observed(&record, phase(&seen, &dir)));
                 }
-                Found::ToRemove(record) => {
+                Found::Leaving(goal, record) => {
                     replicas.push(observed(&record, ReplicaPhase::Stopping));
-                    self.continue_removal(dir, record);
+                    self.carry_on(goal, dir, record);
                 }
                 Found::Foreign => {}
             }
@@ -63,7 +64,14 @@ impl Inner {
             return Ok(Found::Foreign);
         }
         if dir.is_to_be_removed()? {
-            return Ok(Found::ToRemove(record));
+            return Ok(Found::Leaving(Goal::Removed, record));
+        }
+        // Also where the shim was ended before it could say so, or was never there: no shim starts from then on.
+        if record.boot_id == self.boot_id && dir.is_asked_to_stop()? {
+            let has_shim = dir.shim()?.map_or(Ok(false), |it| it.shim.is_alive())?;
+            if has_shim || !dir.has_exit()? {
+                return Ok(Found::Leaving(Goal::Ended, record));
+            }
         }
         let replica = |phase| Ok(Found::Replica(observed(&record, phase)));
         let Some(shim) = dir.shim()? else {
@@ -87,16 +95,11 @@ impl Inner {
         let replica = |phase| {
             Ok(Found::Replica(ObservedReplica { isolation: shim.isolation, ..observed(&record, phase) }))
         };
-        if shim.boot_id == self.boot_id && shim.shim.is_alive()? {
-            if dir.is_asked_to_stop()? {
-                return replica(ReplicaPhase::Stopping);
-            }
-            if dir.exit()?.is_none() {
-                return match self.seen(&record) {
-                    Some(seen) => replica(phase(&seen, dir)),
-                    None => Ok(Found::Unwatched(record)),
-                };
-            }
+        if shim.boot_id == self.boot_id && shim.shim.is_alive()? && dir.exit()?.is_none() {
+            return match self.seen(&record) {
+                Some(seen) => replica(phase(&seen, dir)),
+                None => Ok(Found::Unwatched(record)),
+            };
         }
         // Read after the shim was seen gone: it writes this last.
         if let Some(exit) = dir.exit()? {

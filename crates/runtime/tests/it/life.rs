@@ -82,6 +82,28 @@ async fn a_replica_can_be_removed_while_it_loads_and_is_not_launched_again() {
 }
 
 #[tokio::test]
+async fn an_ended_replica_shows_that_it_was_stopped_and_is_not_launched_again() {
+    let host = Host::new();
+    let runtime = host.open().await;
+    for mode in ["ok", "ignore-term", "never-ready", "slow-load.60000"] {
+        let launch = launch(mode);
+        runtime.ensure(&launch).await.unwrap();
+        if mode == "ok" {
+            until_ready(&runtime, &launch).await;
+        }
+        // Otherwise at whatever stage the shim has reached.
+        runtime.end(launch.replica, launch.nonce).await.unwrap();
+        assert_eq!(until_exited(&runtime, &launch).await.cause, FailureCause::Stopped, "{mode}");
+        assert_eq!(working_in(&host, &launch), [0; 0]);
+        runtime.ensure(&launch).await.unwrap();
+        assert_eq!(until_exited(&runtime, &launch).await.cause, FailureCause::Stopped, "{mode}");
+        assert_eq!(working_in(&host, &launch), [0; 0]);
+        runtime.remove(launch.replica, launch.nonce).await.unwrap();
+        until_gone(&runtime, &launch).await;
+    }
+}
+
+#[tokio::test]
 async fn an_engine_that_crashes_leaves_its_code_and_its_last_words() {
     let host = Host::new();
     let runtime = host.open().await;

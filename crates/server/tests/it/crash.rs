@@ -121,3 +121,30 @@ fn down_ends_no_replica_while_a_server_still_has_the_folder() {
     let (code, _, said) = plane.cli(&["down"]);
     assert_eq!((code, plane.engines().len()), (Some(0), 0), "{said}");
 }
+
+#[test]
+fn down_is_no_failure_however_often_and_the_next_server_starts_anew() {
+    let mut plane = TestPlane::start();
+    let id = plane.create("1x_cpu_1gb", 1, 1)["id"].as_str().unwrap().to_owned();
+    plane.until_state(&id, "STARTED");
+    // One more than the failures that make an ERROR.
+    for _ in 0..6 {
+        let before = plane.engines();
+        let (code, said, _) = plane.cli(&["down"]);
+        assert_eq!((code, plane.engines().len()), (Some(0), 0), "{said}");
+        plane.forget_server();
+        plane.launch();
+        until("another engine", || {
+            let now = plane.engines();
+            (now.len() == 1 && now != before).then_some(())
+        });
+    }
+    let after = plane.until_state(&id, "STARTED");
+    assert!(after["status"]["last_failure"].is_null(), "{after:#}");
+    let (_, told, _) = plane.cli(&["endpoints", "events", &id]);
+    assert!(told.contains("stopped on the host, by `dedi down`"), "{told}");
+    let (_, _, said) = plane.cli(&["down"]);
+    assert!(said.contains("1 replica"), "{said}");
+    let (code, _, said) = plane.cli(&["down"]);
+    assert!(code == Some(0) && said.contains("0 replicas"), "what has ended is not ended again: {said}");
+}

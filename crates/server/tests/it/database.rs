@@ -60,7 +60,7 @@ fn a_backup_brings_a_damaged_or_lost_database_back_and_no_replica_ends_meanwhile
     std::fs::remove_file(&database).unwrap();
     remove_log(&data);
     let said = refusal(&data);
-    assert!(said.contains("missing") && said.contains("1 replica(s)"), "{said}");
+    assert!(said.contains("missing") && said.contains("replicas of it still run (1)"), "{said}");
     assert!(!database.exists(), "an empty database was made");
     assert_eq!(plane.engines(), engines, "a replica was ended over a missing database");
 
@@ -85,4 +85,20 @@ fn a_backup_needs_no_server() {
     std::fs::rename(&copy, plane.data().join("state.db")).unwrap();
     plane.launch();
     assert_eq!(plane.get(&format!("/endpoints/{id}")).status, 200);
+}
+
+#[test]
+fn without_its_database_and_after_down_a_server_begins_with_nothing() {
+    let mut plane = TestPlane::start();
+    let id = plane.create("1x_cpu_1gb", 1, 1)["id"].as_str().unwrap().to_owned();
+    plane.until_state(&id, "STARTED");
+    let (code, _, said) = plane.cli(&["down"]);
+    assert_eq!(code, Some(0), "{said}");
+    plane.forget_server();
+    std::fs::remove_file(plane.data().join("state.db")).unwrap();
+    remove_log(&plane.data());
+    plane.launch();
+    let run = plane.data().join("run");
+    let n_folders = || std::fs::read_dir(&run).unwrap().flatten().filter(|it| it.path().is_dir()).count();
+    until("the end of what was left", || (n_folders() == 0).then_some(()));
 }

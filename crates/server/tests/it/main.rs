@@ -6,6 +6,7 @@
 mod call_off;
 mod crash;
 mod database;
+mod descriptors;
 mod disk;
 mod doctor;
 mod fakes;
@@ -17,6 +18,7 @@ mod gpus;
 mod hub;
 mod openapi;
 mod plane;
+mod raw;
 mod refusals;
 mod retries;
 mod upgrade;

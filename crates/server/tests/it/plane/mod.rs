@@ -1,11 +1,17 @@
 //! Starts the real server with the real engine in a temporary folder, talks to it, and leaves no process.
 
-use std::io::{BufRead, BufReader};
+mod client;
+mod processes;
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
+
+pub(crate) use self::client::Client;
+use self::processes::processes;
+pub(crate) use self::processes::{signal, until};
 
 /// Longest any condition is waited for.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -17,33 +23,11 @@ pub(crate) struct TestPlane {
     client: Client,
 }
 
-/// Speaks to a server with its admin key.
-#[derive(Clone)]
-pub(crate) struct Client {
-    base_url: String,
-    key: String,
-    agent: ureq::Agent,
-}
-
 impl std::ops::Deref for TestPlane {
     type Target = Client;
 
     fn deref(&self) -> &Client {
         &self.client
-    }
-}
-
-/// An answer: status and JSON body (null if it is not JSON).
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) body: Value,
-}
-
-impl Answer {
-    /// The error's code and message.
-    pub(crate) fn error(&self) -> (&str, &str) {
-        let text = |name: &str| self.body["error"][name].as_str().unwrap_or("");
-        (text("code"), text("message"))
     }
 }
 
@@ -200,6 +184,12 @@ impl TestPlane {
         until("the server's end", || server.try_wait().unwrap()).code()
     }
 
+    /// Waits for a server that something else ends.
+    pub(crate) fn forget_server(&mut self) {
+        let mut server = self.server.take().unwrap();
+        until("the server's end", || server.try_wait().unwrap());
+    }
+
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
@@ -237,107 +227,6 @@ impl TestPlane {
     }
 }
 
-impl Client {
-    pub(crate) fn get(&self, path: &str) -> Answer {
-        answer(
-            self.agent.get(format!("{}{path}", self.base_url)).header("Authorization", self.bearer()).call(),
-        )
-    }
-
-    /// An answer that is text.
-    pub(crate) fn text(&self, path: &str) -> String {
-        let request =
-            self.agent.get(format!("{}{path}", self.base_url)).header("Authorization", self.bearer());
-        let mut response = request.call().unwrap();
-        let text = response.body_mut().read_to_string().unwrap();
-        assert_eq!(response.status(), 200, "{text}");
-        text
-    }
-
-    pub(crate) fn post(&self, path: &str, body: &Value) -> Answer {
-        let request =
-            self.agent.post(format!("{}{path}", self.base_url)).header("Authorization", self.bearer());
-        answer(request.send_json(body))
-    }
-
-    pub(crate) fn patch(&self, path: &str, body: &Value) -> Answer {
-        let request =
-            self.agent.patch(format!("{}{path}", self.base_url)).header("Authorization", self.bearer());
-        answer(request.send_json(body))
-    }
-
-    pub(crate) fn delete(&self, path: &str) -> Answer {
-        answer(
-            self.agent
-                .delete(format!("{}{path}", self.base_url))
-                .header("Authorization", self.bearer())
-                .call(),
-        )
-    }
-
-    /// Asks for a path of the root without a key.
-    pub(crate) fn anonymous(&self, path: &str) -> Answer {
-        answer(self.agent.get(format!("{}{path}", self.base_url.trim_end_matches("/v1"))).call())
-    }
-
-    fn bearer(&self) -> String {
-        format!("Bearer {}", self.key)
-    }
-
-    /// Creates an endpoint on the demo model and returns the object.
-    pub(crate) fn create(&self, hardware: &str, min: u32, max: u32) -> Value {
-        let made = self.post(
-            "/endpoints",
-            &json!({"model": "dedi/demo", "hardware": hardware, "autoscaling": {"min_replicas": min, "max_replicas": max}}),
-        );
-        assert_eq!(made.status, 200, "{}", made.body);
-        made.body
-    }
-
-    /// Waits until the endpoint is in `state`; the object then.
-    pub(crate) fn until_state(&self, id: &str, state: &str) -> Value {
-        let mut last = Value::Null;
-        let start = Instant::now();
-        while start.elapsed() < PATIENCE {
-            last = self.get(&format!("/endpoints/{id}")).body;
-            if last["state"] == state {
-                return last;
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        panic!("{id} did not become {state}: {last:#}");
-    }
-
-    pub(crate) fn chat(&self, model: &str, text: &str) -> Answer {
-        self.post(
-            "/chat/completions",
-            &json!({"model": model, "messages": [{"role": "user", "content": text}], "temperature": 0, "max_tokens": 64}),
-        )
-    }
-
-    /// The events of a streamed chat, as the bytes after `data: `, until `keep_going` says no.
-    pub(crate) fn stream(&self, body: &Value, mut keep_going: impl FnMut(&str) -> bool) -> Vec<String> {
-        let request = self
-            .agent
-            .post(format!("{}/chat/completions", self.base_url))
-            .header("Authorization", self.bearer())
-            .send_json(body)
-            .unwrap();
-        assert_eq!(request.status(), 200);
-        let mut events = Vec::new();
-        for line in BufReader::new(request.into_body().into_reader()).lines() {
-            let Ok(line) = line else { break };
-            if let Some(data) = line.strip_prefix("data: ") {
-                events.push(data.to_owned());
-                if !keep_going(data) {
-                    break;
-                }
-            }
-        }
-        events
-    }
-}
-
 impl Drop for TestPlane {
     fn drop(&mut self) {
         if std::thread::panicking() {
@@ -356,49 +245,4 @@ impl Drop for TestPlane {
             assert!(left.is_empty(), "`dedi down` left processes: {left:?}");
         }
     }
-}
-
-fn answer(result: Result<http::Response<ureq::Body>, ureq::Error>) -> Answer {
-    let mut response = result.unwrap();
-    let status = response.status().as_u16();
-    let text = response.body_mut().read_to_string().unwrap_or_default();
-    Answer { status, body: serde_json::from_str(&text).unwrap_or(Value::Null) }
-}
-
-/// Sends a signal by name.
-pub(crate) fn signal(pid: u32, name: &str) {
-    let _ = Command::new("kill").args([format!("-{name}"), pid.to_string()]).output();
-}
-
-/// Polls `condition` until it gives something, for [`PATIENCE`] at most.
-pub(crate) fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
-    let start = Instant::now();
-    while start.elapsed() < PATIENCE {
-        if let Some(it) = condition() {
-            return it;
-        }
-        std::thread::sleep(Duration::from_millis(25));
-    }
-    panic!("waited {} s for {what}", PATIENCE.as_secs());
-}
-
-fn processes(folder: &Path, wanted: impl Fn(&[String]) -> bool) -> Vec<u32> {
-    let folder = folder.display().to_string();
-    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
-    entries
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok())
-        .filter(|pid| {
-            let Ok(line) = std::fs::read(format!("/proc/{pid}/cmdline")) else { return false };
-            let args: Vec<String> =
-                line.split(|it| *it == 0).map(|it| String::from_utf8_lossy(it).into_owned()).collect();
-            let cwd = std::fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
-            let named = args.iter().any(|it| it.contains(&folder)) || cwd.starts_with(&folder);
-            named && wanted(&args) && is_alive(*pid)
-        })
-        .collect()
-}
-
-fn is_alive(pid: u32) -> bool {
-    std::fs::read_to_string(format!("/proc/{pid}/stat"))
-        .is_ok_and(|it| it.rsplit(')').next().is_some_and(|rest| !rest.trim_start().starts_with('Z')))
 }

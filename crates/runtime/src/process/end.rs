@@ -1,0 +1,143 @@
+//! Ends the processes of a replica and keeps its folder: the launch stays used, so nobody starts it again, and
+//! whoever looks next sees that it was stopped. The mark is on disk before anything is signalled, so that
+//! whoever comes next goes on.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dedi_domain::{Exit, FailureCause, Nonce, ReplicaId};
+use rustix::process::Signal;
+
+use super::cgroup::Groups;
+use super::identity::{self, ProcessId};
+use super::records::{LaunchRecord, ReplicaDir, ShimRecord};
+use super::remove::Goal;
+use super::watched::Watched;
+use super::{Inner, blocking};
+use crate::{clock, failpoint};
+
+/// Time beyond the grace that a shim gets before it is taken to be stuck.
+const SHIM_MARGIN: Duration = Duration::from_secs(5);
+
+/// Between two looks at processes that were killed and are not gone yet.
+const SWEEP_DELAY: Duration = Duration::from_millis(20);
+
+impl Inner {
+    /// Marks the replica as one that was asked to stop, and begins to end it.
+    pub(crate) async fn begin_end(self: &Arc<Self>, replica: ReplicaId, nonce: Nonce) -> io::Result<()> {
+        let marked = self
+            .mark(replica, nonce, |dir| {
+                if !dir.is_asked_to_stop()? {
+                    failpoint::hit("end.before", "mark");
+                    dir.ask_to_stop()?;
+                    failpoint::hit("end.after", "mark");
+                }
+                Ok(())
+            })
+            .await?;
+        if let Some((dir, record)) = marked {
+            self.carry_on(Goal::Ended, dir, record);
+            self.changed.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Writes down that it has ended; its control groups go.
+    pub(super) async fn record_end(&self, dir: ReplicaDir) -> io::Result<()> {
+        blocking(move || {
+            if let Some(shim) = dir.shim()? {
+                Groups::named(&shim.cgroups).remove();
+            }
+            failpoint::hit("end.before", "exit");
+            // The shim's own word stands, where it got to say it.
+            if !dir.has_exit()? {
+                dir.write_exit(&stopped())?;
+            }
+            failpoint::hit("end.after", "exit");
+            Ok(())
+        })
+        .await
+    }
+
+    /// Returns when no process of the replica is left.
+    pub(super) async fn end_processes(&self, dir: &ReplicaDir, record: &LaunchRecord) -> io::Result<()> {
+        if let Some(shim) = self.shim_of(dir).await? {
+            self.end_shim(&shim, record).await?;
+        }
+        let shim = dir.shim()?.filter(|it| it.boot_id == self.boot_id);
+        if !dir.has_exit()? && record.boot_id == self.boot_id {
+            // The shim did not get to the end of its work: what it kept is ours to end.
+            while self.end_leftovers(shim.as_ref(), record).await? > 0 || dir.is_locked()? {
+                tokio::time::sleep(SWEEP_DELAY).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// The shim at work in the folder, if there is one; waits for one that is about to name itself or to
+    /// see the mark and end.
+    async fn shim_of(&self, dir: &ReplicaDir) -> io::Result<Option<ShimRecord>> {
+        loop {
+            let is_locked = dir.is_locked()?;
+            let shim = dir.shim()?;
+            let is_this_boot = shim.as_ref().is_none_or(|it| it.boot_id == self.boot_id);
+            if shim.is_some() || !is_locked {
+                return Ok(shim.filter(|_| is_this_boot));
+            }
+            tokio::time::sleep(SWEEP_DELAY).await;
+        }
+    }
+
+    /// Asks the shim to end its replica, and ends the shim itself if it doesn't in time.
+    async fn end_shim(&self, record: &ShimRecord, launch: &LaunchRecord) -> io::Result<()> {
+        let Some(held) = record.shim.hold()? else { return Ok(()) };
+        failpoint::hit("end.before", "term");
+        held.signal(Signal::TERM)?;
+        failpoint::hit("end.after", "term");
+        let grace = Duration::from_secs(launch.stop_grace_secs).max(self.config.stop_grace());
+        let shim = Watched::held(held)?;
+        if let Ok(ended) = tokio::time::timeout(grace + SHIM_MARGIN, shim.ended()).await {
+            return ended;
+        }
+        tracing::warn!(replica = %launch.launch.replica, "its shim does not end: killed");
+        shim.kill()?;
+        shim.ended().await
+    }
+
+    /// Kills what is left of a replica without a shim, and says how many there were.
+    async fn end_leftovers(&self, shim: Option<&ShimRecord>, record: &LaunchRecord) -> io::Result<usize> {
+        let (shim, nonce) = (shim.cloned(), record.launch.nonce.to_string());
+        blocking(move || {
+            let started = Instant::now();
+            let groups = shim.as_ref().map_or_else(Groups::default, |it| Groups::named(&it.cgroups));
+            groups.kill();
+            let mut left: Vec<ProcessId> = identity::marked(&nonce)?;
+            left.extend(shim.and_then(|it| it.engine));
+            for pid in groups.members() {
+                left.extend(ProcessId::of(pid)?);
+            }
+            // Children that changed their environment still belong to a verified parent.
+            for process in left.clone() {
+                left.extend(identity::family(process)?);
+            }
+            left.sort_by_key(|it| (it.pid, it.start_time));
+            left.dedup();
+            let mut n_alive = 0;
+            for process in left {
+                if let Some(held) = process.hold()? {
+                    n_alive += 1;
+                    held.signal(Signal::KILL)?;
+                }
+            }
+            tracing::debug!("{n_alive} process(es) without a shim killed in {:?}", started.elapsed());
+            Ok(n_alive)
+        })
+        .await
+    }
+}
+
+/// How a replica ended that was asked to, when its shim could not say it.
+fn stopped() -> Exit {
+    Exit { code: None, signal: None, cause: FailureCause::Stopped, at: clock::now(), log_tail: Vec::new() }
+}
