@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use dedi_domain::hardware::Health;
+use dedi_domain::words::count;
 use dedi_runtime::Runtime;
 use dedi_runtime::process::{ProcessRuntime, isolation_level};
 
@@ -106,8 +107,9 @@ async fn levels(runtime: &ProcessRuntime) -> Vec<Finding> {
     for level in levels {
         *counted.entry(level).or_insert(0) += 1;
     }
-    let told =
-        counted.into_iter().map(|(level, n)| format!("isolation: {n} running replica(s) have level {level}"));
+    let told = counted
+        .into_iter()
+        .map(|(level, n)| format!("isolation: running at level {level}: {}", count(n, "replica")));
     told.map(Finding::Good).collect()
 }
 

@@ -33,7 +33,7 @@ fn the_real_engine_answers_a_chat_at_level_1_and_doctor_counts_it() {
         lines.iter().any(|it| it.starts_with("ok ") && it.contains("isolation: level 1: ")),
         "{lines:#?}"
     );
-    assert!(lines.iter().any(|it| it.ends_with("1 running replica(s) have level 1")), "{lines:#?}");
+    assert!(lines.iter().any(|it| it.ends_with("running at level 1: 1 replica")), "{lines:#?}");
     assert!(lines.iter().any(|it| it.contains("level 2 needs ")), "{lines:#?}");
 }
 
@@ -44,7 +44,7 @@ fn isolation_0_is_the_way_out_and_doctor_says_what_that_costs() {
     plane.until_state(&id, "STARTED");
     let lines = isolation(&plane);
     assert!(lines.iter().any(|it| it.contains("isolation: level 0: ")), "{lines:#?}");
-    assert!(lines.iter().any(|it| it.ends_with("1 running replica(s) have level 0")), "{lines:#?}");
+    assert!(lines.iter().any(|it| it.ends_with("running at level 0: 1 replica")), "{lines:#?}");
     let off = lines.iter().find(|it| it.contains("runtime.isolation = 0")).unwrap();
     assert!(off.starts_with("note ") && off.contains("an engine can read what"), "{off}");
 }
