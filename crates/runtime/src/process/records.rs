@@ -337,13 +337,14 @@ mod tests {
     fn records_of_another_version_are_read() {
         let record: LaunchRecord = serde_json::from_str(FIRST).unwrap();
         assert_eq!((record.launch.attempt, record.launch.embedding), (1, false));
+        assert_eq!(record.confinement, None);
         // What this version adds has a default: a record of it without its new fields is one of the first.
         let written = serde_json::to_value(&record).unwrap();
         let first: serde_json::Value = serde_json::from_str(FIRST).unwrap();
         for (of, name) in [(&written, None), (&written["launch"], Some("launch"))] {
             let before = name.map_or(&first, |it| &first[it]);
             for (field, _) in of.as_object().unwrap() {
-                let known = ["embedding"].contains(&field.as_str());
+                let known = ["confinement", "embedding"].contains(&field.as_str());
                 assert!(
                     before.get(field).is_some() || known,
                     "{field} is new: give it a default, then name it here"
