@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use super::ending::{ending, held, plain};
 use super::{chain, view_of};
+use crate::models::Verdict;
 use crate::shared::{Shared, random_uuid};
 use crate::store::StoreError;
 
@@ -143,7 +144,13 @@ fn word(action: &Action) -> &'static str {
 
 async fn spawn(shared: &Shared, world: &World, replica: ReplicaId) -> Result<(), Trouble> {
     let Some((view, own)) = find(world, replica) else { return Err(Trouble::Moved) };
-    let launch = match launch(shared, world, view, own).await {
+    // Between the look and now somebody may have written to the files.
+    let checked = match shared.checks.verdict(&view.desired.model).await {
+        Verdict::Right => launch(shared, world, view, own).await,
+        Verdict::Wrong(sentence) => Err(sentence),
+        Verdict::Unknown => return Err(Trouble::Moved),
+    };
+    let launch = match checked {
         Ok(launch) => launch,
         Err(sentence) => {
             let ending = plain(FailureCause::ModelUnusable, sentence);
