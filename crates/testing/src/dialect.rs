@@ -153,9 +153,13 @@ async fn generate(engine: Arc<Engine>, request: Request, is_chat: bool) -> Respo
         Mode::Error500 => return error(StatusCode::INTERNAL_SERVER_ERROR, "told to fail"),
         Mode::Garbage => return "\u{1}\u{2}garbage{".into_response(),
         Mode::Hang if n_before >= engine.behaviour.number => std::future::pending::<()>().await,
+        Mode::Busy if n_before >= engine.behaviour.number => {
+            return error(StatusCode::SERVICE_UNAVAILABLE, "told to be busy");
+        }
         Mode::Ok
         | Mode::SlowLoad
         | Mode::Hang
+        | Mode::Busy
         | Mode::HangHealth
         | Mode::NeverReady
         | Mode::Deaf

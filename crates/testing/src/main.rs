@@ -108,6 +108,7 @@ fn before(behaviour: Behaviour) -> Option<ExitCode> {
         | Mode::IgnoreTerm
         | Mode::WrongNonce
         | Mode::Error500
+        | Mode::Busy
         | Mode::SplitUtf8
         | Mode::SlowTokens => {}
     }

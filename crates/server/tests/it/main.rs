@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test binary: a failed step is a failed test")]
 
 mod call_off;
+mod canary;
 mod crash;
 mod database;
 mod disk;
@@ -20,3 +21,4 @@ mod plane;
 mod refusals;
 mod retries;
 mod upgrade;
+mod upstream;
