@@ -95,7 +95,8 @@ impl Sim {
             | Fault::LateRoutes
             | Fault::LateReports
             | Fault::StoreFails
-            | Fault::Shuffle => {}
+            | Fault::Shuffle
+            | Fault::SetAside => {}
         }
         Ok(())
     }
