@@ -48,8 +48,8 @@ def filter_case(context, case):
     return not kept and not (case.method == "DELETE" and parameters.get("keyId") == KEY_ID)
 
 
-# Refusals that no schema can tell of: how many tokens a prompt has, whether endpoints use a model, what is being fetched.
-STATES = ("context_length_exceeded", "model_in_use", "pull_in_progress")
+# Refusals that no schema can tell of: how many tokens a prompt has, what a model's template reads, whether endpoints use a model, what is being fetched.
+STATES = ("context_length_exceeded", "unsupported_by_model", "model_in_use", "pull_in_progress")
 
 
 @schemathesis.hook

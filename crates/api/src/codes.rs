@@ -51,6 +51,8 @@ codes! {
         EndpointFull = "endpoint_full",
         /// A replica sent nothing.
         FirstByteTimeout = "first_byte_timeout",
+        /// The header fields are too many or too long.
+        HeadersTooLarge = "headers_too_large",
         /// The `Host` header names another host.
         HostUnknown = "host_unknown",
         /// A replica stopped sending.
@@ -97,6 +99,8 @@ codes! {
         TooManyFailedAttempts = "too_many_failed_attempts",
         /// The answer took longer than any may.
         TotalTimeout = "total_timeout",
+        /// The path and query are too long.
+        UriTooLong = "uri_too_long",
         /// The body is of another kind.
         UnsupportedMediaType = "unsupported_media_type",
     }

@@ -56,6 +56,8 @@ words! {
     PullStateWord ["queued", "running", "done", "failed"]
     /// Whose key it is.
     WhoamiKind ["project_api_key"]
+    /// Models that check what is said: none.
+    SafetyWord ["none", ""]
     /// What happens to a prompt that is too long.
     OverflowWord ["error", "truncate"]
     /// How much a model thinks.

@@ -255,6 +255,9 @@ fn refused_hint(status: StatusCode, detail: &ErrorDetail, key_source: &str) -> O
         (_, _, Some("hardware")) => Some("`dedi endpoints hardware --model MODEL` lists what the model fits on".to_owned()),
         (_, _, Some("model")) => Some("`dedi models list` shows what can be deployed".to_owned()),
         (_, _, Some("availability_zone")) => Some("`dedi endpoints availability-zones` lists them".to_owned()),
+        (StatusCode::NOT_FOUND, _, _) if detail.message.starts_with("Model ") => {
+            Some("`dedi models list` shows what can be deployed".to_owned())
+        }
         (StatusCode::NOT_FOUND, _, _) => Some("`dedi endpoints list` shows what there is".to_owned()),
         (StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE, _, _) => {
             Some("try again in a moment".to_owned())

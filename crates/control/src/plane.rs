@@ -50,7 +50,7 @@ pub enum ControlError {
     Config(String),
     /// There is no database, but there are replicas: an empty one would end them all.
     #[error(
-        "the database {} is missing, but {n_replicas} replica(s) of it still run; put a copy made by `dedi backup` in its place, or end them with `dedi down` to begin without any endpoints",
+        "the database {} is missing, but replicas of it still run ({n_replicas}); put a copy made by `dedi backup` in its place, or end them with `dedi down` to begin without any endpoints",
         database.display()
     )]
     Missing {

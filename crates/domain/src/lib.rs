@@ -18,6 +18,7 @@ pub mod replica;
 pub mod route;
 pub mod status;
 pub mod time;
+pub mod words;
 
 pub use aside::SetAside;
 pub use endpoint::{Desired, EndpointState, ReplicaRange, Run};

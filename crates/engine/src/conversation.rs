@@ -54,6 +54,9 @@ fn plain(place: usize, message: Message) -> Result<Value, ApiError> {
     if let Some(id) = message.tool_call_id {
         out.insert("tool_call_id".to_owned(), json!(id));
     }
+    if let Some(thoughts) = message.reasoning_content {
+        out.insert("reasoning_content".to_owned(), json!(thoughts));
+    }
     if let Some(calls) = message.tool_calls.filter(|it| !it.is_empty()) {
         out.insert("tool_calls".to_owned(), calls.into_iter().map(with_object_arguments).collect());
     }

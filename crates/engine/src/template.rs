@@ -39,6 +39,7 @@ pub struct ChatTemplate {
     environment: Environment<'static>,
     /// Whether the template shows tools to the model by itself.
     pub knows_tools: bool,
+    source: String,
 }
 
 /// What a template is given.
@@ -81,7 +82,16 @@ impl ChatTemplate {
         environment
             .add_template_owned(NAME, source.to_owned())
             .map_err(|it| TemplateError::Unusable(it.to_string()))?;
-        Ok(Self { environment, knows_tools: source.contains("tools") })
+        Ok(Self { environment, knows_tools: source.contains("tools"), source: source.to_owned() })
+    }
+
+    /// The first of a request's variables that can change nothing, because the template never speaks of it.
+    pub fn ignores<'a>(&self, more: &'a serde_json::Map<String, serde_json::Value>) -> Option<&'a str> {
+        more.iter().find_map(|(name, value)| {
+            // A model that does not reason need not be told not to.
+            let is_so_already = name == "enable_thinking" && value == false && !self.source.contains("think");
+            (!is_so_already && !self.source.contains(name)).then_some(name.as_str())
+        })
     }
 
     /// The prompt for a conversation.

@@ -24,8 +24,11 @@ use crate::config::ms;
 use crate::http::RequestId;
 use crate::http::error::ApiError;
 use crate::metrics::{Ended, Record};
-use crate::request::{Job, Kind};
-use crate::stream::dialect::{self, Whole};
+use crate::request::{Echo, Job, Kind};
+use crate::stream::{
+    self,
+    dialect::{self, Prompt, Whole},
+};
 
 /// The answer, or why there is none.
 pub(crate) async fn respond(
@@ -94,6 +97,10 @@ fn rewrite(bytes: &[u8], id: &RequestId, created: i64, job: &Job) -> Result<Answ
 
 fn chat(whole: Whole<'_>, id: &RequestId, created: i64, job: &Job) -> Result<Answer, ApiError> {
     let usage = whole.usage.map(Usage::from);
+    let prompt = match &job.echo {
+        Some(_) => vec![whole.prompt.map(Prompt::into_contract).ok_or_else(stream::no_echo)?],
+        None => Vec::new(),
+    };
     let mut choices = Vec::with_capacity(whole.choices.len());
     for choice in whole.choices {
         let mut message = choice.message.unwrap_or_default();
@@ -116,7 +123,7 @@ fn chat(whole: Whole<'_>, id: &RequestId, created: i64, job: &Job) -> Result<Ans
         object: Cow::Borrowed("chat.completion"),
         created,
         model: Cow::Borrowed(&job.model),
-        prompt: Vec::new(),
+        prompt,
         choices,
         usage,
     };
@@ -125,19 +132,23 @@ fn chat(whole: Whole<'_>, id: &RequestId, created: i64, job: &Job) -> Result<Ans
 
 fn completion(whole: Whole<'_>, id: &RequestId, created: i64, job: &Job) -> Result<Answer, ApiError> {
     let usage = whole.usage.map(Usage::from);
-    let echo = job.echo.as_deref();
+    let echo = job.echo.as_ref().and_then(|it| match it {
+        Echo::Text(prompt) => Some(prompt.as_str()),
+        Echo::Rendered => None,
+    });
     let mut choices = Vec::with_capacity(whole.choices.len());
     let mut of_prompt = None;
     for choice in whole.choices {
         let mut logprobs = choice.logprobs.map(|it| it.into_lists(choice.token_ids));
         if let (Some(prompt), Some(lists)) = (echo, &mut logprobs) {
-            of_prompt = Some(take_prompt(lists, prompt.len()));
+            let tokens = usage.and_then(|it| usize::try_from(it.prompt_tokens).ok());
+            of_prompt = Some(take_prompt(lists, prompt, tokens));
         }
         let text = choice.text.unwrap_or_default().0;
         choices.push(CompletionChoice {
             index: choice.index,
             text: match echo {
-                Some(prompt) => without_prompt(text, prompt),
+                Some(prompt) => dialect::without_prompt(text, prompt),
                 None => text,
             },
             finish_reason: finish_reason(choice.finish_reason.as_ref().map(|it| it.as_str()))?,
@@ -160,14 +171,16 @@ fn completion(whole: Whole<'_>, id: &RequestId, created: i64, job: &Job) -> Resu
     Ok((json(&answer)?, usage))
 }
 
-/// Splits the tokens of an echoed prompt off the lists.
-fn take_prompt<'a>(lists: &mut LogprobLists<'a>, prompt_bytes: usize) -> LogprobLists<'a> {
+/// Splits the tokens of an echoed prompt off the lists: as many as the engine counted, or as make up its text.
+fn take_prompt<'a>(lists: &mut LogprobLists<'a>, prompt: &str, counted: Option<usize>) -> LogprobLists<'a> {
     let mut bytes = 0;
-    let n = lists.tokens.iter().take_while(|it| {
-        bytes += it.len();
-        bytes <= prompt_bytes
+    let n = counted.filter(|it| *it <= lists.tokens.len()).unwrap_or_else(|| {
+        let within = lists.tokens.iter().take_while(|it| {
+            bytes += it.len();
+            bytes <= prompt.len()
+        });
+        within.count()
     });
-    let n = n.count();
     let rest = LogprobLists {
         tokens: lists.tokens.split_off(n),
         token_logprobs: lists.token_logprobs.split_off(n.min(lists.token_logprobs.len())),
@@ -178,14 +191,6 @@ fn take_prompt<'a>(lists: &mut LogprobLists<'a>, prompt_bytes: usize) -> Logprob
         }),
     };
     std::mem::replace(lists, rest)
-}
-
-/// OpenAI's engines put an echoed prompt before the text; the contract has a place of its own for it.
-fn without_prompt<'a>(text: Cow<'a, str>, prompt: &str) -> Cow<'a, str> {
-    match text {
-        Cow::Borrowed(it) => Cow::Borrowed(it.strip_prefix(prompt).unwrap_or(it)),
-        Cow::Owned(it) => Cow::Owned(it.strip_prefix(prompt).map(str::to_owned).unwrap_or(it)),
-    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -271,7 +276,7 @@ mod tests {
     #[test]
     fn an_echoed_prompts_tokens_are_told_from_the_answers() {
         let mut job = Job::streamed(Kind::Completions, 1);
-        job.echo = Some("ab".to_owned());
+        job.echo = Some(Echo::Text("ab".to_owned()));
         let says = br#"{"choices":[{"text":"abc","finish_reason":"stop","logprobs":{"tokens":["a","b","c"],"token_logprobs":[null,-1.0,-2.0],"top_logprobs":[null,{"b":-1.0},{"c":-2.0,"d":null}]}}]}"#;
         let (body, _) = rewrite(says, &RequestId::random(), 1, &job).unwrap();
         let answer: Completion<'_> = serde_json::from_slice(&body).unwrap();
@@ -283,5 +288,15 @@ mod tests {
         let said = answer.choices[0].logprobs.as_ref().unwrap();
         assert_eq!((answer.choices[0].text.as_ref(), &said.tokens[..]), ("c", &[Cow::from("c")][..]));
         assert_eq!(said.top_logprobs.as_ref().unwrap()[&0].len(), 1);
+    }
+    #[test]
+    fn the_engines_count_tells_where_a_prompt_ends_whose_tokens_are_no_text() {
+        let mut job = Job::streamed(Kind::Completions, 1);
+        job.echo = Some(Echo::Text("\u{e9}".to_owned()));
+        let says = "{\"choices\":[{\"text\":\"\u{e9}c\",\"finish_reason\":\"stop\",\"logprobs\":{\"tokens\":[\"\u{fffd}\",\"\u{fffd}\",\"c\"],\"token_logprobs\":[null,-1.0,-2.0]}}],\"usage\":{\"prompt_tokens\":2,\"completion_tokens\":1}}";
+        let (body, _) = rewrite(says.as_bytes(), &RequestId::random(), 1, &job).unwrap();
+        let answer: Completion<'_> = serde_json::from_slice(&body).unwrap();
+        assert_eq!(answer.prompt[0].logprobs.as_ref().unwrap().tokens.len(), 2);
+        assert_eq!(answer.choices[0].logprobs.as_ref().unwrap().tokens, ["c"]);
     }
 }

@@ -60,7 +60,7 @@ async fn stop_replicas(data: &DataDir, config: &Config, deadline: Instant) -> Re
             runtime.end(it.id, it.nonce).await.map_err(|err| format!("{} can't be stopped: {err}", it.id))?;
             ended.insert(it.nonce);
         }
-        wait(deadline, &format!("{} replica(s) still run", left.len())).await?;
+        wait(deadline, &format!("replicas still run: {}", left.len())).await?;
     }
     runtime.shutdown().await;
     Ok(ended.len())

@@ -8,6 +8,8 @@ use axum::extract::State;
 use axum::routing::get;
 use http::StatusCode;
 
+use crate::refusal::only_get;
+
 /// Whether the first pass has run and requests are taken.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ready(Arc<AtomicBool>);
@@ -25,7 +27,7 @@ impl Ready {
 /// The two routes.
 pub(crate) fn router(ready: Ready) -> Router {
     Router::new()
-        .route("/healthz", get(|| async { "ok" }))
+        .route("/healthz", get(|| async { "ok" }).fallback(only_get))
         .route(
             "/readyz",
             get(|State(ready): State<Ready>| async move {
@@ -34,7 +36,8 @@ pub(crate) fn router(ready: Ready) -> Router {
                 } else {
                     (StatusCode::SERVICE_UNAVAILABLE, "stopping")
                 }
-            }),
+            })
+            .fallback(only_get),
         )
         .with_state(ready)
 }

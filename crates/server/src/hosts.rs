@@ -4,11 +4,13 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
+use dedi_api::RefusalCode;
 use http::StatusCode;
+
+use crate::refusal::refuse;
 
 /// The accepted names, besides `localhost` and IP addresses.
 #[derive(Clone, Debug)]
@@ -42,11 +44,7 @@ pub(crate) async fn check(State(hosts): State<Hosts>, request: Request, next: Ne
     let message = format!(
         "the Host header names `{authority}`, which this server is not known by; add it to `hostnames` in the config"
     );
-    let code = dedi_api::RefusalCode::HostUnknown.as_str();
-    let error = serde_json::json!({
-        "error": {"message": message, "type": "invalid_request_error", "param": "Host", "code": code}
-    });
-    (StatusCode::BAD_REQUEST, [("x-should-retry", "false")], Json(error)).into_response()
+    refuse(StatusCode::BAD_REQUEST, RefusalCode::HostUnknown, Some("Host"), message)
 }
 
 #[cfg(test)]

@@ -22,6 +22,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::descriptors;
+use crate::limits::{HEAD_BYTES_READ_MAX, HEADERS_READ_MAX};
 use crate::socket::WatchedSocket;
 
 /// Limits of the public listener.
@@ -49,16 +51,17 @@ impl Default for ListenConfig {
     }
 }
 
-/// Header fields in a request, at most.
-const HEADERS_MAX: usize = 64;
 /// What connections get beyond the grace to send their last bytes.
 const LAST_BYTES_WAIT: Duration = Duration::from_secs(5);
 /// How long kept-alive connections get to send a request that is on its way; its answer says that it is the last.
 /// Closed at once, a client's request and our closing would cross on the wire, and the client could not know
 /// whether it was done.
 const LAST_REQUEST_WAIT: Duration = Duration::from_secs(2);
-/// Bytes of request line and headers, at most.
-const HEAD_BYTES_MAX: usize = 24 * 1024;
+
+/// Descriptors a connection may need: its own, and one to the engine that answers it.
+const DESCRIPTORS_PER_CONNECTION: usize = 2;
+/// Descriptors kept for the rest: the database, looks at replicas, probes, the admin socket.
+const DESCRIPTORS_RESERVED: usize = 64;
 
 /// Serves `app` until `cancel`, then waits for running requests up to the grace.
 pub(crate) async fn serve(
@@ -70,7 +73,7 @@ pub(crate) async fn serve(
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     let per_ip = Arc::new(PerIp { max: config.connections_per_ip_max, counts: Mutex::default() });
-    let places = Arc::new(tokio::sync::Semaphore::new(config.connections_max));
+    let places = Arc::new(tokio::sync::Semaphore::new(connections_max(&config)));
     let server = server(&config);
     let app = app.layer(axum::middleware::from_fn_with_state(cancel.clone(), say_last));
     loop {
@@ -112,12 +115,26 @@ pub(crate) async fn serve(
     let grace = Duration::from_secs(config.shutdown_grace_secs) + LAST_BYTES_WAIT;
     if tokio::time::timeout(grace, graceful.shutdown()).await.is_err() {
         tracing::warn!(
-            "{} connection(s) were still busy after {} s and are cut",
-            connections.len(),
-            grace.as_secs()
+            "connections were still busy after {} s and are cut: {}",
+            grace.as_secs(),
+            connections.len()
         );
     }
     connections.shutdown().await;
+}
+
+/// As many connections as configured, or as the descriptors of this process are good for.
+fn connections_max(config: &ListenConfig) -> usize {
+    let Some(descriptors) = descriptors::limit() else { return config.connections_max };
+    let most = descriptors.saturating_sub(DESCRIPTORS_RESERVED) / DESCRIPTORS_PER_CONNECTION;
+    if most < config.connections_max {
+        tracing::warn!(
+            "{descriptors} descriptors are enough for {most} connections, fewer than `listener.connections_max`, {}; \
+             raise the limit of open files to lift this",
+            config.connections_max
+        );
+    }
+    config.connections_max.min(most.max(1))
 }
 
 /// Once it is closing, says with each answer that the connection takes no further request.
@@ -144,14 +161,14 @@ fn server(config: &ListenConfig) -> auto::Builder<TokioExecutor> {
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_secs(config.header_timeout_secs))
-        .max_headers(HEADERS_MAX)
-        .max_buf_size(HEAD_BYTES_MAX)
+        .max_headers(HEADERS_READ_MAX)
+        .max_buf_size(HEAD_BYTES_READ_MAX)
         .half_close(false);
     server
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(128)
-        .max_header_list_size(16 * 1024)
+        .max_header_list_size(u32::try_from(HEAD_BYTES_READ_MAX).unwrap_or(u32::MAX))
         .max_pending_accept_reset_streams(100)
         .keep_alive_interval(Duration::from_secs(30));
     server

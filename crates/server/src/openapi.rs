@@ -7,6 +7,8 @@ use axum::routing::get;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 
+use crate::refusal::only_get;
+
 /// The one route.
 pub(crate) fn router() -> Router {
     let document = dedi_api::openapi::document(env!("CARGO_PKG_VERSION"));
@@ -17,7 +19,7 @@ pub(crate) fn router() -> Router {
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
     let answer = move || async move { (headers, bytes).into_response() };
-    Router::new().route(dedi_api::openapi::PATH, get(answer))
+    Router::new().route(dedi_api::openapi::PATH, get(answer).fallback(only_get))
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use crate::hosts::{self, Hosts};
 use crate::paths::{DataDir, write_atomically};
 use crate::serve::Refusal;
 use crate::takeover::{Offer, Successor};
-use crate::{admin, listener, openapi};
+use crate::{admin, limits, listener, openapi};
 
 /// Longest wait for the tasks behind the public side.
 const BEHIND_GRACE: Duration = Duration::from_secs(10);
@@ -71,7 +71,8 @@ impl Server {
             .merge(openapi::router())
             .merge(gateway.router())
             .merge(control.router())
-            .layer(axum::middleware::from_fn_with_state(Hosts::new(&config.hostnames), hosts::check));
+            .layer(axum::middleware::from_fn_with_state(Hosts::new(&config.hostnames), hosts::check))
+            .layer(axum::middleware::from_fn(limits::check));
         let (stop, behind) = (CancellationToken::new(), CancellationToken::new());
         let metrics = gateway.clone();
         let admin = admin::Admin {

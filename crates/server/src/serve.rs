@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::paths::{DataDir, write_atomically};
 use crate::running::Server;
 use crate::takeover::Takeover;
-use crate::{EXIT_USAGE, demo, fail, logging};
+use crate::{EXIT_USAGE, demo, descriptors, fail, logging};
 
 /// Longest wait for replicas of an earlier server to be found ready.
 const REPLICAS_WAIT: Duration = Duration::from_secs(3);
@@ -50,6 +50,7 @@ pub(crate) async fn serve(data: DataDir, config: Config, takeover: bool) -> Exit
     if let Err(message) = logging::start(&config.log, config.log_format) {
         return fail(EXIT_USAGE, &message);
     }
+    descriptors::raise();
     match run(&data, config, takeover).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(refusal) => fail(refusal.code, &refusal.message),

@@ -86,6 +86,8 @@ bugs! {
     SkipInFlight = "skip-in-flight",
     /// Plan: draining may take for ever.
     NoDrainTimeout = "no-drain-timeout",
+    /// Plan: devices are taken before the model is here.
+    LaunchWithoutModel = "launch-without-model",
     /// Plan: the process is started before its row is written.
     SpawnBeforeReserve = "spawn-before-reserve",
     /// Plan: STARTED is shown while the first replica loads.

@@ -47,6 +47,8 @@ faults! {
     EngineDies,
     /// Engines stop answering.
     EngineHangs,
+    /// Models have to be fetched first, which takes long and fails now and then.
+    SlowFetch,
     /// Loading takes long.
     SlowLoad,
     /// Some engines never become ready.

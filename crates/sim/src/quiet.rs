@@ -28,6 +28,7 @@ impl Sim {
     pub(crate) fn quiet(&mut self) -> Checked {
         let begun = self.now;
         self.faults = Faults::none();
+        self.end_fetches();
         self.trace.note(begun, || "the quiet part begins".to_owned());
         for it in self.devices.truth.iter_mut().filter(|it| it.held_until > begun) {
             // Some memory never comes back.

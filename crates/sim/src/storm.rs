@@ -86,6 +86,7 @@ impl Sim {
             | Fault::SpawnFails
             | Fault::LateSpawn
             | Fault::HalfSpawn
+            | Fault::SlowFetch
             | Fault::SlowLoad
             | Fault::NeverReady
             | Fault::CommitUnknown

@@ -1,6 +1,8 @@
 """Every refusal as any client gets it: JSON in the contract's form on every status, never 409, and headers that say
 whether to try again."""
 
+import json
+
 import pytest
 from helpers import MODEL, UNKNOWN, WRONG_KEY
 
@@ -48,6 +50,35 @@ def check(answer, status, code=..., words=""):
 )
 def test_a_wrong_request(shell, line, status):
     check(shell(f"curl {line} {AUTH}"), status)
+
+
+@pytest.mark.parametrize(
+    "route, field, value",
+    [
+        ("chat/completions", "safety_model", "guard"),
+        ("chat/completions", "compliance", "hipaa"),
+        ("chat/completions", "reasoning_effort", "low"),
+        ("chat/completions", "reasoning", {"enabled": True}),
+        ("chat/completions", "chat_template_kwargs", {"mood": 1}),
+        ("completions", "safety_model", "guard"),
+        ("completions", "response_format", {"type": "json_object"}),
+        ("completions", "tools", [{"type": "function", "function": {"name": "f"}}]),
+        ("embeddings", "dimensions", 8),
+    ],
+)
+def test_a_field_that_can_not_be_honoured(shell, started, route, field, value):
+    needed = {"chat/completions": {"messages": [{"role": "user", "content": "x"}]}, "completions": {"prompt": "x"}}
+    body = {"model": started["id"], field: value, **needed.get(route, {"input": "x"})}
+    answer = shell(f"curl -X POST {AUTH} {JSON} \"$BASE/{route}\" -d '{json.dumps(body)}'")
+    check(answer, 400, words=field)
+
+
+def test_a_head_that_is_too_long(shell):
+    many = " ".join(f'-H "x-{it}: 1"' for it in range(70))
+    check(shell(f'curl {many} {AUTH} "$BASE/endpoints"'), 431, "headers_too_large")
+    check(shell(f'curl -H "x-long: {"y" * 17_000}" {AUTH} "$BASE/endpoints"'), 431, "headers_too_large")
+    check(shell(f'curl {AUTH} "$BASE/endpoints?{"y" * 9_000}"'), 414, "uri_too_long")
+    check(shell('curl -X POST "${BASE%/v1}/healthz"'), 405, "method_not_allowed")
 
 
 def test_a_body_that_is_too_long(shell, tmp_path):

@@ -86,6 +86,37 @@ def test_streams(dedi, started):
     assert all(it["object"] == "completion.chunk" and "delta" in it["choices"][0] for it in chunks)
 
 
+def test_an_echo(shell, dedi, started):
+    hello = [{"role": "user", "content": "Hello!"}]
+    asked = {"model": started["id"], "max_tokens": 4, "echo": True}
+    for route, more, text in (
+        ("chat/completions", {"messages": hello}, "Hello!"),
+        ("completions", {"prompt": "Once"}, "Once"),
+    ):
+        for logprobs in ({}, {"logprobs": 1}):
+            body = asked | more | logprobs
+            status, _, whole = shell(f"curl \"$BASE/{route}\" {KEY} {JSON} -d '{json.dumps(body)}'")
+            assert status == 200, whole
+            first, *others = streamed(dedi, route, body | {"stream": True})
+            for prompt in (whole["prompt"], first["prompt"]):
+                assert len(prompt) == 1 and text in prompt[0]["text"]
+                check_logprobs(prompt[0]["logprobs"], whole["usage"]["prompt_tokens"] if logprobs else None)
+            assert not any("prompt" in it for it in others)
+            said = "".join(it["choices"][0]["delta"]["content"] for it in [first, *others])
+            assert text not in said
+        status, _, whole = shell(f"curl \"$BASE/{route}\" {KEY} {JSON} -d '{json.dumps(asked | more | {'echo': False})}'")
+        assert whole["prompt"] == []
+
+
+def check_logprobs(lists, n_tokens):
+    """One number for each token but the first, before which there is nothing."""
+    if n_tokens is None:
+        assert lists is None
+        return
+    assert len(lists["tokens"]) == len(lists["token_logprobs"]) == n_tokens
+    assert lists["token_logprobs"][0] is None and all(it <= 0 for it in lists["token_logprobs"][1:])
+
+
 def test_structured_output(shell, started):
     schema = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"]}
     schema["additionalProperties"] = False

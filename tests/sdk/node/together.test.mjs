@@ -175,6 +175,15 @@ test('structured output and log probabilities', async () => {
   for await (const chunk of stream) assert.ok(['number', 'object'].includes(typeof chunk.choices[0].logprobs));
 });
 
+test('an echo', async () => {
+  const messages = [{ role: 'user', content: 'Hello!' }];
+  const answer = await together.chat.completions.create({ model: started, messages, max_tokens: 4, echo: true, logprobs: 1 });
+  assert.match(answer.prompt[0].text, /Hello!/);
+  assert.equal(answer.prompt[0].logprobs.tokens.length, answer.usage.prompt_tokens);
+  const text = await together.completions.create({ model: started, prompt: 'Once', max_tokens: 4, echo: true });
+  assert.equal(text.prompt[0].text, 'Once');
+});
+
 test('a create repeated because its answer got lost makes one endpoint', async () => {
   for (const baseURL of process.env.DEDI_CUT_URLS.split(' ')) {
     const behind = new Together({ baseURL });

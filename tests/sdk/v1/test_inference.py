@@ -28,6 +28,18 @@ def test_streamed_logprobs_are_numbers(client, started):
     assert [it for it in stream]
 
 
+def test_an_echo(client, started):
+    answer = client.chat.completions.create(
+        model=started["id"], messages=HELLO, max_tokens=4, echo=True, logprobs=1
+    )
+    assert "Hello!" in answer.prompt[0].text
+    assert len(answer.prompt[0].logprobs.tokens) == answer.usage.prompt_tokens
+    asked = {"model": started["id"], "messages": HELLO, "max_tokens": 4, "echo": True}
+    assert list(client.chat.completions.create(**asked, stream=True))[-1].choices[0].finish_reason
+    answer = client.completions.create(model=started["id"], prompt="Once", max_tokens=4, echo=True)
+    assert answer.prompt[0].text == "Once"
+
+
 def test_a_completion(client, started):
     answer = client.completions.create(model=started["id"], prompt="Once", max_tokens=4)
     assert answer.choices[0].index == 0 and isinstance(answer.choices[0].text, str)

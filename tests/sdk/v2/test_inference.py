@@ -89,6 +89,16 @@ def test_logprobs_are_numbers(client, started):
         assert logprobs is None or isinstance(logprobs, float), logprobs
 
 
+def test_an_echo(client, started):
+    answer = client.chat.completions.create(
+        model=started["id"], messages=HELLO, max_tokens=4, echo=True, logprobs=1
+    )
+    prompt = answer.prompt[0]
+    assert "Hello!" in prompt.text and len(prompt.logprobs.tokens) == answer.usage.prompt_tokens
+    answer = client.completions.create(model=started["id"], prompt="Once", max_tokens=4, echo=True)
+    assert answer.prompt[0].text == "Once"
+
+
 def test_json_comes_out_as_json(client, started):
     answer = client.chat.completions.create(
         model=started["id"],

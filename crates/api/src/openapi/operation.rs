@@ -16,8 +16,10 @@ pub(super) const ERRORS: &[(u16, &str)] = &[
     (404, "Not found, or another tenant's"),
     (408, "The request did not arrive in time"),
     (413, "The request is too long"),
+    (414, "The path and query are too long"),
     (415, "The body is not uncompressed JSON"),
     (429, "Too many requests; try again after `retry-after-ms`"),
+    (431, "The header fields are too many or too long"),
     (500, "The server failed"),
     (502, "The replica failed"),
     (503, "Not possible now; try again after `retry-after-ms`"),
@@ -195,17 +197,19 @@ impl Operation {
         self
     }
 
-    pub(super) fn into_json(mut self) -> Value {
-        if !self.document.contains_key("security") {
-            let named = self.responses.values_mut().filter_map(Value::as_object_mut);
+    pub(super) fn into_json(self) -> Value {
+        // Whatever is asked for, its head can be too long.
+        let mut this = self.errors(&[414, 431]);
+        if !this.document.contains_key("security") {
+            let named = this.responses.values_mut().filter_map(Value::as_object_mut);
             for response in named.filter(|it| !it.contains_key("$ref")) {
                 response.insert("headers".to_owned(), json!({"x-request-id": request_id()}));
             }
         }
-        if !self.parameters.is_empty() {
-            self.document.insert("parameters".to_owned(), self.parameters.into());
+        if !this.parameters.is_empty() {
+            this.document.insert("parameters".to_owned(), this.parameters.into());
         }
-        self.document.insert("responses".to_owned(), self.responses.into());
-        self.document.into()
+        this.document.insert("responses".to_owned(), this.responses.into());
+        this.document.into()
     }
 }

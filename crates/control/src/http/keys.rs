@@ -13,9 +13,9 @@ use http::StatusCode;
 
 use super::auth::Caller;
 use super::body::{JsonBody, Query};
-use super::create::shown;
 use super::display_name::check_display_name;
 use super::error::ApiError;
+use super::fields::shown;
 use super::views;
 use crate::shared::{Shared, random_digits};
 use crate::store::{StoreError, StoredKey};

@@ -4,9 +4,11 @@
 mod auth;
 mod body;
 mod create;
+mod deployable;
 mod display_name;
 mod endpoints;
 mod error;
+mod fields;
 mod hardware;
 pub(crate) mod item;
 mod keys;

@@ -9,13 +9,14 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use dedi_api::{AutoscaleModel, List, Model, ModelPricing, RefusalCode};
 use dedi_domain::fit::ModelFacts;
+use dedi_domain::words::count;
 use dedi_domain::{EndpointState, ModelName};
 use http::header::USER_AGENT;
 use http::{HeaderMap, StatusCode};
 
 use super::auth::Caller;
 use super::body::Query;
-use super::create::no_model;
+use super::deployable::no_model;
 use super::error::ApiError;
 use crate::hub::Manifest;
 use crate::shared::Shared;
@@ -80,8 +81,8 @@ pub(super) async fn remove(
         let which = if own.is_empty() { "of other accounts".to_owned() } else { own.join(", ") };
         return Err(ApiError::Invalid {
             message: format!(
-                "{model} is in use by {} endpoint(s), {which}: stop or delete them first",
-                users.len()
+                "{model} is in use by {}, {which}: stop or delete them first",
+                count(users.len() as u64, "endpoint")
             ),
             param: Some("model".to_owned()),
             code: Some(RefusalCode::ModelInUse),

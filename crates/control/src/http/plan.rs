@@ -2,6 +2,7 @@
 
 use dedi_api::EndpointPlan;
 use dedi_domain::fit::{Fit, MemoryNeed, ModelFacts, Serving, bytes_per_device, fit};
+use dedi_domain::words::{count, is_or_are};
 use dedi_domain::{DeviceId, HardwareConfig, HardwareId, Inventory, ModelName};
 
 use crate::shared::Shared;
@@ -74,20 +75,26 @@ pub(super) fn plan(
             true,
             false,
             format!(
-                "it fits and {n_free} suitable device(s) are free, but an endpoint that asked earlier for this \
-                 kind of device is served first; it would wait as PENDING"
+                "it fits and {} free, but an endpoint that asked earlier for this kind of device is served first; \
+                 it would wait as PENDING",
+                so_many(n_free, "suitable device")
             ),
         ),
         Fit::Fits { n_free, n_needed } if n_free >= n_needed => (
             true,
             true,
-            format!("a replica needs {needs} and {n_free} suitable device(s) are free; it starts at once"),
+            format!(
+                "a replica needs {needs} and {} free; it starts at once",
+                so_many(n_free, "suitable device")
+            ),
         ),
         Fit::Fits { n_free, n_needed } => (
             true,
             false,
             format!(
-                "it fits, but {n_needed} device(s) are needed and {n_free} suitable one(s) are free now; it would wait as PENDING"
+                "it fits, but {} needed and {} free now; it would wait as PENDING",
+                so_many(n_needed, "device"),
+                so_many(n_free, "suitable one")
             ),
         ),
     };
@@ -121,4 +128,9 @@ pub(crate) fn gib(bytes: u64) -> String {
     } else {
         format!("{} MiB", bytes.div_ceil(1 << 20))
     }
+}
+
+/// `1 device is`, `2 devices are`.
+fn so_many(n: u32, noun: &str) -> String {
+    format!("{} {}", count(u64::from(n), noun), is_or_are(u64::from(n)))
 }

@@ -228,7 +228,7 @@ pub(super) fn find(world: &World, replica: ReplicaId) -> Option<(&EndpointView, 
         .find_map(|view| view.replicas.iter().find(|it| it.row.id == replica).map(|it| (view, it)))
 }
 
-/// `STARTING -> STARTED: 1 of 1 replica(s) answer`.
+/// `STARTING -> STARTED: 1 of 1 replica answers`.
 fn message(
     world: &World,
     endpoint: dedi_domain::EndpointId,

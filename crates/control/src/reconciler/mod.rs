@@ -6,13 +6,13 @@ mod ending;
 mod isolate;
 mod observe;
 mod routes;
-mod scale;
 
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dedi_domain::autoscale::Scaler;
 use dedi_domain::reconcile::{World, decide};
 use dedi_domain::{Action, EndpointId, LoadReport, Timestamp};
 use dedi_runtime::failpoint;
@@ -25,7 +25,6 @@ use crate::shared::Shared;
 use crate::store::{EventKind, StoreError, Unread};
 use isolate::{Subject, Waits, decide_each};
 use routes::Published;
-use scale::Scaler;
 
 /// Passes in a row while each does something: a stop takes about six, so this ends only endless ones.
 const PASSES_IN_A_ROW_MAX: u32 = 16;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+use dedi_domain::autoscale::Scaler;
 use dedi_domain::fit::bytes_per_device;
 use dedi_domain::reconcile::{EndpointView, ReplicaView, World};
 use dedi_domain::{
@@ -15,7 +16,6 @@ use tokio::time::timeout;
 
 use super::chain;
 use super::routes::Published;
-use super::scale::Scaler;
 use crate::shared::Shared;
 use crate::store::{EndpointRows, Readable, StoreError, Unread};
 

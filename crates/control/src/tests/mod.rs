@@ -2,10 +2,14 @@
 
 mod backup;
 mod contract;
+mod failures;
 mod hub;
+mod idleness;
 mod isolation;
 mod lifecycle;
+mod logs;
 mod openapi;
+mod passes;
 mod principals;
 mod reads;
 mod reasons;

@@ -3,14 +3,18 @@ use std::net::{Ipv4Addr, SocketAddr};
 use uuid::Uuid;
 
 use super::*;
+use crate::FailureCause;
 use crate::endpoint::{ReplicaRange, Run, RunCause};
-use crate::hardware::{Device, DeviceKind, HardwareId, Health};
-use crate::ids::{EndpointName, ModelName, Owner};
+use crate::failure::Failure;
+use crate::fetch::Fetch;
+use crate::hardware::{Device, DeviceId, DeviceKind, HardwareId, Health, Inventory};
+use crate::ids::{EndpointId, EndpointName, ModelName, Owner};
 use crate::launch::Address;
+use crate::route::EndpointLoad;
 
 const NOW: Timestamp = Timestamp(1_000_000);
 
-fn endpoint(min: i64, max: i64) -> EndpointView {
+pub(crate) fn endpoint(min: i64, max: i64) -> EndpointView {
     let owner = Owner::parse("team").unwrap();
     let model = ModelName::parse("dedi/demo").unwrap();
     let desired = crate::endpoint::Desired {

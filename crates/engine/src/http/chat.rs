@@ -8,8 +8,8 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use dedi_api::engine::{
-    ChatChoice, ChatChunk, ChatChunkChoice, ChatCompletion, ChatLogprobs, Delta, GenerateRequest,
-    ReplyMessage, ToolCall, Usage,
+    ChatChoice, ChatChunk, ChatChunkChoice, ChatCompletion, ChatLogprobs, Delta, EchoedPrompt,
+    GenerateRequest, ReplyMessage, TextLogprobs, ToolCall, Usage,
 };
 
 use crate::conversation;
@@ -18,7 +18,7 @@ use crate::template::{Conversation, TemplateError};
 use crate::tools::{CallFinder, Part, Tools};
 use crate::worker::TokenEvent;
 
-use super::generate::{self, Accepted};
+use super::generate::{self, Accepted, Echo};
 use super::replies::{self, Dialect, Head, event};
 use super::{ApiError, AppState, Ready};
 
@@ -33,7 +33,7 @@ pub(super) async fn chat(State(state): State<Arc<AppState>>, body: Bytes) -> Res
     let finder = || tools.clone().map(CallFinder::new);
     let finders: Vec<_> = (0..accepted.choices).map(|_| finder()).collect();
     if accepted.stream {
-        return replies::stream(accepted, ChatStream { finders }).await;
+        return replies::stream(accepted, ChatStream { finders, prompt: None }).await;
     }
     whole(accepted, finders).await
 }
@@ -48,7 +48,7 @@ fn accept(
     let form = tools.as_ref().and_then(Tools::form).or_else(|| parameters.form.clone());
     let messages =
         conversation::messages(request.messages.take(), tools.as_ref(), ready.template.knows_tools)?;
-    let more = request.chat_template_kwargs.take().unwrap_or_default();
+    let more = template_variables(ready, &mut request)?;
     let tools_json = tools.as_ref().filter(|_| ready.template.knows_tools).map(Tools::for_template);
     let conversation = Conversation {
         messages: &messages,
@@ -62,9 +62,30 @@ fn accept(
             ApiError::invalid("messages", generate::sentence(&error.to_string()))
         }
     })?;
-    let prompt = generate::tokenize(ready, &prompt, true);
-    let accepted = generate::submit(state, &parameters, prompt, form, request.model, "chatcmpl")?;
+    let tokens = generate::tokenize(ready, &prompt, true);
+    let accepted = generate::submit(state, &parameters, tokens, prompt, form, request.model, "chatcmpl")?;
     Ok((accepted, tools))
+}
+
+/// The request's variables for the template, each of which it reads.
+fn template_variables(
+    ready: &Ready,
+    request: &mut GenerateRequest,
+) -> Result<serde_json::Map<String, serde_json::Value>, ApiError> {
+    let mut all = request.chat_template_kwargs.take().unwrap_or_default();
+    if let Some(effort) = request.reasoning_effort.take() {
+        all.entry("reasoning_effort").or_insert(effort.into());
+    }
+    let Some(name) = ready.template.ignores(&all) else { return Ok(all) };
+    let param = match name {
+        "reasoning_effort" => name.to_owned(),
+        name => format!("chat_template_kwargs.{name}"),
+    };
+    let more = if name == "enable_thinking" { ", which `reasoning` sets," } else { "" };
+    let message = format!(
+        "This model's chat template does not read `{name}`{more} so it would change nothing; leave it out."
+    );
+    Err(ApiError::Lacks { param, message })
 }
 
 #[derive(Default)]
@@ -110,7 +131,9 @@ async fn whole(mut accepted: Accepted, mut finders: Vec<Option<CallFinder>>) -> 
             token_ids: reply.token_ids,
         }
     });
+    let logprobs = accepted.echoed_logprobs();
     Ok(Json(ChatCompletion {
+        prompt: accepted.echo.take().map(|it| echoed(it, logprobs)),
         choices: choices.collect(),
         id: accepted.id,
         object: "chat.completion".to_owned(),
@@ -135,12 +158,24 @@ fn parts(finder: &mut Option<CallFinder>, token: TokenEvent) -> (Vec<Part>, Opti
     (parts, reason.map(|it| if called && it == "stop" { "tool_calls" } else { it }))
 }
 
+fn echoed(echo: Echo, logprobs: Option<TextLogprobs>) -> EchoedPrompt {
+    EchoedPrompt { text: echo.text, logprobs, token_ids: echo.tokens }
+}
+
 struct ChatStream {
     finders: Vec<Option<CallFinder>>,
+    /// What the first event repeats.
+    prompt: Option<EchoedPrompt>,
 }
 
 impl ChatStream {
-    fn put(head: &Head, choices: Vec<ChatChunkChoice<'_>>, usage: Option<Usage>, out: &mut Vec<u8>) {
+    fn put(
+        &mut self,
+        head: &Head,
+        choices: Vec<ChatChunkChoice<'_>>,
+        usage: Option<Usage>,
+        out: &mut Vec<u8>,
+    ) {
         event(
             out,
             &ChatChunk {
@@ -148,6 +183,7 @@ impl ChatStream {
                 object: Cow::Borrowed("chat.completion.chunk"),
                 created: head.created,
                 model: Cow::Borrowed(&head.model),
+                prompt: self.prompt.take(),
                 choices,
                 usage,
             },
@@ -156,6 +192,10 @@ impl ChatStream {
 }
 
 impl Dialect for ChatStream {
+    fn echo(&mut self, echo: Echo, logprobs: Option<TextLogprobs>) {
+        self.prompt = Some(echoed(echo, logprobs));
+    }
+
     fn begin(&mut self, head: &Head, choice: u32, out: &mut Vec<u8>) {
         let delta = Delta {
             role: Some(Cow::Borrowed("assistant")),
@@ -163,7 +203,7 @@ impl Dialect for ChatStream {
             tool_calls: Vec::new(),
         };
         let first = ChatChunkChoice { index: choice, delta, ..ChatChunkChoice::default() };
-        Self::put(head, vec![first], None, out);
+        self.put(head, vec![first], None, out);
     }
 
     fn token(&mut self, head: &Head, ready: &Ready, token: TokenEvent, out: &mut Vec<u8>) {
@@ -191,17 +231,17 @@ impl Dialect for ChatStream {
         // The token that ends a generation has no text of its own, so it comes with the end.
         if has_text || !content.is_empty() || !tool_calls.is_empty() {
             choice.delta = Delta { role: None, content: Some(Cow::Owned(content)), tool_calls };
-            Self::put(head, vec![std::mem::take(&mut choice)], None, out);
+            self.put(head, vec![std::mem::take(&mut choice)], None, out);
             choice.index = index;
         }
         if let Some(reason) = reason {
             choice.delta = Delta::default();
             choice.finish_reason = Some(Cow::Borrowed(reason));
-            Self::put(head, vec![choice], None, out);
+            self.put(head, vec![choice], None, out);
         }
     }
 
     fn usage(&mut self, head: &Head, usage: Usage, out: &mut Vec<u8>) {
-        Self::put(head, Vec::new(), Some(usage), out);
+        self.put(head, Vec::new(), Some(usage), out);
     }
 }

@@ -16,7 +16,7 @@ use llama_cpp_2::token::LlamaToken;
 use crate::request;
 use crate::worker::{Finish, TokenEvent, TokenProbabilities};
 
-use super::generate::{self, Accepted};
+use super::generate::{self, Accepted, Echo, characters};
 use super::replies::{self, Dialect, Head, event};
 use super::{ApiError, AppState, Ready};
 
@@ -29,25 +29,20 @@ pub(super) async fn completions(
     state.ready()?;
     let request: GenerateRequest = request::parse(&body)?;
     let is_long = body.len() > LONG_BYTES || request.response_format.is_some();
-    let (accepted, echo) = generate::prepare(is_long, move || accept(&state, request)).await?;
-    let texts = (0..accepted.choices).map(|_| Text { echo: echo.clone(), length: 0 }).collect();
+    let accepted = generate::prepare(is_long, move || accept(&state, request)).await?;
+    let texts = (0..accepted.choices).map(|_| Text::default()).collect();
     if accepted.stream {
         return replies::stream(accepted, CompletionStream { texts }).await;
     }
     whole(accepted, texts).await
 }
 
-/// The job, and the prompt when the answer repeats it.
-fn accept(state: &Arc<AppState>, mut request: GenerateRequest) -> Result<(Accepted, Option<Echo>), ApiError> {
+fn accept(state: &Arc<AppState>, mut request: GenerateRequest) -> Result<Accepted, ApiError> {
     let ready = state.ready()?;
     let parameters = request::check(&mut request, ready.pieces.count())?;
     let (prompt, text) = read_prompt(ready, request.prompt.take())?;
-    let echo = parameters
-        .echo
-        .then(|| Echo { tokens: prompt.iter().map(|it| it.0.cast_unsigned()).collect(), text });
     let form = parameters.form.clone();
-    let accepted = generate::submit(state, &parameters, prompt, form, request.model, "cmpl")?;
-    Ok((accepted, echo))
+    generate::submit(state, &parameters, prompt, text, form, request.model, "cmpl")
 }
 
 fn read_prompt(ready: &Ready, prompt: Option<Prompt>) -> Result<(Vec<LlamaToken>, String), ApiError> {
@@ -79,38 +74,18 @@ fn read_prompt(ready: &Ready, prompt: Option<Prompt>) -> Result<(Vec<LlamaToken>
     Ok((tokens, text))
 }
 
-#[derive(Clone)]
-struct Echo {
-    tokens: Vec<u32>,
-    text: String,
-}
-
 /// Follows one reply's text, to say where its tokens begin.
+#[derive(Default)]
 struct Text {
-    echo: Option<Echo>,
+    /// What the reply begins with, when it repeats the prompt.
+    echo: Option<(String, Option<TextLogprobs>)>,
     length: u32,
 }
 
 impl Text {
-    /// The prompt, when it is repeated; once.
-    fn take_echo(&mut self, ready: &Ready, with_logprobs: bool) -> Option<(String, Option<TextLogprobs>)> {
-        let Echo { tokens, text } = self.echo.take()?;
-        let logprobs = with_logprobs.then(|| {
-            let mut logprobs = TextLogprobs::default();
-            let mut length = 0;
-            for token in tokens {
-                let bytes = ready.pieces.of(LlamaToken(token.cast_signed()));
-                let token_text = String::from_utf8_lossy(bytes).into_owned();
-                logprobs.text_offset.push(length);
-                length += characters(&token_text);
-                logprobs.tokens.push(token_text);
-                logprobs.token_logprobs.push(None);
-                logprobs.top_logprobs.push(None);
-            }
-            logprobs
-        });
-        self.length = characters(&text);
-        Some((text, logprobs))
+    fn repeat(&mut self, echo: &Echo, logprobs: Option<TextLogprobs>) {
+        self.length = characters(&echo.text);
+        self.echo = Some((echo.text.clone(), logprobs));
     }
 
     fn add(
@@ -120,12 +95,10 @@ impl Text {
         text: &str,
         probabilities: &TokenProbabilities,
     ) -> TextLogprobs {
-        let name = |token| String::from_utf8_lossy(&generate::token_bytes(ready, token)).into_owned();
-        let top = probabilities.top.iter().map(|&(token, logprob)| (name(token), logprob)).collect();
         let logprobs = TextLogprobs {
-            tokens: vec![name(token)],
+            tokens: vec![generate::token_text(ready, token)],
             token_logprobs: vec![Some(probabilities.own)],
-            top_logprobs: vec![Some(top)],
+            top_logprobs: vec![Some(generate::candidates(ready, probabilities))],
             text_offset: vec![self.length],
         };
         self.length += characters(text);
@@ -133,19 +106,18 @@ impl Text {
     }
 }
 
-fn characters(text: &str) -> u32 {
-    u32::try_from(text.chars().count()).unwrap_or(u32::MAX)
-}
-
 async fn whole(mut accepted: Accepted, mut texts: Vec<Text>) -> Result<Response, ApiError> {
     let state = Arc::clone(&accepted.state);
-    let mut choices: Vec<CompletionChoice> = (0..)
-        .zip(&mut texts)
-        .map(|(index, text)| {
-            let echo = accepted.ready().and_then(|it| text.take_echo(it, accepted.logprobs));
-            let (text, logprobs) = echo.unwrap_or_default();
-            let logprobs = accepted.logprobs.then(|| logprobs.unwrap_or_default());
-            CompletionChoice { index, text, finish_reason: String::new(), logprobs, token_ids: Vec::new() }
+    if let Some(echo) = &accepted.echo {
+        texts.iter_mut().for_each(|it| it.repeat(echo, None));
+    }
+    let mut choices: Vec<CompletionChoice> = (0..accepted.choices)
+        .map(|index| CompletionChoice {
+            index,
+            text: String::new(),
+            finish_reason: String::new(),
+            logprobs: accepted.logprobs.then(TextLogprobs::default),
+            token_ids: Vec::new(),
         })
         .collect();
     let usage = accepted
@@ -156,11 +128,7 @@ async fn whole(mut accepted: Accepted, mut texts: Vec<Text>) -> Result<Response,
             if let (Some(all), Some(one), Some(ready)) =
                 (&mut choice.logprobs, &token.logprobs, state.ready.get())
             {
-                let one = text.add(ready, token.token, &token.text, one);
-                all.tokens.extend(one.tokens);
-                all.token_logprobs.extend(one.token_logprobs);
-                all.top_logprobs.extend(one.top_logprobs);
-                all.text_offset.extend(one.text_offset);
+                append(all, text.add(ready, token.token, &token.text, one));
             }
             choice.text.push_str(&token.text);
             if let Some(finish) = token.finish {
@@ -168,6 +136,16 @@ async fn whole(mut accepted: Accepted, mut texts: Vec<Text>) -> Result<Response,
             }
         })
         .await?;
+    let logprobs = accepted.echoed_logprobs();
+    if let Some(echo) = &accepted.echo {
+        for choice in &mut choices {
+            choice.text.insert_str(0, &echo.text);
+            if let (Some(all), Some(prompt)) = (&mut choice.logprobs, &logprobs) {
+                let reply = std::mem::replace(all, prompt.clone());
+                append(all, reply);
+            }
+        }
+    }
     Ok(Json(Completion {
         choices,
         id: accepted.id,
@@ -177,6 +155,13 @@ async fn whole(mut accepted: Accepted, mut texts: Vec<Text>) -> Result<Response,
         usage,
     })
     .into_response())
+}
+
+fn append(all: &mut TextLogprobs, more: TextLogprobs) {
+    all.tokens.extend(more.tokens);
+    all.token_logprobs.extend(more.token_logprobs);
+    all.top_logprobs.extend(more.top_logprobs);
+    all.text_offset.extend(more.text_offset);
 }
 
 struct CompletionStream {
@@ -200,13 +185,17 @@ impl CompletionStream {
 }
 
 impl Dialect for CompletionStream {
+    fn echo(&mut self, echo: Echo, logprobs: Option<TextLogprobs>) {
+        self.texts.iter_mut().for_each(|it| it.repeat(&echo, logprobs.clone()));
+    }
+
     fn begin(&mut self, head: &Head, choice: u32, out: &mut Vec<u8>) {
         let Some(text) = self.texts.get_mut(choice as usize) else { return };
-        let Some(echo) = text.echo.take() else { return };
-        text.length = characters(&echo.text);
+        let Some((echo, logprobs)) = text.echo.take() else { return };
         let first = CompletionChunkChoice {
             index: choice,
-            text: Cow::Owned(echo.text),
+            text: Cow::Owned(echo),
+            logprobs,
             ..CompletionChunkChoice::default()
         };
         Self::put(head, vec![first], None, out);

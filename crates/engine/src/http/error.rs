@@ -19,6 +19,13 @@ pub enum ApiError {
         /// What is wrong and what would work.
         message: String,
     },
+    /// The field is right, and the model has nothing it could change.
+    Lacks {
+        /// The field.
+        param: String,
+        /// What the model lacks.
+        message: String,
+    },
     /// Prompt and reply do not fit into the context.
     TooLong {
         /// With both numbers.
@@ -46,7 +53,9 @@ impl ApiError {
 
     fn status_and_type(&self) -> (StatusCode, &'static str) {
         match self {
-            Self::Invalid { .. } | Self::TooLong { .. } => (StatusCode::BAD_REQUEST, "invalid_request_error"),
+            Self::Invalid { .. } | Self::Lacks { .. } | Self::TooLong { .. } => {
+                (StatusCode::BAD_REQUEST, "invalid_request_error")
+            }
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "invalid_request_error"),
             Self::Unavailable(_) | Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "server_error"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
@@ -61,6 +70,9 @@ impl ApiError {
         let (_, kind) = self.status_and_type();
         let (message, param, code) = match self {
             Self::Invalid { param, message } => (message.clone(), param.clone(), None),
+            Self::Lacks { param, message } => {
+                (message.clone(), Some(param.clone()), Some("unsupported_by_model"))
+            }
             Self::TooLong { message } => (message.clone(), None, Some("context_length_exceeded")),
             Self::TooLarge => ("The request's body is larger than 32 MiB.".to_owned(), None, None),
             Self::Unavailable(message) => ((*message).to_owned(), None, Some("not_ready")),

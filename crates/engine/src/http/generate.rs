@@ -1,8 +1,9 @@
 //! What chat and completions do alike: from checked parameters and a prompt to a running job.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use dedi_api::engine::{TokenLogprob, Usage};
+use dedi_api::engine::{TextLogprobs, TokenLogprob, Usage};
 use llama_cpp_2::token::LlamaToken;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -21,11 +22,39 @@ pub(super) struct Accepted {
     pub(super) stream: bool,
     pub(super) include_usage: bool,
     pub(super) logprobs: bool,
+    /// The prompt, when the answer repeats it.
+    pub(super) echo: Option<Echo>,
+    /// Of the prompt's tokens after the first; empty until the prompt was read.
+    pub(super) prompt_logprobs: Vec<TokenProbabilities>,
     pub(super) id: String,
     pub(super) created: i64,
     pub(super) model: String,
     /// Held until the answer has ended.
     pub(super) _in_flight: InFlight,
+}
+
+/// A prompt that the answer repeats.
+#[derive(Clone)]
+pub(super) struct Echo {
+    pub(super) tokens: Vec<u32>,
+    pub(super) text: String,
+}
+
+impl Echo {
+    /// The log probabilities of its tokens, given those after the first.
+    pub(super) fn logprobs(&self, ready: &Ready, later: &[TokenProbabilities]) -> TextLogprobs {
+        let mut all = TextLogprobs::default();
+        let mut length = 0;
+        let later = later.iter().map(Some).chain(std::iter::repeat(None));
+        for (token, known) in self.tokens.iter().zip(std::iter::once(None).chain(later)) {
+            all.text_offset.push(length);
+            length += characters(&String::from_utf8_lossy(ready.pieces.of(LlamaToken(token.cast_signed()))));
+            all.tokens.push(token_text(ready, *token));
+            all.token_logprobs.push(known.map(|it| it.own));
+            all.top_logprobs.push(known.map(|it| candidates(ready, it)));
+        }
+        all
+    }
 }
 
 /// Runs what may take long on another thread: long texts, and grammars.
@@ -51,11 +80,12 @@ pub(super) fn tokenize(ready: &Ready, text: &str, special: bool) -> Vec<LlamaTok
     tokens
 }
 
-/// Puts the job into the queue.
+/// Puts the job into the queue. `text` is the prompt before it was cut into tokens.
 pub(super) fn submit(
     state: &Arc<AppState>,
     parameters: &Parameters,
     prompt: Vec<LlamaToken>,
+    text: String,
     form: Option<Form>,
     model: Option<String>,
     id_prefix: &str,
@@ -70,6 +100,9 @@ pub(super) fn submit(
         form.map(|it| ready.constraints.grammar(&ready.model, it)).transpose().map_err(|error| {
             ApiError::invalid("response_format", format!("The requested format cannot be followed: {error}."))
         })?;
+    let echo = parameters
+        .echo
+        .then(|| Echo { tokens: prompt.iter().map(|it| it.0.cast_unsigned()).collect(), text });
     let (sender, events) = unbounded_channel();
     let prompt_tokens = u32::try_from(prompt.len()).unwrap_or(u32::MAX);
     let job = GenerateJob {
@@ -80,6 +113,7 @@ pub(super) fn submit(
         max_tokens,
         ignore_eos: parameters.ignore_eos,
         logprobs: parameters.logprobs,
+        prompt_logprobs: parameters.echo && parameters.logprobs.is_some(),
         grammar,
         events: sender,
     };
@@ -93,6 +127,8 @@ pub(super) fn submit(
         stream: parameters.stream,
         include_usage: parameters.include_usage,
         logprobs: parameters.logprobs.is_some(),
+        echo,
+        prompt_logprobs: Vec::new(),
         id: format!("{id_prefix}-{}", uuid::Uuid::new_v4().simple()),
         created: jiff::Timestamp::now().as_second(),
         model: model.unwrap_or_else(|| state.model_name.clone()),
@@ -111,6 +147,7 @@ impl Accepted {
                     left -= u32::from(token.finish.is_some());
                     each(token);
                 }
+                Some(Event::Prompt(all)) => self.prompt_logprobs = all,
                 Some(Event::Failed(why)) => return Err(ApiError::Internal(sentence(&why))),
                 None => {
                     return Err(ApiError::Internal("The engine stopped before the reply ended.".to_owned()));
@@ -120,8 +157,10 @@ impl Accepted {
         Ok(Usage::new(self.prompt_tokens, generated))
     }
 
-    pub(super) fn ready(&self) -> Option<&Ready> {
-        self.state.ready.get()
+    /// The log probabilities of the prompt that the answer repeats, where they are wanted.
+    pub(super) fn echoed_logprobs(&self) -> Option<TextLogprobs> {
+        let echo = self.echo.as_ref().filter(|_| self.logprobs)?;
+        Some(echo.logprobs(self.state.ready.get()?, &self.prompt_logprobs))
     }
 }
 
@@ -153,6 +192,21 @@ pub(super) fn token_bytes(ready: &Ready, token: u32) -> Vec<u8> {
     let token = LlamaToken(token.cast_signed());
     let bytes = ready.pieces.of(token);
     if bytes.is_empty() { ready.model.vocab().token_to_piece(token, true, None) } else { bytes.to_vec() }
+}
+
+/// The token as text, with replacement characters where its bytes are none of their own.
+pub(super) fn token_text(ready: &Ready, token: u32) -> String {
+    String::from_utf8_lossy(&token_bytes(ready, token)).into_owned()
+}
+
+/// The most likely candidates, in completions' form.
+pub(super) fn candidates(ready: &Ready, probabilities: &TokenProbabilities) -> BTreeMap<String, f32> {
+    probabilities.top.iter().map(|&(token, logprob)| (token_text(ready, token), logprob)).collect()
+}
+
+/// How many characters a text has.
+pub(super) fn characters(text: &str) -> u32 {
+    u32::try_from(text.chars().count()).unwrap_or(u32::MAX)
 }
 
 /// A cause as a sentence of its own.

@@ -12,19 +12,21 @@ use std::task::{Context, Poll};
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use dedi_api::engine::Usage;
+use dedi_api::engine::{TextLogprobs, Usage};
 use http::header;
 use http_body::Frame;
 
 use crate::worker::{Event, TokenEvent};
 
-use super::generate::{Accepted, sentence};
+use super::generate::{Accepted, Echo, sentence};
 use super::{ApiError, Ready};
 
 const TOKENS_AT_ONCE: usize = 64;
 
 /// How one kind of answer writes its events.
 pub(super) trait Dialect: Send + Unpin + 'static {
+    /// Takes the prompt that the answer repeats; before everything else, if at all.
+    fn echo(&mut self, echo: Echo, logprobs: Option<TextLogprobs>);
     /// The first event of a reply.
     fn begin(&mut self, head: &Head, choice: u32, out: &mut Vec<u8>);
     /// A token's events; the last one's include the reply's end.
@@ -49,12 +51,19 @@ pub(super) fn event(out: &mut Vec<u8>, value: &impl serde::Serialize) {
 }
 
 /// The answer, once its first token is there: what fails before that is an error with a status.
-pub(super) async fn stream<D: Dialect>(mut accepted: Accepted, dialect: D) -> Result<Response, ApiError> {
-    let first = match accepted.events.recv().await {
-        Some(Event::Token(token)) => token,
-        Some(Event::Failed(why)) => return Err(ApiError::Internal(sentence(&why))),
-        None => return Err(ApiError::Internal("The engine stopped before the reply began.".to_owned())),
+pub(super) async fn stream<D: Dialect>(mut accepted: Accepted, mut dialect: D) -> Result<Response, ApiError> {
+    let first = loop {
+        match accepted.events.recv().await {
+            Some(Event::Prompt(all)) => accepted.prompt_logprobs = all,
+            Some(Event::Token(token)) => break token,
+            Some(Event::Failed(why)) => return Err(ApiError::Internal(sentence(&why))),
+            None => return Err(ApiError::Internal("The engine stopped before the reply began.".to_owned())),
+        }
     };
+    let logprobs = accepted.echoed_logprobs();
+    if let Some(echo) = accepted.echo.take() {
+        dialect.echo(echo, logprobs);
+    }
     let head = Head {
         id: accepted.id.clone(),
         created: accepted.created,
@@ -158,7 +167,8 @@ impl<D: Dialect> Replies<D> {
                 self::event(&mut self.out, &ApiError::Internal(sentence(&why)).body());
                 self.phase = Phase::Broken;
             }
-            (Phase::Broken | Phase::Ended, _) => {}
+            // The prompt comes before the first token, and so before this began.
+            (Phase::Tokens, Event::Prompt(_)) | (Phase::Broken | Phase::Ended, _) => {}
         }
     }
 }

@@ -38,6 +38,8 @@ pub struct GenerateJob {
     pub ignore_eos: bool,
     /// How many candidates' log probabilities to tell, if any are wanted.
     pub logprobs: Option<usize>,
+    /// Whether to tell them of the prompt's tokens too, as an [`Event::Prompt`] before the first token.
+    pub prompt_logprobs: bool,
     /// What a reply must look like.
     pub grammar: Option<Grammar>,
     /// Where the tokens go. Not bounded by itself, but by `max_tokens`.
@@ -74,6 +76,8 @@ pub enum Message {
 /// What a request hears.
 #[derive(Debug)]
 pub enum Event {
+    /// The prompt was read; for each of its tokens but the first, its log probabilities. Only when asked for.
+    Prompt(Vec<TokenProbabilities>),
     /// A token was sampled.
     Token(TokenEvent),
     /// Nothing more will come, for this reason.

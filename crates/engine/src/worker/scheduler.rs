@@ -26,6 +26,8 @@ const STEP: Duration = Duration::from_millis(50);
 const STEP_ALONE: Duration = Duration::from_millis(200);
 const PROMPT_PART_MIN: usize = 16;
 const FAILURES_MAX: u32 = 3;
+// Each place whose logits are wanted costs memory for the whole vocabulary.
+const PROMPT_OUTPUTS_MAX: usize = 64;
 
 /// What the loop works with.
 pub struct Engine<'a> {
@@ -83,13 +85,22 @@ struct Scheduler<'a> {
     /// For each token, whether it ends a generation.
     ends: Vec<bool>,
     batch: LlamaBatch<'a>,
-    /// Slots whose next token the current batch gives, and the place of its logits.
-    outputs: Vec<(usize, i32)>,
+    /// What the current batch gives.
+    outputs: Vec<Output>,
     queue: VecDeque<Waiting>,
     requests: u64,
     scratch: Scratch,
     speed: PromptSpeed,
     failures: u32,
+}
+
+/// Logits of the current batch: for which slot, and where they are.
+#[derive(Clone, Copy)]
+struct Output {
+    slot: usize,
+    place: i32,
+    /// The prompt's token that they are about; `None` where they are for sampling the next one.
+    about: Option<usize>,
 }
 
 /// One reply that has no slot yet. The request's place in the queue is given back with the last one.
@@ -159,7 +170,9 @@ impl Scheduler<'_> {
             }
             let Some(placement) = self.slots.place(&waiting.request.0.job.prompt) else { return };
             let mut sequence = Sequence::new(&waiting.request.0, waiting.choice);
-            let shared = self.share(placement.source, placement.slot, placement.shared);
+            // What is in the cache already gives no logits any more.
+            let reusable = if sequence.tells_prompt() { 0 } else { placement.shared };
+            let shared = self.share(placement.source, placement.slot, reusable);
             sequence.prompt_done = shared;
             self.engine.metrics.cached_tokens.add(shared as u64);
             self.engine.metrics.running.up();
@@ -204,11 +217,16 @@ impl Scheduler<'_> {
         }
         self.speed.learn(prompt_tokens, started.elapsed());
         self.engine.metrics.prompt_tokens.add(prompt_tokens as u64);
-        self.engine.metrics.generated_tokens.add(self.outputs.len() as u64);
-        for &(slot, place) in &self.outputs {
+        let sampled = self.outputs.iter().filter(|it| it.about.is_none()).count();
+        self.engine.metrics.generated_tokens.add(sampled as u64);
+        for &Output { slot, place, about } in &self.outputs {
             let slot = &mut self.slots.all[slot];
             let Some(sequence) = &mut slot.sequence else { continue };
             let logits = self.engine.context.get_logits_ith(place);
+            if let Some(position) = about {
+                sequence.tell_prompt(logits, position);
+                continue;
+            }
             let is_end = |it: LlamaToken| {
                 usize::try_from(it.0).ok().and_then(|it| self.ends.get(it)).copied().unwrap_or(false)
             };
@@ -228,30 +246,36 @@ impl Scheduler<'_> {
         for (place, slot) in self.slots.all.iter_mut().enumerate() {
             let Some(sequence) = &slot.sequence else { continue };
             if !sequence.reads_prompt() {
-                let output = self.batch.n_tokens();
+                let output = Output { slot: place, place: self.batch.n_tokens(), about: None };
                 if add(&mut self.batch, sequence.next, slot.cached.len(), place, true) {
                     slot.cached.push(sequence.next);
-                    self.outputs.push((place, output));
+                    self.outputs.push(output);
                 }
             }
         }
         let room = self.engine.shape.batch as usize - self.outputs.len();
         let mut left = self.speed.part(if self.outputs.is_empty() { STEP_ALONE } else { STEP }).min(room);
-        let before = left;
+        let (before, mut told) = (left, 0);
         for (place, slot) in self.slots.all.iter_mut().enumerate() {
             let Some(sequence) = &mut slot.sequence else { continue };
             while left > 0 && sequence.reads_prompt() {
                 let token = sequence.prompt[sequence.prompt_done];
-                let is_last = sequence.prompt_done + 1 == sequence.prompt.len();
-                let output = self.batch.n_tokens();
-                if !add(&mut self.batch, token, slot.cached.len(), place, is_last) {
+                let next = sequence.prompt_done + 1;
+                let about = (next < sequence.prompt.len()).then_some(next);
+                if about.is_some() && sequence.tells_prompt() && told >= PROMPT_OUTPUTS_MAX {
                     break;
                 }
-                sequence.prompt_done += 1;
+                let output = Output { slot: place, place: self.batch.n_tokens(), about };
+                let is_wanted = about.is_none() || sequence.tells_prompt();
+                if !add(&mut self.batch, token, slot.cached.len(), place, is_wanted) {
+                    break;
+                }
+                sequence.prompt_done = next;
                 slot.cached.push(token);
                 left -= 1;
-                if is_last {
-                    self.outputs.push((place, output));
+                if is_wanted {
+                    told += usize::from(about.is_some());
+                    self.outputs.push(output);
                 }
             }
         }

@@ -33,6 +33,8 @@ pub(super) struct Sequence {
     max_tokens: u32,
     ignore_eos: bool,
     logprobs: Option<usize>,
+    /// Of the prompt's tokens after the first, while it is read and they are wanted.
+    prompt_logprobs: Option<Vec<TokenProbabilities>>,
     sampler: Sampler,
     grammar: Option<Grammar>,
     text: TextOut,
@@ -54,6 +56,8 @@ impl Sequence {
             max_tokens: job.max_tokens,
             ignore_eos: job.ignore_eos,
             logprobs: job.logprobs,
+            // All replies have the same prompt; the first tells it.
+            prompt_logprobs: (job.prompt_logprobs && choice == 0).then(Vec::new),
             sampler: Sampler::new(sampling, job.prompt.iter().map(|it| it.0.cast_unsigned())),
             grammar: job.grammar.as_ref().map(Grammar::fork),
             text: TextOut::new(&job.stops),
@@ -63,6 +67,18 @@ impl Sequence {
 
     pub(super) fn reads_prompt(&self) -> bool {
         self.prompt_done < self.prompt.len()
+    }
+
+    /// Whether the prompt is to be decoded in full, for the log probabilities of its tokens.
+    pub(super) fn tells_prompt(&self) -> bool {
+        self.prompt_logprobs.is_some()
+    }
+
+    /// Keeps the log probabilities of the prompt's token at `position`, given those before it.
+    pub(super) fn tell_prompt(&mut self, logits: &[f32], position: usize) {
+        let (Some(all), Some(token)) = (&mut self.prompt_logprobs, self.prompt.get(position)) else { return };
+        let (own, top) = log_probabilities(logits, token.0.cast_unsigned(), self.logprobs.unwrap_or(0));
+        all.push(TokenProbabilities { own, top });
     }
 
     pub(super) fn client_is_gone(&self) -> bool {
@@ -81,6 +97,9 @@ impl Sequence {
         pieces: &Pieces,
         scratch: &mut Scratch,
     ) -> bool {
+        if let Some(all) = self.prompt_logprobs.take() {
+            let _client_may_be_gone = self.events.send(Event::Prompt(all));
+        }
         let mask = match self.grammar.as_mut().map(Grammar::mask) {
             Some(Ok(mask)) => Some(mask),
             Some(Err(error)) => {

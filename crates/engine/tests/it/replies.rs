@@ -171,6 +171,7 @@ async fn probabilities_and_echo_are_told() {
     let logprobs = &choice["logprobs"];
     assert_eq!(logprobs["tokens"].as_array().unwrap().len(), 5);
     assert_eq!(logprobs["token_logprobs"][0], Value::Null);
+    assert!(logprobs["token_logprobs"][1].as_f64().is_some_and(|it| it <= 0.0));
     let own = logprobs["token_logprobs"][2].as_f64().unwrap();
     let best = logprobs["top_logprobs"][2]
         .as_object()
@@ -179,6 +180,92 @@ async fn probabilities_and_echo_are_told() {
         .filter_map(Value::as_f64)
         .fold(f64::MIN, f64::max);
     assert!(own <= 0.0 && (own - best).abs() < 1e-6, "greedy takes the best: {logprobs}");
+}
+
+#[tokio::test]
+async fn a_repeated_prompt_is_as_likely_as_when_it_was_generated() {
+    let engine = Engine::start(&[]).await;
+    let mut tokens = vec![79, 110];
+    let body =
+        json!({"prompt": tokens, "max_tokens": 150, "temperature": 0, "logprobs": 2, "ignore_eos": true});
+    let (_, said) = client::post(&engine.socket(), TEXT, &body).await;
+    let said = &said["choices"][0];
+    tokens.extend(said["token_ids"].as_array().unwrap().iter().filter_map(Value::as_u64));
+    // It is in the cache now, and must be read once more to be told; in more than one step.
+    let mut body =
+        json!({"prompt": tokens, "max_tokens": 2, "logprobs": 2, "echo": true, "n": 2, "ignore_eos": true});
+    let (_, answer) = client::post(&engine.socket(), TEXT, &body).await;
+    let numbers = |of: &Value, skip: usize| -> Vec<f64> {
+        let all = of["logprobs"]["token_logprobs"].as_array().unwrap();
+        all.iter().skip(skip).take(150).map(|it| it.as_f64().unwrap()).collect()
+    };
+    for choice in answer["choices"].as_array().unwrap() {
+        let logprobs = &choice["logprobs"];
+        assert_eq!(logprobs["tokens"].as_array().unwrap().len(), tokens.len() + 2);
+        assert_eq!(
+            (&logprobs["token_logprobs"][0], &logprobs["top_logprobs"][0]),
+            (&Value::Null, &Value::Null)
+        );
+        assert!(logprobs["top_logprobs"][1].as_object().is_some_and(|it| it.len() == 2), "{logprobs}");
+        for (told, sampled) in numbers(choice, 2).iter().zip(numbers(said, 0)) {
+            // Batches of another size round otherwise.
+            assert!((told - sampled).abs() < 0.1, "{told} was {sampled}");
+        }
+    }
+    body["stream"] = json!(true);
+    let chunks = Events::open(&engine.socket(), TEXT, &body).await.chunks().await;
+    let streamed = &chunks[0]["choices"][0];
+    assert_eq!(streamed["logprobs"]["tokens"].as_array().unwrap().len(), tokens.len());
+    assert!((numbers(streamed, 2)[149] - numbers(said, 0)[149]).abs() < 0.1);
+}
+
+#[tokio::test]
+async fn a_chat_repeats_what_its_template_made() {
+    let engine = Engine::start(&[]).await;
+    let question = "Hello! ".repeat(20);
+    let mut body = json!({"messages": [{"role": "user", "content": question}], "max_tokens": 3, "echo": true,
+        "temperature": 0, "ignore_eos": true});
+    let (_, plain) = client::post(&engine.socket(), CHAT, &body).await;
+    let prompt = &plain["prompt"];
+    assert!(prompt["text"].as_str().unwrap().contains(question.trim()), "{prompt}");
+    assert_eq!(prompt["logprobs"], Value::Null);
+    body["logprobs"] = json!(true);
+    let (_, told) = client::post(&engine.socket(), CHAT, &body).await;
+    let n = told["usage"]["prompt_tokens"].as_u64().unwrap();
+    assert_eq!(told["prompt"]["token_ids"].as_array().unwrap().len() as u64, n);
+    let numbers = told["prompt"]["logprobs"]["token_logprobs"].as_array().unwrap();
+    assert_eq!(numbers.len() as u64, n);
+    assert!(numbers[0].is_null() && numbers[1..].iter().all(|it| it.as_f64().is_some_and(|it| it <= 0.0)));
+    assert_eq!(told["choices"][0]["message"], plain["choices"][0]["message"], "the prompt is no part of it");
+    body["stream"] = json!(true);
+    let chunks = Events::open(&engine.socket(), CHAT, &body).await.chunks().await;
+    assert_eq!(chunks[0]["prompt"]["text"], told["prompt"]["text"]);
+    assert_eq!(chunks[0]["prompt"]["logprobs"]["tokens"], told["prompt"]["logprobs"]["tokens"]);
+    assert!(chunks[1..].iter().all(|it| it["prompt"].is_null()));
+    (body["echo"], body["stream"]) = (json!(false), json!(false));
+    let (_, without) = client::post(&engine.socket(), CHAT, &body).await;
+    assert!(without["prompt"].is_null());
+}
+
+#[tokio::test]
+async fn what_the_template_does_not_read_is_refused() {
+    let engine = Engine::start(&[]).await;
+    for (more, param) in [
+        (json!({"reasoning_effort": "low"}), "reasoning_effort"),
+        (json!({"chat_template_kwargs": {"enable_thinking": true}}), "chat_template_kwargs.enable_thinking"),
+        (json!({"chat_template_kwargs": {"mood": 1}}), "chat_template_kwargs.mood"),
+    ] {
+        let mut body = json!({"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let (status, answer) = client::post(&engine.socket(), CHAT, &body).await;
+        let error = &answer["error"];
+        assert_eq!((status.as_u16(), &error["param"]), (400, &param.into()), "{answer}");
+        assert_eq!(error["code"], "unsupported_by_model");
+    }
+    let body = json!({"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1,
+        "chat_template_kwargs": {"enable_thinking": false, "add_generation_prompt": true}});
+    let (status, answer) = client::post(&engine.socket(), CHAT, &body).await;
+    assert_eq!(status, 200, "it does not reason anyway: {answer}");
 }
 
 #[tokio::test]

@@ -12,6 +12,10 @@ pub(super) fn translate(model: String, request: &EmbeddingsRequest<'_>) -> Resul
     let Some(input) = &request.input else {
         return Err(ApiError::field("input", "`input` is missing; send a text or an array of texts"));
     };
+    if request.dimensions.is_some() {
+        let message = "the vectors of this endpoint have the length that its model was made for; leave `dimensions` out";
+        return Err(ApiError::field("dimensions", message));
+    }
     let (n, empty) = match input {
         EmbeddingInput::Text(text) => (1, text.as_str().is_empty()),
         EmbeddingInput::Texts(texts) => (texts.len(), texts.iter().any(|it| it.as_str().is_empty())),

@@ -109,13 +109,8 @@ pub(super) struct JsonSchema<'a> {
     pub(super) strict: Option<bool>,
 }
 
-/// The client's own, or the one that switches reasoning.
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
-pub(super) enum TemplateArguments<'a> {
-    Given(&'a RawValue),
-    Thinking { enable_thinking: bool },
-}
+/// Variables of the model's chat template, as the client wrote them.
+pub(super) type TemplateArguments<'a> = BTreeMap<Text<'a>, &'a RawValue>;
 
 /// Embeddings.
 #[derive(Debug, Serialize)]

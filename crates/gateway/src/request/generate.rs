@@ -1,8 +1,8 @@
 //! Chat and completions: checks every field and writes the engine's request.
 
-use dedi_api::inference::{Content, GenerateRequest, Logprobs, Message};
+use dedi_api::inference::{Content, GenerateRequest, Logprobs, Message, Text};
 
-use super::{Job, Kind, check, engine, format};
+use super::{Echo, Job, Kind, check, engine, format};
 use crate::http::error::ApiError;
 
 const MESSAGES_MAX: usize = 4_096;
@@ -21,6 +21,7 @@ pub(super) fn translate(
     context_tokens: u32,
 ) -> Result<Job, ApiError> {
     let chat = kind == Kind::Chat;
+    promises(request)?;
     let stream = request.stream.unwrap_or(false);
     let n = check::int("n", request.n, 1, CHOICES_MAX)?.and_then(|it| u32::try_from(it).ok());
     let (logprobs, top_logprobs) = logprobs(chat, request.logprobs)?;
@@ -65,12 +66,19 @@ pub(super) fn translate(
     if chat {
         chat_fields(&mut body, request)?;
     } else {
+        if let Some(field) = only_for_chat(request) {
+            let message = format!("`{field}` is for conversations; send it to {}", Kind::Chat.path());
+            return Err(ApiError::field(field, message));
+        }
         let Some(prompt) = &request.prompt else {
             return Err(ApiError::field("prompt", "`prompt` is missing; send the text to go on from"));
         };
         body.prompt = Some(prompt.as_str());
     }
-    let echo = body.echo.and(request.prompt.as_ref()).map(|it| it.as_str().to_owned());
+    let echo = body.echo.map(|_| match body.prompt {
+        Some(prompt) => Echo::Text(prompt.to_owned()),
+        None => Echo::Rendered,
+    });
     let mut job = Job::new(kind, model, &body)?;
     (job.stream, job.n, job.seed, job.echo) = (stream, n.unwrap_or(1), request.seed, echo);
     Ok(job)
@@ -110,19 +118,66 @@ fn chat_fields<'a>(
         request.reasoning_effort.as_ref().map(|it| it.as_str()),
         &["low", "medium", "high"],
     )?;
-    body.chat_template_kwargs =
-        match (request.chat_template_kwargs, request.reasoning.and_then(|it| it.enabled)) {
-            (Some(given), _) if !format::is_object(given) => {
-                return Err(ApiError::field(
-                    "chat_template_kwargs",
-                    "`chat_template_kwargs` must be an object",
-                ));
-            }
-            (Some(given), _) => Some(engine::TemplateArguments::Given(given)),
-            (None, Some(enabled)) => Some(engine::TemplateArguments::Thinking { enable_thinking: enabled }),
-            (None, None) => None,
-        };
+    body.chat_template_kwargs = template_arguments(request)?;
     Ok(())
+}
+
+/// The template's variables; the switch of reasoning is one of them.
+fn template_arguments<'a>(
+    request: &GenerateRequest<'a>,
+) -> Result<Option<engine::TemplateArguments<'a>>, ApiError> {
+    let mut all = match request.chat_template_kwargs {
+        None => engine::TemplateArguments::new(),
+        Some(given) => serde_json::from_str(given.get()).map_err(|_| {
+            ApiError::field("chat_template_kwargs", "`chat_template_kwargs` must be an object")
+        })?,
+    };
+    if let Some(enabled) = request.reasoning.and_then(|it| it.enabled) {
+        let text = if enabled { "true" } else { "false" };
+        let switch = serde_json::from_str(text).map_err(|_| ApiError::Internal)?;
+        all.entry(Text("enable_thinking".into())).or_insert(switch);
+    }
+    Ok(Some(all).filter(|it| !it.is_empty()))
+}
+
+/// What would be promised in silence if it were skipped: nobody here checks the texts, or vouches for a regime.
+fn promises(request: &GenerateRequest<'_>) -> Result<(), ApiError> {
+    let word =
+        |it: &Option<Text<'_>>| it.as_ref().map(|it| it.as_str().to_owned()).filter(|it| !it.is_empty());
+    if let Some(model) = word(&request.safety_model).filter(|it| it != "none") {
+        let message = format!(
+            "no model here checks prompts and answers, so `{}` can't; leave `safety_model` out, and check them yourself",
+            check::short(&model)
+        );
+        return Err(ApiError::field("safety_model", message));
+    }
+    if let Some(regime) = word(&request.compliance) {
+        let message = format!(
+            "this server can't promise `{}`: what its operator's hosts comply with is for the operator to say; \
+             leave `compliance` out",
+            check::short(&regime)
+        );
+        return Err(ApiError::field("compliance", message));
+    }
+    Ok(())
+}
+
+/// A field that asks a completion for something only a chat can give.
+fn only_for_chat(request: &GenerateRequest<'_>) -> Option<&'static str> {
+    let is_text = |it: &dedi_api::inference::ResponseFormat<'_>| {
+        it.kind.as_ref().is_some_and(|kind| kind.as_str() == "text")
+    };
+    let fields = [
+        ("messages", request.messages.is_some()),
+        ("tools", request.tools.as_ref().is_some_and(|it| !it.is_empty())),
+        ("tool_choice", request.tool_choice.is_some()),
+        ("function_call", request.function_call.is_some()),
+        ("response_format", request.response_format.as_ref().is_some_and(|it| !is_text(it))),
+        ("reasoning_effort", request.reasoning_effort.is_some()),
+        ("reasoning", request.reasoning.is_some_and(|it| it.enabled.is_some())),
+        ("chat_template_kwargs", request.chat_template_kwargs.is_some()),
+    ];
+    fields.into_iter().find(|(_, is_there)| *is_there).map(|(field, _)| field)
 }
 
 fn check_message(index: usize, message: &Message<'_>) -> Result<(), ApiError> {

@@ -37,6 +37,15 @@ impl Kind {
     }
 }
 
+/// A prompt that the answer repeats.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Echo {
+    /// Of a completion: the client's text, which engines put before theirs.
+    Text(String),
+    /// Of a chat: only the engine knows what the model's template makes of it.
+    Rendered,
+}
+
 /// A body whose fields have the right types.
 #[derive(Debug)]
 pub(crate) enum Parsed<'a> {
@@ -54,8 +63,8 @@ pub(crate) struct Job {
     /// Choices asked for.
     pub(crate) n: u32,
     pub(crate) seed: Option<i64>,
-    /// The prompt, when it shall be repeated.
-    pub(crate) echo: Option<String>,
+    /// Whether the prompt shall be repeated, and who knows it.
+    pub(crate) echo: Option<Echo>,
     /// How vectors are to be written.
     pub(crate) encoding: EncodingFormat,
     /// The engine's request without its model.

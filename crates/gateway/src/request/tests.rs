@@ -80,6 +80,21 @@ fn fields_arrive_in_the_engines_form() {
         ),
         (json!({"reasoning": {"enabled": false}}), "chat_template_kwargs", json!({"enable_thinking": false})),
         (json!({"chat_template_kwargs": {"a": [1]}}), "chat_template_kwargs", json!({"a": [1]})),
+        (
+            json!({"chat_template_kwargs": {"a": 1}, "reasoning": {"enabled": true}}),
+            "chat_template_kwargs",
+            json!({"a": 1, "enable_thinking": true}),
+        ),
+        (
+            json!({"chat_template_kwargs": {"enable_thinking": false}, "reasoning": {"enabled": true}}),
+            "chat_template_kwargs",
+            json!({"enable_thinking": false}),
+        ),
+        (json!({"reasoning_effort": "low"}), "reasoning_effort", json!("low")),
+        (json!({"echo": true}), "echo", json!(true)),
+        (json!({"echo": false}), "echo", Value::Null),
+        (json!({"safety_model": "none"}), "safety_model", Value::Null),
+        (json!({"safety_model": null, "compliance": null}), "compliance", Value::Null),
         (json!({"logit_bias": {"50256": -100}}), "logit_bias", json!({"50256": -100.0})),
     ];
     for (more, field, wanted) in cases {
@@ -120,6 +135,10 @@ fn a_refusal_names_its_field() {
         (json!({"logit_bias": {"the": 1}}), "logit_bias"),
         (json!({"model": ""}), "model"),
         (json!({"chat_template_kwargs": [1]}), "chat_template_kwargs"),
+        (json!({"reasoning_effort": "most"}), "reasoning_effort"),
+        (json!({"safety_model": "guard"}), "safety_model"),
+        (json!({"safety_model": 1}), "safety_model"),
+        (json!({"compliance": "hipaa"}), "compliance"),
     ];
     for (more, field) in cases {
         let refused = chat(more.clone()).unwrap_err();
@@ -139,6 +158,42 @@ fn a_refusal_names_its_field() {
     }
 }
 
+#[test]
+fn what_only_a_chat_can_do_is_not_skipped_by_a_completion() {
+    let completion = |more: &Value| {
+        let mut body = json!({"model": "e", "prompt": "x"});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        translate(Kind::Completions, &body)
+    };
+    let tools = json!([{"type": "function", "function": {"name": "f"}}]);
+    for (field, value) in [
+        ("messages", json!([{"role": "user", "content": "x"}])),
+        ("tools", tools),
+        ("tool_choice", json!("required")),
+        ("function_call", json!("auto")),
+        ("response_format", json!({"type": "json_object"})),
+        ("reasoning_effort", json!("low")),
+        ("reasoning", json!({"enabled": true})),
+        ("chat_template_kwargs", json!({"a": 1})),
+        ("safety_model", json!("guard")),
+        ("compliance", json!("hipaa")),
+    ] {
+        let more = json!({field: value});
+        let Err(ApiError::Invalid { param, .. }) = completion(&more) else { panic!("{more} is skipped") };
+        assert_eq!(param.as_deref(), Some(field));
+    }
+    let nothing =
+        json!({"tools": [], "response_format": {"type": "text"}, "messages": null, "reasoning": {}});
+    assert!(completion(&nothing).is_ok());
+}
+
+#[test]
+fn a_length_of_vectors_can_not_be_chosen() {
+    let asked = json!({"model": "e", "input": "a", "dimensions": 256});
+    let Err(ApiError::Invalid { param, .. }) = translate(Kind::Embeddings, &asked) else { panic!("skipped") };
+    assert_eq!(param.as_deref(), Some("dimensions"));
+}
+
 /// The published description of chat and of completions.
 fn described(name: &str) -> serde_json::Map<String, Value> {
     let document = dedi_api::openapi::document("0");
@@ -155,8 +210,10 @@ fn described_bounds_are_checked_to_the_last_digit() {
                 n_bounds += 1;
                 let with = |value: f64| {
                     let value = if value.fract() == 0.0 { json!(value as i64) } else { json!(value) };
-                    let mut body =
-                        json!({"model": "e", "prompt": "x", "messages": [{"role": "user", "content": "x"}]});
+                    let mut body = match kind {
+                        Kind::Chat => json!({"model": "e", "messages": [{"role": "user", "content": "x"}]}),
+                        Kind::Completions | Kind::Embeddings => json!({"model": "e", "prompt": "x"}),
+                    };
                     body[&field] = value;
                     translate(kind, &body)
                 };

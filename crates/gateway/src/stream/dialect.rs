@@ -4,12 +4,14 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use dedi_api::inference::{FinishReason, LogprobLists, Text, ToolCall, ToolCallFunction, Usage};
+use dedi_api::inference::{FinishReason, LogprobLists, PromptPart, Text, ToolCall, ToolCallFunction, Usage};
 use serde::Deserialize;
 
 /// One event of a stream.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Chunk<'a> {
+    #[serde(borrow, default)]
+    pub(crate) prompt: Option<Prompt<'a>>,
     #[serde(borrow, default)]
     pub(crate) choices: Option<Vec<ChunkChoice<'a>>>,
     #[serde(default)]
@@ -39,6 +41,8 @@ pub(crate) struct ChunkChoice<'a> {
 /// A whole answer.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Whole<'a> {
+    #[serde(borrow, default)]
+    pub(crate) prompt: Option<Prompt<'a>>,
     #[serde(borrow)]
     pub(crate) choices: Vec<WholeChoice<'a>>,
     #[serde(default)]
@@ -59,6 +63,17 @@ pub(crate) struct WholeChoice<'a> {
     pub(crate) finish_reason: Option<Text<'a>>,
     #[serde(default)]
     pub(crate) token_ids: Option<Vec<i64>>,
+}
+
+/// A chat's prompt as the model reads it; only where it shall be repeated.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Prompt<'a> {
+    #[serde(borrow, default)]
+    text: Text<'a>,
+    #[serde(borrow, default)]
+    logprobs: Option<Logprobs<'a>>,
+    #[serde(default)]
+    token_ids: Option<Vec<i64>>,
 }
 
 /// A message, or what is new in it.
@@ -140,6 +155,12 @@ pub(crate) struct EngineUsage {
 pub(crate) struct Fault<'a> {
     #[serde(borrow, default)]
     pub(crate) message: Option<Text<'a>>,
+}
+
+impl<'a> Prompt<'a> {
+    pub(crate) fn into_contract(self) -> PromptPart<'a> {
+        PromptPart { logprobs: self.logprobs.map(|it| it.into_lists(self.token_ids)), text: self.text.0 }
+    }
 }
 
 impl From<EngineUsage> for Usage {
@@ -229,6 +250,14 @@ impl<'a> TokenLogprob<'a> {
 
 fn by_token<'a>(candidates: &Candidates<'a>) -> BTreeMap<Cow<'a, str>, f64> {
     candidates.iter().filter_map(|(token, logprob)| Some((token.0.clone(), (*logprob)?))).collect()
+}
+
+/// OpenAI's engines put an echoed prompt before the text; the contract has a place of its own for it.
+pub(crate) fn without_prompt<'a>(text: Cow<'a, str>, prompt: &str) -> Cow<'a, str> {
+    match text {
+        Cow::Borrowed(it) => Cow::Borrowed(it.strip_prefix(prompt).unwrap_or(it)),
+        Cow::Owned(it) => Cow::Owned(it.strip_prefix(prompt).map(str::to_owned).unwrap_or(it)),
+    }
 }
 
 /// The contract's word for an engine's; `None` where the engine says that it failed.

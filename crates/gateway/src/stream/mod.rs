@@ -141,7 +141,12 @@ impl Relay {
                 let done = rewriter.is_done();
                 self.send(if done { Piece::Last(out) } else { Piece::Part(out) }).await?;
             }
-            pushed.map_err(|broken| blame(explain(broken)))?;
+            pushed.map_err(|broken| match broken {
+                Broken::NoEcho => End::Failed(no_echo()),
+                broken @ (Broken::TooLong | Broken::Garbage | Broken::Unfinished | Broken::Engine(_)) => {
+                    blame(explain(broken))
+                }
+            })?;
             if rewriter.is_done() {
                 break;
             }
@@ -197,11 +202,20 @@ impl Relay {
     }
 }
 
+/// The engine was asked for a chat's prompt and does not know how.
+pub(crate) fn no_echo() -> ApiError {
+    ApiError::field(
+        "echo",
+        "the engine of this endpoint does not tell the prompt of a chat; leave `echo` out, or use completions",
+    )
+}
+
 fn explain(broken: Broken) -> ApiError {
     match broken {
         Broken::TooLong => ApiError::failed("it sent a line longer than the limit; the answer is incomplete"),
         Broken::Garbage => ApiError::failed("it sent what is not an answer; the answer is incomplete"),
         Broken::Unfinished => ApiError::failed("its stream ended too early; the answer is incomplete"),
+        Broken::NoEcho => no_echo(),
         Broken::Engine(text) if text.is_empty() => ApiError::failed("it failed; the answer is incomplete"),
         Broken::Engine(text) => ApiError::failed(words(&text)),
     }

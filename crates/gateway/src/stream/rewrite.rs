@@ -5,11 +5,11 @@
 use std::borrow::Cow;
 use std::io::Write as _;
 
-use dedi_api::inference::{ChunkChoice, Delta, StreamChunk, Usage};
+use dedi_api::inference::{ChunkChoice, Delta, PromptPart, StreamChunk, Text, Usage};
 
-use super::dialect::{self, Chunk};
+use super::dialect::{self, Chunk, Prompt, without_prompt};
 use super::sse::{Events, TooLong};
-use crate::request::{Job, Kind};
+use crate::request::{Echo, Job, Kind};
 
 /// Why an engine's stream can't be passed on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub(crate) enum Broken {
     Unfinished,
     /// The engine says so, with its words.
     Engine(String),
+    /// The prompt should be repeated, and the engine does not tell it.
+    NoEcho,
 }
 
 impl From<TooLong> for Broken {
@@ -44,6 +46,11 @@ struct Chunks {
     object: &'static str,
     created: i64,
     seed: Option<i64>,
+    echo: Option<Echo>,
+    /// By choice, how many bytes of a completion's prompt the engine has repeated; `None` when that is over.
+    repeated: Vec<Option<usize>>,
+    /// The prompt has been told.
+    has_told: bool,
     /// Which choices have ended.
     ended: Vec<bool>,
     /// The event that ends the last choice, up to its usage, until the usage is known.
@@ -61,7 +68,8 @@ impl Rewriter {
             Kind::Chat | Kind::Embeddings => "chat.completion.chunk",
             Kind::Completions => "completion.chunk",
         };
-        let ended = vec![false; usize::try_from(job.n).unwrap_or(1)];
+        let n = usize::try_from(job.n).unwrap_or(1);
+        let is_text = matches!(job.echo, Some(Echo::Text(_)));
         Self {
             events: Events::default(),
             chunks: Chunks {
@@ -70,7 +78,10 @@ impl Rewriter {
                 object,
                 created,
                 seed: job.seed,
-                ended,
+                has_told: job.echo.is_none(),
+                repeated: vec![is_text.then_some(0); n],
+                echo: job.echo.clone(),
+                ended: vec![false; n],
                 held: None,
                 usage: None,
                 done: false,
@@ -116,19 +127,47 @@ impl Chunks {
         if let Some(usage) = chunk.usage {
             self.usage = Some(usage.into());
         }
+        let mut prompt =
+            chunk.prompt.filter(|_| self.echo == Some(Echo::Rendered)).map(Prompt::into_contract);
         let mut choices = Vec::new();
-        for choice in chunk.choices.unwrap_or_default() {
+        for mut choice in chunk.choices.unwrap_or_default() {
+            prompt = self.take_prompt(&mut choice).or(prompt);
             if let Some(choice) = self.choice(choice)? {
                 choices.push(choice);
             }
         }
         if !choices.is_empty() {
-            self.write(choices, out)?;
+            self.write(choices, prompt, out)?;
         }
         if chunk.usage.is_some() {
             self.release(out);
         }
         Ok(())
+    }
+
+    /// Takes a completion's prompt, or a part of it, out of a choice: engines put it before their text, the
+    /// contract has a place of its own for it.
+    fn take_prompt<'a>(&mut self, choice: &mut dialect::ChunkChoice<'a>) -> Option<PromptPart<'a>> {
+        let Some(Echo::Text(prompt)) = &self.echo else { return None };
+        let repeated = self.repeated.get_mut(usize::try_from(choice.index).ok()?)?;
+        let begin = repeated.take()?;
+        let left = prompt.get(begin..).unwrap_or_default();
+        let text = choice.text.take().unwrap_or_default().0;
+        let mut logprobs = None;
+        if text.len() < left.len() && left.starts_with(&*text) {
+            *repeated = Some(begin + text.len());
+            choice.logprobs = None;
+        } else if text.starts_with(left) {
+            let own = without_prompt(text, left);
+            // Where tokens of both come in one event, they can't be told apart.
+            let of_both = choice.logprobs.take();
+            logprobs = of_both.filter(|_| begin == 0 && own.is_empty()).map(|it| it.into_lists(None));
+            choice.text = Some(Text(own));
+        } else {
+            choice.text = Some(Text(text));
+        }
+        let text = Cow::Owned(prompt.clone());
+        (!self.has_told).then_some(PromptPart { text, logprobs })
     }
 
     /// `None` for what says nothing after a choice has ended.
@@ -169,12 +208,23 @@ impl Chunks {
     }
 
     /// Writes an event, or holds it if it ends the last choice.
-    fn write(&mut self, choices: Vec<ChunkChoice<'_>>, out: &mut Vec<u8>) -> Result<(), Broken> {
+    fn write(
+        &mut self,
+        choices: Vec<ChunkChoice<'_>>,
+        prompt: Option<PromptPart<'_>>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Broken> {
+        let prompt = prompt.filter(|_| !self.has_told);
+        self.has_told |= prompt.is_some();
+        if !self.has_told {
+            return Err(Broken::NoEcho);
+        }
         let chunk = StreamChunk {
             id: Cow::Borrowed(&self.id),
             object: Cow::Borrowed(self.object),
             created: self.created,
             model: Cow::Borrowed(&self.model),
+            prompt: prompt.into_iter().collect(),
             choices,
             usage: None,
         };

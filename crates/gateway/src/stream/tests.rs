@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::rewrite::{Broken, Rewriter};
-use crate::request::{Job, Kind};
+use crate::request::{Echo, Job, Kind};
 
 /// Rewrites a stream that comes in those pieces; what was written, and how it went.
 fn rewrite<'a>(
@@ -110,6 +110,57 @@ fn completions_have_a_delta_and_numeric_log_probabilities_too() {
     assert_eq!((&choice["text"], &choice["delta"]["content"]), (&" upon".into(), &" upon".into()));
     assert_eq!((&choice["logprobs"], &choice["top_logprobs"][" up"]), (&(-1.5).into(), &(-1.0).into()));
     assert_eq!(choice["delta"]["token_id"], 8);
+}
+
+/// A stream of a job that repeats its prompt.
+fn echoed(kind: Kind, n: u32, echo: Echo, events: &[&str]) -> Result<Vec<Value>, Broken> {
+    let mut job = Job::streamed(kind, n);
+    job.echo = Some(echo);
+    let mut rewriter = Rewriter::new("req_1".to_owned(), 7, &job);
+    let mut out = Vec::new();
+    rewriter.push(sse(events).as_bytes(), &mut out)?;
+    Ok(values(&String::from_utf8(out).unwrap()))
+}
+
+#[test]
+fn a_chats_prompt_comes_with_the_first_event() {
+    let first = r#"{"prompt":{"text":"<user>x","logprobs":{"tokens":["<user>","x"],"token_logprobs":[null,-1.5]},"token_ids":[5,6]},"choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}"#;
+    let events = [first, &delta(0, "a", "\"stop\""), "[DONE]"];
+    let out = echoed(Kind::Chat, 1, Echo::Rendered, &events).unwrap();
+    let logprobs = json!({"tokens": ["<user>", "x"], "token_logprobs": [null, -1.5], "token_ids": [5, 6]});
+    assert_eq!(out[0]["prompt"], json!([{"text": "<user>x", "logprobs": logprobs}]));
+    assert!(out[1].get("prompt").is_none() && out[1]["choices"][0]["text"] == "a");
+    let silent = echoed(Kind::Chat, 1, Echo::Rendered, &[&delta(0, "a", "null")]);
+    assert_eq!(silent, Err(Broken::NoEcho), "what was asked for is not left out without a word");
+}
+
+#[test]
+fn a_completions_prompt_is_told_once_and_is_no_part_of_its_text() {
+    let text = |index: u32, text: &str, more: &str| {
+        format!(r#"{{"choices":[{{"index":{index},"text":"{text}"{more}}}]}}"#)
+    };
+    let logprobs = r#","logprobs":{"tokens":["on","ce"],"token_logprobs":[null,-2.0]}"#;
+    let events = [
+        text(0, "once", logprobs),
+        text(1, "on", ""),
+        text(1, "ce up", ""),
+        text(0, " once", r#","logprobs":{"tokens":[" once"],"token_logprobs":[-3.0]}"#),
+    ];
+    let echo = Echo::Text("once".to_owned());
+    let out = echoed(Kind::Completions, 2, echo.clone(), &events.each_ref().map(String::as_str)).unwrap();
+    assert_eq!(
+        out[0]["prompt"],
+        json!([{"text": "once", "logprobs": {"tokens": ["on", "ce"], "token_logprobs": [null, -2.0]}}])
+    );
+    let texts: Vec<_> = out.iter().map(|it| it["choices"][0]["text"].as_str().unwrap()).collect();
+    assert_eq!(texts, ["", "", " up", " once"]);
+    assert!(out[0]["choices"][0]["logprobs"].is_null() && out[3]["choices"][0]["logprobs"] == -3.0);
+    assert!(out[1..].iter().all(|it| it.get("prompt").is_none()));
+    let silent = echoed(Kind::Completions, 1, echo, &[&text(0, "upon", "")]).unwrap();
+    assert_eq!(
+        (&silent[0]["prompt"][0]["text"], &silent[0]["choices"][0]["text"]),
+        (&"once".into(), &"upon".into())
+    );
 }
 
 #[test]

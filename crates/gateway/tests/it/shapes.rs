@@ -82,6 +82,35 @@ async fn completions_with_an_echo() {
 }
 
 #[tokio::test]
+async fn a_chat_with_an_echo() {
+    let says = json!({
+        "prompt": {"text": "<user>x", "token_ids": [5, 6],
+            "logprobs": {"tokens": ["<user>", "x"], "token_logprobs": [null, -1.5], "top_logprobs": [null, {"x": -1.5}]}},
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": "a"}, "finish_reason": "stop"}],
+    });
+    let asks =
+        json!({"model": NAME, "messages": [{"role": "user", "content": "x"}], "echo": true, "logprobs": 1});
+    let (got, asked) = exchange("/v1/chat/completions", asks.clone(), says).await;
+    assert_eq!(asked["echo"], true);
+    assert_eq!(
+        got["prompt"],
+        json!([{"text": "<user>x", "logprobs": {"tokens": ["<user>", "x"], "token_logprobs": [null, -1.5],
+            "token_ids": [5, 6], "top_logprobs": {"1": {"x": -1.5}}}}])
+    );
+    assert_eq!(got["choices"][0]["message"]["content"], "a");
+}
+
+#[tokio::test]
+async fn an_engine_that_tells_no_prompt_is_not_passed_off_as_one_that_does() {
+    let says = json!({"choices": [{"index": 0, "message": {"content": "a"}, "finish_reason": "stop"}]});
+    let engine = Engine::start(answer_json("200 OK", &says.to_string()));
+    let plane = Plane::with(&[&engine]).await;
+    let asks = json!({"model": NAME, "messages": [{"role": "user", "content": "x"}], "echo": true});
+    let answer = plane.send("/v1/chat/completions", &asks.to_string()).await.answer().await;
+    assert_eq!((answer.status, &answer.json()["error"]["param"]), (400, &"echo".into()));
+}
+
+#[tokio::test]
 async fn embeddings_keep_the_engines_digits() {
     let says = json!({"object": "list", "model": "m", "data": [
         {"object": "embedding", "index": 0, "embedding": [0.1, -2e-5]}, {"object": "embedding", "index": 1, "embedding": [1, 2]},

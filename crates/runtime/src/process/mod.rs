@@ -25,7 +25,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use dedi_domain::{Inventory, Launch, Nonce, ObservedReplica, ReplicaId};
+use dedi_domain::{Inventory, Launch, Nonce, ObservedReplica, ReplicaId, Timestamp};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -66,6 +66,8 @@ pub(crate) struct Inner {
     tracked: Mutex<HashMap<Nonce, Arc<Tracked>>>,
     /// Folders whose replica a task is ending.
     ending: Mutex<HashMap<PathBuf, Nonce>>,
+    /// When it began to look: nobody watched before.
+    opened_at: Timestamp,
     /// One launch at a time: two for one replica at once would be decided on the same sight.
     launching: tokio::sync::Mutex<()>,
     changed: Notify,
@@ -107,6 +109,7 @@ impl ProcessRuntime {
             engine: Engine::dedi(engine),
             tracked: Mutex::default(),
             ending: Mutex::default(),
+            opened_at: crate::clock::now(),
             launching: tokio::sync::Mutex::default(),
             changed: Notify::new(),
             tasks: TaskTracker::new(),
@@ -303,11 +306,37 @@ fn installation_of(run: &Path) -> io::Result<String> {
             })
         }
         Err(err) if err.kind() == io::ErrorKind::NotFound => {
-            let drawn = uuid::Uuid::new_v4().to_string();
-            records::write_atomically(run, "installation", &drawn)?;
-            Ok(drawn)
+            let id = written_in(run)?.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
+            records::write_atomically(run, "installation", &id)?;
+            Ok(id)
         }
         Err(err) => Err(err),
+    }
+}
+
+/// The installation that the replicas in the folder name: without this, a lost file would make strangers of them
+/// all, which nobody would end and whose devices would be given out again.
+fn written_in(run: &Path) -> io::Result<Option<String>> {
+    let mut found: Vec<String> = Vec::new();
+    for dir in ReplicaDir::all(run)? {
+        found.extend(dir.launch()?.map(|it| it.installation));
+    }
+    found.sort();
+    found.dedup();
+    match found.as_slice() {
+        [] => Ok(None),
+        [one] => {
+            tracing::warn!("{} was lost; its replicas still name it", run.join("installation").display());
+            Ok(Some(one.clone()))
+        }
+        [_, _, ..] => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!(
+                "{} is missing, and the replicas there are of {} installations; end them and remove their folders",
+                run.join("installation").display(),
+                found.len()
+            ),
+        )),
     }
 }
 

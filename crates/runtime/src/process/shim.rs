@@ -32,6 +32,13 @@ use crate::{clock, failpoint};
 const STOP_SIGNALS: [i32; 3] =
     [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT, signal_hook::consts::SIGHUP];
 
+/// Descriptors that a process of a replica may have open: drivers of many devices need thousands.
+const DESCRIPTORS_MAX: u64 = 65_536;
+
+/// Longest file that a process of a replica may write, in bytes: its log and what it keeps in its folder are far
+/// below, one that writes without end is stopped.
+const FILE_BYTES_MAX: u64 = 16 << 30;
+
 /// Runs the shim of a replica's folder until the replica is over. The program's `main` calls this before it
 /// does anything else.
 pub fn main(dir: &Path) -> ExitCode {
@@ -121,12 +128,22 @@ fn confine_self() -> io::Result<()> {
     let _ = rustix::process::setsid();
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
     rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    limit(Resource::Nofile, DESCRIPTORS_MAX)?;
+    limit(Resource::Fsize, FILE_BYTES_MAX)?;
     rustix::thread::set_no_new_privs(true)?;
     // Processes whose parent died become our children, so that none is lost from sight.
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     // Sockets or pipes that the server was started with are nothing to us or to the engine.
     close_fds::set_fds_cloexec(3, &[]);
     Ok(())
+}
+
+/// Lowers a limit to this, and leaves one that is lower.
+fn limit(resource: Resource, most: u64) -> io::Result<()> {
+    let now = rustix::process::getrlimit(resource);
+    let most = now.maximum.map_or(most, |it| it.min(most));
+    rustix::process::setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })
+        .map_err(Into::into)
 }
 
 /// Takes the folder; `None` if this launch is another shim's, is over, or is not wanted any more.

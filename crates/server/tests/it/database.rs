@@ -60,7 +60,7 @@ fn a_backup_brings_a_damaged_or_lost_database_back_and_no_replica_ends_meanwhile
     std::fs::remove_file(&database).unwrap();
     remove_log(&data);
     let said = refusal(&data);
-    assert!(said.contains("missing") && said.contains("1 replica(s)"), "{said}");
+    assert!(said.contains("missing") && said.contains("replicas of it still run (1)"), "{said}");
     assert!(!database.exists(), "an empty database was made");
     assert_eq!(plane.engines(), engines, "a replica was ended over a missing database");
 

@@ -75,7 +75,7 @@ fn a_crash_loop_is_bounded_and_keeps_first_and_last_cause_and_each_log() {
     assert!(waiting["status"]["next_retry_at"].is_string(), "{waiting:#}");
 
     let broken = plane.until_state(&id, "ERROR");
-    must_say(&broken, "engine_exited", &["3 attempt(s) failed", "exit code 7", "line 150", "next try is in"]);
+    must_say(&broken, "engine_exited", &["3 attempts failed", "exit code 7", "line 150", "next try is in"]);
     assert!(begun.elapsed() >= Duration::from_millis(2_400), "waits of 1 s and 2 s, less their jitter");
     let status = &broken["status"];
     assert_eq!(
@@ -213,7 +213,7 @@ fn an_engine_that_ignores_term_and_hides_its_children_is_gone_before_stopped_is_
         must_say(&stopped, "stopped_by_user", &["stopped on request"]);
         let log = plane.text(&format!("/endpoints/{id}/logs?attempt=1"));
         if mode == "ignore-term" {
-            must_say(&ending, "terminating", &["1 replica(s) are being ended"]);
+            must_say(&ending, "terminating", &["1 replica is being ended"]);
             assert!(log.contains("asked to end") && log.contains("still running after the grace"), "{log}");
         }
         assert_eq!(fakes::n_events(&plane, &id, "replica_released"), 1);

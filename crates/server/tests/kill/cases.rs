@@ -1,6 +1,6 @@
 //! The cases. Which failpoints an operation passes is traced, not listed, so that a new one is swept by itself.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::audit::Finding;
 use crate::dice::Dice;
@@ -63,31 +63,44 @@ impl Case {
 
 /// What undisturbed runs passed.
 pub(crate) struct Traced {
-    boot: BTreeSet<String>,
-    takeover: BTreeSet<String>,
-    down: BTreeSet<String>,
-    /// With how often each operation passes each.
-    operations: BTreeMap<Operation, BTreeMap<String, usize>>,
+    boot: Passed,
+    takeover: Passed,
+    down: Passed,
+    operations: BTreeMap<Operation, Passed>,
+}
+
+/// Failpoints, each with how often it was passed.
+type Passed = BTreeMap<String, usize>;
+
+fn counted(names: Vec<String>) -> Passed {
+    let mut counts = Passed::new();
+    for name in names {
+        *counts.entry(name).or_default() += 1;
+    }
+    counts
+}
+
+/// Any of the times that any of them was passed, the `n_max` first at most.
+fn draw(passed: &Passed, n_max: usize, dice: &mut Dice) -> Failpoint {
+    let all: Vec<(&String, &usize)> = passed.iter().collect();
+    let (name, count) = all[dice.below(all.len())];
+    Failpoint { name: name.clone(), n: 1 + dice.below((*count).min(n_max)) }
 }
 
 impl Traced {
     /// One plane through everything, without a death.
     pub(crate) fn new() -> Self {
         let mut life = Life::begin(true).unwrap_or_else(|found| panic!("a plane does not start: {found:?}"));
-        let boot = life.trace_of_first_boot().into_iter().collect();
+        let boot = counted(life.trace_of_first_boot());
         let mut operations = BTreeMap::new();
         for operation in Operation::ALL {
             let names = life.trace(operation).unwrap_or_else(|found| panic!("{operation:?}: {found:?}"));
-            let counts: &mut BTreeMap<String, usize> = operations.entry(operation).or_default();
-            for name in names {
-                *counts.entry(name).or_default() += 1;
-            }
+            operations.insert(operation, counted(names));
         }
         let takeover = life.trace_takeover().unwrap_or_else(|found| panic!("a takeover: {found:?}"));
         let down = life.trace_down().unwrap_or_else(|found| panic!("down: {found:?}"));
         life.end().unwrap_or_else(|found| panic!("an undisturbed plane: {found:?}"));
-        let (takeover, down) = (takeover.into_iter().collect(), down.into_iter().collect());
-        Self { boot, takeover, down, operations }
+        Self { boot, takeover: counted(takeover), down: counted(down), operations }
     }
 
     /// Each failpoint once, and a few of the other kinds; then as many more as make `n`. Fewer than that takes
@@ -123,9 +136,9 @@ impl Traced {
         while queues.iter().any(|it| !it.is_empty()) {
             cases.extend(queues.iter_mut().filter_map(VecDeque::pop_front));
         }
-        cases.extend(self.boot.iter().map(|name| Case::FirstBoot { at: first(name) }));
-        cases.extend(self.down.iter().map(|name| Case::Down { at: first(name) }));
-        for (name, position) in self.takeover.iter().zip(0..) {
+        cases.extend(self.boot.keys().map(|name| Case::FirstBoot { at: first(name) }));
+        cases.extend(self.down.keys().map(|name| Case::Down { at: first(name) }));
+        for (name, position) in self.takeover.keys().zip(0..) {
             let operation = Operation::ALL[1 + position % 5];
             cases.push(Case::TakeOver { operation, at: first(name), both: position % 2 == 0 });
         }
@@ -145,30 +158,18 @@ impl Traced {
     /// Any case: half of them at any hit of a failpoint, where half of the recoveries die too.
     fn another(&self, dice: &mut Dice) -> Case {
         let operation = Operation::ALL[dice.below(Operation::ALL.len())];
-        let counts: Vec<(&String, &usize)> = self.operations[&operation].iter().collect();
-        let draw = |dice: &mut Dice, n_max: usize| {
-            let (name, count) = counts[dice.below(counts.len())];
-            Failpoint { name: name.clone(), n: 1 + dice.below((*count).min(n_max)) }
-        };
+        let passed = &self.operations[&operation];
         let both = dice.below(2) == 0;
         match dice.below(22) {
             20 | 21 => self.of_engines(dice),
             0 => Case::Reuse { seed: dice.seed() },
             1 => Case::Second { seed: dice.seed() },
-            2 | 3 => {
-                let names: Vec<&String> = self.takeover.iter().collect();
-                let at = Failpoint { name: names[dice.below(names.len())].clone(), n: 1 + dice.below(2) };
-                Case::TakeOver { operation, at, both }
-            }
-            4 => {
-                let names: Vec<&String> = self.down.iter().collect();
-                let name = names[dice.below(names.len())].clone();
-                Case::Down { at: Failpoint { name, n: 1 + dice.below(4) } }
-            }
+            2 | 3 => Case::TakeOver { operation, at: draw(&self.takeover, 2, dice), both },
+            4 => Case::Down { at: draw(&self.down, 4, dice) },
             5..=9 => Case::Random { seed: dice.seed() },
             _ => {
-                let again = (dice.below(2) == 0).then(|| draw(dice, 2));
-                Case::At { operation, at: draw(dice, usize::MAX), both, again }
+                let again = (dice.below(2) == 0).then(|| draw(passed, 2, dice));
+                Case::At { operation, at: draw(passed, usize::MAX, dice), both, again }
             }
         }
     }

@@ -1,0 +1,148 @@
+//! Texts in, vectors out.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{self, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use super::Text;
+use crate::read::whole;
+use crate::words::{EmbeddingObject, ListObject};
+
+/// The body of `POST /v1/embeddings`.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+pub struct EmbeddingsRequest<'a> {
+    /// An endpoint's name or id. Required.
+    #[serde(borrow, default)]
+    #[schema(value_type = String, required = true, min_length = 1)]
+    pub model: Option<Text<'a>>,
+    /// What to embed. Required.
+    #[serde(borrow, default)]
+    #[schema(value_type = EmbeddingInput, required = true)]
+    pub input: Option<EmbeddingInput<'a>>,
+    /// How vectors are written; `float` by default.
+    #[serde(default)]
+    pub encoding_format: Option<EncodingFormat>,
+    /// OpenAI's length of the vectors. Models here have one length, so any is refused.
+    #[serde(default, deserialize_with = "whole")]
+    #[schema(ignore)]
+    pub dimensions: Option<i64>,
+}
+
+/// How a vector is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum EncodingFormat {
+    /// As an array of numbers.
+    #[default]
+    Float,
+    /// As base64 of its numbers, each four bytes, little-endian: what OpenAI's SDKs ask for by themselves.
+    Base64,
+}
+
+/// A text, texts, the tokens of a text, or those of several.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+pub enum EmbeddingInput<'a> {
+    /// One text.
+    Text(Text<'a>),
+    /// Several texts.
+    Texts(Vec<Text<'a>>),
+    /// The tokens of one text.
+    Tokens(Vec<u32>),
+    /// The tokens of several.
+    TokenLists(Vec<Vec<u32>>),
+}
+
+/// The answer of `POST /v1/embeddings`.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Embeddings<'a> {
+    /// `list`.
+    #[schema(value_type = ListObject)]
+    pub object: &'a str,
+    /// As requested.
+    pub model: &'a str,
+    /// One for each input.
+    pub data: Vec<Embedding<'a>>,
+    /// Tokens, where the engine counted them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usage: Option<EmbeddingUsage>,
+}
+
+/// One vector.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Embedding<'a> {
+    /// `embedding`.
+    #[schema(value_type = EmbeddingObject)]
+    pub object: &'a str,
+    /// The position of its input.
+    pub index: u32,
+    /// The vector.
+    pub embedding: EmbeddingVector<'a>,
+}
+
+/// A vector in the form that was asked for.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum EmbeddingVector<'a> {
+    /// Digit by digit as the engine wrote it.
+    #[schema(value_type = Vec<f64>)]
+    Numbers(&'a RawValue),
+    /// Base64 of its numbers, each four bytes, little-endian.
+    Base64(String),
+}
+
+/// Tokens of an embeddings request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EmbeddingUsage {
+    /// Read.
+    pub prompt_tokens: u64,
+    /// The same.
+    pub total_tokens: u64,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for EmbeddingInput<'a> {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "a string, a token number, or an array of token numbers")]
+        enum Item<'a> {
+            Text(#[serde(borrow)] Text<'a>),
+            Token(u32),
+            Tokens(Vec<u32>),
+        }
+        struct Visit;
+        impl<'de> Visitor<'de> for Visit {
+            type Value = EmbeddingInput<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string, an array of strings, or arrays of token numbers")
+            }
+            fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<EmbeddingInput<'de>, E> {
+                Ok(EmbeddingInput::Text(Text(Cow::Borrowed(text))))
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<EmbeddingInput<'de>, E> {
+                Ok(EmbeddingInput::Text(Text(Cow::Owned(text.to_owned()))))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<EmbeddingInput<'de>, A::Error> {
+                let mut all = None;
+                while let Some(item) = items.next_element::<Item<'de>>()? {
+                    match (&mut all, item) {
+                        (None, Item::Text(text)) => all = Some(EmbeddingInput::Texts(vec![text])),
+                        (None, Item::Token(token)) => all = Some(EmbeddingInput::Tokens(vec![token])),
+                        (None, Item::Tokens(tokens)) => all = Some(EmbeddingInput::TokenLists(vec![tokens])),
+                        (Some(EmbeddingInput::Texts(texts)), Item::Text(text)) => texts.push(text),
+                        (Some(EmbeddingInput::Tokens(tokens)), Item::Token(token)) => tokens.push(token),
+                        (Some(EmbeddingInput::TokenLists(lists)), Item::Tokens(tokens)) => lists.push(tokens),
+                        (Some(_), Item::Text(_) | Item::Token(_) | Item::Tokens(_)) => {
+                            return Err(de::Error::custom("the array mixes texts and tokens"));
+                        }
+                    }
+                }
+                Ok(all.unwrap_or(EmbeddingInput::Texts(Vec::new())))
+            }
+        }
+        input.deserialize_any(Visit)
+    }
+}

@@ -1,0 +1,45 @@
+//! What a reply must look like.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use super::Text;
+use crate::read::object_or_null;
+use crate::words::FormatWord;
+
+/// Form of the reply, in any of the shapes that are sent.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+pub struct ResponseFormat<'a> {
+    /// `text`, `json_object`, `json_schema` or `regex`.
+    #[serde(rename = "type", borrow, default)]
+    #[schema(value_type = FormatWord, required = true)]
+    pub kind: Option<Text<'a>>,
+    /// The newer place of the schema.
+    #[serde(borrow, default, deserialize_with = "object_or_null")]
+    pub json_schema: Option<NamedSchema<'a>>,
+    /// The older place of the schema.
+    #[serde(borrow, default)]
+    #[schema(value_type = Option<Object>)]
+    pub schema: Option<&'a RawValue>,
+    /// The pattern of `regex`.
+    #[serde(borrow, default)]
+    #[schema(value_type = Option<String>)]
+    pub pattern: Option<Text<'a>>,
+}
+
+/// A JSON schema with its name.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+pub struct NamedSchema<'a> {
+    /// Its name.
+    #[serde(borrow, default)]
+    #[schema(value_type = Option<String>)]
+    pub name: Option<Text<'a>>,
+    /// The schema.
+    #[serde(borrow, default)]
+    #[schema(value_type = Option<Object>)]
+    pub schema: Option<&'a RawValue>,
+    /// Whether to follow it to the letter.
+    #[serde(default)]
+    pub strict: Option<bool>,
+}
