@@ -118,6 +118,8 @@ bugs! {
     MissingLoadIsIdle = "missing-load-is-idle",
     /// Plan: processes that no row knows are left alone.
     KeepStrangers = "keep-strangers",
+    /// Plan: what an endpoint holds that is left out of the decision is nobody's.
+    AsideIsGone = "aside-is-gone",
     /// Plan: faulty devices are used.
     IgnoreHealth = "ignore-health",
     /// Plan: an engine without its supervisor counts as loading.

@@ -87,6 +87,8 @@ faults! {
     StoreFails,
     /// The order of everything is shuffled before each decision.
     Shuffle,
+    /// An endpoint's rows can't be read, or its steps fail: it is left out of the decision.
+    SetAside,
 }
 
 /// The faults of one life.

@@ -96,7 +96,8 @@ impl Sim {
             | Fault::LateRoutes
             | Fault::LateReports
             | Fault::StoreFails
-            | Fault::Shuffle => {}
+            | Fault::Shuffle
+            | Fault::SetAside => {}
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::fakes;
+use crate::plane::until;
 
 /// The spec says 100 ms; a busy host may take longer, a wait for some timeout takes much longer.
 const HANG_UP_SEEN_MAX: Duration = Duration::from_secs(1);
@@ -27,7 +28,7 @@ fn an_engine_sees_at_once_that_its_client_has_hung_up() {
         took.push(left.elapsed());
     }
     took.sort();
-    println!("a hang-up was seen after {took:?}");
+    eprintln!("a hang-up was seen after {took:?}");
     assert!(took[2] < HANG_UP_SEEN_MAX, "{took:?}");
     assert_eq!(fakes::stat(&plane, "running"), 0);
 }
@@ -46,7 +47,7 @@ fn engines_that_refuse_everything_are_not_stormed_with_retries() {
     );
     let id = made.body["id"].as_str().unwrap().to_owned();
     plane.until_state(&id, "STARTED");
-    crate::plane::until("both replicas", || {
+    until("both replicas", || {
         let it = plane.get(&format!("/endpoints/{id}")).body;
         (it["status"]["ready_replicas"] == 2).then_some(())
     });
@@ -68,7 +69,7 @@ fn engines_that_refuse_everything_are_not_stormed_with_retries() {
     let n = u64::from(THREADS * EACH);
     // A fifth of them, and ten each second: what the gateway allows itself.
     let most = n + n / 5 + 10 * (secs + 1);
-    println!("{n} requests came to engines {n_upstream} times in {secs} s; at most {most}");
+    eprintln!("{n} requests came to engines {n_upstream} times in {secs} s; at most {most}");
     assert!(n_upstream > n, "it is tried on the other replica now and then");
     assert!(n_upstream <= most, "{n_upstream} of at most {most}");
 }
