@@ -57,16 +57,21 @@ const LAST_BYTES_WAIT: Duration = Duration::from_secs(5);
 /// Closed at once, a client's request and our closing would cross on the wire, and the client could not know
 /// whether it was done.
 const LAST_REQUEST_WAIT: Duration = Duration::from_secs(2);
+/// How long every connection takes at most to hear that it takes no further request.
+const TOLD_WAIT: Duration = Duration::from_millis(100);
 /// Bytes of request line and headers, at most.
 const HEAD_BYTES_MAX: usize = 24 * 1024;
 
-/// Serves `app` until `cancel`, then waits for running requests up to the grace.
+/// Serves `app` until `cancel`, then waits for running requests up to the grace. `closed` is cancelled when no
+/// connection takes a further request.
 pub(crate) async fn serve(
     listener: TcpListener,
     app: Router,
     config: ListenConfig,
     cancel: CancellationToken,
+    closed: CancellationToken,
 ) {
+    let _closed_in_any_case = closed.clone().drop_guard();
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     let per_ip = Arc::new(PerIp { max: config.connections_per_ip_max, counts: Mutex::default() });
@@ -110,7 +115,15 @@ pub(crate) async fn serve(
     let _elapsed = tokio::time::timeout(LAST_REQUEST_WAIT, all).await;
     // Longer than the gateway's, which ends streams with an error event when the grace is over.
     let grace = Duration::from_secs(config.shutdown_grace_secs) + LAST_BYTES_WAIT;
-    if tokio::time::timeout(grace, graceful.shutdown()).await.is_err() {
+    let is_idle = connections.is_empty();
+    let told = async {
+        if !is_idle {
+            tokio::time::sleep(TOLD_WAIT).await;
+        }
+        closed.cancel();
+    };
+    let all = async { tokio::join!(graceful.shutdown(), told) };
+    if tokio::time::timeout(grace, all).await.is_err() {
         tracing::warn!(
             "{} connection(s) were still busy after {} s and are cut",
             connections.len(),

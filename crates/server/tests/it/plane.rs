@@ -157,18 +157,18 @@ impl TestPlane {
         until("readiness", || self.agent.get(&ready).call().ok().filter(|it| it.status() == 200).map(|_| ()));
     }
 
-    /// Starts a server that takes over from the running one, and waits until that one has ended.
-    pub(crate) fn take_over(&mut self) {
+    /// Starts a server that takes over from the running one, which may still finish its requests.
+    pub(crate) fn begin_take_over(&mut self) -> Child {
+        let n_listening = |plane: &Self| plane.log().matches("listening on http://").count();
+        let before = n_listening(self);
         let successor = self.spawn(&["--takeover"]);
-        let mut old = self.server.replace(successor).unwrap();
-        let ended = until("the old server's end", || old.try_wait().unwrap());
-        assert!(ended.success(), "the old server ended with {ended}\n{}", self.log());
-        let successor = self.server.as_mut().unwrap();
+        let old = self.server.replace(successor).unwrap();
         until("the new server's address", || {
-            let ended = successor.try_wait().unwrap();
-            assert!(ended.is_none(), "the new server ended: {ended:?}");
-            self.folder.path().join("d/address").exists().then_some(())
+            let ended = self.server.as_mut().unwrap().try_wait().unwrap();
+            assert!(ended.is_none(), "the new server ended: {ended:?}\n{}", self.log());
+            (n_listening(self) > before).then_some(())
         });
+        old
     }
 
     fn spawn(&self, more: &[&str]) -> Child {
@@ -244,6 +244,12 @@ impl TestPlane {
 }
 
 impl Client {
+    /// The same client, but one that keeps connections for its next requests.
+    pub(crate) fn keeping_connections(&self) -> Self {
+        let agent = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE));
+        Self { agent: agent.build().into(), ..self.clone() }
+    }
+
     pub(crate) fn get(&self, path: &str) -> Answer {
         answer(
             self.agent.get(format!("{}{path}", self.base_url)).header("Authorization", self.bearer()).call(),
@@ -329,7 +335,7 @@ impl Client {
             .header("Authorization", self.bearer())
             .send_json(body)
             .unwrap();
-        assert_eq!(request.status(), 200);
+        assert_eq!(request.status(), 200, "{:?}", request.into_body().read_to_string());
         let mut events = Vec::new();
         for line in BufReader::new(request.into_body().into_reader()).lines() {
             let Ok(line) = line else { break };
