@@ -514,7 +514,7 @@ pub struct EmbeddingsUsage {
     pub total_tokens: u32,
 }
 
-/// The answer to `GET /health`: 503 while loading, 200 when ready.
+/// The answer to `GET /health`: 200 when ready, 503 otherwise.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "status", rename_all = "lowercase")]
 pub enum Health {
@@ -539,5 +539,10 @@ pub enum Health {
     Draining {
         /// Requests still running.
         running: u64,
+    },
+    /// The device does not finish a step; requests are not answered.
+    Stuck {
+        /// Seconds since the step began.
+        step_secs: u64,
     },
 }

@@ -35,6 +35,8 @@ pub struct ReplicaView {
     pub out_of_routing: bool,
     /// Requests it still has.
     pub in_flight: u32,
+    /// Requests in a row that ran out of time while it sent nobody a byte; 0 where that is not known.
+    pub unanswered: u32,
 }
 
 /// One endpoint with everything that bears on it.
@@ -67,6 +69,8 @@ pub struct Settings {
     pub startup_deadline: Duration,
     /// Longest a replica may leave probes unanswered.
     pub unresponsive_limit: Duration,
+    /// Unanswered requests in a row after which a replica is ended, whatever its probes say.
+    pub unanswered_max: u32,
     /// Longest wait for device memory after the processes are gone.
     pub release_wait: Duration,
     /// Replicas that may exist above `max_replicas` while old ones drain.
@@ -81,6 +85,7 @@ impl Default for Settings {
             drain_timeout: Duration::from_secs(30),
             startup_deadline: Duration::from_secs(1_800),
             unresponsive_limit: Duration::from_secs(30),
+            unanswered_max: 3,
             release_wait: Duration::from_secs(30),
             surge: 1,
             backoff: BackoffSettings::default(),
@@ -320,6 +325,12 @@ fn next_for_replica(view: &ReplicaView, phase: Option<&ReplicaPhase>, world: &Wo
         }
         (Intent::Run, Some(ReplicaPhase::Unresponsive { since, .. }))
             if world.now.since(*since) >= world.settings.unresponsive_limit =>
+        {
+            fail(FailureCause::Unresponsive)
+        }
+        // Its probes are answered, its requests are not: something below the engine's surface is stuck.
+        (Intent::Run, Some(ReplicaPhase::Ready { .. } | ReplicaPhase::Unresponsive { .. }))
+            if view.unanswered >= world.settings.unanswered_max =>
         {
             fail(FailureCause::Unresponsive)
         }

@@ -81,7 +81,9 @@ pub struct LoadReport {
     pub routes_version: u64,
     /// Requests accepted and not finished, streams included, by replica. Absent is 0.
     pub in_flight: BTreeMap<ReplicaId, u32>,
-    /// The same by endpoint, with what waits for a replica.
+    /// Requests in a row that ran out of time on a replica while it sent nobody a byte. Absent is 0.
+    pub unanswered: BTreeMap<ReplicaId, u32>,
+    /// The same as `in_flight` by endpoint, with what waits for a replica.
     pub endpoints: BTreeMap<EndpointId, EndpointLoad>,
     /// When the report was made.
     pub at: Timestamp,
@@ -96,6 +98,10 @@ impl LoadReport {
         for (replica, n) in &other.in_flight {
             let sum = all.in_flight.entry(*replica).or_default();
             *sum = sum.saturating_add(*n);
+        }
+        for (replica, n) in &other.unanswered {
+            let most = all.unanswered.entry(*replica).or_default();
+            *most = (*most).max(*n);
         }
         for (endpoint, load) in &other.endpoints {
             let sum = all.endpoints.entry(*endpoint).or_default();
@@ -133,17 +139,20 @@ mod tests {
             routes_version: 7,
             in_flight: BTreeMap::from([(replica(1), 1)]),
             endpoints: BTreeMap::from([(endpoint, load(1, None))]),
+            unanswered: BTreeMap::new(),
             at: Timestamp(5),
         };
         let other = LoadReport {
             routes_version: 0,
             in_flight: BTreeMap::from([(replica(1), 2), (replica(2), 3)]),
             endpoints: BTreeMap::from([(endpoint, load(5, Some(Timestamp(4))))]),
+            unanswered: BTreeMap::from([(replica(2), 1)]),
             at: Timestamp(3),
         };
         let both = own.with(&other);
         assert_eq!(both.in_flight, BTreeMap::from([(replica(1), 3), (replica(2), 3)]));
         let sum = EndpointLoad { in_flight: 6, waiting: 2, last_finished_at: Some(Timestamp(4)) };
+        assert_eq!(both.unanswered, other.unanswered);
         assert_eq!((both.routes_version, both.endpoints[&endpoint], both.at), (0, sum, Timestamp(5)));
         let told: LoadReport = serde_json::from_str(&serde_json::to_string(&both).unwrap()).unwrap();
         assert_eq!(told, both);

@@ -72,6 +72,7 @@ async fn a_draining_replica_keeps_its_requests_until_they_end_or_the_limit_passe
     let report = |routes_version: u64, in_flight: u32, plane: &Plane| LoadReport {
         routes_version,
         in_flight: BTreeMap::from([(replica, in_flight)]),
+        unanswered: BTreeMap::new(),
         endpoints: BTreeMap::new(),
         at: plane.now(),
     };
@@ -308,6 +309,7 @@ async fn min_zero_starts_once_sleeps_and_wakes_for_a_waiting_request() {
     let report = LoadReport {
         routes_version: u64::MAX,
         in_flight: BTreeMap::new(),
+        unanswered: BTreeMap::new(),
         endpoints: BTreeMap::from([(id.parse().unwrap(), load)]),
         at: plane.now(),
     };
