@@ -62,12 +62,14 @@ const TOLD_WAIT: Duration = Duration::from_millis(100);
 /// Bytes of request line and headers, at most.
 const HEAD_BYTES_MAX: usize = 24 * 1024;
 
-/// Serves `app` until `cancel`, then waits for running requests up to the grace. `closed` is cancelled when no
+/// Serves `app` until `cancel`, then waits for running requests up to the grace. A client that takes nothing of its
+/// answer for `stall_max` is cut. `closed` is cancelled when no
 /// connection takes a further request.
 pub(crate) async fn serve(
     listener: TcpListener,
     app: Router,
     config: ListenConfig,
+    stall_max: Duration,
     cancel: CancellationToken,
     closed: CancellationToken,
 ) {
@@ -100,7 +102,7 @@ pub(crate) async fn serve(
         let _ = stream.set_nodelay(true);
         let last = LastReply::default();
         let app = app.clone().layer(axum::Extension(ConnectInfo(peer))).layer(axum::Extension(last.clone()));
-        let socket = TokioIo::new(WatchedSocket::new(stream, last));
+        let socket = TokioIo::new(WatchedSocket::new(stream, last, stall_max));
         let service = TowerToHyperService::new(app);
         let connection = graceful.watch(server.serve_connection(socket, service).into_owned());
         connections.spawn(async move {
@@ -219,5 +221,66 @@ mod tests {
         assert!(per_ip.enter(ip).is_none());
         drop(first);
         assert!(per_ip.enter(ip).is_some());
+    }
+
+    /// Longest any condition is waited for.
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    /// A body of pieces without an end.
+    struct Endless;
+
+    impl hyper::body::Body for Endless {
+        type Data = bytes::Bytes;
+        type Error = std::convert::Infallible;
+
+        fn poll_frame(
+            self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<Result<hyper::body::Frame<bytes::Bytes>, Self::Error>>> {
+            let piece = bytes::Bytes::from_static(&[b'x'; 16 << 10]);
+            std::task::Poll::Ready(Some(Ok(hyper::body::Frame::data(piece))))
+        }
+    }
+
+    /// Asks for `path` and reads nothing until the server has cut the connection.
+    async fn must_be_cut(address: SocketAddr, path: &str) {
+        let client = TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n");
+        client.writable().await.unwrap();
+        assert_eq!(client.try_write(request.as_bytes()).unwrap(), request.len());
+        let cut = async {
+            loop {
+                match client.take_error().unwrap() {
+                    Some(err) => return err,
+                    None => tokio::time::sleep(Duration::from_millis(10)).await,
+                }
+            }
+        };
+        let err = tokio::time::timeout(PATIENCE, cut).await.expect("the connection ends");
+        assert_eq!(err.kind(), io::ErrorKind::ConnectionReset);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_nothing_is_cut_whatever_its_answer_is() {
+        // More than both kernels' buffers hold.
+        const LONG: usize = 64 << 20;
+        let app = Router::new()
+            .route("/plain", axum::routing::get(|| async { vec![b'x'; LONG] }))
+            .route("/stream", axum::routing::get(|| async { axum::body::Body::new(Endless) }));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stall_max) = (CancellationToken::new(), Duration::from_millis(200));
+        let mut server = JoinSet::new();
+        server.spawn(serve(
+            listener,
+            app,
+            ListenConfig::default(),
+            stall_max,
+            stop.clone(),
+            CancellationToken::new(),
+        ));
+        tokio::join!(must_be_cut(address, "/plain"), must_be_cut(address, "/stream"));
+        stop.cancel();
+        server.join_next().await.unwrap().unwrap();
     }
 }

@@ -99,7 +99,9 @@ impl Server {
         carriers.spawn(named("the load reports", endless(carried::join(loads, all_loads))));
         let closed = CancellationToken::new();
         let mut public = JoinSet::new();
-        public.spawn(listener::serve(listener, app, config.http.clone(), stop.clone(), closed.clone()));
+        let stall_max = Duration::from_millis(config.gateway.write_stall_timeout_ms);
+        let http = config.http.clone();
+        public.spawn(listener::serve(listener, app, http, stall_max, stop.clone(), closed.clone()));
         write_atomically(&data.address(), format!("{address}\n").as_bytes(), 0o600).map_err(|err| {
             Refusal::broken(format!("{} can't be written: {err}", data.address().display()))
         })?;
