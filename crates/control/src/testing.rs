@@ -11,8 +11,8 @@ use axum::body::Body;
 use dedi_domain::hardware::Health;
 use dedi_domain::keys::KeyText;
 use dedi_domain::{
-    Address, Device, DeviceId, DeviceKind, Exit, FailureCause, Inventory, Launch, LoadReport, Nonce,
-    ObservedReplica, Owner, ReplicaId, ReplicaPhase, Role, Timestamp,
+    Address, Device, DeviceId, DeviceKind, Exit, FailureCause, Inventory, KeyFailures, Launch, LoadReport,
+    Nonce, ObservedReplica, Owner, ReplicaId, ReplicaPhase, Role, Timestamp,
 };
 use dedi_runtime::{Runtime, RuntimeError};
 use http::{Request, StatusCode};
@@ -235,6 +235,7 @@ pub(crate) struct Plane {
     pub(crate) runtime: Arc<FakeRuntime>,
     pub(crate) clock: Arc<AtomicI64>,
     pub(crate) admin: String,
+    pub(crate) failures: Arc<KeyFailures>,
     pub(crate) dir: Arc<tempfile::TempDir>,
     pub(crate) config: ControlConfig,
     hub: HubConfig,
@@ -268,7 +269,8 @@ impl Plane {
         });
         assert!(made.await.unwrap());
         control.first_pass().await;
-        Self { control, runtime, clock, admin, dir, config, hub }
+        let failures = Arc::new(KeyFailures::new(10, 1_000));
+        Self { control, runtime, clock, admin, failures, dir, config, hub }
     }
 
     /// The same folder and processes under a new control plane.
@@ -321,7 +323,7 @@ impl Plane {
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
-        let response = self.control.router().oneshot(request).await.unwrap();
+        let response = self.control.router(self.failures.clone()).oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         Answer {

@@ -76,7 +76,7 @@ impl Server {
             .merge(health::router(ready.clone()))
             .merge(openapi::router())
             .merge(gateway.router())
-            .merge(control.router())
+            .merge(control.router(gateway.key_failures()))
             .layer(axum::middleware::from_fn_with_state(Hosts::new(&config.hostnames), hosts::check));
         let (stop, behind) = (CancellationToken::new(), CancellationToken::new());
         let metrics = gateway.clone();

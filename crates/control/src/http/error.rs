@@ -5,10 +5,12 @@
 //! `Model … not found`, `permission`, `authentication`. No sentence has another's words.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use dedi_api::{ErrorDetail, RefusalCode};
-use http::StatusCode;
+use http::header::RETRY_AFTER;
+use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::store::StoreError;
 
@@ -26,6 +28,11 @@ pub(crate) enum ApiError {
     },
     /// No key, or one that is not valid.
     Unauthenticated,
+    /// One of too many keys that are not valid.
+    TooManyKeys {
+        /// When the next is looked at.
+        retry_after: Duration,
+    },
     /// A valid key whose role is too low.
     Forbidden(String),
     /// Nothing of that name for this tenant.
@@ -41,6 +48,9 @@ pub(crate) enum ApiError {
     /// Our fault.
     Internal,
 }
+
+pub(crate) const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+pub(crate) const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 
 /// How long a client waits after 503, in milliseconds: a full disk or a backup's lock takes about that long.
 pub(crate) const RETRY_AFTER_MILLIS: &str = "2000";
@@ -75,6 +85,9 @@ impl ApiError {
                 (StatusCode::BAD_REQUEST, REQUEST, code.unwrap_or(plain))
             }
             Self::Unauthenticated => (StatusCode::FORBIDDEN, REQUEST, RefusalCode::InvalidApiKey),
+            Self::TooManyKeys { .. } => {
+                (StatusCode::TOO_MANY_REQUESTS, REQUEST, RefusalCode::TooManyFailedAttempts)
+            }
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, REQUEST, RefusalCode::PermissionDenied),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found", RefusalCode::NotFound),
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, REQUEST, RefusalCode::MethodNotAllowed),
@@ -97,6 +110,10 @@ impl ApiError {
                  with a key of this server; its first one is in the file admin.key of its data folder"
                     .to_owned()
             }
+            Self::TooManyKeys { retry_after } => format!(
+                "Too many failed authentication attempts from this address; the next is looked at in {} s",
+                retry_after.as_millis().div_ceil(1_000)
+            ),
             Self::Forbidden(message)
             | Self::NotFound(message)
             | Self::MediaType(message)
@@ -111,6 +128,7 @@ impl ApiError {
         match self {
             Self::Invalid { param, .. } => param.clone(),
             Self::Unauthenticated
+            | Self::TooManyKeys { .. }
             | Self::Forbidden(_)
             | Self::NotFound(_)
             | Self::Method
@@ -148,6 +166,14 @@ impl IntoResponse for ApiError {
             code: Some(code.to_string()),
         };
         let mut response = status.into_response();
+        if let Self::TooManyKeys { retry_after } = self {
+            let headers = response.headers_mut();
+            let millis = u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX);
+            headers.insert(RETRY_AFTER, millis.div_ceil(1_000).into());
+            headers.insert(RETRY_AFTER_MS, millis.into());
+            // A wrong key stays one: SDKs would only wait for a minute with it.
+            headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+        }
         response.extensions_mut().insert(Refused(Arc::new(detail)));
         response
     }

@@ -4,6 +4,7 @@ mod backup;
 mod contract;
 mod hub;
 mod lifecycle;
+mod limits;
 mod openapi;
 mod principals;
 mod reads;

@@ -212,6 +212,10 @@ impl ApiError {
                 let millis = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
                 headers.insert("retry-after-ms", HeaderValue::from(millis));
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(secs(delay)));
+                if matches!(self, Self::TooManyKeys { .. }) {
+                    // A wrong key stays one: SDKs would only wait for a minute with it.
+                    headers.insert("x-should-retry", HeaderValue::from_static("false"));
+                }
             }
             None => {
                 // Only a replica's failure is worth a second try at once: another one may do it.

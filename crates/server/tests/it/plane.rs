@@ -244,6 +244,11 @@ impl TestPlane {
 }
 
 impl Client {
+    /// The same client with another key.
+    pub(crate) fn with_key(&self, key: &str) -> Self {
+        Self { key: key.to_owned(), ..self.clone() }
+    }
+
     /// The same client, but one that keeps connections for its next requests.
     pub(crate) fn keeping_connections(&self) -> Self {
         let agent = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE));

@@ -76,3 +76,15 @@ fn nothing_is_open_without_a_key_and_the_key_file_is_private() {
     assert!(!stored.windows(secret.len()).any(|it| it == secret), "the key's text is in the database");
     assert!(!plane.log().contains(plane.key()), "the key's text is in the log");
 }
+
+#[test]
+fn wrong_keys_of_inference_and_management_count_together() {
+    let plane = TestPlane::start();
+    let guesser = plane.with_key("local1");
+    let chat = |client: &crate::plane::Client| client.chat("dedi/demo", "hi").status;
+    let statuses: Vec<u16> =
+        (0..10).map(|n| if n % 2 == 0 { chat(&guesser) } else { guesser.get("/endpoints").status }).collect();
+    assert_eq!(statuses, [401, 403, 401, 403, 401, 403, 401, 403, 401, 403]);
+    assert_eq!((chat(&guesser), guesser.get("/endpoints").status), (429, 429));
+    assert_eq!((chat(&plane), plane.get("/endpoints").status), (400, 200), "a valid key is never locked out");
+}
