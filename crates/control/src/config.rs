@@ -54,6 +54,10 @@ pub struct ControlConfig {
     pub tick_millis: u64,
     /// A load report older than this counts as none.
     pub load_report_age_max_secs: u32,
+    /// Longest pause while a request body arrives.
+    pub body_idle_timeout_ms: u64,
+    /// Longest time for a whole request body.
+    pub body_timeout_ms: u64,
     /// Most endpoints a tenant may have.
     pub endpoints_per_owner_max: u32,
     /// Most keys a tenant may have.
@@ -108,6 +112,9 @@ impl Default for ControlConfig {
             tick_millis: 500,
             // Several missed reports: the gateway is gone, not late.
             load_report_age_max_secs: 10,
+            // The gateway's: a client that sends slower is stuck or hostile.
+            body_idle_timeout_ms: 30_000,
+            body_timeout_ms: 120_000,
             // Far above real use; bounds what a runaway script can store.
             endpoints_per_owner_max: 100,
             keys_per_owner_max: 50,

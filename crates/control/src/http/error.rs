@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use dedi_api::{ErrorDetail, RefusalCode};
-use http::header::RETRY_AFTER;
+use http::header::{CONNECTION, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::store::StoreError;
@@ -41,6 +41,8 @@ pub(crate) enum ApiError {
     Method,
     /// The body is too long.
     TooLarge,
+    /// The body did not arrive in time.
+    BodyTimeout,
     /// The body is not JSON.
     MediaType(String),
     /// It may work in a moment.
@@ -92,6 +94,7 @@ impl ApiError {
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found", RefusalCode::NotFound),
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, REQUEST, RefusalCode::MethodNotAllowed),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, REQUEST, RefusalCode::BodyTooLarge),
+            Self::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, REQUEST, RefusalCode::BodyTimeout),
             Self::MediaType(_) => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, REQUEST, RefusalCode::UnsupportedMediaType)
             }
@@ -120,6 +123,7 @@ impl ApiError {
             | Self::Unavailable(message) => message.clone(),
             Self::Method => "This route does not take that method".to_owned(),
             Self::TooLarge => "The request body is longer than 64 KiB".to_owned(),
+            Self::BodyTimeout => "The request body did not arrive in time".to_owned(),
             Self::Internal => "The server failed; its log has more under this request's id".to_owned(),
         }
     }
@@ -133,6 +137,7 @@ impl ApiError {
             | Self::NotFound(_)
             | Self::Method
             | Self::TooLarge
+            | Self::BodyTimeout
             | Self::MediaType(_)
             | Self::Unavailable(_)
             | Self::Internal => None,
@@ -173,6 +178,10 @@ impl IntoResponse for ApiError {
             headers.insert(RETRY_AFTER_MS, millis.into());
             // A wrong key stays one: SDKs would only wait for a minute with it.
             headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+        }
+        if matches!(self, Self::TooLarge | Self::BodyTimeout) {
+            // What is left of the body would be read as the next request.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response.extensions_mut().insert(Refused(Arc::new(detail)));
         response
