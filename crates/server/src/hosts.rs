@@ -34,7 +34,12 @@ impl Hosts {
 
 /// Refuses requests for another host.
 pub(crate) async fn check(State(hosts): State<Hosts>, request: Request, next: Next) -> Response {
-    let named = request.headers().get(http::header::HOST).and_then(|it| it.to_str().ok());
+    let mut hosts_named = request.headers().get_all(http::header::HOST).iter();
+    let named = hosts_named.next().and_then(|it| it.to_str().ok());
+    if hosts_named.next().is_some() {
+        // Whatever stands in front of this server may have looked at the other one.
+        return refusal("the request has more than one Host header", dedi_api::RefusalCode::InvalidRequest);
+    }
     let authority = request.uri().authority().map(http::uri::Authority::as_str).or(named).unwrap_or_default();
     if hosts.accepts(authority) {
         return next.run(request).await;
@@ -42,7 +47,11 @@ pub(crate) async fn check(State(hosts): State<Hosts>, request: Request, next: Ne
     let message = format!(
         "the Host header names `{authority}`, which this server is not known by; add it to `hostnames` in the config"
     );
-    let code = dedi_api::RefusalCode::HostUnknown.as_str();
+    refusal(&message, dedi_api::RefusalCode::HostUnknown)
+}
+
+fn refusal(message: &str, code: dedi_api::RefusalCode) -> Response {
+    let code = code.as_str();
     let error = serde_json::json!({
         "error": {"message": message, "type": "invalid_request_error", "param": "Host", "code": code}
     });

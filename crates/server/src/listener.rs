@@ -12,6 +12,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use dedi_control::LastReply;
+use dedi_domain::key_failures::network;
 use http::Version;
 use http::header::{CONNECTION, HeaderValue};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -172,7 +173,7 @@ fn server(config: &ListenConfig) -> auto::Builder<TokioExecutor> {
     server
 }
 
-/// Open connections by address.
+/// Open connections by address, those of IPv6 by the /64 that its owner has whole.
 struct PerIp {
     max: u32,
     counts: Mutex<HashMap<IpAddr, u32>>,
@@ -185,7 +186,8 @@ struct Counted {
 }
 
 impl PerIp {
-    fn enter(self: &Arc<Self>, ip: IpAddr) -> Option<Counted> {
+    fn enter(self: &Arc<Self>, peer: IpAddr) -> Option<Counted> {
+        let ip = network(peer);
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(ip).or_default();
         if *count >= self.max {
@@ -221,6 +223,12 @@ mod tests {
         assert!(per_ip.enter(ip).is_none());
         drop(first);
         assert!(per_ip.enter(ip).is_some());
+        let of_one_network = ["2001:db8::1", "2001:db8::2", "2001:db8::3"].map(|it| it.parse().unwrap());
+        let entered: Vec<_> = of_one_network.iter().map(|it| per_ip.enter(*it)).collect();
+        assert!(entered[1].is_some() && entered[2].is_none());
+        assert!(per_ip.enter("2001:db8:0:1::1".parse().unwrap()).is_some());
+        drop(entered);
+        assert!(per_ip.enter(of_one_network[2]).is_some());
     }
 
     /// Longest any condition is waited for.

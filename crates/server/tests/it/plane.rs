@@ -249,6 +249,11 @@ impl Client {
         Self { key: key.to_owned(), ..self.clone() }
     }
 
+    /// Where the server listens.
+    pub(crate) fn address(&self) -> &str {
+        self.base_url.trim_start_matches("http://").trim_end_matches("/v1")
+    }
+
     /// The same client, but one that keeps connections for its next requests.
     pub(crate) fn keeping_connections(&self) -> Self {
         let agent = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE));

@@ -88,3 +88,21 @@ fn wrong_keys_of_inference_and_management_count_together() {
     assert_eq!((chat(&guesser), guesser.get("/endpoints").status), (429, 429));
     assert_eq!((chat(&plane), plane.get("/endpoints").status), (400, 200), "a valid key is never locked out");
 }
+
+#[test]
+fn a_second_host_header_is_refused() {
+    use std::io::{Read, Write};
+    let plane = TestPlane::start();
+    let ask = |hosts: &str| {
+        let mut stream = std::net::TcpStream::connect(plane.address()).unwrap();
+        write!(stream, "GET /healthz HTTP/1.1\r\n{hosts}connection: close\r\n\r\n").unwrap();
+        let mut said = String::new();
+        stream.read_to_string(&mut said).unwrap();
+        said
+    };
+    assert!(ask("host: localhost\r\n").starts_with("HTTP/1.1 200 "));
+    for second in ["localhost", "evil.example"] {
+        let said = ask(&format!("host: localhost\r\nhost: {second}\r\n"));
+        assert!(said.starts_with("HTTP/1.1 400 ") && said.contains("more than one Host"), "{said}");
+    }
+}
