@@ -93,6 +93,7 @@ impl Shared {
         let world = RwLock::new(Arc::new(World {
             now,
             endpoints: Vec::new(),
+            aside: dedi_domain::SetAside::default(),
             observation: Observation::Unknown,
             inventory: dedi_domain::Inventory::default(),
             settings: config.settings(),

@@ -63,5 +63,6 @@ pub struct Launch {
     /// Memory the replica may use in bytes, where the host can enforce it.
     pub memory_limit_bytes: Option<u64>,
     /// Serves embeddings rather than text.
+    #[serde(default)]
     pub embedding: bool,
 }

@@ -3,8 +3,10 @@
 
 mod admin;
 mod backup;
+mod carried;
 mod config;
 mod demo;
+mod descriptors;
 mod doctor;
 mod down;
 mod health;

@@ -8,6 +8,9 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
+/// The endpoint that the scripts are about.
+pub(crate) const ID: &str = "endpoint-11111111-2222-4333-8444-555555555555";
+
 /// One scripted answer.
 #[derive(Clone)]
 pub(crate) struct Answer {
@@ -148,7 +151,7 @@ async fn write(stream: &mut BufReader<TcpStream>, answer: &Answer) {
 /// An endpoint as a dedi server shows it.
 pub(crate) fn endpoint(state: &str) -> Value {
     json!({
-        "object": "endpoint", "id": crate::ID, "name": "local/dedi/demo-a32b82a1", "display_name": "My demo",
+        "object": "endpoint", "id": ID, "name": "local/dedi/demo-a32b82a1", "display_name": "My demo",
         "model": "dedi/demo", "hardware": "1x_cpu_8gb", "type": "dedicated", "owner": "local", "state": state,
         "autoscaling": {"min_replicas": 1, "max_replicas": 1}, "created_at": "2026-11-21T07:00:00.123Z",
         "inactive_timeout": 60,

@@ -6,31 +6,26 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Extension, State};
 use axum::response::{IntoResponse, Response};
-use dedi_api::{AutoscalingRequest, CreateEndpointRequest, Nullable, RefusalCode};
+use dedi_api::{CreateEndpointRequest, RefusalCode};
 use dedi_domain::endpoint::RunCause;
-use dedi_domain::fit::{Fit, ModelFacts};
 use dedi_domain::{
-    Desired, EndpointId, EndpointName, EndpointState, HardwareConfig, HardwareId, Inventory, ModelName,
-    ReplicaRange, Run, Timestamp,
+    Desired, EndpointId, EndpointName, EndpointState, HardwareId, ModelName, ReplicaRange, Run, Timestamp,
 };
 use http::HeaderMap;
 
 use super::auth::Caller;
 use super::body::{Fields, JsonBody, Query};
+use super::deployable::{deployable, must_fit, no_hardware, no_model};
+use super::display_name::check_display_name;
 use super::error::ApiError;
-use super::plan::{self, gib};
+use super::fields::{check_inactive_timeout, check_range, check_run, check_zone, read_autoscaling};
+use super::plan;
 use super::repeat;
 use super::reply::LastReply;
 use super::views;
 use crate::config::ControlConfig;
-use crate::models::ModelError;
 use crate::shared::{Shared, random_uuid};
 use crate::store::{EndpointKey, Inserted, NewEndpoint};
-
-/// Longest display name, in characters.
-const DISPLAY_NAME_CHARS_MAX: usize = 256;
-/// Longest inactivity timeout: a year, in minutes.
-const INACTIVE_TIMEOUT_MINUTES_MAX: i64 = 366 * 24 * 60;
 
 pub(super) async fn create(
     State(shared): State<Arc<Shared>>,
@@ -129,13 +124,6 @@ fn read(fields: &Fields) -> Result<CreateEndpointRequest, ApiError> {
     })
 }
 
-pub(super) fn read_autoscaling(pair: &Fields) -> Result<AutoscalingRequest, ApiError> {
-    Ok(AutoscalingRequest {
-        min_replicas: pair.integer("min_replicas")?.flatten(),
-        max_replicas: pair.integer("max_replicas")?.flatten(),
-    })
-}
-
 /// A create whose every field is in order by itself.
 struct Checked {
     model: ModelName,
@@ -181,125 +169,6 @@ fn check(config: &ControlConfig, request: &CreateEndpointRequest) -> Result<Chec
         availability_zone,
         disable_speculative_decoding: request.disable_speculative_decoding.unwrap_or(false),
     })
-}
-
-/// The bounds, or a refusal that names the one that is wrong.
-pub(super) fn check_range(min: i64, max: i64) -> Result<ReplicaRange, ApiError> {
-    ReplicaRange::new(min, max).map_err(|err| {
-        let name = if err.0.starts_with("max") { "max_replicas" } else { "min_replicas" };
-        ApiError::field(format!("autoscaling.{name}"), err.0)
-    })
-}
-
-pub(super) fn check_display_name(text: &str) -> Result<String, ApiError> {
-    let n_chars = text.chars().count();
-    if n_chars > DISPLAY_NAME_CHARS_MAX {
-        return Err(ApiError::field(
-            "display_name",
-            format!("display_name may have {DISPLAY_NAME_CHARS_MAX} characters, it has {n_chars}"),
-        ));
-    }
-    if text.chars().any(char::is_control) {
-        return Err(ApiError::field("display_name", "display_name may not have control characters"));
-    }
-    Ok(text.to_owned())
-}
-
-pub(super) fn check_run(text: &str) -> Result<Run, ApiError> {
-    match text {
-        "STARTED" => Ok(Run::Started),
-        "STOPPED" => Ok(Run::Stopped),
-        _ => Err(ApiError::field("state", "state must be STARTED or STOPPED")),
-    }
-}
-
-/// `None` when the request does not say; `null` is what a null stands for.
-pub(super) fn check_inactive_timeout(
-    asked: Nullable<i64>,
-    null: Option<u32>,
-) -> Result<Option<Option<u32>>, ApiError> {
-    let minutes = match asked {
-        None => return Ok(None),
-        Some(None) => return Ok(Some(null)),
-        Some(Some(minutes)) => minutes,
-    };
-    match u32::try_from(minutes) {
-        Ok(fits) if minutes <= INACTIVE_TIMEOUT_MINUTES_MAX => Ok(Some(ControlConfig::timeout(fits))),
-        Ok(_) | Err(_) => Err(ApiError::field(
-            "inactive_timeout",
-            format!("inactive_timeout must be 0 to {INACTIVE_TIMEOUT_MINUTES_MAX} minutes, got {minutes}"),
-        )),
-    }
-}
-
-fn check_zone(config: &ControlConfig, asked: Option<&str>) -> Result<Option<String>, ApiError> {
-    match asked {
-        None | Some("") => Ok(None),
-        Some(zone) if config.zones.iter().any(|it| it == zone) => Ok(Some(zone.to_owned())),
-        Some(zone) => Err(ApiError::field(
-            "availability_zone",
-            format!("availability_zone {} is unknown; known are: {}", shown(zone), config.zones.join(", ")),
-        )),
-    }
-}
-
-/// A client's text inside a sentence: bounded and without control characters.
-pub(super) fn shown(text: &str) -> String {
-    text.chars().filter(|it| !it.is_control()).take(256).collect()
-}
-
-pub(super) fn no_model(named: &str) -> ApiError {
-    ApiError::NotFound(format!(
-        "Model {} not found; GET /v1/models lists those that can be deployed",
-        shown(named)
-    ))
-}
-
-fn no_hardware(named: &str) -> ApiError {
-    ApiError::field(
-        "hardware",
-        format!(
-            "Invalid hardware provided: {}. Check the hardware API (GET /v1/hardware) for what this host has",
-            shown(named)
-        ),
-    )
-}
-
-/// What the model's files say, or why it can't be deployed.
-pub(super) async fn deployable(shared: &Shared, model: &ModelName) -> Result<ModelFacts, ApiError> {
-    shared.facts(model).await.map_err(|err| match err {
-        ModelError::Absent(_) => no_model(model.as_str()),
-        ModelError::Unusable(why) => ApiError::Invalid {
-            message: format!("Model {model} is not supported: {why}"),
-            param: Some("model".to_owned()),
-            code: Some(RefusalCode::ModelUnusable),
-        },
-    })
-}
-
-fn must_fit(
-    shared: &Shared,
-    facts: &ModelFacts,
-    hardware: &HardwareConfig,
-    inventory: &Inventory,
-) -> Result<(), ApiError> {
-    let plan = plan::Sizes::of(shared, facts, hardware, inventory);
-    match plan.fit {
-        Fit::Fits { .. } => Ok(()),
-        Fit::TooSmall { total_bytes } => {
-            let nearest = match &plan.nearest {
-                Some(id) => format!("the smallest that fits is {id}"),
-                None => "nothing on this host is large enough".to_owned(),
-            };
-            Err(ApiError::NotFound(format!(
-                "Hardware {} is not available for this model: a replica needs {}, it has {}; {nearest}. \
-                 Check the hardware API (GET /v1/hardware?model=…)",
-                hardware.id,
-                gib(plan.need.total_bytes()),
-                gib(total_bytes)
-            )))
-        }
-    }
 }
 
 fn desired(id: EndpointId, caller: &Caller, checked: Checked, now: Timestamp) -> Desired {

@@ -14,7 +14,7 @@ use dedi_domain::{DeviceId, DeviceKind, HardwareConfig, Inventory, ModelName, Ow
 
 use super::auth::Caller;
 use super::body::Query;
-use super::create::{deployable, no_model};
+use super::deployable::{deployable, no_model};
 use super::error::ApiError;
 use super::{plan, views};
 use crate::shared::Shared;

@@ -15,7 +15,7 @@ use http::header::ALLOW;
 use super::auth::Caller;
 use super::body::{JsonBody, Query};
 use super::error::ApiError;
-use super::{create, logs, update, views};
+use super::{fields, logs, update, views};
 use crate::shared::Shared;
 use crate::store::EndpointKey;
 
@@ -67,7 +67,7 @@ pub(super) async fn dispatch(
 ) -> Result<Response, ApiError> {
     let Path(rest) = path.map_err(|_not_text| ApiError::request("The path could not be read"))?;
     let (named, part) = split(&rest);
-    let named = create::shown(named);
+    let named = fields::shown(named);
     let method = request.method().clone();
     let refused = || Ok(([(ALLOW, part.methods())], ApiError::Method).into_response());
     if part.methods().split(", ").all(|it| it != method.as_str()) {
@@ -79,7 +79,7 @@ pub(super) async fn dispatch(
             Ok(Json(views::endpoint(&shared, desired).await?).into_response())
         }
         (Part::Itself, Method::PATCH) => {
-            let body = JsonBody::from_request(request, &()).await?;
+            let body = JsonBody::from_request(request, &shared).await?;
             update::patch(&shared, &caller, &named, &body.fields).await
         }
         (Part::Itself, Method::DELETE) => update::delete(&shared, &caller, &named).await,

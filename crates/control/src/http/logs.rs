@@ -21,6 +21,8 @@ const LINES_DEFAULT: i64 = 100;
 const LINES_MAX: i64 = 100_000;
 /// Most of a log in one piece.
 const BYTES_MAX: usize = 4 << 20;
+/// Launches that a refusal names: the ones a person would ask for next.
+const NAMED_MAX: usize = 8;
 /// Between two looks at a log that is followed.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Longest a log is followed; the client may ask again.
@@ -37,7 +39,7 @@ pub(super) async fn read(
     let replica = query.get("replica");
     let follows = query.boolean("follow")?;
     let attempts = shared.store.attempts(desired.id).await?;
-    let chosen = attempts.into_iter().find(|it| {
+    let chosen = attempts.iter().find(|it| {
         number.is_none_or(|wanted| i64::from(it.attempt) == wanted)
             && replica.is_none_or(|wanted| it.replica.to_string() == wanted)
     });
@@ -45,9 +47,7 @@ pub(super) async fn read(
         return match (number, replica) {
             // It has never been launched: its log is empty, not absent.
             (None, None) => Ok(text(Body::empty())),
-            (Some(_), _) | (None, Some(_)) => {
-                Err(ApiError::NotFound("There is no launch of that number or replica".to_owned()))
-            }
+            (Some(_), _) | (None, Some(_)) => Err(ApiError::NotFound(no_launch(&attempts))),
         };
     };
     let log = LogName { endpoint: desired.id, replica: attempt.replica, attempt: attempt.attempt };
@@ -58,7 +58,7 @@ pub(super) async fn read(
     let piece = match piece {
         Some(piece) => piece,
         // The file is gone; a failure kept the end of it.
-        None if attempt.has_ended || !follows => return Ok(text(Body::from(kept(&attempt, lines)))),
+        None if attempt.has_ended || !follows => return Ok(text(Body::from(kept(attempt, lines)))),
         None => crate::logs::LogPiece::default(),
     };
     if !follows {
@@ -67,6 +67,21 @@ pub(super) async fn read(
     let until = Instant::now() + FOLLOW_MAX;
     let state = Follow { shared: shared.clone(), log, next: piece.next, first: Some(piece.bytes), until };
     Ok(text(Body::from_stream(stream::unfold(state, Follow::step))))
+}
+
+/// That the launch asked for is not there, and which are, newest first.
+fn no_launch(attempts: &[Attempt]) -> String {
+    const WHAT: &str = "There is no launch of that number or replica";
+    let named: Vec<String> = attempts
+        .iter()
+        .take(NAMED_MAX)
+        .map(|it| format!("attempt {} was {}", it.attempt, it.replica))
+        .collect();
+    match attempts.len().saturating_sub(named.len()) {
+        _ if named.is_empty() => format!("{WHAT}: the endpoint has not been launched yet"),
+        0 => format!("{WHAT}: {}", named.join(", ")),
+        n => format!("{WHAT}: {}, and {n} before", named.join(", ")),
+    }
 }
 
 fn kept(attempt: &Attempt, lines: usize) -> String {

@@ -16,7 +16,7 @@ use http::{HeaderMap, StatusCode};
 
 use super::auth::Caller;
 use super::body::Query;
-use super::create::no_model;
+use super::deployable::no_model;
 use super::error::ApiError;
 use crate::hub::Manifest;
 use crate::shared::Shared;

@@ -2,13 +2,14 @@
 //! it shows, and it remembers since which version a replica is no longer in it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use dedi_domain::reconcile::{EndpointView, World, by_mark};
 use dedi_domain::status::explain;
 use dedi_domain::{
-    Intent, KeyTable, ModelName, Observation, ObservedReplica, ReplicaId, ReplicaPhase, Route, RouteReplica,
-    RouteTable,
+    EndpointId, Intent, KeyTable, ModelName, Observation, ObservedReplica, ReplicaId, ReplicaPhase, Route,
+    RouteReplica, RouteTable,
 };
 
 use crate::shared::Shared;
@@ -67,10 +68,19 @@ fn routes(shared: &Shared, world: &World, old: &RouteTable) -> Vec<Arc<Route>> {
         .endpoints
         .iter()
         .filter(|it| !it.desired.deleted)
-        .map(|it| Arc::new(route(shared, it, world, old)))
+        .filter_map(|it| {
+            // One that can't be explained is routed as before, and the others all the same.
+            let route = catch_unwind(AssertUnwindSafe(|| Arc::new(route(shared, it, world, old))));
+            route.ok().or_else(|| before(old, it.desired.id))
+        })
+        .chain(world.aside.endpoints.iter().filter_map(|it| before(old, *it)))
         .collect();
     routes.sort_by_key(|it| it.endpoint);
     routes
+}
+
+fn before(old: &RouteTable, endpoint: EndpointId) -> Option<Arc<Route>> {
+    old.routes.iter().find(|it| it.endpoint == endpoint).cloned()
 }
 
 fn route(shared: &Shared, view: &EndpointView, world: &World, old: &RouteTable) -> Route {

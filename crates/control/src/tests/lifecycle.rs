@@ -3,15 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use dedi_domain::route::EndpointLoad;
-use dedi_domain::{EndpointState, FailureCause, LoadReport};
+use dedi_domain::{DeviceKind, EndpointState, LoadReport};
 use http::StatusCode;
 use serde_json::json;
-use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
+use crate::ControlConfig;
 use crate::testing::{FakeRuntime, Plane, Script, unique};
-use crate::{ControlConfig, LogName};
 
 #[tokio::test]
 async fn an_endpoint_starts_serves_stops_and_says_each_step() {
@@ -46,7 +43,7 @@ async fn an_endpoint_starts_serves_stops_and_says_each_step() {
     created: created for dedi/demo on 1x_cpu_8gb
     replica_launched: attempt 1: launching on cpu-0
     state_changed: PENDING -> STARTING: 1 replica is being launched
-    replica_ready: attempt 1: ready after 2.0 s
+    replica_ready: attempt 1: ready after 2.0 s, isolation level 1
     state_changed: STARTING -> STARTED: 1 of 1 replica answers
     stop_requested: stop requested
     replica_draining: attempt 1: takes no new requests
@@ -72,6 +69,7 @@ async fn a_draining_replica_keeps_its_requests_until_they_end_or_the_limit_passe
     let report = |routes_version: u64, in_flight: u32, plane: &Plane| LoadReport {
         routes_version,
         in_flight: BTreeMap::from([(replica, in_flight)]),
+        unanswered: BTreeMap::new(),
         endpoints: BTreeMap::new(),
         at: plane.now(),
     };
@@ -135,10 +133,7 @@ async fn what_an_answer_says_holds_for_requests_from_then_on() {
     // The tick is of no help here.
     let config = ControlConfig { tick_millis: 60_000, ..ControlConfig::default() };
     let plane = Plane::with(config, FakeRuntime::with_cores(2)).await;
-    let cancel = CancellationToken::new();
-    let (_loads, seen) = watch::channel(LoadReport::default());
-    let mut tasks = tokio::task::JoinSet::new();
-    tasks.spawn(plane.control.clone().run(seen, cancel.clone()));
+    let running = plane.run();
     let mut routes = plane.control.routes();
 
     let id = plane.create("").await;
@@ -161,178 +156,7 @@ async fn what_an_answer_says_holds_for_requests_from_then_on() {
     assert!(is_valid());
     plane.call("DELETE", &format!("/v1/keys/{}", made["id"].as_str().unwrap()), "").await;
     assert!(!is_valid());
-    cancel.cancel();
-    tokio::time::timeout(Duration::from_secs(5), tasks.join_all()).await.unwrap();
-}
-
-#[tokio::test]
-async fn a_failing_engine_backs_off_then_is_an_error_that_names_itself() {
-    let plane = Plane::start().await;
-    plane.runtime.script(Script::Exits(FailureCause::EngineExited));
-    let id = plane.create("").await;
-    plane.settle_idle().await;
-    let it = plane.get(&id).await;
-    assert_eq!((&it["state"], &it["status"]["reason"]), (&json!("PENDING"), &json!("backing_off")));
-    for _ in 0..40 {
-        plane.later(2);
-        plane.settle_idle().await;
-    }
-    let it = plane.get(&id).await;
-    assert_eq!((&it["state"], &it["status"]["reason"]), (&json!("ERROR"), &json!("engine_exited")));
-    let said = it["status"]["message"].as_str().unwrap();
-    assert!(said.contains("exit code 7") && said.contains("cannot go on"), "{said}");
-    assert!(it["status"]["next_retry_at"].is_string());
-    assert_eq!(
-        (&it["status"]["first_failure"]["attempt"], &it["status"]["last_failure"]["attempt"]),
-        (&json!(1), &json!(5))
-    );
-    assert_eq!(plane.runtime.launched().len(), 5, "spawns are bounded");
-    let log = plane.call("GET", &format!("/v1/endpoints/{id}/logs?attempt=2&tail=1"), "").await;
-    assert_eq!(log.text, "cannot go on\n", "the end of the log is kept with the failure");
-
-    plane.runtime.script(Script::Ready);
-    let answer = plane.call("PATCH", &format!("/v1/endpoints/{id}"), r#"{"state":"STARTED"}"#).await;
-    assert_eq!(answer.json()["state"], "PENDING", "a start tries again at once");
-    plane.settle_idle().await;
-    let it = plane.get(&id).await;
-    assert_eq!((&it["state"], &it["status"]["last_failure"]), (&json!("STARTED"), &json!(null)));
-}
-
-#[tokio::test]
-async fn a_program_that_cannot_be_started_is_a_failure_with_its_text() {
-    let plane = Plane::start().await;
-    plane.runtime.script(Script::FailsToSpawn);
-    let id = plane.create("").await;
-    plane.settle_idle().await;
-    let it = plane.get(&id).await;
-    assert_eq!(it["status"]["last_failure"]["reason"], "spawn_failed");
-    assert!(it["status"]["last_failure"]["message"].as_str().unwrap().contains("no such program"));
-    assert!(it["replicas"].as_array().unwrap().is_empty(), "its devices are free");
-}
-
-#[tokio::test]
-async fn a_model_that_is_gone_at_launch_waits_for_the_user() {
-    let plane = Plane::start().await;
-    let id = plane.create("").await;
-    std::fs::remove_dir_all(plane.dir.path().join("models/dedi")).unwrap();
-    plane.settle_idle().await;
-    let it = plane.get(&id).await;
-    assert_eq!((&it["state"], &it["status"]["reason"]), (&json!("ERROR"), &json!("model_unusable")));
-    assert_eq!(it["status"]["next_retry_at"], json!(null));
-}
-
-#[tokio::test]
-async fn a_runtime_that_cannot_be_asked_ends_and_starts_nothing() {
-    let plane = Plane::start().await;
-    let id = plane.create("").await;
-    plane.settle_idle().await;
-    plane.runtime.set_down(true);
-    plane.settle_idle().await;
-    let it = plane.get(&id).await;
-    assert_eq!((&it["state"], &it["status"]["reason"]), (&json!("STARTED"), &json!("unobserved")));
-    assert_eq!(plane.control.routes().borrow().routes[0].replicas.len(), 1, "requests go on");
-    plane.call("PATCH", &format!("/v1/endpoints/{id}"), r#"{"state":"STOPPED"}"#).await;
-    plane.settle_idle().await;
-    assert_eq!(plane.runtime.n_removed(), 0);
-    plane.runtime.set_down(false);
-    plane.settle_idle().await;
-    assert_eq!(plane.state(&id).await, "STOPPED");
-}
-
-#[tokio::test]
-async fn a_restart_adopts_what_runs_and_starts_nothing_twice() {
-    let plane = Plane::start().await;
-    let id = plane.create("").await;
-    plane.settle_idle().await;
-    let before = plane.runtime.launched();
-    let plane = plane.restart().await;
-    assert_eq!(plane.state(&id).await, "STARTED");
-    assert_eq!(plane.runtime.launched(), before);
-    assert_eq!(
-        plane.control.routes().borrow().routes[0].replicas.len(),
-        1,
-        "routed before the first request"
-    );
-    // An hour passed for an endpoint with a timeout of an hour, but nobody counted requests meanwhile.
-    plane.later(3_590);
-    let plane = plane.restart().await;
-    plane.later(20);
-    plane.settle_idle().await;
-    assert_eq!(plane.state(&id).await, "STARTED");
-    plane.later(3_600);
-    plane.settle_idle().await;
-    assert_eq!(plane.get(&id).await["status"]["reason"], "stopped_inactive");
-    assert_eq!(plane.state(&id).await, "STOPPED");
-}
-
-#[tokio::test]
-async fn a_wall_clock_set_back_between_two_runs_leaves_time_in_order() {
-    let plane = Plane::start().await;
-    let id = plane.create("").await;
-    plane.settle_idle().await;
-    let started = plane.now();
-    plane.later(-3_600);
-    let plane = plane.restart().await;
-    assert!(plane.now() >= started, "the store has newer stamps than the clock");
-    plane.call("PATCH", &format!("/v1/endpoints/{id}"), r#"{"state":"STOPPED"}"#).await;
-    plane.settle_idle().await;
-    assert_eq!(plane.state(&id).await, "STOPPED");
-}
-
-#[tokio::test]
-async fn idleness_needs_a_fresh_report() {
-    let plane = Plane::start().await;
-    let id = plane.create("").await;
-    plane.settle_idle().await;
-    plane.later(4_000);
-    plane.settle(&LoadReport::default()).await;
-    assert_eq!(plane.state(&id).await, "STARTED");
-}
-
-#[tokio::test]
-async fn min_zero_starts_once_sleeps_and_wakes_for_a_waiting_request() {
-    let plane = Plane::start().await;
-    let body = r#"{"model":"dedi/demo","hardware":"1x_cpu_8gb","autoscaling":{"min_replicas":0,"max_replicas":2},"inactive_timeout":0}"#;
-    let id = plane.call("POST", "/v1/endpoints", body).await.json()["id"].as_str().unwrap().to_owned();
-    plane.settle_idle().await;
-    assert_eq!((plane.state(&id).await.as_str(), plane.runtime.live().len()), ("STARTED", 1));
-    plane.later(61);
-    plane.settle_idle().await;
-    plane.settle_idle().await;
-    assert!(plane.runtime.live().is_empty());
-    let it = plane.get(&id).await;
-    assert_eq!((&it["state"], &it["status"]["reason"]), (&json!("STARTED"), &json!("asleep")));
-    assert!(plane.control.routes().borrow().routes[0].wakes_on_request);
-    plane.later(10);
-    let load = EndpointLoad { in_flight: 0, waiting: 1, last_finished_at: None };
-    let report = LoadReport {
-        routes_version: u64::MAX,
-        in_flight: BTreeMap::new(),
-        endpoints: BTreeMap::from([(id.parse().unwrap(), load)]),
-        at: plane.now(),
-    };
-    plane.settle(&report).await;
-    assert_eq!(plane.runtime.live().len(), 1);
-    assert_eq!(plane.get(&id).await["status"]["reason"], "ready");
-}
-
-#[tokio::test]
-async fn a_failure_long_ago_does_not_keep_an_endpoint_from_sleeping() {
-    let plane = Plane::start().await;
-    let body = r#"{"model":"dedi/demo","hardware":"1x_cpu_8gb","autoscaling":{"min_replicas":0,"max_replicas":1},"inactive_timeout":0}"#;
-    let id = plane.call("POST", "/v1/endpoints", body).await.json()["id"].as_str().unwrap().to_owned();
-    plane.settle_idle().await;
-    plane.runtime.kill_all(plane.now());
-    plane.settle_idle().await;
-    plane.later(2);
-    plane.settle_idle().await;
-    assert_eq!(plane.state(&id).await, "STARTED");
-    for _ in 0..5 {
-        plane.later(61);
-        plane.settle_idle().await;
-    }
-    assert_eq!(plane.get(&id).await["status"]["reason"], "asleep");
-    assert_eq!(plane.runtime.launched().len(), 2);
+    running.end().await;
 }
 
 #[tokio::test]
@@ -372,75 +196,6 @@ async fn concurrent_updates_come_one_after_the_other_and_none_is_lost() {
 }
 
 #[tokio::test]
-async fn a_log_is_read_by_its_end_and_followed_until_its_launch_ends() {
-    let plane = Plane::start().await;
-    let id = plane.create("").await;
-    let empty = plane.call("GET", &format!("/v1/endpoints/{id}/logs"), "").await;
-    assert_eq!((empty.status, empty.text.as_str()), (StatusCode::OK, ""));
-    plane.settle_idle().await;
-    let log = LogName { endpoint: id.parse().unwrap(), replica: plane.runtime.live()[0].id, attempt: 1 };
-    let file = plane.dir.path().join("logs").join(format!("{}-{}", log.endpoint, log.attempt));
-    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-    std::fs::write(&file, "one\ntwo\nthree\n").unwrap();
-    let tail = plane.call("GET", &format!("/v1/endpoints/{id}/logs?tail=2"), "").await;
-    assert_eq!(tail.text, "two\nthree\n");
-    assert_eq!(tail.headers["content-type"], "text/plain; charset=utf-8");
-    let path = format!("/v1/endpoints/{id}/logs?tail=1&follow=true&replica={}", log.replica);
-    let follow = plane.call("GET", &path, "");
-    let write = async {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        let mut all = std::fs::read(&file).unwrap();
-        all.extend(b"four\n");
-        std::fs::write(&file, all).unwrap();
-        plane.call("PATCH", &format!("/v1/endpoints/{id}"), r#"{"state":"STOPPED"}"#).await;
-        plane.settle_idle().await;
-    };
-    let (followed, ()) = tokio::join!(follow, write);
-    assert_eq!(followed.text, "three\nfour\n");
-    let none = plane.call("GET", &format!("/v1/endpoints/{id}/logs?attempt=9"), "").await;
-    assert_eq!(none.status, StatusCode::NOT_FOUND);
-}
-
-#[tokio::test]
-async fn the_loop_runs_by_itself_and_ends_when_told() {
-    let config = ControlConfig { tick_millis: 50, ..ControlConfig::default() };
-    let plane = Plane::with(config, FakeRuntime::with_cores(2)).await;
-    let cancel = CancellationToken::new();
-    let (_loads, seen) = watch::channel(LoadReport::default());
-    let mut tasks = tokio::task::JoinSet::new();
-    tasks.spawn(plane.control.clone().run(seen, cancel.clone()));
-    let mut routes = plane.control.routes();
-    plane.create("").await;
-    let up = routes.wait_for(|it| it.routes.iter().any(|it| !it.replicas.is_empty()));
-    tokio::time::timeout(Duration::from_secs(10), up).await.unwrap().unwrap();
-    cancel.cancel();
-    tokio::time::timeout(Duration::from_secs(5), tasks.join_all()).await.unwrap();
-}
-
-#[tokio::test]
-async fn a_panic_in_a_pass_does_not_end_the_loop() {
-    let plane = Plane::start().await;
-    let id = plane.create("").await;
-    plane.runtime.set_panics(true);
-    plane.settle_idle().await;
-    assert_eq!(plane.state(&id).await, "PENDING");
-    plane.runtime.set_panics(false);
-    plane.settle_idle().await;
-    assert_eq!(plane.state(&id).await, "STARTED");
-}
-
-#[tokio::test]
-async fn a_store_that_cannot_be_read_ends_no_replica() {
-    let plane = Plane::start().await;
-    plane.create("").await;
-    plane.settle_idle().await;
-    let kept = plane.runtime.live();
-    plane.control.close().await;
-    plane.settle_idle().await;
-    assert_eq!(plane.runtime.live(), kept);
-}
-
-#[tokio::test]
 async fn two_endpoints_share_a_host_and_the_second_waits_its_turn() {
     let plane = Plane::with(ControlConfig::default(), FakeRuntime::with_cores(1)).await;
     let first = plane.create("").await;
@@ -454,4 +209,22 @@ async fn two_endpoints_share_a_host_and_the_second_waits_its_turn() {
     plane.settle_idle().await;
     assert_eq!(plane.state(&second).await, "STARTED");
     assert_eq!(plane.runtime.live().len(), 1);
+}
+
+#[tokio::test]
+async fn a_replica_on_graphics_cards_is_held_to_its_weights_and_some_gigabytes_for_each() {
+    let kind = DeviceKind { product: "gpu".into(), memory_gb: 8, link: String::new() };
+    let limit = async |gpu_host_memory_gb| {
+        let config = ControlConfig { gpu_host_memory_gb, ..ControlConfig::default() };
+        let plane = Plane::with(config, FakeRuntime::with_devices(&kind, 2)).await;
+        let body = r#"{"model":"dedi/demo","hardware":"2x_gpu_8gb","autoscaling":{"min_replicas":1,"max_replicas":1}}"#;
+        let made = plane.call("POST", "/v1/endpoints", body).await;
+        assert_eq!(made.status, StatusCode::OK, "{made:?}");
+        plane.settle_idle().await;
+        plane.runtime.launched()[0].memory_limit_bytes
+    };
+    // The test's model has 1024 numbers of four bytes.
+    assert_eq!(limit(ControlConfig::default().gpu_host_memory_gb).await, Some(4_096 + 2 * 8_000_000_000));
+    assert_eq!(limit(1).await, Some(4_096 + 2 * 1_000_000_000));
+    assert_eq!(limit(0).await, None);
 }

@@ -3,9 +3,15 @@
 mod backup;
 mod checks;
 mod contract;
+mod failures;
 mod hub;
+mod idleness;
+mod isolation;
 mod lifecycle;
+mod limits;
+mod logs;
 mod openapi;
+mod passes;
 mod principals;
 mod reads;
 mod reasons;

@@ -5,6 +5,7 @@
 
 mod cgroup;
 mod config;
+mod confine;
 mod doctor;
 mod end;
 mod engines;
@@ -25,12 +26,12 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use dedi_domain::{Inventory, Launch, Nonce, ObservedReplica, ReplicaId};
+use dedi_domain::{Inventory, Launch, Nonce, ObservedReplica, ReplicaId, Timestamp};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use self::config::ProcessConfig;
+pub use self::config::{IsolationSetting, ProcessConfig};
 pub use self::doctor::{Isolation, isolation_level};
 pub use self::logs::{AttemptLog, LogChunk, LogCursor, ReplicaLogs};
 pub use crate::hardware::HardwareSettings;
@@ -38,9 +39,10 @@ pub use crate::hardware::HardwareSettings;
 pub(crate) use self::config::given;
 pub(crate) use self::identity::pids;
 
+use self::confine::Confinement;
 use self::engines::Engine;
 use self::monitor::Tracked;
-use self::records::{LaunchRecord, ReplicaDir, SOCKET_PATH_BYTES_MAX};
+use self::records::{LaunchRecord, ReplicaDir, SOCKET, SOCKET_PATH_BYTES_MAX};
 use crate::failpoint;
 use crate::hardware::Hardware;
 use crate::{Runtime, RuntimeError};
@@ -66,6 +68,8 @@ pub(crate) struct Inner {
     tracked: Mutex<HashMap<Nonce, Arc<Tracked>>>,
     /// Folders whose replica a task is ending.
     ending: Mutex<HashMap<PathBuf, Nonce>>,
+    /// When it began to look: nobody watched before.
+    opened_at: Timestamp,
     /// One launch at a time: two for one replica at once would be decided on the same sight.
     launching: tokio::sync::Mutex<()>,
     changed: Notify,
@@ -107,6 +111,7 @@ impl ProcessRuntime {
             engine: Engine::dedi(engine),
             tracked: Mutex::default(),
             ending: Mutex::default(),
+            opened_at: crate::clock::now(),
             launching: tokio::sync::Mutex::default(),
             changed: Notify::new(),
             tasks: TaskTracker::new(),
@@ -251,21 +256,22 @@ impl Inner {
         let n_cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let mut launch = launch.clone();
         launch.model_path = std::path::absolute(launch.model_path)?;
+        let own = dir.own();
+        let env = engines::environment(&launch, &own, &self.config.env_pass, |name| std::env::var(name).ok());
+        let confinement = Confinement::of(&self.config, &launch, self.engine.program(), &own, &env);
         Ok(LaunchRecord {
             installation: self.installation.clone(),
             boot_id: self.boot_id.clone(),
             at: crate::clock::now(),
             program: self.engine.program().to_owned(),
-            // Relative to the folder it is started in, so that no length limit is met by the engine.
-            args: self.engine.args(&launch, "engine.sock", n_cores),
-            env: engines::environment(&launch, dir.path(), &self.config.env_pass, |name| {
-                std::env::var(name).ok()
-            }),
+            args: self.engine.args(&launch, SOCKET, n_cores),
+            env,
             log: self.logs.path(launch.endpoint, launch.attempt),
             log_bytes_max: self.config.log_bytes_max,
             log_files: self.config.log_files,
             stop_grace_secs: self.config.stop_grace_secs,
             pids_max: self.config.pids_max,
+            confinement,
             launch,
         })
     }
@@ -303,11 +309,37 @@ fn installation_of(run: &Path) -> io::Result<String> {
             })
         }
         Err(err) if err.kind() == io::ErrorKind::NotFound => {
-            let drawn = uuid::Uuid::new_v4().to_string();
-            records::write_atomically(run, "installation", &drawn)?;
-            Ok(drawn)
+            let id = written_in(run)?.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
+            records::write_atomically(run, "installation", &id)?;
+            Ok(id)
         }
         Err(err) => Err(err),
+    }
+}
+
+/// The installation that the replicas in the folder name: without this, a lost file would make strangers of them
+/// all, which nobody would end and whose devices would be given out again.
+fn written_in(run: &Path) -> io::Result<Option<String>> {
+    let mut found: Vec<String> = Vec::new();
+    for dir in ReplicaDir::all(run)? {
+        found.extend(dir.launch()?.map(|it| it.installation));
+    }
+    found.sort();
+    found.dedup();
+    match found.as_slice() {
+        [] => Ok(None),
+        [one] => {
+            tracing::warn!("{} was lost; its replicas still name it", run.join("installation").display());
+            Ok(Some(one.clone()))
+        }
+        [_, _, ..] => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!(
+                "{} is missing, and the replicas there are of {} installations; end them and remove their folders",
+                run.join("installation").display(),
+                found.len()
+            ),
+        )),
     }
 }
 

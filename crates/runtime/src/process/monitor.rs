@@ -58,8 +58,9 @@ impl Inner {
         };
         // A process that has generated a token stays ready through a restart of the server until a probe
         // says otherwise: its requests must not be refused because the server is new.
-        let seen =
-            if was_ready { Seen::Ready } else { Seen::Launching { progress_at: record.at, percent: None } };
+        // Progress that nobody was there to see may have been made until now.
+        let progress_at = record.at.max(self.opened_at);
+        let seen = if was_ready { Seen::Ready } else { Seen::Launching { progress_at, percent: None } };
         let nonce = record.launch.nonce;
         let mut tracked = locked(&self.tracked);
         if let Some(known) = tracked.get(&nonce) {
@@ -128,7 +129,8 @@ impl Watch<'_> {
     async fn record_failed_start(&self) -> io::Result<()> {
         let dir = self.dir.clone();
         blocking(move || {
-            if dir.is_to_be_removed()? || dir.has_exit()? || dir.has_shim()? {
+            let was_called_off = dir.is_to_be_removed()? || dir.is_asked_to_stop()?;
+            if was_called_off || dir.has_exit()? || dir.has_shim()? {
                 return Ok(());
             }
             dir.write_exit(&Exit {
@@ -201,6 +203,14 @@ impl Watch<'_> {
                 }
                 (Health::Loading(share), Seen::Launching { .. }) => self.progress(share),
                 (Health::Silent(_), Seen::Launching { .. }) => {}
+                // That we can't ask says nothing of the engine.
+                (Health::Unasked(why), _) => {
+                    tracing::warn!(replica = %self.tracked.replica, "can't be asked how it is: {why}");
+                    n_failures = 0;
+                    if let Seen::Unresponsive { .. } = seen {
+                        self.set(Seen::Unresponsive { since: clock::now() });
+                    }
+                }
                 (Health::Loading(_) | Health::Silent(_), Seen::Ready) => {
                     if n_failures == 0 {
                         silent_since = asked_at;

@@ -24,6 +24,8 @@ pub(crate) enum Health {
     Loading(Option<f64>),
     /// Nobody listens, or the answer was another one or none.
     Silent(String),
+    /// This process is out of what it takes to ask.
+    Unasked(String),
 }
 
 #[derive(Default, Deserialize)]
@@ -38,7 +40,8 @@ pub(crate) async fn health(socket: &Path, timeout: Duration) -> Health {
         Ok((StatusCode::OK, body)) => Health::Serving(parse::<HealthBody>(&body).nonce),
         Ok((StatusCode::SERVICE_UNAVAILABLE, body)) => Health::Loading(parse::<HealthBody>(&body).progress),
         Ok((status, _)) => Health::Silent(format!("GET /health answered {status}")),
-        Err(why) => Health::Silent(why),
+        Err(Trouble::Engine(why)) => Health::Silent(why),
+        Err(Trouble::Own(why)) => Health::Unasked(why),
     }
 }
 
@@ -108,7 +111,23 @@ async fn post(
     body: &serde_json::Value,
     timeout: Duration,
 ) -> Result<(StatusCode, Bytes), String> {
-    ask(socket, Method::POST, path, body.to_string().into(), timeout).await
+    ask(socket, Method::POST, path, body.to_string().into(), timeout).await.map_err(|err| match err {
+        Trouble::Engine(why) | Trouble::Own(why) => why,
+    })
+}
+
+/// Why there was no answer.
+enum Trouble {
+    /// Nobody listens, or nothing usable came.
+    Engine(String),
+    /// This process has no descriptor left to ask with.
+    Own(String),
+}
+
+fn is_own(err: &BoxError) -> bool {
+    let code = err.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error);
+    let codes = [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE];
+    code.is_some_and(|it| codes.map(rustix::io::Errno::raw_os_error).contains(&it))
 }
 
 async fn ask(
@@ -117,12 +136,13 @@ async fn ask(
     path: &str,
     body: Bytes,
     timeout: Duration,
-) -> Result<(StatusCode, Bytes), String> {
+) -> Result<(StatusCode, Bytes), Trouble> {
     let what = format!("{method} {path}");
     match tokio::time::timeout(timeout, exchange(socket, method, path, body)).await {
         Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(err)) => Err(format!("{what}: {err}")),
-        Err(_elapsed) => Err(format!("{what}: no answer within {} ms", timeout.as_millis())),
+        Ok(Err(err)) if is_own(&err) => Err(Trouble::Own(err.to_string())),
+        Ok(Err(err)) => Err(Trouble::Engine(format!("{what}: {err}"))),
+        Err(_elapsed) => Err(Trouble::Engine(format!("{what}: no answer within {} ms", timeout.as_millis()))),
     }
 }
 

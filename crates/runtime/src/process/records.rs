@@ -10,6 +10,9 @@
 //! | `stop` | shim, when it is asked to end; `dedi down` | whatever happens from now on was asked for |
 //! | `exit.json` | shim, after the last process is gone; whoever ended it, if the shim is gone too | how it ended |
 //! | `remove` | server, before it begins to remove | the folder is to go |
+//!
+//! The engine has a folder in it, `own`, for its socket and whatever it writes. At isolation level 1 it reaches
+//! nothing else of this, so that the records are ours.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -20,11 +23,12 @@ use dedi_domain::{Exit, Launch, Nonce, ReplicaId, Timestamp};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::confine::Confinement;
 use super::identity::ProcessId;
 use crate::failpoint;
 
-/// Everything the shim needs to know, decided by the server. Unknown fields are ignored and new ones have
-/// defaults: a shim may be older or newer than the server that reads its folder.
+/// Everything the shim needs to know, decided by the server. Unknown fields are ignored and fields that were
+/// added after 0.1 have defaults: a shim may be older or newer than the server that reads its folder.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct LaunchRecord {
     /// Whose folder this is.
@@ -41,6 +45,9 @@ pub(crate) struct LaunchRecord {
     pub log_files: u32,
     pub stop_grace_secs: u64,
     pub pids_max: u64,
+    /// What the engine may reach at isolation level 1. `None` where that was not asked for, as by an older server.
+    #[serde(default)]
+    pub confinement: Option<Confinement>,
 }
 
 /// Who the replica's processes are.
@@ -54,6 +61,9 @@ pub(crate) struct ShimRecord {
     /// Control groups the engine was put into.
     #[serde(default)]
     pub cgroups: Vec<PathBuf>,
+    /// The isolation level the engine was started at. `None` until it is started.
+    #[serde(default)]
+    pub isolation: Option<u8>,
 }
 
 /// The folder of one replica.
@@ -65,7 +75,11 @@ pub(crate) struct ReplicaDir {
 /// Longest path of a unix socket that the kernel takes.
 pub(crate) const SOCKET_PATH_BYTES_MAX: usize = 107;
 
-const SOCKET: &str = "engine.sock";
+/// The engine's folder.
+const OWN: &str = "own";
+
+/// Relative to the engine's folder, in which it is started, so that no length limit is met by the engine.
+pub(crate) const SOCKET: &str = "engine.sock";
 
 impl ReplicaDir {
     /// The folder of that replica below `run`. Short, because a socket lies in it.
@@ -90,11 +104,22 @@ impl ReplicaDir {
 
     /// Bytes that the socket's path adds to the run folder's.
     pub(crate) fn socket_suffix_bytes() -> usize {
-        1 + 12 + 1 + SOCKET.len()
+        1 + 12 + 1 + OWN.len() + 1 + SOCKET.len()
     }
 
     pub(crate) fn socket(&self) -> PathBuf {
-        self.path.join(SOCKET)
+        self.engine_dir().join(SOCKET)
+    }
+
+    /// The engine's folder: it is started there.
+    pub(crate) fn own(&self) -> PathBuf {
+        self.path.join(OWN)
+    }
+
+    /// The same as it is on disk: an older server made none and had engines work beside the records.
+    pub(crate) fn engine_dir(&self) -> PathBuf {
+        let own = self.own();
+        if own.is_dir() { own } else { self.path.clone() }
     }
 
     pub(crate) fn lock(&self) -> PathBuf {
@@ -122,6 +147,7 @@ impl ReplicaDir {
         let draft = run.join(format!(".new-{}-{}", self.name(), std::process::id()));
         let _ = fs::remove_dir_all(&draft);
         fs::DirBuilder::new().mode(0o700).create(&draft)?;
+        fs::DirBuilder::new().mode(0o700).create(draft.join(OWN))?;
         write_atomically(&draft, "launch.json", record)?;
         let lock = OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft.join("lock"))?;
         lock.sync_all()?;
@@ -155,9 +181,19 @@ impl ReplicaDir {
         }
     }
 
-    /// `None` if the record is absent or is not one; an error only if it could not be read.
+    /// `None` if the record is absent. One that is no record is an error: what it stands for may live, and use
+    /// devices that nobody else may get.
     pub(crate) fn launch(&self) -> io::Result<Option<LaunchRecord>> {
-        read(&self.path.join("launch.json"))
+        let path = self.path.join("launch.json");
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(err) if err.kind() == ErrorKind::NotFound && !self.has_shim()? => return Ok(None),
+            Err(err) => return Err(io::Error::new(err.kind(), format!("{}: {err}", path.display()))),
+        };
+        serde_json::from_slice(&bytes).map(Some).map_err(|err| {
+            let what = "is no launch record; end what runs in that folder, then remove the folder";
+            io::Error::new(ErrorKind::InvalidData, format!("{} {what} ({err})", path.display()))
+        })
     }
 
     pub(crate) fn shim(&self) -> io::Result<Option<ShimRecord>> {
@@ -276,4 +312,47 @@ pub(crate) fn write_atomically<T: Serialize>(dir: &Path, name: &str, value: &T) 
 
 fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the first version wrote for a replica, with fields that a later version may add.
+    const FIRST: &str = r#"{
+        "installation": "6a3c3cf8-3f0b-4a4f-9b0e-0d4f3f1f5a11", "boot_id": "b", "at": 1795257519603,
+        "launch": {
+            "replica": "replica-00000000-0000-4000-8000-000000000001",
+            "nonce": "nonce-00000000-0000-4000-8000-000000000002",
+            "endpoint": "endpoint-00000000-0000-4000-8000-000000000003",
+            "attempt": 1, "model": "dedi/demo", "model_path": "/models/demo.gguf",
+            "devices": [{"id": "cpu-0", "index": 0, "kind": {"product": "cpu", "memory_gb": 1, "link": ""}}],
+            "context_tokens": 2048, "slots": 4, "memory_limit_bytes": null, "of_a_later_version": [1]
+        },
+        "program": "/bin/dedi-engine", "args": ["serve"], "env": [["TZ", "UTC"]], "log": "/logs/attempt-1.log",
+        "log_bytes_max": 1000, "log_files": 3, "stop_grace_secs": 10, "pids_max": 4096, "of_a_later_version": {}
+    }"#;
+
+    #[test]
+    fn records_of_another_version_are_read() {
+        let record: LaunchRecord = serde_json::from_str(FIRST).unwrap();
+        assert_eq!((record.launch.attempt, record.launch.embedding), (1, false));
+        assert_eq!(record.confinement, None);
+        // What this version adds has a default: a record of it without its new fields is one of the first.
+        let written = serde_json::to_value(&record).unwrap();
+        let first: serde_json::Value = serde_json::from_str(FIRST).unwrap();
+        for (of, name) in [(&written, None), (&written["launch"], Some("launch"))] {
+            let before = name.map_or(&first, |it| &first[it]);
+            for (field, _) in of.as_object().unwrap() {
+                let known = ["confinement", "embedding"].contains(&field.as_str());
+                assert!(
+                    before.get(field).is_some() || known,
+                    "{field} is new: give it a default, then name it here"
+                );
+            }
+        }
+        let shim = r#"{"boot_id": "b", "nonce": "nonce-00000000-0000-4000-8000-000000000002",
+            "shim": {"pid": 2, "start_time": 3}, "engine": null, "of_a_later_version": 1}"#;
+        assert!(serde_json::from_str::<ShimRecord>(shim).unwrap().cgroups.is_empty());
+    }
 }

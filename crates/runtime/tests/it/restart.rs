@@ -151,6 +151,71 @@ async fn an_end_cut_short_is_finished_by_the_next_server_and_its_launch_stays_us
 }
 
 #[tokio::test]
+async fn a_launch_record_that_cannot_be_read_makes_the_look_fail_and_is_never_taken_for_a_gone_replica() {
+    let host = Host::new();
+    let runtime = host.open().await;
+    let launch = launch("ok");
+    runtime.ensure(&launch).await.unwrap();
+    until_ready(&runtime, &launch).await;
+    let engine = host.engine_pid(&launch);
+    let path = host.dir(&launch).join("launch.json");
+    let whole = fs::read(&path).unwrap();
+    for broken in [&whole[..whole.len() / 2], b"{}", b""] {
+        fs::write(&path, broken).unwrap();
+        let err = runtime.list().await.unwrap_err();
+        let said = std::error::Error::source(&err).unwrap().to_string();
+        assert!(said.contains("launch.json is no launch record"), "{said}");
+        assert!(runtime.inventory().await.is_err());
+    }
+    fs::remove_file(&path).unwrap();
+    assert!(runtime.list().await.is_err(), "there is a shim in it");
+    assert!(is_alive(engine));
+    fs::write(&path, whole).unwrap();
+    assert!(matches!(phase(&runtime, &launch).await, Some(ReplicaPhase::Ready { .. })));
+}
+
+#[tokio::test]
+async fn a_run_folder_that_lost_its_name_takes_it_from_its_replicas() {
+    let host = Host::new();
+    let first = host.open().await;
+    let launch = launch("ok");
+    first.ensure(&launch).await.unwrap();
+    until_ready(&first, &launch).await;
+    first.shutdown().await;
+    drop(first);
+    let file = host.root.path().join("run/installation");
+    let name = fs::read_to_string(&file).unwrap();
+    fs::remove_file(&file).unwrap();
+    let second = host.open().await;
+    assert!(matches!(phase(&second, &launch).await, Some(ReplicaPhase::Ready { .. })));
+    assert_eq!(fs::read_to_string(&file).unwrap(), name);
+    second.remove(launch.replica, launch.nonce).await.unwrap();
+    until_gone(&second, &launch).await;
+}
+
+#[tokio::test]
+async fn time_without_a_server_does_not_count_against_a_replica_that_loads() {
+    let host = Host::new();
+    let launch = launch("never-ready");
+    let first = host.open().await;
+    first.ensure(&launch).await.unwrap();
+    until_true("started", || host.has_engine(&launch)).await;
+    first.shutdown().await;
+    drop(first);
+    // As if it had been launched an hour ago.
+    let path = host.dir(&launch).join("launch.json");
+    let mut record: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let hour_ago = record["at"].as_i64().unwrap() - 3_600_000;
+    record["at"] = hour_ago.into();
+    fs::write(&path, record.to_string()).unwrap();
+    let second = host.open().await;
+    match phase(&second, &launch).await {
+        Some(ReplicaPhase::Launching { progress_at, .. }) => assert!(progress_at.0 > hour_ago + 3_000_000),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
 async fn after_a_restart_of_the_host_everything_has_exited() {
     let host = Host::new();
     let runtime = host.open().await;

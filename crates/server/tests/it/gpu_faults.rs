@@ -22,6 +22,20 @@ fn devices_of(pid: u32) -> String {
     given.unwrap_or_default().to_owned()
 }
 
+/// An endpoint of one replica; its id.
+fn created(plane: &TestPlane, hardware: &str) -> String {
+    plane.create(hardware, 1, 1)["id"].as_str().unwrap().to_owned()
+}
+
+/// A plane on these GPUs whose one endpoint runs on the first of them; the endpoint's id and its engine.
+fn running_on_first(config: &str, gpus: &Value) -> (TestPlane, String, u32) {
+    let plane = TestPlane::start_with_gpus(config, gpus);
+    let id = created(&plane, ONE);
+    plane.until_state(&id, "STARTED");
+    let engine = until_on(&plane, "GPU-0");
+    (plane, id, engine)
+}
+
 fn until_on(plane: &TestPlane, device: &str) -> u32 {
     until(&format!("the one engine to run on {device}"), || match plane.engines()[..] {
         [pid] if devices_of(pid) == device => Some(pid),
@@ -42,32 +56,26 @@ fn events(plane: &TestPlane, id: &str) -> String {
 #[test]
 fn a_replica_on_a_lost_gpu_is_replaced_on_another_and_never_back_there() {
     let mut world = h100s(2);
-    let mut plane = TestPlane::start_with_gpus("", &world);
-    let made = plane.create(ONE, 1, 1);
-    let id = made["id"].as_str().unwrap();
-    plane.until_state(id, "STARTED");
-    until_on(&plane, "GPU-0");
+    let (mut plane, id, _) = running_on_first("", &world);
 
     world["gpus"][0]["error"] = json!(LOST);
     plane.set_gpus(&world);
     until_on(&plane, "GPU-1");
-    let after = plane.until_state(id, "STARTED");
+    let after = plane.until_state(&id, "STARTED");
     assert_eq!(
         after["status"]["last_failure"],
         Value::Null,
         "a lost device is not held against it: {after:#}"
     );
-    assert!(events(&plane, id).contains("a device it ran on became faulty"), "{}", events(&plane, id));
+    assert!(events(&plane, &id).contains("a device it ran on became faulty"), "{}", events(&plane, &id));
 
     // It answers again, as if nothing had been; a second replica has no place all the same.
     plane.set_gpus(&h100s(2));
-    let second = plane.create(ONE, 1, 1);
-    let second = second["id"].as_str().unwrap();
-    let waiting = until_reason(&plane, second, "no_capacity");
+    let second = created(&plane, ONE);
+    let waiting = until_reason(&plane, &second, "no_capacity");
     assert_eq!(waiting["state"], "PENDING", "{waiting:#}");
-    let both = plane.create(TWO, 1, 1);
-    let both = both["id"].as_str().unwrap();
-    let waiting = until_reason(&plane, both, "hardware_missing");
+    let both = created(&plane, TWO);
+    let waiting = until_reason(&plane, &both, "hardware_missing");
     assert_eq!(waiting["state"], "PENDING");
     let message = waiting["status"]["message"].as_str().unwrap();
     assert!(message.contains("1 healthy"), "{message}");
@@ -76,23 +84,19 @@ fn a_replica_on_a_lost_gpu_is_replaced_on_another_and_never_back_there() {
     assert_eq!(plane.delete(&format!("/endpoints/{both}")).status, 204);
     plane.kill_server();
     plane.launch();
-    plane.until_state(second, "STARTED");
+    plane.until_state(&second, "STARTED");
 }
 
 #[test]
 fn a_gpu_that_was_lost_while_no_server_looked_is_left_too() {
     let mut world = h100s(2);
-    let mut plane = TestPlane::start_with_gpus("", &world);
-    let made = plane.create(ONE, 1, 1);
-    let id = made["id"].as_str().unwrap();
-    plane.until_state(id, "STARTED");
-    until_on(&plane, "GPU-0");
+    let (mut plane, id, _) = running_on_first("", &world);
     plane.kill_server();
     world["gpus"][0]["error"] = json!(LOST);
     plane.set_gpus(&world);
     plane.launch();
     until_on(&plane, "GPU-1");
-    plane.until_state(id, "STARTED");
+    plane.until_state(&id, "STARTED");
     let told = plane.log().matches("GPU 0, which has never been seen, does not answer").count();
     assert_eq!(told, 1, "{}", plane.log());
 }
@@ -100,11 +104,7 @@ fn a_gpu_that_was_lost_while_no_server_looked_is_left_too() {
 #[test]
 fn a_gpu_with_an_xid_is_left_unless_a_program_brought_it_about() {
     let mut world = h100s(2);
-    let plane = TestPlane::start_with_gpus("", &world);
-    let made = plane.create(ONE, 1, 1);
-    let id = made["id"].as_str().unwrap();
-    plane.until_state(id, "STARTED");
-    let first = until_on(&plane, "GPU-0");
+    let (plane, id, first) = running_on_first("", &world);
 
     world["xids"] = json!([{"gpu": 0, "number": 13}, {"gpu": 1, "number": 31}]);
     plane.set_gpus(&world);
@@ -122,7 +122,7 @@ fn a_gpu_with_an_xid_is_left_unless_a_program_brought_it_about() {
     assert_eq!(plane.engines(), vec![first], "what programs do to themselves is no fault of the device");
     world["xids"].as_array_mut().unwrap().push(json!({"gpu": 0, "number": 79}));
     plane.set_gpus(&world);
-    let waiting = until_reason(&plane, id, "hardware_missing");
+    let waiting = until_reason(&plane, &id, "hardware_missing");
     assert_eq!(waiting["state"], "PENDING");
     assert!(waiting["status"]["message"].as_str().unwrap().contains("no healthy"), "{waiting:#}");
     until("the engine's end", || plane.engines().is_empty().then_some(()));
@@ -132,24 +132,19 @@ fn a_gpu_with_an_xid_is_left_unless_a_program_brought_it_about() {
 #[test]
 fn a_driver_that_cannot_be_asked_costs_no_replica() {
     let mut world = h100s(2);
-    let mut plane = TestPlane::start_with_gpus("", &world);
-    let made = plane.create(ONE, 1, 1);
-    let id = made["id"].as_str().unwrap();
-    plane.until_state(id, "STARTED");
-    let engine = until_on(&plane, "GPU-0");
+    let (mut plane, id, engine) = running_on_first("", &world);
 
     world["error"] = json!(REPLACED);
     plane.set_gpus(&world);
-    let second = plane.create(ONE, 1, 1);
-    let second = second["id"].as_str().unwrap();
-    until_reason(&plane, second, "hardware_missing");
-    assert_eq!(plane.chat(id, "hello").status, 200);
+    let second = created(&plane, ONE);
+    until_reason(&plane, &second, "hardware_missing");
+    assert_eq!(plane.chat(&id, "hello").status, 200);
     // Not even a new server, which has never seen the driver work.
     plane.kill_server();
     plane.launch();
-    plane.until_state(id, "STARTED");
-    until("an answer", || (plane.chat(id, "hello").status == 200).then_some(()));
-    let waiting = until_reason(&plane, second, "hardware_missing");
+    plane.until_state(&id, "STARTED");
+    until("an answer", || (plane.chat(&id, "hello").status == 200).then_some(()));
+    let waiting = until_reason(&plane, &second, "hardware_missing");
     let message = waiting["status"]["message"].as_str().unwrap();
     assert!(
         message.contains("no healthy one of that kind; GPU-0: the GPU driver does not start"),
@@ -163,11 +158,7 @@ fn a_driver_that_cannot_be_asked_costs_no_replica() {
 #[test]
 fn memory_that_outlives_its_process_is_waited_for_and_then_quarantined() {
     let mut world = h100s(2);
-    let plane = TestPlane::start_with_gpus("[control]\nrelease_wait_secs = 3\n", &world);
-    let made = plane.create(ONE, 1, 1);
-    let id = made["id"].as_str().unwrap();
-    plane.until_state(id, "STARTED");
-    let engine = until_on(&plane, "GPU-0");
+    let (plane, id, engine) = running_on_first("[control]\nrelease_wait_secs = 3\n", &world);
     world["gpus"][0]["processes"] = json!([{"pid": engine, "mib": 30_000}]);
     plane.set_gpus(&world);
     let ended_at = Instant::now();
@@ -178,7 +169,7 @@ fn memory_that_outlives_its_process_is_waited_for_and_then_quarantined() {
     // Its replacement takes the other one; the first stays out of use.
     until_on(&plane, "GPU-1");
     until("the quarantine's event", || {
-        let told = events(&plane, id);
+        let told = events(&plane, &id);
         (told.contains("30000 MiB are still held on GPU-0") && told.contains("nothing is placed"))
             .then_some(())
     });
@@ -192,32 +183,27 @@ fn memory_that_outlives_its_process_is_waited_for_and_then_quarantined() {
         .collect();
     assert_eq!(status, ["unavailable", "unavailable"], "{list:#}");
     assert_eq!(list["data"][0]["usage"]["free"], 0, "{list:#}");
-    let other = plane.create(ONE, 1, 1);
-    let other = other["id"].as_str().unwrap();
-    let waiting = until_reason(&plane, other, "memory_in_use");
+    let other = created(&plane, ONE);
+    let waiting = until_reason(&plane, &other, "memory_in_use");
     let message = waiting["status"]["message"].as_str().unwrap();
     assert!(message.contains("30000 MiB") && message.contains("at most 0 MiB"), "{message}");
 
     plane.set_gpus(&h100s(2));
-    plane.until_state(other, "STARTED");
+    plane.until_state(&other, "STARTED");
 }
 
 #[test]
 fn memory_that_comes_back_in_time_is_no_quarantine() {
     let mut world = h100s(1);
-    let plane = TestPlane::start_with_gpus("[control]\nrelease_wait_secs = 30\n", &world);
-    let made = plane.create(ONE, 1, 1);
-    let id = made["id"].as_str().unwrap();
-    plane.until_state(id, "STARTED");
-    let engine = until_on(&plane, "GPU-0");
+    let (plane, id, engine) = running_on_first("[control]\nrelease_wait_secs = 30\n", &world);
     world["gpus"][0]["held_mib"] = json!(30_000);
     plane.set_gpus(&world);
     assert_eq!(plane.patch(&format!("/endpoints/{id}"), &json!({"state": "STOPPED"})).status, 200);
     until("the engine's end", || plane.engines().is_empty().then_some(()));
     assert!(!std::path::Path::new(&format!("/proc/{engine}/exe")).exists());
-    let shown = until_reason(&plane, id, "releasing");
+    let shown = until_reason(&plane, &id, "releasing");
     assert_eq!(shown["state"], "STOPPING", "{shown:#}");
     plane.set_gpus(&h100s(1));
-    plane.until_state(id, "STOPPED");
-    assert!(events(&plane, id).contains("its devices are free"), "{}", events(&plane, id));
+    plane.until_state(&id, "STOPPED");
+    assert!(events(&plane, &id).contains("its devices are free"), "{}", events(&plane, &id));
 }

@@ -1,0 +1,130 @@
+//! `update`, `start`, `stop`, `delete`: one request each that changes an endpoint which is there.
+
+use clap::Args;
+use dedi_api::{AutoscalingRequest, DedicatedEndpoint, UpdateEndpointRequest};
+
+use super::create::check_bounds;
+use super::{One, WaitArgs, path_of, show};
+use crate::Context;
+use crate::console::Console;
+use crate::error::{CliError, Result};
+use crate::resolve::{Match, resolve};
+use crate::wait::{self, Goal};
+
+/// Flags of `update`.
+#[derive(Debug, Args)]
+pub struct UpdateArgs {
+    #[command(flatten)]
+    one: One,
+    /// Fewest replicas
+    #[arg(long, value_name = "N")]
+    min_replicas: Option<u32>,
+    /// Most replicas
+    #[arg(long, value_name = "N")]
+    max_replicas: Option<u32>,
+    /// Name for people
+    #[arg(long, value_name = "NAME")]
+    display_name: Option<String>,
+    /// Minutes without a request until it stops; 0 is never
+    #[arg(long, value_name = "MINUTES")]
+    inactive_timeout: Option<u32>,
+}
+
+/// Flags of `start` and `stop`.
+#[derive(Debug, Args)]
+pub struct SwitchArgs {
+    #[command(flatten)]
+    one: One,
+    #[command(flatten)]
+    wait: WaitArgs,
+}
+
+/// Which endpoint to delete.
+#[derive(Debug, Args)]
+pub struct DeleteArgs {
+    /// Id, name or display name, whole
+    #[arg(value_name = "ENDPOINT")]
+    endpoint: String,
+}
+
+pub(super) async fn update(args: UpdateArgs, context: &Context, console: &mut Console) -> Result {
+    let request = update_request(&args)?;
+    let path = path_of(&resolve(&context.client, &args.one.endpoint, Match::Beginning).await?);
+    let endpoint: DedicatedEndpoint = context.client.patch(&path, &request).await?;
+    console.say(&format!("Updated {}.", endpoint.id));
+    show(context, console, &endpoint)
+}
+
+fn update_request(args: &UpdateArgs) -> Result<UpdateEndpointRequest> {
+    check_bounds(args.min_replicas, args.max_replicas)?;
+    let autoscaling =
+        (args.min_replicas.is_some() || args.max_replicas.is_some()).then(|| AutoscalingRequest {
+            min_replicas: args.min_replicas.map(i64::from),
+            max_replicas: args.max_replicas.map(i64::from),
+        });
+    let request = UpdateEndpointRequest {
+        display_name: args.display_name.clone(),
+        autoscaling,
+        inactive_timeout: args.inactive_timeout.map(|minutes| Some(minutes.into())),
+        ..UpdateEndpointRequest::default()
+    };
+    if request == UpdateEndpointRequest::default() {
+        return Err(CliError::usage(
+            "there is nothing to change",
+            "give --min-replicas, --max-replicas, --display-name or --inactive-timeout",
+        ));
+    }
+    Ok(request)
+}
+
+pub(super) async fn switch(args: SwitchArgs, goal: Goal, context: &Context, console: &mut Console) -> Result {
+    let id = resolve(&context.client, &args.one.endpoint, Match::Beginning).await?;
+    let (state, doing) = match goal {
+        Goal::Started => ("STARTED", "starting"),
+        Goal::Stopped => ("STOPPED", "stopping"),
+    };
+    let request = UpdateEndpointRequest { state: Some(state.to_owned()), ..UpdateEndpointRequest::default() };
+    let mut endpoint: DedicatedEndpoint = context.client.patch(&path_of(&id), &request).await?;
+    let mut said =
+        if endpoint.state == state { format!("{id} is {state}.") } else { format!("{id} is {doing}.") };
+    if args.wait.wait && endpoint.state != state {
+        console.say(&said);
+        endpoint = wait::until(&context.client, console, &id, goal, args.wait.limit()).await?;
+        said = format!("{id} is {state}.");
+    }
+    console.say(&said);
+    show(context, console, &endpoint)
+}
+
+pub(super) async fn delete(args: DeleteArgs, context: &Context, console: &mut Console) -> Result {
+    let id = resolve(&context.client, &args.endpoint, Match::Whole).await?;
+    context.client.delete(&path_of(&id)).await?;
+    console.say(&format!("Deleted {id}."));
+    if context.json {
+        return console.json(&serde_json::json!({"id": id, "message": "Successfully deleted endpoint"}));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    use crate::endpoints::EndpointsCommand;
+    use crate::endpoints::tests::Program;
+
+    #[test]
+    fn an_update_of_nothing_is_refused_before_any_request() {
+        let parse = |line: &str| {
+            let args = ["dedi", "update", "e"].into_iter().chain(line.split_whitespace());
+            let EndpointsCommand::Update(args) = Program::try_parse_from(args).unwrap().command else {
+                panic!("not an update")
+            };
+            update_request(&args).map(|it| serde_json::to_string(&it).unwrap()).map_err(|it| it.message)
+        };
+        assert_eq!(parse(""), Err("there is nothing to change".to_owned()));
+        assert_eq!(parse("--min-replicas 2").unwrap(), r#"{"autoscaling":{"min_replicas":2}}"#);
+        assert_eq!(parse("--inactive-timeout 0").unwrap(), r#"{"inactive_timeout":0}"#);
+    }
+}

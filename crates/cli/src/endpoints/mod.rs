@@ -1,0 +1,158 @@
+//! `dedi endpoints …`: the reference page's commands and flags, and what dedi adds to them.
+
+mod change;
+mod create;
+mod inside;
+mod list;
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use dedi_api::DedicatedEndpoint;
+
+use self::change::{DeleteArgs, SwitchArgs, UpdateArgs, delete, switch, update};
+use self::create::{CreateArgs, create};
+use self::inside::{EventsArgs, LogsArgs, events, logs, replicas};
+use self::list::{HardwareArgs, ListArgs, hardware, list, zones};
+use crate::Context;
+use crate::client::encoded;
+use crate::console::Console;
+use crate::error::Result;
+use crate::render;
+use crate::resolve::{Match, resolve};
+use crate::wait::Goal;
+
+/// What can be done with endpoints.
+#[derive(Debug, Subcommand)]
+pub enum EndpointsCommand {
+    /// Deploy a model on hardware of its own
+    Create(CreateArgs),
+    /// Show one endpoint
+    #[command(visible_alias = "get")]
+    Retrieve(One),
+    /// List endpoints, newest first
+    #[command(visible_alias = "ls")]
+    List(ListArgs),
+    /// Change name, replica bounds or auto-stop
+    Update(UpdateArgs),
+    /// Start a stopped or failed endpoint
+    Start(SwitchArgs),
+    /// Stop an endpoint and free its hardware; its configuration stays
+    Stop(SwitchArgs),
+    /// Delete an endpoint for good
+    #[command(visible_alias = "rm")]
+    Delete(DeleteArgs),
+    /// List hardware: what there is, what is free, who uses the rest
+    Hardware(HardwareArgs),
+    /// List availability zones
+    AvailabilityZones,
+    /// Say why an endpoint is in its state and what would help
+    Why(One),
+    /// Show what happened to an endpoint
+    Events(EventsArgs),
+    /// Show the log of an endpoint's engine
+    Logs(LogsArgs),
+    /// Show an endpoint's replicas
+    Replicas(One),
+}
+
+/// Which endpoint.
+#[derive(Debug, Args)]
+pub struct One {
+    /// Id, name, display name, or a unique beginning of one
+    #[arg(value_name = "ENDPOINT")]
+    endpoint: String,
+}
+
+/// How to wait.
+#[derive(Debug, Args)]
+pub(crate) struct WaitArgs {
+    /// Wait until it is done; ends with 1 if it fails
+    #[arg(long)]
+    wait: bool,
+    /// Seconds to wait at most
+    #[arg(long, value_name = "SECONDS", default_value_t = 3_600, value_parser = clap::value_parser!(u64).range(1..))]
+    wait_timeout: u64,
+}
+
+impl WaitArgs {
+    fn limit(&self) -> Duration {
+        Duration::from_secs(self.wait_timeout)
+    }
+}
+
+pub(crate) async fn run(command: EndpointsCommand, context: &Context, console: &mut Console) -> Result {
+    match command {
+        EndpointsCommand::Create(args) => create(args, context, console).await,
+        EndpointsCommand::Retrieve(one) => {
+            let endpoint = fetch(context, &one).await?;
+            show(context, console, &endpoint)
+        }
+        EndpointsCommand::List(args) => list(args, context, console).await,
+        EndpointsCommand::Update(args) => update(args, context, console).await,
+        EndpointsCommand::Start(args) => switch(args, Goal::Started, context, console).await,
+        EndpointsCommand::Stop(args) => switch(args, Goal::Stopped, context, console).await,
+        EndpointsCommand::Delete(args) => delete(args, context, console).await,
+        EndpointsCommand::Hardware(args) => hardware(args, context, console).await,
+        EndpointsCommand::AvailabilityZones => zones(context, console).await,
+        EndpointsCommand::Why(one) => {
+            let endpoint = fetch(context, &one).await?;
+            if context.json {
+                return console.json(&endpoint.status);
+            }
+            let text = render::why(&endpoint, console.colours());
+            console.data(&text)
+        }
+        EndpointsCommand::Events(args) => events(args, context, console).await,
+        EndpointsCommand::Logs(args) => logs(args, context, console).await,
+        EndpointsCommand::Replicas(one) => replicas(one, context, console).await,
+    }
+}
+
+async fn fetch(context: &Context, one: &One) -> Result<DedicatedEndpoint> {
+    let id = resolve(&context.client, &one.endpoint, Match::Beginning).await?;
+    Ok(context.client.get(&path_of(&id)).await?)
+}
+
+fn show(context: &Context, console: &mut Console, endpoint: &DedicatedEndpoint) -> Result {
+    if context.json {
+        return console.json(endpoint);
+    }
+    let text = render::endpoint(endpoint, console.colours());
+    console.data(&text)
+}
+
+fn path_of(id: &str) -> String {
+    format!("/endpoints/{}", encoded(id))
+}
+
+fn with_query(path: &str, query: &[String]) -> String {
+    if query.is_empty() { path.to_owned() } else { format!("{path}?{}", query.join("&")) }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    pub(super) struct Program {
+        #[command(subcommand)]
+        pub(super) command: EndpointsCommand,
+    }
+
+    #[test]
+    fn the_reference_names_and_their_aliases_parse() {
+        for line in [
+            "get e",
+            "retrieve e",
+            "ls --mine",
+            "list --type dedicated",
+            "rm e",
+            "delete e",
+            "availability-zones",
+        ] {
+            assert!(Program::try_parse_from(["dedi"].into_iter().chain(line.split(' '))).is_ok(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Lists: a row for each endpoint, hardware, event, replica, model or key.
+
+use dedi_api::{EndpointEvent, Hardware, KeyInfo, ListEndpoint, Model, ReplicaInfo};
+
+use super::layout::{Cell, one_line, table};
+use super::units::{moment, short};
+
+/// The list, newest first.
+pub(crate) fn endpoints(list: &[ListEndpoint], colours: bool) -> String {
+    let mut list: Vec<&ListEndpoint> = list.iter().collect();
+    list.sort_by(|a, b| b.created_at.cmp(&a.created_at));
+    let rows: Vec<Vec<Cell>> = list
+        .into_iter()
+        .map(|it| {
+            vec![
+                Cell::plain(&it.id),
+                Cell::plain(&it.name),
+                Cell::state(&it.state, colours),
+                Cell::plain(&it.model),
+                Cell::plain(&moment(&it.created_at)),
+            ]
+        })
+        .collect();
+    table(&["ID", "NAME", "STATE", "MODEL", "CREATED"], &rows)
+}
+
+/// Hardware configurations; what is free and who has the rest where the server says so.
+pub(crate) fn hardware(list: &[Hardware]) -> String {
+    let rows: Vec<Vec<Cell>> = list
+        .iter()
+        .map(|it| {
+            let usage = it.usage.as_ref();
+            vec![
+                Cell::plain(&it.id),
+                Cell::plain(&it.specs.gpu_type),
+                Cell::plain(&it.specs.gpu_count.to_string()),
+                Cell::plain(&format!("{} GB", it.specs.gpu_memory)),
+                Cell::plain(&format!("${:.2}", it.pricing.cents_per_minute / 100.0)),
+                Cell::plain(it.availability.as_ref().map_or("-", |it| it.status.as_str())),
+                Cell::plain(&usage.map_or("-".to_owned(), |it| format!("{} of {}", it.free, it.devices))),
+                Cell::plain(&usage.map_or(String::new(), |it| it.used_by.join(", "))),
+            ]
+        })
+        .collect();
+    table(&["HARDWARE", "DEVICE", "COUNT", "MEMORY EACH", "PER MINUTE", "NOW", "FREE", "USED BY"], &rows)
+}
+
+/// What happened, oldest first as the server sends it.
+pub(crate) fn events(list: &[EndpointEvent]) -> String {
+    list.iter()
+        .map(|it| {
+            let replica = it.replica.as_deref().map(|it| format!(" [{}]", short(it))).unwrap_or_default();
+            format!("{}  {:<16}  {}{replica}\n", moment(&it.at), one_line(&it.kind), one_line(&it.message))
+        })
+        .collect()
+}
+
+/// Replicas with what they hold and do.
+pub(crate) fn replicas(list: &[ReplicaInfo]) -> String {
+    let rows: Vec<Vec<Cell>> = list
+        .iter()
+        .map(|it| {
+            vec![
+                Cell::plain(&it.id),
+                Cell::plain(&it.attempt.to_string()),
+                Cell::plain(&it.phase),
+                Cell::plain(&it.in_flight.to_string()),
+                Cell::plain(&it.devices.join(",")),
+                Cell::plain(&it.ready_at.as_deref().map_or("-".to_owned(), moment)),
+            ]
+        })
+        .collect();
+    table(&["REPLICA", "ATTEMPT", "PHASE", "IN FLIGHT", "DEVICES", "READY SINCE"], &rows)
+}
+
+/// Models, as the server sorts them.
+pub(crate) fn models(list: &[Model]) -> String {
+    let rows: Vec<Vec<Cell>> = list
+        .iter()
+        .map(|it| {
+            vec![
+                Cell::plain(&it.id),
+                Cell::plain(&it.kind),
+                Cell::plain(&it.context_length.to_string()),
+                Cell::plain(if it.license.is_empty() { "-" } else { &it.license }),
+            ]
+        })
+        .collect();
+    table(&["MODEL", "TYPE", "CONTEXT", "LICENSE"], &rows)
+}
+
+/// Keys without their secrets.
+pub(crate) fn keys(list: &[KeyInfo]) -> String {
+    let rows: Vec<Vec<Cell>> = list
+        .iter()
+        .map(|it| {
+            vec![
+                Cell::plain(&it.id),
+                Cell::plain(if it.name.is_empty() { "-" } else { &it.name }),
+                Cell::plain(&it.owner),
+                Cell::plain(&it.role),
+                Cell::plain(&moment(&it.created_at)),
+                Cell::plain(&it.expires_at.as_deref().map_or("never".to_owned(), moment)),
+            ]
+        })
+        .collect();
+    table(&["ID", "NAME", "OWNER", "ROLE", "CREATED", "EXPIRES"], &rows)
+}

@@ -1,0 +1,130 @@
+//! `dedi endpoints`: what each command asks the server and prints of its answer.
+
+use dedi_cli::Exit;
+use serde_json::json;
+
+use crate::program::run;
+use crate::server::{Answer, ID, Server, endpoint};
+
+#[tokio::test]
+async fn create_sends_the_contracts_body_and_prints_the_endpoint() {
+    let server = Server::start(vec![Answer::json(200, endpoint("PENDING"))]).await;
+    let done =
+        run(&server, &["endpoints", "create", "--model", "dedi/demo", "--hardware", "1x_cpu_8gb"]).await;
+    assert_eq!(done.exit, Exit::Done, "{done:?}");
+    assert!(done.out.contains(&format!("ID:           {ID}")), "{done:?}");
+    assert!(done.err.starts_with(&format!("Created {ID} as local/dedi/demo-a32b82a1.")), "{done:?}");
+    let asked = server.asked();
+    assert_eq!(asked[0].line, "POST /v1/endpoints");
+    assert_eq!(asked[0].authorization, "Bearer dedi_test");
+    assert_eq!(
+        asked[0].body,
+        json!({"model": "dedi/demo", "hardware": "1x_cpu_8gb", "state": "STARTED",
+            "autoscaling": {"min_replicas": 1, "max_replicas": 1}})
+    );
+}
+
+#[tokio::test]
+async fn a_display_name_is_found_through_the_list() {
+    let mut item = endpoint("STARTED");
+    item.as_object_mut().unwrap().remove("display_name");
+    let server = Server::start(vec![
+        Answer::json(200, json!({"object": "list", "data": [item]})),
+        Answer::json(200, endpoint("STARTED")), // the item lists no display name, so the endpoint is asked
+        Answer::json(200, endpoint("STARTED")),
+    ])
+    .await;
+    let done = run(&server, &["endpoints", "get", "My demo"]).await;
+    assert_eq!(done.exit, Exit::Done, "{done:?}");
+    assert_eq!(server.asked()[2].line, format!("GET /v1/endpoints/{ID}"));
+}
+
+#[tokio::test]
+async fn delete_takes_no_beginning_of_a_name() {
+    let list = json!({"object": "list", "data": [endpoint("STARTED")]});
+    let server = Server::start(vec![Answer::json(200, list)]).await;
+    let done = run(&server, &["endpoints", "delete", "My"]).await;
+    assert_eq!(done.exit, Exit::Refused);
+    assert!(done.err.starts_with("error: `My`: no endpoint has exactly this id"), "{done:?}");
+    assert!(server.asked().iter().all(|it| it.line.starts_with("GET")));
+}
+
+#[tokio::test]
+async fn hardware_shows_what_is_free_and_who_has_the_rest() {
+    let hardware = json!({"object": "list", "data": [
+        {"object": "hardware", "id": "1x_cpu_8gb", "pricing": {"cents_per_minute": 0.0}, "updated_at": "2026-11-21T07:00:00Z",
+         "specs": {"gpu_type": "cpu-8gb", "gpu_link": "", "gpu_memory": 8.0, "gpu_count": 1},
+         "availability": {"status": "available"}, "usage": {"devices": 2, "free": 1, "used_by": ["local/dedi/demo-1"]}},
+        {"object": "hardware", "id": "2x_cpu_8gb", "pricing": {"cents_per_minute": 5.42}, "updated_at": "2026-11-21T07:00:00Z",
+         "specs": {"gpu_type": "cpu-8gb", "gpu_link": "", "gpu_memory": 8.0, "gpu_count": 2},
+         "availability": {"status": "insufficient"}}]});
+    let server = Server::start(vec![Answer::json(200, hardware).again()]).await;
+    let all = run(&server, &["endpoints", "hardware", "--model", "dedi/demo"]).await;
+    insta::assert_snapshot!(all.out, @r"
+    HARDWARE    DEVICE   COUNT  MEMORY EACH  PER MINUTE  NOW           FREE    USED BY
+    1x_cpu_8gb  cpu-8gb  1      8 GB         $0.00       available     1 of 2  local/dedi/demo-1
+    2x_cpu_8gb  cpu-8gb  2      8 GB         $0.05       insufficient  -
+    ");
+    let free =
+        run(&server, &["endpoints", "hardware", "--model", "dedi/demo", "--available", "--json"]).await;
+    let printed: serde_json::Value = serde_json::from_str(&free.out).unwrap();
+    assert_eq!(printed.as_array().unwrap().len(), 1);
+    assert_eq!(server.asked()[0].line, "GET /v1/hardware?model=dedi%2Fdemo");
+}
+
+#[tokio::test]
+async fn a_plan_that_says_no_ends_with_1_and_creates_nothing() {
+    let plan = json!({"object": "endpoint.plan", "model": "m", "hardware": "h", "fits": false, "can_start_now": false,
+        "message": "h is too small", "needed_bytes": 2, "needed_bytes_per_device": 2, "weights_bytes": 1,
+        "kv_cache_bytes": 1, "compute_bytes": 0, "margin_bytes": 0, "available_bytes": 0, "devices_needed": 1,
+        "devices_free": 0, "context_tokens": 1, "slots": 1, "nearest_hardware": null});
+    let server = Server::start(vec![Answer::json(200, plan)]).await;
+    let done = run(&server, &["endpoints", "create", "--model", "m", "--hardware", "h", "--plan"]).await;
+    assert_eq!(done.exit, Exit::Refused, "{done:?}");
+    assert!(done.out.contains("Fits:       no – h is too small") && done.err.is_empty(), "{done:?}");
+    assert_eq!(server.asked()[0].line, "POST /v1/endpoints?dry_run=true");
+}
+
+#[tokio::test]
+async fn a_log_is_printed_as_it_is() {
+    let server = Server::start(vec![Answer::text(200, "text/plain", "one\ntwo ä\nunfinished").again()]).await;
+    let done = run(&server, &["endpoints", "logs", ID, "--attempt", "2", "--tail", "5", "--follow"]).await;
+    assert_eq!((done.exit, done.out.as_str()), (Exit::Done, "one\ntwo ä\nunfinished"), "{done:?}");
+    assert_eq!(server.asked()[0].line, format!("GET /v1/endpoints/{ID}/logs?attempt=2&tail=5&follow=true"));
+}
+
+#[tokio::test]
+async fn a_replica_that_never_was_is_told_with_those_that_were() {
+    let replica = "replica-99999999-2222-4333-8444-555555555555";
+    let message = format!("There is no launch of that number or replica: attempt 1 was {replica}");
+    let refusal = json!({"id": "req_1", "error": {"message": message, "type": "not_found", "param": null, "code": "not_found"}});
+    let server =
+        Server::start(vec![Answer::json(404, refusal), Answer::text(200, "text/plain", "one\n").again()])
+            .await;
+    let done = run(&server, &["endpoints", "logs", ID, "--replica", "replica-9/9"]).await;
+    assert_eq!(done.exit, Exit::Refused, "{done:?}");
+    assert_eq!(
+        done.err,
+        format!("error: {message}\nhint: `dedi endpoints events {ID}` shows its launches\n")
+    );
+    assert_eq!(server.asked()[0].line, format!("GET /v1/endpoints/{ID}/logs?replica=replica-9%2F9"));
+
+    let done = run(&server, &["endpoints", "logs", ID, "--replica", replica, "--json"]).await;
+    assert_eq!(done.exit, Exit::Done, "{done:?}");
+    let printed: serde_json::Value = serde_json::from_str(&done.out).unwrap();
+    assert_eq!(printed, json!({"id": ID, "attempt": null, "replica": replica, "log": "one\n"}));
+}
+
+#[tokio::test]
+async fn events_are_read_to_the_last_page() {
+    let event = |id: i64| json!({"id": id, "at": "2026-11-21T07:00:00.123Z", "kind": "created", "replica": null, "message": "made"});
+    let full: Vec<_> = (1..=1_000).map(event).collect();
+    let server = Server::start(vec![
+        Answer::json(200, json!({"object": "list", "data": full})),
+        Answer::json(200, json!({"object": "list", "data": [event(1_001)]})),
+    ])
+    .await;
+    let done = run(&server, &["endpoints", "events", ID]).await;
+    assert_eq!(done.out.lines().count(), 1_001, "{:?}", done.exit);
+    assert_eq!(server.asked()[1].line, format!("GET /v1/endpoints/{ID}/events?after=1000&limit=1000"));
+}

@@ -1,0 +1,217 @@
+//! A runtime that is only pretended: what a replica does is written into its script.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+use dedi_domain::hardware::Health;
+use dedi_domain::{
+    Address, Device, DeviceId, DeviceKind, Exit, FailureCause, Inventory, Launch, Nonce, ObservedReplica,
+    ReplicaId, ReplicaPhase, Timestamp,
+};
+use dedi_runtime::{Runtime, RuntimeError};
+use tokio::sync::Notify;
+
+/// What a launched replica does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Script {
+    /// Is ready at once.
+    #[default]
+    Ready,
+    /// Loads until told otherwise.
+    Loads,
+    /// Exits with an error.
+    Exits(FailureCause),
+    /// Can't be started.
+    FailsToSpawn,
+}
+
+#[derive(Default)]
+struct Pretended {
+    replicas: BTreeMap<ReplicaId, ObservedReplica>,
+    inventory: Inventory,
+    script: Script,
+    /// `list` and `inventory` fail.
+    is_down: bool,
+    /// `list` panics.
+    panics: bool,
+    /// `ensure` panics for replicas of this endpoint.
+    panics_for: Option<String>,
+    /// `remove` fails for this replica.
+    keeps: Option<ReplicaId>,
+    /// Removed processes stay as `Stopping` until told otherwise.
+    stops_slowly: bool,
+    launched: Vec<Launch>,
+    removed: Vec<ReplicaId>,
+}
+
+/// A runtime without processes.
+#[derive(Default)]
+pub(crate) struct FakeRuntime {
+    state: Mutex<Pretended>,
+    changed: Notify,
+}
+
+impl FakeRuntime {
+    /// A host with so many cores of 8 GB.
+    pub(crate) fn with_cores(n: u32) -> Self {
+        Self::with_devices(&DeviceKind { product: "cpu".into(), memory_gb: 8, link: String::new() }, n)
+    }
+
+    /// A host with so many devices of 8 GB.
+    pub(crate) fn with_devices(kind: &DeviceKind, n: u32) -> Self {
+        let devices = (0..n)
+            .map(|index| Device {
+                id: DeviceId(format!("{}-{index}", kind.product)),
+                kind: kind.clone(),
+                index,
+                health: Health::Healthy,
+                memory_total_bytes: 8_000_000_000,
+                foreign_bytes: 0,
+                foreign_processes: Vec::new(),
+                leftover_bytes: 0,
+            })
+            .collect();
+        let it = Self::default();
+        it.state.lock().unwrap().inventory = Inventory { devices };
+        it
+    }
+
+    pub(crate) fn script(&self, script: Script) {
+        let mut state = self.state.lock().unwrap();
+        state.script = script;
+        if script == Script::Ready {
+            for it in state.replicas.values_mut() {
+                if matches!(it.phase, ReplicaPhase::Launching { .. }) {
+                    it.phase = ready(it.id);
+                }
+            }
+        }
+    }
+
+    /// So many bytes stay held on a device though no replica is on it, while these run there.
+    pub(crate) fn hold(&self, device: &str, bytes: u64, by: &[&str]) {
+        let mut state = self.state.lock().unwrap();
+        let it = state.inventory.devices.iter_mut().find(|it| it.id.0 == device).unwrap();
+        it.leftover_bytes = bytes;
+        it.foreign_processes = by.iter().map(|it| (*it).to_owned()).collect();
+    }
+
+    pub(crate) fn set_down(&self, is_down: bool) {
+        self.state.lock().unwrap().is_down = is_down;
+    }
+
+    pub(crate) fn set_panics(&self, panics: bool) {
+        self.state.lock().unwrap().panics = panics;
+    }
+
+    pub(crate) fn set_panics_for(&self, endpoint: Option<&str>) {
+        self.state.lock().unwrap().panics_for = endpoint.map(str::to_owned);
+    }
+
+    pub(crate) fn keep(&self, replica: Option<ReplicaId>) {
+        self.state.lock().unwrap().keeps = replica;
+    }
+
+    pub(crate) fn stops_slowly(&self, slowly: bool) {
+        let mut state = self.state.lock().unwrap();
+        state.stops_slowly = slowly;
+        if !slowly {
+            state.replicas.retain(|_, it| it.phase != ReplicaPhase::Stopping);
+        }
+    }
+
+    pub(crate) fn launched(&self) -> Vec<Launch> {
+        self.state.lock().unwrap().launched.clone()
+    }
+
+    pub(crate) fn n_removed(&self) -> usize {
+        self.state.lock().unwrap().removed.len()
+    }
+
+    pub(crate) fn live(&self) -> Vec<ObservedReplica> {
+        self.state.lock().unwrap().replicas.values().filter(|it| it.may_live()).cloned().collect()
+    }
+
+    /// Each live replica's engine is killed.
+    pub(crate) fn kill_all(&self, at: Timestamp) {
+        for it in self.state.lock().unwrap().replicas.values_mut() {
+            it.phase = exited(FailureCause::EngineKilled, at);
+        }
+    }
+}
+
+fn ready(id: ReplicaId) -> ReplicaPhase {
+    ReplicaPhase::Ready { address: Address::Unix(PathBuf::from(format!("{id}.sock"))) }
+}
+
+fn exited(cause: FailureCause, at: Timestamp) -> ReplicaPhase {
+    let log_tail = vec!["loading".to_owned(), "cannot go on".to_owned()];
+    ReplicaPhase::Exited(Exit { code: Some(7), signal: None, cause, at, log_tail })
+}
+
+fn down() -> RuntimeError {
+    RuntimeError::Unavailable { what: "the host is asleep".into(), source: std::io::Error::other("asleep") }
+}
+
+#[async_trait]
+impl Runtime for FakeRuntime {
+    async fn ensure(&self, launch: &Launch) -> Result<(), RuntimeError> {
+        let panics_for = self.state.lock().unwrap().panics_for.clone();
+        assert!(panics_for != Some(launch.endpoint.to_string()), "planned by the test");
+        let mut state = self.state.lock().unwrap();
+        if state.replicas.contains_key(&launch.replica) {
+            return Ok(());
+        }
+        let phase = match state.script {
+            Script::Ready => ready(launch.replica),
+            Script::Loads => ReplicaPhase::Launching { progress_at: Timestamp(i64::MAX), percent: Some(40) },
+            Script::Exits(cause) => exited(cause, Timestamp(0)),
+            Script::FailsToSpawn => {
+                let reason = "no such program".to_owned();
+                return Err(RuntimeError::Launch { replica: launch.replica, reason });
+            }
+        };
+        state.launched.push(launch.clone());
+        let seen = ObservedReplica { id: launch.replica, nonce: launch.nonce, phase, isolation: Some(1) };
+        state.replicas.insert(launch.replica, seen);
+        Ok(())
+    }
+
+    async fn remove(&self, replica: ReplicaId, nonce: Nonce) -> Result<(), RuntimeError> {
+        let mut state = self.state.lock().unwrap();
+        let slowly = state.stops_slowly;
+        if state.replicas.get(&replica).is_none_or(|it| it.nonce != nonce) {
+            return Ok(());
+        }
+        if state.keeps == Some(replica) {
+            return Err(down());
+        }
+        state.removed.push(replica);
+        if slowly {
+            if let Some(it) = state.replicas.get_mut(&replica) {
+                it.phase = ReplicaPhase::Stopping;
+            }
+        } else {
+            state.replicas.remove(&replica);
+        }
+        Ok(())
+    }
+
+    async fn list(&self) -> Result<Vec<ObservedReplica>, RuntimeError> {
+        let panics = self.state.lock().unwrap().panics;
+        assert!(!panics, "planned by the test");
+        let state = self.state.lock().unwrap();
+        if state.is_down { Err(down()) } else { Ok(state.replicas.values().cloned().collect()) }
+    }
+
+    async fn inventory(&self) -> Result<Inventory, RuntimeError> {
+        let state = self.state.lock().unwrap();
+        if state.is_down { Err(down()) } else { Ok(state.inventory.clone()) }
+    }
+
+    async fn changed(&self) {
+        self.changed.notified().await;
+    }
+}

@@ -1,0 +1,92 @@
+//! The output of a decision.
+
+use crate::endpoint::EndpointState;
+use crate::hardware::DeviceId;
+use crate::ids::{EndpointId, Nonce, ReplicaId};
+use crate::replica::FailureCause;
+
+/// One thing to do. Store changes name the row they are about; each is safe to repeat.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Store: write a new replica row that takes these devices.
+    Reserve {
+        /// For whom.
+        endpoint: EndpointId,
+        /// What it takes.
+        devices: Vec<DeviceId>,
+    },
+    /// Runtime: make the replica's process exist.
+    Spawn {
+        /// Which.
+        replica: ReplicaId,
+    },
+    /// Store: the runtime has shown this replica.
+    MarkSeen {
+        /// Which.
+        replica: ReplicaId,
+    },
+    /// Store: it is ready for the first time.
+    MarkReady {
+        /// Which.
+        replica: ReplicaId,
+    },
+    /// Store: end the attempt with this cause and turn the row to [`Intent::Stop`].
+    Fail {
+        /// Which.
+        replica: ReplicaId,
+        /// Why.
+        cause: FailureCause,
+    },
+    /// Store: turn the row to [`Intent::Drain`]; the next route table lacks it.
+    Drain {
+        /// Which.
+        replica: ReplicaId,
+    },
+    /// Store: turn the row to [`Intent::Stop`].
+    Stop {
+        /// Which.
+        replica: ReplicaId,
+    },
+    /// Runtime: make its processes absent.
+    Remove {
+        /// Which.
+        replica: ReplicaId,
+        /// The mark of the process that is meant.
+        nonce: Nonce,
+    },
+    /// Store: its processes are gone; device memory is awaited from now on.
+    MarkGone {
+        /// Which.
+        replica: ReplicaId,
+    },
+    /// Store: delete the row; its devices are free.
+    Release {
+        /// Which.
+        replica: ReplicaId,
+        /// Bytes still held on its devices when the wait for them ran out.
+        leftover_bytes: u64,
+    },
+    /// Store: the endpoint was idle for its whole timeout; its run state becomes stopped.
+    StopIdle {
+        /// Which.
+        endpoint: EndpointId,
+        /// The generation that this was decided on.
+        generation: u64,
+    },
+    /// Store: show this state.
+    Publish {
+        /// Which.
+        endpoint: EndpointId,
+        /// The state before.
+        from: EndpointState,
+        /// The state from now on.
+        state: EndpointState,
+        /// The generation that this pass saw.
+        generation: u64,
+    },
+    /// Store: the deleted endpoint has no replica left; its row goes.
+    Erase {
+        /// Which.
+        endpoint: EndpointId,
+    },
+}

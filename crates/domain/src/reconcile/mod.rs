@@ -1,0 +1,148 @@
+//! The reconciler's decision: from what is wanted, what is stored and what is seen, to the next actions.
+//!
+//! Order of every change: write the intent, act, record. A pass decides one step; the loop runs passes until
+//! one decides nothing. Each action may be lost, repeated or half done, and the next pass goes on from what
+//! it sees. With an unknown observation nothing is decided at all.
+
+mod action;
+mod launches;
+mod replica;
+mod state;
+mod world;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+pub use self::action::Action;
+pub use self::launches::has_queue;
+pub(crate) use self::launches::launches;
+use self::replica::{is_failing, next_for_replica};
+use self::state::goal_state;
+use self::world::Seen;
+pub(crate) use self::world::phase_of;
+pub use self::world::{EndpointView, Observation, ReplicaView, Settings, World, by_mark};
+use crate::aside::SetAside;
+use crate::endpoint::EndpointState;
+use crate::ids::{Nonce, ReplicaId};
+use crate::replica::{Intent, ObservedReplica, ReplicaPhase, ReplicaRow};
+use crate::time::Timestamp;
+
+/// Decides one step for the whole host. The result does not depend on the order of the input.
+pub fn decide(world: &World) -> Vec<Action> {
+    let Observation::Known(observed) = &world.observation else { return Vec::new() };
+    let seen = by_mark(observed);
+    let mut endpoints: Vec<&EndpointView> = world.endpoints.iter().collect();
+    endpoints.sort_by_key(|it| it.desired.id);
+
+    let mut actions = remove_strangers(&endpoints, &world.aside, observed);
+    for view in &endpoints {
+        decide_endpoint(view, &seen, world, &mut actions);
+    }
+    actions.extend(
+        launches(&endpoints, &seen, world).into_iter().filter_map(|(endpoint, devices)| {
+            devices.ok().map(|devices| Action::Reserve { endpoint, devices })
+        }),
+    );
+    actions
+}
+
+/// Replicas wanted now by an endpoint.
+pub fn wanted(view: &EndpointView) -> u32 {
+    if view.desired.wants_replicas() {
+        view.target.clamp(view.desired.replicas.min(), view.desired.replicas.max())
+    } else {
+        0
+    }
+}
+
+/// Processes that carry our mark and belong to no row: a launch whose row was never committed, or a row that
+/// was released by mistake. The store is known here, so they are nobody's.
+fn remove_strangers(
+    endpoints: &[&EndpointView],
+    aside: &SetAside,
+    observed: &[ObservedReplica],
+) -> Vec<Action> {
+    let nonces: BTreeMap<ReplicaId, Nonce> =
+        endpoints.iter().flat_map(|it| &it.replicas).map(|it| (it.row.id, it.row.nonce)).collect();
+    let mut strangers: Vec<Action> = observed
+        .iter()
+        .filter(|it| nonces.get(&it.id) != Some(&it.nonce) && it.phase != ReplicaPhase::Stopping)
+        .filter(|it| !aside.may_own(it))
+        .map(|it| Action::Remove { replica: it.id, nonce: it.nonce })
+        .collect();
+    strangers.sort_by_key(|it| format!("{it:?}"));
+    strangers.dedup();
+    strangers
+}
+
+fn decide_endpoint(view: &EndpointView, seen: &Seen<'_>, world: &World, actions: &mut Vec<Action>) {
+    let n_before = actions.len();
+    let mut replicas: Vec<&ReplicaView> = view.replicas.iter().collect();
+    replicas.sort_by_key(|it| it.row.id);
+    for replica in &replicas {
+        actions.extend(next_for_replica(replica, phase_of(&replica.row, seen), world));
+    }
+    actions.extend(surplus(view, &replicas, seen, world));
+
+    let desired = &view.desired;
+    if is_idle(view, world.now) {
+        actions.push(Action::StopIdle { endpoint: desired.id, generation: desired.generation });
+    }
+    // The state that follows a failure is judged with the failure recorded, in the next pass: it may be an ERROR.
+    if actions[n_before..].iter().any(|it| matches!(it, Action::Fail { .. })) {
+        return;
+    }
+    let state = desired.published.step_towards(goal_state(view, seen, world));
+    if state != desired.published || desired.observed_generation != desired.generation {
+        actions.push(Action::Publish {
+            endpoint: desired.id,
+            from: desired.published,
+            state,
+            generation: desired.generation,
+        });
+    } else if desired.deleted && view.replicas.is_empty() {
+        actions.push(Action::Erase { endpoint: desired.id });
+    }
+}
+
+/// Running replicas beyond what is wanted: those that load go first, then those that hang, then the youngest.
+fn surplus(view: &EndpointView, replicas: &[&ReplicaView], seen: &Seen<'_>, world: &World) -> Vec<Action> {
+    let is_serving = |row: &ReplicaRow| {
+        matches!(phase_of(row, seen), Some(ReplicaPhase::Ready { .. } | ReplicaPhase::Unresponsive { .. }))
+    };
+    let mut running: Vec<&ReplicaRow> = replicas
+        .iter()
+        .filter(|it| it.row.intent == Intent::Run && !is_failing(it, seen, world))
+        .map(|it| &it.row)
+        .collect();
+    let answers = |row: &ReplicaRow| matches!(phase_of(row, seen), Some(ReplicaPhase::Ready { .. }));
+    running.sort_by_key(|it| (!answers(it), !is_serving(it), it.reserved_at, it.id));
+    running
+        .into_iter()
+        .skip(wanted(view) as usize)
+        .map(
+            |it| {
+                if is_serving(it) {
+                    Action::Drain { replica: it.id }
+                } else {
+                    Action::Stop { replica: it.id }
+                }
+            },
+        )
+        .collect()
+}
+
+/// Whether the inactivity timeout has passed. Never on absent or old numbers: no news is not idleness.
+fn is_idle(view: &EndpointView, now: Timestamp) -> bool {
+    let (Some(minutes), Some(load)) = (view.desired.inactive_timeout_minutes, view.load) else {
+        return false;
+    };
+    view.desired.wants_replicas()
+        && view.desired.published == EndpointState::Started
+        && load.in_flight == 0
+        && load.waiting == 0
+        && now.since(view.last_activity) >= Duration::from_secs(u64::from(minutes) * 60)
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,154 @@
+//! Why an endpoint has no replica yet: a download, a delay, replicas that end, or devices that are short.
+
+use super::count::Count;
+use super::{Reason, ReasonCode, advise, counted, say};
+use crate::failure::{Verdict, pause};
+use crate::fetch::Fetch;
+use crate::placement::Shortage;
+use crate::reconcile::{EndpointView, Observation, World, by_mark, launches};
+use crate::replica::FailureCause;
+use crate::time::Timestamp;
+use crate::words::{count as counting, is_or_are, so_many_are};
+
+pub(super) fn pending_reason(view: &EndpointView, world: &World, judged: &Verdict, count: &Count) -> Reason {
+    let desired = &view.desired;
+    if let Some(fetch) = &view.fetch {
+        return fetch_reason(view, fetch, world.now);
+    }
+    if let Verdict::BackingOff { retry_at, n_failures } = judged
+        && world.now < *retry_at
+    {
+        let wait = retry_at.since(world.now).as_secs() + 1;
+        let last = counted(view).next_back().map_or("it failed", |it| it.cause.sentence());
+        return advise(
+            ReasonCode::BackingOff,
+            format!("attempt {n_failures} failed: {last}; the next one is in {wait} s"),
+            format!("see `dedi endpoints logs {}`", desired.id),
+        );
+    }
+    if let Some((until, cause)) = paused(view, world) {
+        let wait = until.since(world.now).as_secs() + 1;
+        return advise(
+            ReasonCode::BackingOff,
+            format!(
+                "its replicas end again and again soon after they start, the last because {}; the next launch is in {wait} s",
+                cause.sentence()
+            ),
+            format!("find what ends them, then `dedi endpoints start {}`", desired.id),
+        );
+    }
+    if count.draining + count.stopping + count.gone > 0 {
+        let left = u64::from(count.draining + count.stopping + count.gone);
+        let (replicas, are) = (counting(left, "replica"), is_or_are(left));
+        return say(
+            ReasonCode::DrainingPrevious,
+            format!("waits until {replicas} of the last run {are} gone"),
+        );
+    }
+    match shortage(view, world) {
+        Some(shortage) => shortage_reason(view, &shortage),
+        None => say(ReasonCode::Accepted, "accepted; the server is about to look at it"),
+    }
+}
+
+/// Until when nothing is launched because of ends that are not held against it, and why it last ended.
+pub(super) fn paused(view: &EndpointView, world: &World) -> Option<(Timestamp, FailureCause)> {
+    let desired = &view.desired;
+    let until = pause(desired.id, &view.failures, desired.started_at, &world.settings.backoff)?;
+    let last = view.failures.iter().rfind(|it| !it.cause.counts())?;
+    (world.now < until).then_some((until, last.cause))
+}
+
+pub(super) fn fetch_reason(view: &EndpointView, fetch: &Fetch, now: Timestamp) -> Reason {
+    let model = &view.desired.model;
+    match fetch {
+        Fetch::Queued => say(ReasonCode::Downloading, format!("waits for another download before {model}")),
+        Fetch::Running { bytes_total: None, .. } => {
+            say(ReasonCode::Downloading, format!("asks the hub which files {model} has"))
+        }
+        Fetch::Running { bytes_done, bytes_total: Some(total), .. } => say(
+            ReasonCode::Downloading,
+            format!(
+                "fetches {model} from the hub: {} %, {} of {} MiB",
+                fetch.percent().unwrap_or(0),
+                bytes_done >> 20,
+                total >> 20
+            ),
+        ),
+        Fetch::Checking { bytes_done, bytes_total, .. } => say(
+            ReasonCode::Checking,
+            format!(
+                "checks that the files of {model} are what they were: {} of {} MiB",
+                bytes_done >> 20,
+                bytes_total >> 20
+            ),
+        ),
+        Fetch::Failed { what, n_failures, retry_at, .. } => advise(
+            ReasonCode::DownloadFailed,
+            format!(
+                "{what} (try {n_failures}); the next try is in {} s",
+                retry_at.since(now).as_secs().saturating_add(1)
+            ),
+            format!("mend it, then `dedi endpoints start {}`", view.desired.id),
+        ),
+    }
+}
+
+pub(super) fn shortage(view: &EndpointView, world: &World) -> Option<Shortage> {
+    let Observation::Known(observed) = &world.observation else { return None };
+    let endpoints: Vec<&EndpointView> = world.endpoints.iter().collect();
+    launches(&endpoints, &by_mark(observed), world)
+        .into_iter()
+        .find_map(|(id, devices)| (id == view.desired.id).then_some(devices.err()).flatten())
+}
+
+pub(super) fn shortage_reason(view: &EndpointView, shortage: &Shortage) -> Reason {
+    let hardware = &view.desired.hardware;
+    match shortage {
+        Shortage::NoSuchHardware { n_healthy, n_needed, trouble } => {
+            let why = trouble.as_ref().map_or(String::new(), |it| format!("; {it}"));
+            advise(
+                ReasonCode::HardwareMissing,
+                format!(
+                    "{hardware} needs {}; this host has {} of that kind{why}",
+                    counting(u64::from(*n_needed), "device"),
+                    counting(u64::from(*n_healthy), "healthy one")
+                ),
+                "see `dedi endpoints hardware`",
+            )
+        }
+        Shortage::Busy { n_free, n_needed } => advise(
+            ReasonCode::NoCapacity,
+            format!(
+                "{hardware} needs {}, {} free; it starts when {}",
+                counting(u64::from(*n_needed), "free device"),
+                so_many_are(u64::from(*n_free)),
+                if *n_needed == 1 { "one is" } else { "enough are" }
+            ),
+            "stop another endpoint or lower its min_replicas; `dedi endpoints hardware` shows who uses what",
+        ),
+        Shortage::Memory { available_bytes, needed_bytes, user, leftover_bytes } => {
+            let by = user.as_ref().map_or(String::new(), |it| format!("; the largest user is {it}"));
+            let (held, next_step) = match leftover_bytes >> 20 {
+                0 => (String::new(), "end the other programs on the device, or choose larger hardware"),
+                mib => (
+                    format!("; on one, {mib} MiB are held by no process that is there, so it is not used"),
+                    "`nvidia-smi` shows the device; a reset frees its memory",
+                ),
+            };
+            advise(
+                ReasonCode::MemoryInUse,
+                format!(
+                    "each device needs {} MiB, at most {} MiB are free on one{by}{held}",
+                    needed_bytes >> 20,
+                    available_bytes >> 20
+                ),
+                next_step,
+            )
+        }
+        Shortage::Turn => say(
+            ReasonCode::WaitingTurn,
+            "an endpoint that asked earlier for this kind of device is served first",
+        ),
+    }
+}

@@ -1,0 +1,248 @@
+//! Starts the real server with the real engine in a temporary folder, talks to it, and leaves no process.
+
+mod client;
+mod processes;
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+
+pub(crate) use self::client::{Answer, Client};
+use self::processes::processes;
+pub(crate) use self::processes::{signal, until};
+
+/// Longest any condition is waited for.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running server and its folder.
+pub(crate) struct TestPlane {
+    folder: tempfile::TempDir,
+    server: Option<Child>,
+    client: Client,
+}
+
+impl std::ops::Deref for TestPlane {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+/// The built `dedi`.
+pub(crate) fn dedi() -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_dedi"))
+}
+
+/// Another program of the workspace, built into the same folder.
+pub(crate) fn beside(name: &str) -> PathBuf {
+    let path = dedi().with_file_name(name);
+    assert!(path.exists(), "{} is not built: run `cargo build --workspace --bins` first", path.display());
+    path
+}
+
+impl TestPlane {
+    /// A server with two CPU devices and the real engine.
+    pub(crate) fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// The same with more lines of config.
+    pub(crate) fn start_with(config: &str) -> Self {
+        Self::start_after(config, |_| {})
+    }
+
+    /// The same after something was done with its data folder, which is empty yet.
+    pub(crate) fn start_after(config: &str, prepare: impl FnOnce(&Path)) -> Self {
+        Self::start_on(config, "cpu_devices = 2\ncpu_memory_gb = 1\n", &Value::Null, prepare)
+    }
+
+    /// A server without CPU devices, with these GPUs and the fake engine.
+    pub(crate) fn start_with_gpus(config: &str, gpus: &Value) -> Self {
+        let library = dedi_testing::fake_nvml();
+        let hardware = format!("cpu_devices = 0\nnvml_library = {:?}\n", library.display().to_string());
+        let engine = dedi_testing::fake_engine();
+        let config = format!("engine = {:?}\n{config}", engine.display().to_string());
+        Self::start_on(&config, &hardware, gpus, |_| {})
+    }
+
+    fn start_on(config: &str, hardware: &str, gpus: &Value, prepare: impl FnOnce(&Path)) -> Self {
+        let folder = tempfile::Builder::new().prefix("dedi-it-").tempdir_in("/tmp").unwrap();
+        let engine = beside("dedi-engine");
+        let engine_line = if config.contains("engine =") {
+            String::new()
+        } else {
+            format!("engine = {:?}\n", engine.display().to_string())
+        };
+        let text = format!("{engine_line}{config}\n[runtime.hardware]\n{hardware}");
+        let data = folder.path().join("d");
+        std::fs::create_dir(&data).unwrap();
+        prepare(&data);
+        std::fs::write(data.join("dedi.toml"), text).unwrap();
+        let mut plane = Self {
+            folder,
+            server: None,
+            client: Client {
+                base_url: String::new(),
+                key: String::new(),
+                agent: ureq::Agent::config_builder()
+                    .http_status_as_error(false)
+                    .timeout_global(Some(PATIENCE))
+                    // One connection a request: what is counted as dropped was dropped by the server, not by a pool.
+                    .max_idle_connections(0)
+                    .build()
+                    .into(),
+            },
+        };
+        if !gpus.is_null() {
+            plane.set_gpus(gpus);
+        }
+        plane.launch();
+        plane
+    }
+
+    /// Changes the GPUs that the fake driver shows, all at once.
+    pub(crate) fn set_gpus(&self, gpus: &Value) {
+        let new = self.folder.path().join("gpus.new");
+        std::fs::write(&new, gpus.to_string()).unwrap();
+        std::fs::rename(new, self.folder.path().join("gpus")).unwrap();
+    }
+
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.path().join("d")
+    }
+
+    pub(crate) fn key(&self) -> &str {
+        &self.client.key
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    pub(crate) fn server_pid(&self) -> u32 {
+        self.server.as_ref().unwrap().id()
+    }
+
+    /// Starts the server on the folder as it is.
+    pub(crate) fn launch(&mut self) {
+        let _ = std::fs::remove_file(self.data().join("address"));
+        self.server = Some(self.spawn(&[]));
+        let address = until("the server's address", || {
+            let ended = self.server.as_mut().unwrap().try_wait().unwrap();
+            assert!(ended.is_none(), "the server ended: {ended:?}\n{}", self.log());
+            std::fs::read_to_string(self.folder.path().join("d/address")).ok().filter(|it| it.ends_with('\n'))
+        });
+        self.client.base_url = format!("http://{}/v1", address.trim());
+        self.client.key = std::fs::read_to_string(self.data().join("admin.key")).unwrap().trim().to_owned();
+        let ready = self.base_url.replace("/v1", "/readyz");
+        until("readiness", || self.agent.get(&ready).call().ok().filter(|it| it.status() == 200).map(|_| ()));
+    }
+
+    /// Starts a server that takes over from the running one, which may still finish its requests.
+    pub(crate) fn begin_take_over(&mut self) -> Child {
+        let n_listening = |plane: &Self| plane.log().matches("listening on http://").count();
+        let before = n_listening(self);
+        let successor = self.spawn(&["--takeover"]);
+        let old = self.server.replace(successor).unwrap();
+        until("the new server's address", || {
+            let ended = self.server.as_mut().unwrap().try_wait().unwrap();
+            assert!(ended.is_none(), "the new server ended: {ended:?}\n{}", self.log());
+            (n_listening(self) > before).then_some(())
+        });
+        old
+    }
+
+    fn spawn(&self, more: &[&str]) -> Child {
+        let log =
+            std::fs::File::options().create(true).append(true).open(self.folder.path().join("log")).unwrap();
+        Command::new(dedi())
+            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+            .arg(self.data())
+            .args(more)
+            .env("DEDI_FAKE_NVML", self.folder.path().join("gpus"))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap()
+    }
+
+    /// `kill -9` of the server; its replicas go on.
+    pub(crate) fn kill_server(&mut self) {
+        let mut server = self.server.take().unwrap();
+        server.kill().unwrap();
+        server.wait().unwrap();
+    }
+
+    /// SIGTERM, and its exit code.
+    pub(crate) fn stop_server(&mut self) -> Option<i32> {
+        let mut server = self.server.take().unwrap();
+        signal(server.id(), "TERM");
+        until("the server's end", || server.try_wait().unwrap()).code()
+    }
+
+    /// Waits for a server that something else ends.
+    pub(crate) fn forget_server(&mut self) {
+        let mut server = self.server.take().unwrap();
+        until("the server's end", || server.try_wait().unwrap());
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// Live engine processes of this folder.
+    pub(crate) fn engines(&self) -> Vec<u32> {
+        processes(&self.data(), |args| {
+            args.iter().any(|it| it == "--model-name" || it.ends_with("engine.sock"))
+        })
+    }
+
+    /// Every live process that names this folder.
+    pub(crate) fn processes(&self) -> Vec<u32> {
+        processes(&self.data(), |_| true)
+    }
+
+    /// Those of them whose arguments are as asked.
+    pub(crate) fn processes_with(&self, wanted: impl Fn(&[String]) -> bool) -> Vec<u32> {
+        processes(&self.data(), wanted)
+    }
+
+    /// Runs `dedi` with the plane's folder; status code, stdout, stderr.
+    pub(crate) fn cli(&self, args: &[&str]) -> (Option<i32>, String, String) {
+        let output = Command::new(dedi())
+            .args(args)
+            .env("DEDI_DATA_DIR", self.data())
+            .env("DEDI_FAKE_NVML", self.folder.path().join("gpus"))
+            .env("DEDI_BASE_URL", &self.base_url)
+            .env_remove("TOGETHER_API_KEY")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    }
+}
+
+impl Drop for TestPlane {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- server log ---\n{}", self.log());
+        }
+        let _ = Command::new(dedi()).args(["down", "--data-dir"]).arg(self.data()).output();
+        if let Some(mut server) = self.server.take() {
+            let _ = server.kill();
+            let _ = server.wait();
+        }
+        let left = self.processes();
+        for pid in &left {
+            signal(*pid, "KILL");
+        }
+        if !std::thread::panicking() {
+            assert!(left.is_empty(), "`dedi down` left processes: {left:?}");
+        }
+    }
+}
