@@ -169,6 +169,7 @@ impl ControlPlane {
 
     /// Closes the store and then lets go of the data folder. Replicas go on.
     pub async fn close(&self) {
+        self.shared.checks.close().await;
         self.shared.pulls.close().await;
         self.shared.store.close().await;
         drop(self.release_lock());

@@ -172,7 +172,8 @@ async fn generate(engine: Arc<Engine>, request: Request, is_chat: bool) -> Respo
         | Mode::EatMemory
         | Mode::WrongNonce
         | Mode::SplitUtf8
-        | Mode::SlowTokens => {}
+        | Mode::SlowTokens
+        | Mode::Escape => {}
     }
     let n_tokens = request.max_tokens.unwrap_or(TOKENS_DEFAULT);
     let generation = Generation::new(engine, n_tokens, is_chat, request.stream_options.include_usage);

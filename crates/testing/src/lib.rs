@@ -8,6 +8,8 @@ pub mod host;
 pub mod hub;
 mod mode;
 mod program;
+mod targets;
 
 pub use mode::{Behaviour, Mode};
 pub use program::{fake_engine, fake_nvml, program};
+pub use targets::{ESCAPE_REPORT, EscapeTargets};

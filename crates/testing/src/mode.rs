@@ -41,11 +41,13 @@ pub enum Mode {
     SplitUtf8,
     /// Waits this many milliseconds before each token.
     SlowTokens,
+    /// Tries to get out of its isolation before it listens, and reports; see [`crate::EscapeTargets`].
+    Escape,
 }
 
 impl Mode {
     /// Every mode with its name.
-    pub const ALL: [(&str, Self); 19] = [
+    pub const ALL: [(&str, Self); 20] = [
         ("ok", Self::Ok),
         ("slow-load", Self::SlowLoad),
         ("hang", Self::Hang),
@@ -65,6 +67,7 @@ impl Mode {
         ("busy", Self::Busy),
         ("split-utf8", Self::SplitUtf8),
         ("slow-tokens", Self::SlowTokens),
+        ("escape", Self::Escape),
     ];
 }
 

@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 use super::operation::{Operation, Schemas};
 use crate::words::{EndpointKind, UsageKind};
 use crate::{
-    AutoscaleModel, AvailabilityZones, CreateEndpointRequest, CreateKeyRequest, CreatePullRequest,
-    DedicatedEndpoint, EndpointEvent, EndpointPlan, Hardware, KeyInfo, ListEndpoint, Model, ModelPull,
-    ReplicaInfo, UpdateEndpointRequest, WhoamiV1, WhoamiV3,
+    AutoscaleModel, AvailabilityZones, CreateCheckRequest, CreateEndpointRequest, CreateKeyRequest,
+    CreatePullRequest, DedicatedEndpoint, EndpointEvent, EndpointPlan, Hardware, KeyInfo, ListEndpoint,
+    Model, ModelCheck, ModelPull, ReplicaInfo, UpdateEndpointRequest, WhoamiV1, WhoamiV3,
 };
 
 /// How any of them refuses.
@@ -168,7 +168,7 @@ fn host(schemas: &mut Schemas) -> Vec<Operation> {
 }
 
 fn pulls(schemas: &mut Schemas) -> Vec<Operation> {
-    let pull = schemas.of::<ModelPull>();
+    let (pull, check) = (schemas.of::<ModelPull>(), schemas.of::<ModelCheck>());
     vec![
         Operation::get("/v1/pulls", "listPulls", "Models", "List the downloads of models, the newest first")
             .answers("The downloads", schemas.list_of::<ModelPull>())
@@ -181,6 +181,15 @@ fn pulls(schemas: &mut Schemas) -> Vec<Operation> {
         Operation::get("/v1/pulls/{model}", "retrievePull", "Models", "How far a download is")
             .path("model", MODEL)
             .answers("The download", pull)
+            .errors(NAMED),
+        Operation::new("post", "/v1/checks", "createCheck", "Models", "Read a model's files and compare them")
+            .about("Answers at once; the check says how far it is.")
+            .body(schemas.of::<CreateCheckRequest>())
+            .answers("The check", check.clone())
+            .errors(&[400, 403, 404, 413, 415, 500, 503]),
+        Operation::get("/v1/checks/{model}", "retrieveCheck", "Models", "How far a check is")
+            .path("model", MODEL)
+            .answers("The check", check)
             .errors(NAMED),
         Operation::new("delete", "/v1/models/{model}", "removeModel", "Models", "Remove a model from the store")
             .path("model", MODEL)

@@ -150,11 +150,16 @@ async fn launching(shared: &Shared, view: &EndpointView, progress: Progress) -> 
 
 fn downloading(view: &EndpointView, now: Timestamp) -> Option<LaunchProgress> {
     // Until the hub has said how much it is, the message says all there is.
-    let Some(fetch @ Fetch::Running { bytes_done, bytes_total: Some(total), since }) = &view.fetch else {
-        return None;
+    let fetch = view.fetch.as_ref()?;
+    let (stage, bytes_done, total, since) = match fetch {
+        Fetch::Running { bytes_done, bytes_total: Some(total), since } => {
+            ("downloading", bytes_done, total, since)
+        }
+        Fetch::Checking { bytes_done, bytes_total, since } => ("checking", bytes_done, bytes_total, since),
+        Fetch::Running { bytes_total: None, .. } | Fetch::Queued | Fetch::Failed { .. } => return None,
     };
     Some(LaunchProgress {
-        stage: "downloading".to_owned(),
+        stage: stage.to_owned(),
         percent: fetch.percent(),
         bytes_done: Some(*bytes_done),
         bytes_total: Some(*total),

@@ -7,12 +7,13 @@ use dedi_domain::fit::bytes_per_device;
 use dedi_domain::launch::AssignedDevice;
 use dedi_domain::reconcile::{EndpointView, ReplicaView, World};
 use dedi_domain::status::explain;
-use dedi_domain::{Action, EndpointId, EndpointState, FailureCause, Launch, Nonce, ReplicaId};
+use dedi_domain::{Action, EndpointId, EndpointState, FailureCause, Launch, Nonce, Observation, ReplicaId};
 use dedi_runtime::failpoint;
 use tokio::time::timeout;
 
 use super::ending::{ending, held, plain};
 use super::{chain, view_of};
+use crate::models::Verdict;
 use crate::shared::{Shared, random_uuid};
 use crate::store::StoreError;
 
@@ -64,7 +65,7 @@ async fn carry_out(shared: &Shared, world: &World, action: &Action) -> Result<()
         Action::Spawn { replica } => spawn(shared, world, *replica).await?,
         Action::MarkSeen { replica } => store.mark_seen(*replica).await?,
         Action::MarkReady { replica } => {
-            store.mark_ready(*replica, now).await?;
+            store.mark_ready(*replica, isolation(world, *replica), now).await?;
             tracing::info!(replica.id = %replica, "a replica is ready");
         }
         Action::Fail { replica, cause } => {
@@ -143,7 +144,13 @@ fn word(action: &Action) -> &'static str {
 
 async fn spawn(shared: &Shared, world: &World, replica: ReplicaId) -> Result<(), Trouble> {
     let Some((view, own)) = find(world, replica) else { return Err(Trouble::Moved) };
-    let launch = match launch(shared, world, view, own).await {
+    // Between the look and now somebody may have written to the files.
+    let checked = match shared.checks.verdict(&view.desired.model).await {
+        Verdict::Right => launch(shared, world, view, own).await,
+        Verdict::Wrong(sentence) => Err(sentence),
+        Verdict::Unknown => return Err(Trouble::Moved),
+    };
+    let launch = match checked {
         Ok(launch) => launch,
         Err(sentence) => {
             let ending = plain(FailureCause::ModelUnusable, sentence);
@@ -218,6 +225,12 @@ async fn launch(
 
 fn generation(world: &World, endpoint: EndpointId) -> Option<u64> {
     world.endpoints.iter().map(|it| &it.desired).find(|it| it.id == endpoint).map(|it| it.generation)
+}
+
+/// The isolation level that the replica was seen to have.
+fn isolation(world: &World, replica: ReplicaId) -> Option<u8> {
+    let Observation::Known(observed) = &world.observation else { return None };
+    observed.iter().find(|it| it.id == replica)?.isolation
 }
 
 /// A replica's row and its endpoint, as they were at the look.

@@ -9,7 +9,7 @@ use dedi_domain::autoscale::Scaler;
 use dedi_domain::fit::bytes_per_device;
 use dedi_domain::reconcile::{EndpointView, ReplicaView, World};
 use dedi_domain::{
-    EndpointId, Intent, Inventory, LoadReport, ModelName, Observation, ObservedReplica, ReplicaId,
+    EndpointId, Fetch, Intent, Inventory, LoadReport, ModelName, Observation, ObservedReplica, ReplicaId,
     ReplicaRow, SetAside, Timestamp,
 };
 use tokio::time::timeout;
@@ -46,6 +46,7 @@ pub(super) async fn observe(
         fetch_absent(shared, &rows, models);
     }
     let (models, needs) = read.unwrap_or_default();
+    let checking = check_deployed(shared, &rows, &models).await;
     let (observation, inventory, trouble) = match ask_runtime(shared).await {
         Ok((replicas, inventory)) => (Observation::Known(replicas), inventory, None),
         // The last devices stay for those who only want to see them.
@@ -64,7 +65,7 @@ pub(super) async fn observe(
                 .get(&row.desired.model)
                 .map(|total| bytes_per_device(*total, row.desired.hardware.count()));
             let fetch = match models.contains(&row.desired.model) {
-                true => None,
+                true => checking.get(&row.desired.model).cloned(),
                 false => shared.pulls.fetch(&row.desired.model),
             };
             let loads = Loads { fresh: is_fresh.then_some(report), report };
@@ -105,6 +106,23 @@ fn fetch_absent(shared: &Shared, rows: &[EndpointRows], models: &BTreeSet<ModelN
         }
     }
     shared.pulls.want(&wanted);
+}
+
+/// Files of deployed models that have changed since they were right are read again before anything loads them; how
+/// far that is.
+async fn check_deployed(
+    shared: &Shared,
+    rows: &[EndpointRows],
+    models: &BTreeSet<ModelName>,
+) -> BTreeMap<ModelName, Fetch> {
+    let deployed = rows.iter().map(|it| &it.desired).filter(|it| it.wants_replicas()).map(|it| &it.model);
+    let mut checking = BTreeMap::new();
+    for model in deployed.filter(|it| models.contains(*it)).collect::<BTreeSet<_>>() {
+        if let Some(far) = shared.checks.look(model).await {
+            checking.insert(model.clone(), far);
+        }
+    }
+    checking
 }
 
 /// The gateway's report, as it is and as far as it is fresh.

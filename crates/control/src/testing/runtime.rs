@@ -174,7 +174,7 @@ impl Runtime for FakeRuntime {
             }
         };
         state.launched.push(launch.clone());
-        let seen = ObservedReplica { id: launch.replica, nonce: launch.nonce, phase };
+        let seen = ObservedReplica { id: launch.replica, nonce: launch.nonce, phase, isolation: Some(1) };
         state.replicas.insert(launch.replica, seen);
         Ok(())
     }

@@ -43,7 +43,7 @@ async fn an_endpoint_starts_serves_stops_and_says_each_step() {
     created: created for dedi/demo on 1x_cpu_8gb
     replica_launched: attempt 1: launching on cpu-0
     state_changed: PENDING -> STARTING: 1 replica is being launched
-    replica_ready: attempt 1: ready after 2.0 s
+    replica_ready: attempt 1: ready after 2.0 s, isolation level 1
     state_changed: STARTING -> STARTED: 1 of 1 replica answers
     stop_requested: stop requested
     replica_draining: attempt 1: takes no new requests

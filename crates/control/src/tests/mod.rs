@@ -1,6 +1,7 @@
 //! Tests of the whole control plane: the real router, store and reconciler over a pretended runtime.
 
 mod backup;
+mod checks;
 mod contract;
 mod failures;
 mod hub;

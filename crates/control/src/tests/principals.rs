@@ -38,6 +38,8 @@ const TABLE: &[(&str, &str, &str, Needs)] = &[
     ("/v1/pulls", "GET", "/v1/pulls", Needs::Delete),
     ("/v1/pulls", "POST", "/v1/pulls", Needs::Delete),
     ("/v1/pulls/{*model}", "GET", "/v1/pulls/no/such", Needs::Delete),
+    ("/v1/checks", "POST", "/v1/checks", Needs::Delete),
+    ("/v1/checks/{*model}", "GET", "/v1/checks/no/such", Needs::Delete),
     ("/v1/autoscale/models", "GET", "/v1/autoscale/models", Needs::Key),
     ("/v1/whoami", "GET", "/v1/whoami", Needs::Key),
     ("/v3/whoami", "GET", "/v3/whoami", Needs::Key),

@@ -71,6 +71,7 @@ fn seen(n: u128, nonce: u128, phase: ReplicaPhase) -> ObservedReplica {
         id: ReplicaId::from_uuid(Uuid::from_u128(n)),
         nonce: Nonce::from_uuid(Uuid::from_u128(nonce)),
         phase,
+        isolation: None,
     }
 }
 

@@ -75,6 +75,14 @@ pub(super) fn fetch_reason(view: &EndpointView, fetch: &Fetch, now: Timestamp) -
                 total >> 20
             ),
         ),
+        Fetch::Checking { bytes_done, bytes_total, .. } => say(
+            ReasonCode::Checking,
+            format!(
+                "checks that the files of {model} are what they were: {} of {} MiB",
+                bytes_done >> 20,
+                bytes_total >> 20
+            ),
+        ),
         Fetch::Failed { what, n_failures, retry_at, .. } => advise(
             ReasonCode::DownloadFailed,
             format!(

@@ -141,11 +141,9 @@ impl Relay {
                 let done = rewriter.is_done();
                 self.send(if done { Piece::Last(out) } else { Piece::Part(out) }).await?;
             }
-            pushed.map_err(|broken| match broken {
-                Broken::NoEcho => End::Failed(no_echo()),
-                broken @ (Broken::TooLong | Broken::Garbage | Broken::Unfinished | Broken::Engine(_)) => {
-                    blame(explain(broken))
-                }
+            pushed.map_err(|broken| {
+                // A field that its engine does not know is no fault of the replica.
+                if broken == Broken::NoEcho { End::Failed(no_echo()) } else { blame(explain(broken)) }
             })?;
             if rewriter.is_done() {
                 break;

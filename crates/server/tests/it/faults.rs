@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use dedi_runtime::process::isolation_level;
+use dedi_runtime::process::{IsolationSetting, isolation_level};
 use dedi_testing::host::has;
 use serde_json::{Value, json};
 
@@ -147,7 +147,7 @@ fn an_engine_that_stops_answering_is_ended_and_named() {
 
 #[test]
 fn an_engine_that_eats_the_memory_of_its_device_is_ended_and_named() {
-    if !has(isolation_level().limits_memory, "memory limits that it may set") {
+    if !has(isolation_level(IsolationSetting::Auto).limits_memory, "memory limits that it may set") {
         return;
     }
     let plane = fakes::plane("", "failures_max = 1\n");
@@ -177,7 +177,7 @@ fn a_full_device_at_load_is_an_error_at_once_and_no_loop() {
 
 #[test]
 fn an_engine_that_forks_without_end_meets_its_limit_and_leaves_no_child() {
-    if !has(isolation_level().limits_processes, "limits of processes that it may set") {
+    if !has(isolation_level(IsolationSetting::Auto).limits_processes, "limits of processes that it may set") {
         return;
     }
     let plane = fakes::plane("pids_max = 16\n", "failures_max = 1\n");
