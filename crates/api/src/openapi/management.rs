@@ -11,11 +11,11 @@ use crate::{
 };
 
 /// How any of them refuses.
-const ANY: &[u16] = &[400, 403, 500, 503];
+const ANY: &[u16] = &[400, 403, 429, 500, 503];
 /// How those refuse that name something.
-const NAMED: &[u16] = &[400, 403, 404, 500, 503];
+const NAMED: &[u16] = &[400, 403, 404, 429, 500, 503];
 /// How those refuse that have a body.
-const SENT: &[u16] = &[400, 403, 404, 413, 415, 500, 503];
+const SENT: &[u16] = &[400, 403, 404, 408, 413, 415, 429, 500, 503];
 
 const ENDPOINT: &str = "/v1/endpoints/{endpointId}";
 const MODEL: &str = "`ORG/NAME`; the slash may be encoded";
@@ -177,7 +177,7 @@ fn pulls(schemas: &mut Schemas) -> Vec<Operation> {
             .about("Answers at once; the download says how far it is. Repeated, it answers with the same download.")
             .body(schemas.of::<CreatePullRequest>())
             .answers("The download", pull.clone())
-            .errors(&[400, 403, 413, 415, 500, 503]),
+            .errors(&[400, 403, 408, 413, 415, 429, 500, 503]),
         Operation::get("/v1/pulls/{model}", "retrievePull", "Models", "How far a download is")
             .path("model", MODEL)
             .answers("The download", pull)
@@ -209,7 +209,7 @@ fn keys(schemas: &mut Schemas) -> Vec<Operation> {
             .about("The answer is the only one that has the whole key in it.")
             .optional_body(schemas.of::<CreateKeyRequest>())
             .answers("The key", key)
-            .errors(&[400, 403, 413, 415, 500, 503]),
+            .errors(&[400, 403, 408, 413, 415, 429, 500, 503]),
         Operation::new("delete", "/v1/keys/{keyId}", "revokeKey", "Keys", "Revoke a key")
             .path("keyId", "Its public part")
             .answers_nothing("It is not valid any more")

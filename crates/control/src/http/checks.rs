@@ -12,7 +12,7 @@ use dedi_domain::fetch::percent;
 
 use super::auth::Caller;
 use super::body::JsonBody;
-use super::create::no_model;
+use super::deployable::no_model;
 use super::error::ApiError;
 use super::{models, views};
 use crate::models::{Check, ModelError, Scope};

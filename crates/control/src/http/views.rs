@@ -92,6 +92,7 @@ pub(crate) fn fresh_view(rows: EndpointRows, world: &World) -> EndpointView {
             ReplicaView {
                 out_of_routing: seen.is_some_and(|it| it.out_of_routing),
                 in_flight: seen.map_or(0, |it| it.in_flight),
+                unanswered: seen.map_or(0, |it| it.unanswered),
                 row,
             }
         })

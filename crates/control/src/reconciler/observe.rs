@@ -140,7 +140,7 @@ fn view(
     published: &Published,
     now: Timestamp,
 ) -> EndpointView {
-    let Loads { fresh, report } = loads;
+    let Loads { fresh, .. } = loads;
     let EndpointRows { desired, replicas, failures } = row;
     let load = fresh.map(|it| it.endpoints.get(&desired.id).copied().unwrap_or_default());
     let n_running = replicas.iter().filter(|it| it.intent == Intent::Run).count();
@@ -153,7 +153,7 @@ fn view(
         .chain([desired.published_at, desired.started_at, shared.opened_at])
         .max()
         .unwrap_or(now);
-    let replicas = replicas.into_iter().map(|row| replica_view(row, report, published)).collect();
+    let replicas = replicas.into_iter().map(|row| replica_view(row, &loads, published)).collect();
     EndpointView {
         desired,
         replicas,
@@ -168,11 +168,13 @@ fn view(
 
 /// A report that routes by a table without the replica counts every request it still has, so its two
 /// numbers are right together however old it is: no new request can come.
-fn replica_view(row: ReplicaRow, report: &LoadReport, published: &Published) -> ReplicaView {
+fn replica_view(row: ReplicaRow, loads: &Loads<'_>, published: &Published) -> ReplicaView {
+    let Loads { fresh, report } = loads;
     let out_of_routing =
         published.absent_since(row.id).is_some_and(|version| report.routes_version >= version);
     let in_flight = report.in_flight.get(&row.id).copied().unwrap_or(0);
-    ReplicaView { row, out_of_routing, in_flight }
+    let unanswered = fresh.and_then(|it| it.unanswered.get(&row.id)).copied().unwrap_or(0);
+    ReplicaView { row, out_of_routing, in_flight, unanswered }
 }
 
 async fn ask_runtime(shared: &Shared) -> Result<(Vec<ObservedReplica>, Inventory), String> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use dedi_domain::keys::KeyText;
-use dedi_domain::{LoadReport, Owner, Role, Timestamp};
+use dedi_domain::{KeyFailures, LoadReport, Owner, Role, Timestamp};
 use dedi_runtime::process::ReplicaLogs;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
@@ -49,6 +49,7 @@ pub(crate) struct Plane {
     pub(crate) runtime: Arc<FakeRuntime>,
     pub(crate) clock: Arc<AtomicI64>,
     pub(crate) admin: String,
+    pub(crate) failures: Arc<KeyFailures>,
     pub(crate) dir: Arc<tempfile::TempDir>,
     pub(crate) config: ControlConfig,
     hub: HubConfig,
@@ -97,7 +98,8 @@ impl Plane {
         });
         assert!(made.await.unwrap());
         control.first_pass().await;
-        Self { control, runtime, clock, admin, dir, config, hub }
+        let failures = Arc::new(KeyFailures::new(10, 1_000));
+        Self { control, runtime, clock, admin, failures, dir, config, hub }
     }
 
     /// The same folder and processes under a new control plane.
@@ -163,7 +165,7 @@ impl Plane {
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
-        let response = self.control.router().oneshot(request).await.unwrap();
+        let response = self.control.router(self.failures.clone()).oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         Answer {

@@ -69,6 +69,7 @@ async fn a_draining_replica_keeps_its_requests_until_they_end_or_the_limit_passe
     let report = |routes_version: u64, in_flight: u32, plane: &Plane| LoadReport {
         routes_version,
         in_flight: BTreeMap::from([(replica, in_flight)]),
+        unanswered: BTreeMap::new(),
         endpoints: BTreeMap::new(),
         at: plane.now(),
     };

@@ -8,6 +8,7 @@ mod hub;
 mod idleness;
 mod isolation;
 mod lifecycle;
+mod limits;
 mod logs;
 mod openapi;
 mod passes;

@@ -63,7 +63,7 @@ fn replica(n: u128, intent: Intent) -> ReplicaView {
         reserved_at: Timestamp(0),
         gone_at: None,
     };
-    ReplicaView { row, out_of_routing: false, in_flight: 0 }
+    ReplicaView { row, out_of_routing: false, in_flight: 0, unanswered: 0 }
 }
 
 fn seen(n: u128, nonce: u128, phase: ReplicaPhase) -> ObservedReplica {
@@ -132,6 +132,19 @@ fn said(world: &World) -> String {
     };
     let lines: Vec<String> = decide(world).iter().map(line).collect();
     if lines.is_empty() { "nothing".to_owned() } else { lines.join("\n") }
+}
+
+#[test]
+fn a_replica_that_leaves_three_requests_in_a_row_unanswered_is_ended_though_its_probes_are_answered() {
+    let mut view = endpoint(1, 1);
+    view.replicas = vec![replica(1, Intent::Run)];
+    view.replicas[0].unanswered = 2;
+    insta::assert_snapshot!(said(&world(view.clone(), vec![seen(1, 1, ready())])), @"nothing");
+    view.replicas[0].unanswered = 3;
+    insta::assert_snapshot!(said(&world(view.clone(), vec![seen(1, 1, ready())])), @"fail r1 Unresponsive");
+    // One that is on its way out anyway is not failed on top.
+    view.replicas[0].row.intent = Intent::Drain { since: NOW };
+    assert!(!said(&world(view, vec![seen(1, 1, ready())])).contains("fail"));
 }
 
 #[test]

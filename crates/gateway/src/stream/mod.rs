@@ -149,10 +149,17 @@ impl Relay {
                 break;
             }
             let idle = ms(core.config.idle_timeout_ms);
+            let wait = in_flight.replica().wait();
             let next = self.commenting(timeout(idle, exchange.chunk())).await?;
             piece = match next {
-                Err(_elapsed) => return Err(blame(ApiError::IdleTimeout { after: idle })),
-                Ok(Some(Ok(bytes))) => bytes,
+                Err(_elapsed) => {
+                    in_flight.replica().unanswered(wait);
+                    return Err(blame(ApiError::IdleTimeout { after: idle }));
+                }
+                Ok(Some(Ok(bytes))) => {
+                    in_flight.replica().heard();
+                    bytes
+                }
                 Ok(Some(Err(_))) => {
                     return Err(blame(ApiError::failed("its connection broke; the answer is incomplete")));
                 }

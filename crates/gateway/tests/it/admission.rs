@@ -42,7 +42,9 @@ async fn only_a_valid_key_with_the_right_role_gets_in_and_guessing_is_limited() 
         let message = error["message"].as_str().unwrap();
         assert!(message.contains("Invalid API key") && message.contains("authentication"), "{message}");
     }
-    assert_eq!(with("local").await.status, 429);
+    let limited = with("local").await;
+    assert_eq!((limited.status, limited.header("x-should-retry")), (429, Some("false")));
+    assert!(limited.header("retry-after").is_some());
     assert_eq!(with(&key(1)).await.status, 200);
     assert!(engine.requests().len() == 1);
 }

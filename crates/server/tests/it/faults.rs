@@ -146,6 +146,33 @@ fn an_engine_that_stops_answering_is_ended_and_named() {
 }
 
 #[test]
+fn an_engine_that_answers_probes_but_no_request_is_replaced() {
+    let gateway = "[gateway]\nfirst_byte_timeout_ms = 500\n";
+    let plane = fakes::plane_with(gateway, "", "");
+    // Its first token makes it ready; requests after that hang.
+    let id = fakes::create(&plane, "hang.1");
+    plane.until_state(&id, "STARTED");
+    let first = plane.engines();
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| assert_eq!(plane.chat(&id, "are you there?").status, 504));
+        }
+    });
+    let it = until("its failure", || {
+        let it = plane.get(&format!("/endpoints/{id}")).body;
+        (it["status"]["last_failure"]["attempt"] == 1).then_some(it)
+    });
+    let failure = &it["status"]["last_failure"];
+    assert_eq!(failure["reason"], "unresponsive", "{it:#}");
+    assert!(failure["message"].as_str().unwrap().contains("3 requests got no byte"), "{it:#}");
+    until("another engine", || {
+        let now = plane.engines();
+        (now.len() == 1 && now != first).then_some(())
+    });
+    plane.until_state(&id, "STARTED");
+}
+
+#[test]
 fn an_engine_that_eats_the_memory_of_its_device_is_ended_and_named() {
     if !has(isolation_level(IsolationSetting::Auto).limits_memory, "memory limits that it may set") {
         return;
