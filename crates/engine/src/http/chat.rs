@@ -14,7 +14,7 @@ use dedi_api::engine::{
 
 use crate::conversation;
 use crate::request;
-use crate::template::{Conversation, TemplateError};
+use crate::template::{Conversation, TAKEN, TemplateError};
 use crate::tools::Tools;
 use crate::worker::{Finish, TokenEvent};
 
@@ -73,6 +73,14 @@ fn template_variables(
     request: &mut GenerateRequest,
 ) -> Result<serde_json::Map<String, serde_json::Value>, ApiError> {
     let mut all = request.chat_template_kwargs.take().unwrap_or_default();
+    if let Some(name) = all.keys().find(|it| TAKEN.contains(&it.as_str())) {
+        let message = format!(
+            "`chat_template_kwargs.{name}` would replace what the chat template is given anyway; the names {} are \
+             taken, so send messages and tools in fields of their own and leave out the others.",
+            TAKEN.join(", ")
+        );
+        return Err(ApiError::invalid(format!("chat_template_kwargs.{name}"), message));
+    }
     if let Some(effort) = request.reasoning_effort.take() {
         all.entry("reasoning_effort").or_insert(effort.into());
     }
