@@ -125,7 +125,7 @@ impl Reconciler {
         self.shared.set_world(world.clone());
         let keys = self.shared.reload_keys().await?;
         failpoint::hit("pass.before", "routes");
-        self.published.publish(&self.shared, &world, seen.models, keys);
+        self.published.publish(&self.shared, &world, (seen.models, &seen.contexts), keys);
         self.shared.looks.tell(look);
         let mut n_done = 0;
         for action in decide(&world) {

@@ -25,6 +25,8 @@ pub(super) struct Seen {
     pub(super) world: World,
     /// All models of the store.
     pub(super) models: BTreeSet<ModelName>,
+    /// Tokens of context that deployed models are served with.
+    pub(super) contexts: Contexts,
     /// Why the world is unknown, if it is.
     pub(super) trouble: Option<String>,
 }
@@ -37,10 +39,10 @@ pub(super) async fn observe(
 ) -> Result<Seen, StoreError> {
     let rows = shared.store.snapshot().await?;
     let read = read_models(shared, &rows).await;
-    if let Some((models, _)) = &read {
+    if let Some((models, _, _)) = &read {
         fetch_absent(shared, &rows, models);
     }
-    let (models, needs) = read.unwrap_or_default();
+    let (models, needs, contexts) = read.unwrap_or_default();
     let (observation, inventory, trouble) = match ask_runtime(shared).await {
         Ok((replicas, inventory)) => (Observation::Known(replicas), inventory, None),
         // The last devices stay for those who only want to see them.
@@ -70,7 +72,8 @@ pub(super) async fn observe(
         })
         .collect();
     let settings = shared.config.settings();
-    Ok(Seen { world: World { now, endpoints, observation, inventory, settings }, models, trouble })
+    let world = World { now, endpoints, observation, inventory, settings };
+    Ok(Seen { world, models, contexts, trouble })
 }
 
 /// Models that endpoints wait for and the store lacks are on their way from here on, and no others.
@@ -153,9 +156,14 @@ async fn ask_runtime(shared: &Shared) -> Result<(Vec<ObservedReplica>, Inventory
 }
 
 type Needs = BTreeMap<ModelName, dedi_domain::fit::MemoryNeed>;
+/// By model, the tokens of context it is served with.
+pub(super) type Contexts = BTreeMap<ModelName, u32>;
 
-/// The models of the store, and what each deployed one needs; `None` when that could not be looked at.
-async fn read_models(shared: &Shared, rows: &[EndpointRows]) -> Option<(BTreeSet<ModelName>, Needs)> {
+/// The models of the store, and what each deployed one needs and is served with; `None` when that could not be looked at.
+async fn read_models(
+    shared: &Shared,
+    rows: &[EndpointRows],
+) -> Option<(BTreeSet<ModelName>, Needs, Contexts)> {
     let deployed: BTreeSet<ModelName> = rows.iter().map(|it| it.desired.model.clone()).collect();
     let models = shared.models.clone();
     let read = tokio::task::spawn_blocking(move || {
@@ -165,7 +173,13 @@ async fn read_models(shared: &Shared, rows: &[EndpointRows]) -> Option<(BTreeSet
     });
     match read.await {
         Ok((listed, facts)) => {
-            Some((listed, facts.into_iter().map(|(it, facts)| (it, shared.need(&facts).1)).collect()))
+            let (mut needs, mut contexts) = (Needs::new(), Contexts::new());
+            for (model, facts) in facts {
+                let (serving, need) = shared.need(&facts);
+                contexts.insert(model.clone(), serving.context_tokens);
+                needs.insert(model, need);
+            }
+            Some((listed, needs, contexts))
         }
         Err(_panicked) => None,
     }
