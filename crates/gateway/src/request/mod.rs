@@ -116,6 +116,11 @@ impl Job {
         })
     }
 
+    /// The seed of one choice: engines draw the first with the request's, each later one with the next number.
+    pub(crate) fn seed_of(&self, choice: u32) -> Option<i64> {
+        self.seed.map(|it| it.wrapping_add(i64::from(choice)))
+    }
+
     /// The engine's request for a replica whose engine knows the model as `engine_model`.
     pub(crate) fn body_for(&self, engine_model: &str) -> Bytes {
         let name = serde_json::Value::from(engine_model).to_string();
