@@ -21,6 +21,8 @@ pub struct Callable {
     pub names: Vec<String>,
     /// Whether the reply is a call whatever it says, because a grammar makes it one.
     pub must_call: bool,
+    /// Whether a reply ends with its first call.
+    pub only_one: bool,
 }
 
 /// A part of a reply.
@@ -225,7 +227,7 @@ mod tests {
 
     /// Text, then calls as name and arguments; a character at a time.
     fn found(reply: &str, must_call: bool, ending: Ending) -> (String, Vec<(String, String)>) {
-        let callable = Callable { names: vec!["add".to_owned()], must_call };
+        let callable = Callable { names: vec!["add".to_owned()], must_call, only_one: false };
         let mut finder = CallFinder::new(Arc::new(callable));
         let mut parts: Vec<Part> =
             reply.chars().flat_map(|it| finder.push(it.encode_utf8(&mut [0; 4]))).collect();

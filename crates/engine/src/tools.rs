@@ -97,11 +97,11 @@ impl Tools {
         Some(Form::Lark(format!("start: \"{OPEN}\\n\" call \"\\n{CLOSE}\"\ncall: %json {schema}\n")))
     }
 
-    /// What calls in a reply are told by.
+    /// What calls in a reply are told by; whether there may be only one.
     #[must_use]
-    pub fn callable(&self) -> Arc<Callable> {
+    pub fn callable(&self, only_one: bool) -> Arc<Callable> {
         let names = self.tools.iter().map(|it| it.function.name.clone()).collect();
-        Arc::new(Callable { names, must_call: self.must_call })
+        Arc::new(Callable { names, must_call: self.must_call, only_one })
     }
 }
 

@@ -42,7 +42,8 @@ fn accept(state: &Arc<AppState>, mut request: GenerateRequest) -> Result<(Accept
     let ready = state.ready()?;
     let parameters = request::check(&mut request, ready.pieces.count())?;
     let tools = Tools::check(request.tools.take(), request.tool_choice.take())?;
-    let callable = tools.as_ref().map(Tools::callable);
+    let only_one = request.parallel_tool_calls == Some(false);
+    let callable = tools.as_ref().map(|it| it.callable(only_one));
     let must_call = callable.as_ref().is_some_and(|it| it.must_call);
     let form = tools.as_ref().and_then(Tools::form).or_else(|| parameters.form.clone());
     let messages =

@@ -20,6 +20,7 @@ struct Calls {
     finder: CallFinder,
     /// What is left for the reader; the stop texts are looked for here.
     read: TextOut,
+    only_one: bool,
 }
 
 /// What can be told now.
@@ -27,7 +28,7 @@ struct Calls {
 pub(super) struct Told {
     pub(super) text: String,
     pub(super) calls: Vec<ToolCall>,
-    /// Whether a stop text was met; nothing comes after it.
+    /// Whether a stop text was met, or the only call was made; nothing comes after it.
     pub(super) stopped: bool,
 }
 
@@ -35,7 +36,11 @@ impl Reply {
     /// A reply that ends before the first of `stops`, and may have calls in it where something is callable.
     pub(super) fn new(stops: &[String], callable: Option<&Arc<Callable>>) -> Self {
         let Some(callable) = callable else { return Self { text: TextOut::new(stops), calls: None } };
-        let calls = Calls { finder: CallFinder::new(Arc::clone(callable)), read: TextOut::new(stops) };
+        let calls = Calls {
+            finder: CallFinder::new(Arc::clone(callable)),
+            read: TextOut::new(stops),
+            only_one: callable.only_one,
+        };
         Self { text: TextOut::new(&[]), calls: Some(calls) }
     }
 
@@ -80,6 +85,10 @@ impl Calls {
                     // A stop text does not go on behind a call.
                     told.text.push_str(&self.read.finish());
                     told.calls.push(call);
+                    if self.only_one {
+                        told.stopped = true;
+                        return told;
+                    }
                 }
             }
         }
@@ -92,8 +101,12 @@ mod tests {
     use super::*;
 
     fn reply(stops: &[&str]) -> Reply {
+        calling(stops, false)
+    }
+
+    fn calling(stops: &[&str], only_one: bool) -> Reply {
         let stops: Vec<_> = stops.iter().map(|it| (*it).to_owned()).collect();
-        let callable = Callable { names: vec!["add".to_owned()], must_call: false };
+        let callable = Callable { names: vec!["add".to_owned()], must_call: false, only_one };
         Reply::new(&stops, Some(&Arc::new(callable)))
     }
 
@@ -104,6 +117,14 @@ mod tests {
         assert_eq!((told.text.as_str(), told.calls.len(), told.stopped), ("Now", 1, false));
         let told = reply(&["ow"]).push(call);
         assert_eq!((told.text.as_str(), told.calls.len(), told.stopped), ("N", 0, true));
+    }
+
+    #[test]
+    fn one_call_at_a_time_ends_with_the_first() {
+        let call = "<tool_call>{\"name\": \"add\", \"arguments\": {}}</tool_call>";
+        let several = [call, call].join("\n");
+        let told = [true, false].map(|only_one| calling(&[], only_one).push(several.as_bytes()));
+        assert_eq!(told.map(|it| (it.calls.len(), it.stopped)), [(1, true), (2, false)]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod engine;
 mod format;
 mod generate;
 mod json;
+mod refuse;
 #[cfg(test)]
 mod tests;
 
