@@ -67,15 +67,20 @@ async fn read(core: &Core, accepted: &Accepted, in_flight: InFlight) -> Result<(
     let mut bytes = BytesMut::from(first);
     let idle = ms(core.config.idle_timeout_ms);
     loop {
+        let wait = in_flight.replica().wait();
         let failure = match timeout(idle, exchange.chunk()).await {
             Ok(None) => break,
             Ok(Some(Ok(chunk))) if bytes.len() + chunk.len() <= core.config.response_bytes_max => {
+                in_flight.replica().heard();
                 bytes.extend_from_slice(&chunk);
                 continue;
             }
             Ok(Some(Ok(_))) => ApiError::failed("its answer is longer than the limit"),
             Ok(Some(Err(_))) => ApiError::failed("its connection broke"),
-            Err(_elapsed) => ApiError::IdleTimeout { after: idle },
+            Err(_elapsed) => {
+                in_flight.replica().unanswered(wait);
+                ApiError::IdleTimeout { after: idle }
+            }
         };
         core.blame(in_flight.replica());
         return Err(failure);

@@ -2,13 +2,14 @@
 //! it shows, and it remembers since which version a replica is no longer in it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use dedi_domain::reconcile::{EndpointView, World, by_mark};
 use dedi_domain::status::outline;
 use dedi_domain::{
-    Intent, KeyTable, ModelName, Observation, ObservedReplica, ReplicaId, ReplicaPhase, Route, RouteReplica,
-    RouteTable,
+    EndpointId, Intent, KeyTable, ModelName, Observation, ObservedReplica, ReplicaId, ReplicaPhase, Route,
+    RouteReplica, RouteTable,
 };
 
 use super::observe::Contexts;
@@ -68,14 +69,22 @@ fn routes(shared: &Shared, world: &World, contexts: &Contexts, old: &RouteTable)
         .endpoints
         .iter()
         .filter(|it| !it.desired.deleted)
-        .map(|it| {
+        .filter_map(|it| {
+            // One that can't be explained is routed as before, and the others all the same.
+            let route = catch_unwind(AssertUnwindSafe(|| route(shared, it, world, old)));
             // 0 is what is not known: a model that can't be read now.
             let context_tokens = contexts.get(&it.desired.model).copied().unwrap_or(0);
-            Arc::new(Route { context_tokens, ..route(shared, it, world, old) })
+            let route = route.map(|it| Arc::new(Route { context_tokens, ..it }));
+            route.ok().or_else(|| before(old, it.desired.id))
         })
+        .chain(world.aside.endpoints.iter().filter_map(|it| before(old, *it)))
         .collect();
     routes.sort_by_key(|it| it.endpoint);
     routes
+}
+
+fn before(old: &RouteTable, endpoint: EndpointId) -> Option<Arc<Route>> {
+    old.routes.iter().find(|it| it.endpoint == endpoint).cloned()
 }
 
 fn route(shared: &Shared, view: &EndpointView, world: &World, old: &RouteTable) -> Route {

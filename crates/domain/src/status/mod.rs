@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 pub use self::code::ReasonCode;
 use self::count::{Count, count_replicas};
-use self::waiting::{fetch_reason, pending_reason, shortage, shortage_reason};
+use self::waiting::{fetch_reason, paused, pending_reason, shortage, shortage_reason};
+use crate::advice::next_step;
 use crate::endpoint::{EndpointState, Run, RunCause};
 use crate::failure::{Failure, Verdict, verdict};
 use crate::fetch::Fetch;
@@ -68,7 +69,9 @@ pub fn explain(view: &EndpointView, world: &World) -> Status {
         Verdict::BackingOff { retry_at, .. } => Some(*retry_at),
         Verdict::Broken { retry_at, .. } => *retry_at,
     };
+    let paused = paused(view, world).map(|(until, _)| until);
     let count = count_replicas(view, world);
+    let next_retry_at = next_retry_at.max(paused);
     let next_retry_at = view.fetch.as_ref().and_then(Fetch::retry_at).or(next_retry_at);
     Status {
         reason: reason(view, world, &judged, &count),
@@ -258,7 +261,7 @@ fn error_reason(view: &EndpointView, world: &World, judged: &Verdict) -> Reason 
     advise(
         last.cause.into(),
         format!("{failed} because {}{detail}; {retry}", last.cause.sentence()),
-        format!("see `dedi endpoints logs {0}`, mend it, then `dedi endpoints start {0}`", desired.id),
+        next_step(last.cause, desired),
     )
 }
 

@@ -90,9 +90,9 @@ fn template_variables(
         "reasoning_effort" => name.to_owned(),
         name => format!("chat_template_kwargs.{name}"),
     };
-    let more = if name == "enable_thinking" { ", which `reasoning` sets," } else { "" };
+    let also = if name == "enable_thinking" { " (which `reasoning` sets)" } else { "" };
     let message = format!(
-        "This model's chat template does not read `{name}`{more} so it would change nothing; leave it out."
+        "`{param}`{also}: this model's chat template does not read it, so it would change nothing; leave it out."
     );
     Err(ApiError::Lacks { param, message })
 }

@@ -47,6 +47,10 @@ pub(crate) enum ApiError {
     NotRunning { model: String, state: EndpointState, why: String },
     #[error("This endpoint has {max} requests running or waiting, its limit; try again in a moment")]
     EndpointFull { max: u32 },
+    #[error(
+        "This key has {share} requests running or waiting at this endpoint, its share while the endpoint is busy; try again in a moment"
+    )]
+    KeyShareFull { share: u32 },
     #[error("The requests that are running hold all the memory set aside for them; try again in a moment")]
     MemoryFull,
     #[error("The endpoint was waking up for {} s and no replica is ready yet; try again in a moment{}", secs(*waited), reason(why))]
@@ -118,7 +122,9 @@ impl ApiError {
                 (StatusCode::BAD_REQUEST, REQUEST, RefusalCode::ModelNotAvailable)
             }
             Self::NotRunning { .. } => (StatusCode::BAD_REQUEST, REQUEST, RefusalCode::NotRunning),
-            Self::EndpointFull { .. } => (StatusCode::TOO_MANY_REQUESTS, SERVER, RefusalCode::EndpointFull),
+            Self::EndpointFull { .. } | Self::KeyShareFull { .. } => {
+                (StatusCode::TOO_MANY_REQUESTS, SERVER, RefusalCode::EndpointFull)
+            }
             Self::MemoryFull => (StatusCode::TOO_MANY_REQUESTS, SERVER, RefusalCode::MemoryFull),
             Self::ColdStart { .. } => (StatusCode::SERVICE_UNAVAILABLE, SERVER, RefusalCode::ColdStart),
             Self::NoReplica { .. } => (StatusCode::SERVICE_UNAVAILABLE, SERVER, RefusalCode::NoReadyReplica),
@@ -143,9 +149,11 @@ impl ApiError {
     /// When to come back, for the errors that pass by themselves.
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::EndpointFull { .. } | Self::MemoryFull | Self::EngineBusy | Self::NoReplica { .. } => {
-                Some(Duration::from_secs(1))
-            }
+            Self::EndpointFull { .. }
+            | Self::KeyShareFull { .. }
+            | Self::MemoryFull
+            | Self::EngineBusy
+            | Self::NoReplica { .. } => Some(Duration::from_secs(1)),
             Self::ColdStart { .. } => Some(Duration::from_secs(5)),
             Self::ShuttingDown => Some(Duration::from_secs(2)),
             // The same key is as wrong in a minute, and the v1 SDK obeys every delay it is told, up to five times.
@@ -188,6 +196,7 @@ impl ApiError {
             | Self::ModelNotAvailable { .. }
             | Self::NotRunning { .. }
             | Self::EndpointFull { .. }
+            | Self::KeyShareFull { .. }
             | Self::MemoryFull
             | Self::ColdStart { .. }
             | Self::NoReplica { .. }
