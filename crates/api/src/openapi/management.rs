@@ -148,8 +148,12 @@ fn host(schemas: &mut Schemas) -> Vec<Operation> {
         .errors(ANY),
         Operation::get("/v1/models", "listModels", "Models", "What can be deployed, and what you run")
             .query("dedicated", boolean(), "Only what can be deployed")
-            .answers("The models", json!({"type": "array", "items": models}))
+            .answers("The models", json!({"type": "array", "items": &models}))
             .errors(ANY),
+        Operation::get("/v1/models/{model}", "getModel", "Models", "One model of that list")
+            .path("model", "Its `id` there; slashes may be encoded")
+            .answers("The model", models)
+            .errors(NAMED),
         Operation::get(
             "/v1/autoscale/models",
             "listAutoscaleModels",

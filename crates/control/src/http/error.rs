@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use dedi_api::{ErrorDetail, RefusalCode};
-use http::header::{CONNECTION, RETRY_AFTER};
+use http::header::CONNECTION;
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::store::StoreError;
@@ -171,12 +171,9 @@ impl IntoResponse for ApiError {
             code: Some(code.to_string()),
         };
         let mut response = status.into_response();
-        if let Self::TooManyKeys { retry_after } = self {
+        if let Self::TooManyKeys { .. } = self {
             let headers = response.headers_mut();
-            let millis = u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX);
-            headers.insert(RETRY_AFTER, millis.div_ceil(1_000).into());
-            headers.insert(RETRY_AFTER_MS, millis.into());
-            // A wrong key stays one: SDKs would only wait for a minute with it.
+            // A wrong key stays one, and the v1 SDK waits as long as it is told, five times over: no word of a delay.
             headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
         }
         if matches!(self, Self::TooLarge | Self::BodyTimeout) {

@@ -44,7 +44,7 @@ pub const ROUTES: &[(&str, &[&str])] = &[
     ("/v1/hardware", &["GET"]),
     ("/v1/clusters/availability-zones", &["GET"]),
     ("/v1/models", &["GET"]),
-    ("/v1/models/{*model}", &["DELETE"]),
+    ("/v1/models/{*model}", &["DELETE", "GET"]),
     ("/v1/autoscale/models", &["GET"]),
     ("/v1/pulls", &["GET", "POST"]),
     ("/v1/pulls/{*model}", &["GET"]),
@@ -64,7 +64,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/hardware", get(hardware::list))
         .route("/v1/clusters/availability-zones", get(hardware::zones))
         .route("/v1/models", get(models::list))
-        .route("/v1/models/{*model}", delete(models::remove))
+        .route("/v1/models/{*model}", get(models::retrieve).delete(models::remove))
         .route("/v1/autoscale/models", get(models::autoscale))
         .route("/v1/pulls", get(pulls::list).post(pulls::start))
         .route("/v1/pulls/{*model}", get(pulls::retrieve))

@@ -139,7 +139,7 @@ impl Reconciler {
         self.shared.set_world(world.clone());
         let keys = self.shared.reload_keys().await?;
         failpoint::hit("pass.before", "routes");
-        self.published.publish(&self.shared, &world, seen.models, keys);
+        self.published.publish(&self.shared, &world, (seen.models, &seen.contexts), keys);
         self.shared.looks.tell(look);
         self.tell_unread(&seen.unread, world.now).await;
         let mut decided = world.clone();

@@ -29,6 +29,8 @@ pub(super) struct Seen {
     pub(super) unread: Vec<Unread>,
     /// All models of the store.
     pub(super) models: BTreeSet<ModelName>,
+    /// Tokens of context that deployed models are served with.
+    pub(super) contexts: Contexts,
     /// Why the world is unknown, if it is.
     pub(super) trouble: Option<String>,
 }
@@ -42,10 +44,10 @@ pub(super) async fn observe(
     let Readable { endpoints: rows, unread } = shared.store.readable().await?;
     let aside = set_aside(&unread);
     let read = read_models(shared, &rows).await;
-    if let Some((models, _)) = &read {
+    if let Some((models, _, _)) = &read {
         fetch_absent(shared, &rows, models);
     }
-    let (models, needs) = read.unwrap_or_default();
+    let (models, needs, contexts) = read.unwrap_or_default();
     let checking = check_deployed(shared, &rows, &models).await;
     let (observation, inventory, trouble) = match ask_runtime(shared).await {
         Ok((replicas, inventory)) => (Observation::Known(replicas), inventory, None),
@@ -78,7 +80,7 @@ pub(super) async fn observe(
         .collect();
     let settings = shared.config.settings();
     let world = World { now, endpoints, aside, observation, inventory, settings };
-    Ok(Seen { world, unread, models, trouble })
+    Ok(Seen { world, unread, models, contexts, trouble })
 }
 
 /// What endpoints that can't be read hold.
@@ -191,9 +193,14 @@ async fn ask_runtime(shared: &Shared) -> Result<(Vec<ObservedReplica>, Inventory
 }
 
 type Needs = BTreeMap<ModelName, dedi_domain::fit::MemoryNeed>;
+/// By model, the tokens of context it is served with.
+pub(super) type Contexts = BTreeMap<ModelName, u32>;
 
-/// The models of the store, and what each deployed one needs; `None` when that could not be looked at.
-async fn read_models(shared: &Shared, rows: &[EndpointRows]) -> Option<(BTreeSet<ModelName>, Needs)> {
+/// The models of the store, and what each deployed one needs and is served with; `None` when that could not be looked at.
+async fn read_models(
+    shared: &Shared,
+    rows: &[EndpointRows],
+) -> Option<(BTreeSet<ModelName>, Needs, Contexts)> {
     let deployed: BTreeSet<ModelName> = rows.iter().map(|it| it.desired.model.clone()).collect();
     let models = shared.models.clone();
     let read = tokio::task::spawn_blocking(move || {
@@ -205,7 +212,13 @@ async fn read_models(shared: &Shared, rows: &[EndpointRows]) -> Option<(BTreeSet
     });
     match read.await {
         Ok((listed, facts)) => {
-            Some((listed, facts.into_iter().map(|(it, facts)| (it, shared.need(&facts).1)).collect()))
+            let (mut needs, mut contexts) = (Needs::new(), Contexts::new());
+            for (model, facts) in facts {
+                let (serving, need) = shared.need(&facts);
+                contexts.insert(model.clone(), serving.context_tokens);
+                needs.insert(model, need);
+            }
+            Some((listed, needs, contexts))
         }
         Err(_panicked) => None,
     }

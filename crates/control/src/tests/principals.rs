@@ -35,6 +35,7 @@ const TABLE: &[(&str, &str, &str, Needs)] = &[
     ("/v1/hardware", "GET", "/v1/hardware", Needs::Key),
     ("/v1/clusters/availability-zones", "GET", "/v1/clusters/availability-zones", Needs::Key),
     ("/v1/models", "GET", "/v1/models", Needs::Key),
+    ("/v1/models/{*model}", "GET", "/v1/models/no/such", Needs::Key),
     ("/v1/models/{*model}", "DELETE", "/v1/models/no/such", Needs::Delete),
     ("/v1/pulls", "GET", "/v1/pulls", Needs::Delete),
     ("/v1/pulls", "POST", "/v1/pulls", Needs::Delete),

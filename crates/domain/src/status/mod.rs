@@ -86,6 +86,19 @@ pub fn explain(view: &EndpointView, world: &World) -> Status {
     }
 }
 
+/// The message for whoever may only run inference: the reason without the engine's log or the hub's words, which are
+/// for those who may read the endpoint.
+pub fn outline(view: &EndpointView, world: &World) -> String {
+    let mut known = view.clone();
+    for failure in &mut known.failures {
+        failure.detail.clear();
+    }
+    if let Some(Fetch::Failed { what, .. }) = &mut known.fetch {
+        "its model could not be fetched".clone_into(what);
+    }
+    explain(&known, world).reason.message
+}
+
 /// The failures of this run that are held against it, oldest first.
 fn counted(view: &EndpointView) -> impl DoubleEndedIterator<Item = &Failure> {
     view.failures.iter().filter(|it| it.at >= view.desired.started_at && it.cause.counts())

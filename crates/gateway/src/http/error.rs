@@ -18,7 +18,8 @@ pub(crate) enum ApiError {
         "Invalid API key: authentication failed. Send `Authorization: Bearer <key>` with a key of this server"
     )]
     InvalidKey,
-    #[error("Too many failed authentication attempts from this address; the next is looked at in {} s", secs(*retry_after))]
+    #[error("Too many failed authentication attempts from this address; the next is looked at in {} s. Trying \
+         again does not make a key valid: send one of this server", secs(*retry_after))]
     TooManyKeys { retry_after: Duration },
     #[error("A key with the role `{}` may not run inference; use one with the role inference, developer, owner or admin", role.as_str())]
     RoleForbidden { role: Role },
@@ -102,7 +103,7 @@ impl ApiError {
             Self::TooManyKeys { .. } => {
                 (StatusCode::TOO_MANY_REQUESTS, REQUEST, RefusalCode::TooManyFailedAttempts)
             }
-            Self::RoleForbidden { .. } => (StatusCode::FORBIDDEN, REQUEST, RefusalCode::RoleForbidden),
+            Self::RoleForbidden { .. } => (StatusCode::FORBIDDEN, REQUEST, RefusalCode::PermissionDenied),
             Self::Invalid { param: Some(_), .. } => {
                 (StatusCode::BAD_REQUEST, REQUEST, RefusalCode::InvalidValue)
             }
@@ -148,7 +149,6 @@ impl ApiError {
     /// When to come back, for the errors that pass by themselves.
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::TooManyKeys { retry_after } => Some(*retry_after),
             Self::EndpointFull { .. }
             | Self::KeyShareFull { .. }
             | Self::MemoryFull
@@ -156,7 +156,9 @@ impl ApiError {
             | Self::NoReplica { .. } => Some(Duration::from_secs(1)),
             Self::ColdStart { .. } => Some(Duration::from_secs(5)),
             Self::ShuttingDown => Some(Duration::from_secs(2)),
-            Self::InvalidKey
+            // The same key is as wrong in a minute, and the v1 SDK obeys every delay it is told, up to five times.
+            Self::TooManyKeys { .. }
+            | Self::InvalidKey
             | Self::RoleForbidden { .. }
             | Self::Invalid { .. }
             | Self::UnsupportedMedia(_)
@@ -221,10 +223,6 @@ impl ApiError {
                 let millis = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
                 headers.insert("retry-after-ms", HeaderValue::from(millis));
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(secs(delay)));
-                if matches!(self, Self::TooManyKeys { .. }) {
-                    // A wrong key stays one: SDKs would only wait for a minute with it.
-                    headers.insert("x-should-retry", HeaderValue::from_static("false"));
-                }
             }
             None => {
                 // Only a replica's failure is worth a second try at once: another one may do it.
