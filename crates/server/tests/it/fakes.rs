@@ -50,7 +50,7 @@ pub(crate) fn create(plane: &TestPlane, mode: &str) -> String {
 /// The engines' sockets, of live and dead ones.
 pub(crate) fn sockets(plane: &TestPlane) -> Vec<PathBuf> {
     let folders = std::fs::read_dir(plane.data().join("run")).unwrap().flatten();
-    folders.map(|it| it.path().join("engine.sock")).filter(|it| it.exists()).collect()
+    folders.map(|it| it.path().join("own/engine.sock")).filter(|it| it.exists()).collect()
 }
 
 /// What a unix socket answers to a GET, head and all.
