@@ -2,9 +2,13 @@
 
 import os
 
+import minilm
 import pytest
+import rough
 from harness import ISOLATION, served
-from helpers import MODEL
+from helpers import EMBEDDING_MODEL, MODEL
+
+pytest.register_assert_rewrite("fields")
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +31,44 @@ def started(dedi, hardware):
     """A started endpoint that every test may ask and none may change."""
     endpoint = dedi.create(hardware, display_name="shared", inactive_timeout=0)
     return dedi.until_state(endpoint["id"], "STARTED")
+
+
+@pytest.fixture(scope="module")
+def embedder(dedi):
+    """A started endpoint of a real model that makes vectors."""
+    minilm.write(dedi.data_dir / "models" / EMBEDDING_MODEL / "minilm.gguf")
+    made = dedi.create(dedi.hardware_for(EMBEDDING_MODEL), model=EMBEDDING_MODEL)
+    yield dedi.until_state(made["id"], "STARTED")
+    dedi.request("DELETE", f"/endpoints/{made['id']}")
+    dedi.until_gone(made["id"])
+
+
+@pytest.fixture(scope="session")
+def rough_dedi(dedi):
+    """A second server, whose engines fail when they are told to."""
+    with rough.rough_server() as server:
+        yield server
+
+
+@pytest.fixture
+def crashing(rough_dedi):
+    """An endpoint whose engine dies at the third token of its first answer."""
+    with rough.endpoint(rough_dedi, "crash-at-token.2") as made:
+        yield made
+
+
+@pytest.fixture
+def cold(rough_dedi):
+    """A started endpoint without a replica, which never gets one in time."""
+    with rough.endpoint(rough_dedi, "never-ready", n_replicas_min=0) as made:
+        yield made
+
+
+@pytest.fixture
+def full(rough_dedi):
+    """An endpoint whose one place is taken."""
+    with rough.full(rough_dedi) as made:
+        yield made
 
 
 @pytest.fixture
