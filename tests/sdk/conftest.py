@@ -51,16 +51,16 @@ def rough_dedi(dedi):
 
 
 @pytest.fixture
-def crashing(rough_dedi):
-    """An endpoint whose engine dies at the third token of its first answer."""
-    with rough.endpoint(rough_dedi, "crash-at-token.2") as made:
-        yield made
+def mortal(rough_dedi):
+    """An endpoint with ten tokens a second, and what kills its engine."""
+    with rough.endpoint(rough_dedi, "slow-tokens.100") as made:
+        yield made, rough.killer(rough_dedi, made)
 
 
 @pytest.fixture
 def cold(rough_dedi):
-    """A started endpoint without a replica, which never gets one in time."""
-    with rough.endpoint(rough_dedi, "never-ready", n_replicas_min=0) as made:
+    """A started endpoint without a replica, which gets none in time."""
+    with rough.cold(rough_dedi) as made:
         yield made
 
 

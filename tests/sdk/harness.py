@@ -108,6 +108,10 @@ class Dedi:
             assert time.monotonic() < deadline, f"after {secs_max} s still not so: {what}"
             time.sleep(0.1)
 
+    def until(self, what, holds):
+        """Waits for what takes as long as a change of state."""
+        self._until(STATE_SECS_MAX, what, holds)
+
     def until_state(self, endpoint_id, state):
         """Waits for a state; an ERROR on the way is the end."""
         seen = {}

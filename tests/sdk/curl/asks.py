@@ -20,8 +20,8 @@ class Curl(Asks):
         return events(answer)
 
     def ask(self, kind, body):
-        line = f'printf %s "$BODY" | curl -X POST "$BASE/{ROUTES[kind]}" {HEADERS} -N --data-binary @-'
-        return self.client(line, BODY=json.dumps(body), is_text=bool(body.get("stream")))
+        line = f'curl -X POST "$BASE/{ROUTES[kind]}" {HEADERS} -N --data-binary @-'
+        return self.client(line, given=json.dumps(body), is_text=bool(body.get("stream")))
 
     def refused(self, kind="chat", **body):
         asked = {"model": self.model, "messages": [{"role": "user", "content": "Hello!"}], **body}
