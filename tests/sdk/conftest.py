@@ -1,6 +1,8 @@
 """The server under test, one per run; the suites are its clients."""
 
 import os
+import subprocess
+from pathlib import Path
 
 import minilm
 import pytest
@@ -9,6 +11,7 @@ from harness import ISOLATION, served
 from helpers import EMBEDDING_MODEL, MODEL
 
 pytest.register_assert_rewrite("fields")
+NODE = Path(__file__).parent / "node"
 
 
 @pytest.fixture(scope="session")
@@ -19,6 +22,16 @@ def dedi():
     with served() as server:
         os.environ.update(ISOLATION, HOME=str(server.home))
         yield server
+
+
+@pytest.fixture(scope="session")
+def modules():
+    """The folder of the packages of Node's lock file, installed once."""
+    installed = NODE / "node_modules" / ".package-lock.json"
+    if not installed.exists() or installed.stat().st_mtime < (NODE / "package-lock.json").stat().st_mtime:
+        subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"], cwd=NODE, check=True, timeout=600)
+        installed.touch()
+    return NODE / "node_modules"
 
 
 @pytest.fixture(scope="session")

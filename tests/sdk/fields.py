@@ -366,6 +366,22 @@ def parts(asks):
     assert "image" in refusal.error["message"]
 
 
+def what_can_not_be_honoured(asks, values):
+    """A field that would change the answer, and can't, is refused by name and not skipped."""
+    for name, value in values.items():
+        refusal = asks.refused(**{name: value})
+        assert refusal.status == 400 and f"`{name}`" in refusal.error["message"], (name, refusal)
+
+
+CAN_NOT_BE_HONOURED = {
+    "safety_model": "guard",
+    "compliance": "hipaa",
+    "reasoning_effort": "low",
+    "reasoning": {"enabled": True},
+    "chat_template_kwargs": {"mood": 1},
+}
+
+
 # Embeddings
 
 

@@ -258,6 +258,20 @@ export async function parts({ chat }, bodyOf) {
   assert.deepEqual([status, error.param], [400, 'messages[0].content[1]']);
 }
 
+export async function whatCanNotBeHonoured({ chat }, bodyOf) {
+  for (const [name, value] of Object.entries({
+    safety_model: 'guard',
+    compliance: 'hipaa',
+    reasoning_effort: 'low',
+    reasoning: { enabled: true },
+    chat_template_kwargs: { mood: 1 },
+  })) {
+    const { status, error } = await refusal(chat({ [name]: value }), bodyOf);
+    assert.equal(status, 400);
+    assert.ok(error.message.includes(`\`${name}\``), error.message);
+  }
+}
+
 export async function vectors(client, model) {
   const answer = await client.embeddings.create({ model, input: ['A cat sleeps.', 'A kitten naps.', 'Stocks fell.'] });
   assert.equal(answer.object, 'list');

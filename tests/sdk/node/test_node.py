@@ -11,15 +11,6 @@ from cutting import cutting
 HERE = Path(__file__).parent
 
 
-@pytest.fixture(scope="session")
-def modules():
-    """The packages of the lock file, installed once."""
-    installed = HERE / "node_modules" / ".package-lock.json"
-    if not installed.exists() or installed.stat().st_mtime < (HERE / "package-lock.json").stat().st_mtime:
-        subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"], cwd=HERE, check=True, timeout=600)
-        installed.touch()
-
-
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("suite", ["together.test.mjs", "together.refusals.test.mjs", "openai.test.mjs"])
 def test_suite(dedi, started, own, hardware, modules, suite):

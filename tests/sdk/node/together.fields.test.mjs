@@ -34,6 +34,7 @@ test('longer than the context', () => fields.longerThanTheContext(asks, bodyOf))
 test('too long a prompt', () => fields.tooLongAPrompt(asks, bodyOf));
 test('no messages', () => fields.noMessages(asks, bodyOf));
 test('content in parts', () => fields.parts(asks, bodyOf));
+test('a field that can not be honoured', () => fields.whatCanNotBeHonoured(asks, bodyOf));
 test('vectors', () => fields.vectors(client, process.env.DEDI_EMBEDDER));
 test('an engine that dies in a stream throws', () =>
   fields.anEngineDies(rough, process.env.DEDI_MORTAL, Number(process.env.DEDI_MORTAL_PID)));

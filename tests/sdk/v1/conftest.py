@@ -68,5 +68,8 @@ def gpu_cli(tmp_path_factory):
     ]
     file = tmp_path_factory.mktemp("nvml") / "gpus"
     file.write_text(json.dumps({"gpus": gpus}))
-    with served(f'[runtime.hardware]\nnvml_library = "{library}"\n', DEDI_FAKE_NVML=str(file)) as server:
+    # What runs on them is an engine without a model, which needs no GPU.
+    engine = Path(os.environ["DEDI_BIN"]).with_name("dedi-fake-engine")
+    hardware = f'[runtime.hardware]\nnvml_library = "{library}"\n'
+    with served(hardware, engine=engine, DEDI_FAKE_NVML=str(file)) as server:
         yield Cli(server)

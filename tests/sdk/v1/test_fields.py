@@ -96,5 +96,9 @@ def test_parts(asks):
     fields.parts(asks)
 
 
+def test_a_field_that_can_not_be_honoured(asks):
+    fields.what_can_not_be_honoured(asks, fields.CAN_NOT_BE_HONOURED)
+
+
 def test_vectors(client, embedder):
     fields.vectors(V1(client, embedder["id"]))
