@@ -89,8 +89,6 @@ codes! {
         ReplicaFailed = "replica_failed",
         /// All replicas are busy.
         ReplicasBusy = "replicas_busy",
-        /// The key's role may not run inference.
-        RoleForbidden = "role_forbidden",
         /// The server is shutting down.
         ShuttingDown = "shutting_down",
         /// The disk is full or the database is locked.

@@ -25,6 +25,8 @@ pub use hardware::{
     AvailabilityZones, Hardware, HardwareAvailability, HardwarePricing, HardwareSpecs, HardwareUsage,
 };
 pub use keys::{CreateKeyRequest, KeyInfo};
-pub use models::{AutoscaleModel, CreatePullRequest, Model, ModelPricing, ModelPull};
+pub use models::{
+    AutoscaleModel, CreateCheckRequest, CreatePullRequest, Model, ModelCheck, ModelPricing, ModelPull,
+};
 pub use read::exact_integer;
 pub use whoami::{Named, Project, WhoamiV1, WhoamiV3};

@@ -69,6 +69,43 @@ pub struct CreatePullRequest {
     pub model: String,
 }
 
+/// `POST /v1/checks`: read a model's files and compare them with what they must be.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CreateCheckRequest {
+    /// `ORG/NAME`.
+    #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$", example = "dedi/demo")]
+    pub model: String,
+    /// What is there is right from now on; only for models that came from no hub.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accept: Option<bool>,
+}
+
+/// One check of a model's files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ModelCheck {
+    /// Always `model.check`.
+    pub object: String,
+    /// `ORG/NAME`.
+    pub model: String,
+    /// `running`, `done` when all is right, or `failed`.
+    #[schema(value_type = PullStateWord)]
+    pub state: String,
+    /// Percent of the bytes that were read; null until they are counted.
+    pub percent: Option<u8>,
+    /// Bytes that were read.
+    pub bytes_done: u64,
+    /// Bytes in all.
+    pub bytes_total: u64,
+    /// How many files are right, once done.
+    pub files: Option<u64>,
+    /// Which file is wrong and what helps: a sentence.
+    pub message: Option<String>,
+    /// RFC 3339.
+    pub started_at: String,
+    /// RFC 3339; null while it runs.
+    pub ended_at: Option<String>,
+}
+
 /// One download.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ModelPull {

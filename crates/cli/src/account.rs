@@ -49,7 +49,7 @@ pub enum Role {
     Developer,
     /// Deletes and manages keys, too
     Owner,
-    /// All of that for every account of the host
+    /// All of that, and the keys of every account; of endpoints it sees its own account's, as all do
     Admin,
 }
 

@@ -2,8 +2,10 @@
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use tokio::sync::Notify;
 
@@ -146,6 +148,16 @@ impl Console {
 /// `text` in `style` where colours are wanted.
 pub(crate) fn paint(text: &str, style: Style, colours: bool) -> String {
     if colours { format!("{style}{text}{style:#}") } else { text.to_owned() }
+}
+
+/// A line on stderr that is alive; for terminals.
+pub(crate) fn spinner() -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(120));
+    bar
 }
 
 /// Text with its control characters, tabs and line ends apart, made visible.

@@ -1,7 +1,9 @@
 //! `dedi models …`.
 
+use std::time::Duration;
+
 use clap::Subcommand;
-use dedi_api::{List, Model, ModelPull};
+use dedi_api::{CreateCheckRequest, List, Model, ModelCheck, ModelPull};
 
 use crate::Context;
 use crate::client::encoded;
@@ -18,6 +20,15 @@ pub enum ModelsCommand {
     List,
     /// Fetch a model from the hub into the server's model store
     Pull(PullArgs),
+    /// Read a model's files and compare them with what they must be
+    Verify {
+        /// `ORG/NAME`
+        #[arg(value_name = "MODEL")]
+        model: String,
+        /// What is there is right from now on: for a model you put there and have replaced
+        #[arg(long)]
+        accept: bool,
+    },
     /// Remove a model from the store, or call its download off
     #[command(visible_alias = "remove")]
     Rm {
@@ -31,6 +42,7 @@ pub(crate) async fn run(command: ModelsCommand, context: &Context, console: &mut
     match command {
         ModelsCommand::List => list(context, console).await,
         ModelsCommand::Pull(args) => pull::run(args, context, console).await,
+        ModelsCommand::Verify { model, accept } => verify(model, accept, context, console).await,
         ModelsCommand::Rm { model } => {
             if let Err(err) = context.client.delete(&format!("/models/{}", encoded(&model))).await {
                 let is_not_found = err.is_not_found();
@@ -45,6 +57,30 @@ pub(crate) async fn run(command: ModelsCommand, context: &Context, console: &mut
             Ok(())
         }
     }
+}
+
+/// Between two looks.
+const POLL: Duration = Duration::from_millis(250);
+
+async fn verify(model: String, accept: bool, context: &Context, console: &mut Console) -> Result {
+    let request = CreateCheckRequest { model, accept: accept.then_some(true) };
+    let mut check: ModelCheck = context.client.post("/checks", &request).await?;
+    let path = format!("/checks/{}", encoded(&check.model));
+    while check.state == "running" {
+        tokio::time::sleep(POLL).await;
+        check = context.client.get(&path).await?;
+    }
+    if check.state == "failed" {
+        let message = check.message.unwrap_or_else(|| "the check failed".to_owned());
+        return Err(CliError::failed(message, None));
+    }
+    if context.json {
+        return console.json(&check);
+    }
+    let (files, bytes) = (check.files.unwrap_or_default(), render::bytes(check.bytes_total));
+    let s = if files == 1 { "" } else { "s" };
+    console.say(&format!("{}: {files} file{s}, {bytes}, all as they must be.", check.model));
+    Ok(())
 }
 
 async fn list(context: &Context, console: &mut Console) -> Result {

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use clap::Args;
 use dedi_api::{CreatePullRequest, ErrorDetail, ModelPull};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::Instant;
 
 use crate::Context;
 use crate::client::encoded;
-use crate::console::{Console, harmless};
+use crate::console::{self, Console};
 use crate::error::{CliError, Exit, Result};
 use crate::render;
 
@@ -143,15 +143,7 @@ struct Reporter {
 
 impl Reporter {
     fn new(on_terminal: bool) -> Self {
-        let bar = on_terminal.then(|| {
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
-                bar.set_style(style);
-            }
-            bar.enable_steady_tick(Duration::from_millis(120));
-            bar
-        });
-        Self { bar, said: None }
+        Self { bar: on_terminal.then(console::spinner), said: None }
     }
 
     fn show(&mut self, console: &mut Console, pull: &ModelPull) {
@@ -168,12 +160,12 @@ impl Reporter {
                     if let Ok(style) = ProgressStyle::with_template(template) {
                         bar.set_style(style.progress_chars("=> "));
                     }
-                    bar.set_message(harmless(&pull.model).replace(['\n', '\t'], " "));
+                    bar.set_message(render::one_line(&pull.model));
                 }
                 bar.set_position(pull.bytes_done);
             }
             (Some(bar), None) if is_new => {
-                bar.set_message(harmless(&line(pull)).replace(['\n', '\t'], " "));
+                bar.set_message(render::one_line(&line(pull)));
             }
             (None, _) if is_new => console.say(&line(pull)),
             (_, _) => {}

@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use dedi_api::DedicatedEndpoint;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use tokio::time::Instant;
 
 use crate::client::{Client, encoded};
-use crate::console::Console;
+use crate::console::{self, Console};
 use crate::error::{CliError, Result};
 use crate::render;
 
@@ -180,20 +180,12 @@ struct Reporter {
 
 impl Reporter {
     fn new(on_terminal: bool) -> Self {
-        let bar = on_terminal.then(|| {
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
-                bar.set_style(style);
-            }
-            bar.enable_steady_tick(Duration::from_millis(120));
-            bar
-        });
-        Self { bar, said: None }
+        Self { bar: on_terminal.then(console::spinner), said: None }
     }
 
     fn show(&mut self, console: &mut Console, line: &str, key: &str) {
         if let Some(bar) = &self.bar {
-            bar.set_message(crate::console::harmless(line).replace(['\n', '\t'], " "));
+            bar.set_message(render::one_line(line));
             return;
         }
         let due = self.said.as_ref().is_none_or(|(said, at)| said != key || at.elapsed() >= LINE_EVERY);

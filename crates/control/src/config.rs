@@ -21,6 +21,9 @@ pub struct ControlConfig {
     pub context_tokens: u32,
     /// Requests one replica generates at the same time.
     pub slots: u32,
+    /// Gigabytes of host memory that a replica on graphics cards may use for each of them, besides its weights; 0 is no
+    /// limit. Counts where the host can limit memory.
+    pub gpu_host_memory_gb: u32,
     /// Minutes without inference until an endpoint stops, when a create does not say; 0 is never.
     pub inactive_timeout_minutes: u32,
     /// The same when a create says null; 0 is never.
@@ -33,6 +36,9 @@ pub struct ControlConfig {
     pub startup_deadline_secs: u32,
     /// Longest a ready replica may leave probes unanswered.
     pub unresponsive_limit_secs: u32,
+    /// Requests in a row that got no byte within the gateway's limits, while nobody else got one either, after
+    /// which a replica is replaced.
+    pub unanswered_requests_max: u32,
     /// Longest wait for device memory after the processes are gone.
     pub release_wait_secs: u32,
     /// Replicas that may exist above `max_replicas` while old ones drain.
@@ -51,6 +57,10 @@ pub struct ControlConfig {
     pub tick_millis: u64,
     /// A load report older than this counts as none.
     pub load_report_age_max_secs: u32,
+    /// Longest pause while a request body arrives.
+    pub body_idle_timeout_ms: u64,
+    /// Longest time for a whole request body.
+    pub body_timeout_ms: u64,
     /// Most endpoints a tenant may have.
     pub endpoints_per_owner_max: u32,
     /// Most keys a tenant may have.
@@ -74,6 +84,9 @@ impl Default for ControlConfig {
             context_tokens: 4_096,
             // Decoding four sequences together costs little more than one.
             slots: 4,
+            // A driver's context and buffers take one or two; what is mapped of the weights gives way when there is need,
+            // so the limit is met only by an engine that leaks.
+            gpu_host_memory_gb: 8,
             // The contract's default.
             inactive_timeout_minutes: 60,
             // The contract says null is off, though the v2 command line sends it when its flag is absent.
@@ -86,6 +99,8 @@ impl Default for ControlConfig {
             startup_deadline_secs: 1_800,
             // Three missed probes of a busy engine are no fault, half a minute of them is.
             unresponsive_limit_secs: 30,
+            // One may be the request's fault, or two; three in a row and nothing for anybody else is the engine's.
+            unanswered_requests_max: 3,
             // Drivers give memory back within seconds; a process that still holds it will not.
             release_wait_secs: 30,
             // One replica may be started before its predecessor has drained.
@@ -103,6 +118,9 @@ impl Default for ControlConfig {
             tick_millis: 500,
             // Several missed reports: the gateway is gone, not late.
             load_report_age_max_secs: 10,
+            // The gateway's: a client that sends slower is stuck or hostile.
+            body_idle_timeout_ms: 30_000,
+            body_timeout_ms: 120_000,
             // Far above real use; bounds what a runaway script can store.
             endpoints_per_owner_max: 100,
             keys_per_owner_max: 50,
@@ -123,6 +141,7 @@ impl ControlConfig {
             ("context_tokens", u64::from(self.context_tokens)),
             ("slots", u64::from(self.slots)),
             ("failures_max", u64::from(self.failures_max)),
+            ("unanswered_requests_max", u64::from(self.unanswered_requests_max)),
             ("tick_millis", self.tick_millis),
             ("load_report_age_max_secs", u64::from(self.load_report_age_max_secs)),
         ];
@@ -142,6 +161,7 @@ impl ControlConfig {
             drain_timeout: secs(self.drain_timeout_secs),
             startup_deadline: secs(self.startup_deadline_secs),
             unresponsive_limit: secs(self.unresponsive_limit_secs),
+            unanswered_max: self.unanswered_requests_max,
             release_wait: secs(self.release_wait_secs),
             surge: self.surge_replicas,
             backoff: BackoffSettings {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 use dedi_domain::{EndpointId, ReplicaId};
+use dedi_runtime::process::ReplicaLogs;
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt, SeekFrom};
 
@@ -37,21 +38,38 @@ pub trait LogSource: Send + Sync {
     /// What was written after position `from`, at most `bytes_max` bytes; empty when nothing was. A log that
     /// is shorter than `from` was begun anew and is read from its start.
     async fn after(&self, log: LogName, from: u64, bytes_max: usize) -> io::Result<LogPiece>;
+
+    /// The endpoints that have logs.
+    async fn endpoints(&self) -> io::Result<Vec<EndpointId>>;
+
+    /// Removes all logs of an endpoint that is no more. Repeating it changes nothing.
+    async fn forget(&self, endpoint: EndpointId) -> io::Result<()>;
 }
 
-/// Logs in files: `path` says where the current file of a launch is.
-pub struct FileLogs<F>(pub F);
+/// The logs that the process runtime keeps in files.
+#[derive(Clone, Debug)]
+pub struct FileLogs(pub ReplicaLogs);
 
-impl<F> std::fmt::Debug for FileLogs<F> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("FileLogs")
+impl FileLogs {
+    fn path(&self, log: LogName) -> PathBuf {
+        self.0.path(log.endpoint, log.attempt)
     }
 }
 
 #[async_trait]
-impl<F: Fn(LogName) -> PathBuf + Send + Sync> LogSource for FileLogs<F> {
+impl LogSource for FileLogs {
+    async fn endpoints(&self) -> io::Result<Vec<EndpointId>> {
+        let logs = self.0.clone();
+        tokio::task::spawn_blocking(move || logs.endpoints()).await.map_err(io::Error::other)?
+    }
+
+    async fn forget(&self, endpoint: EndpointId) -> io::Result<()> {
+        let logs = self.0.clone();
+        tokio::task::spawn_blocking(move || logs.forget(endpoint)).await.map_err(io::Error::other)?
+    }
+
     async fn tail(&self, log: LogName, lines: usize, bytes_max: usize) -> io::Result<Option<LogPiece>> {
-        let mut file = match File::open((self.0)(log)).await {
+        let mut file = match File::open(self.path(log)).await {
             Ok(file) => file,
             Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(err) => return Err(err),
@@ -65,7 +83,7 @@ impl<F: Fn(LogName) -> PathBuf + Send + Sync> LogSource for FileLogs<F> {
     }
 
     async fn after(&self, log: LogName, from: u64, bytes_max: usize) -> io::Result<LogPiece> {
-        let mut file = match File::open((self.0)(log)).await {
+        let mut file = match File::open(self.path(log)).await {
             Ok(file) => file,
             Err(err) if err.kind() == io::ErrorKind::NotFound => {
                 return Ok(LogPiece { bytes: Vec::new(), next: from });

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
 use dedi_domain::keys::KeyText;
-use dedi_domain::{LoadReport, Owner, Role, RouteTable};
+use dedi_domain::{KeyFailures, LoadReport, Owner, Role, RouteTable};
 use dedi_runtime::{Runtime, RuntimeError};
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
@@ -141,9 +141,10 @@ impl ControlPlane {
         Ok(true)
     }
 
-    /// The management API, JSON 404 for every unknown route included.
-    pub fn router(&self) -> axum::Router {
-        http::router(self.shared.clone())
+    /// The management API, JSON 404 for every unknown route included. A client's address is read from the
+    /// request extension `ConnectInfo<SocketAddr>`; its wrong keys count in `failures`.
+    pub fn router(&self, failures: Arc<KeyFailures>) -> axum::Router {
+        http::router(self.shared.clone()).layer(axum::Extension(failures))
     }
 
     /// What the gateway routes by.
@@ -169,6 +170,7 @@ impl ControlPlane {
 
     /// Closes the store and then lets go of the data folder. Replicas go on.
     pub async fn close(&self) {
+        self.shared.checks.close().await;
         self.shared.pulls.close().await;
         self.shared.store.close().await;
         drop(self.release_lock());
@@ -187,6 +189,11 @@ impl ControlPlane {
     #[cfg(test)]
     pub(crate) fn shared_for_tests(&self) -> &Shared {
         &self.shared
+    }
+
+    #[cfg(test)]
+    pub(crate) async fn sweep_for_tests(&self) {
+        self.reconciler.lock().await.sweep_for_tests().await;
     }
 
     #[cfg(test)]

@@ -17,7 +17,7 @@ use crate::http::reply::Replies;
 use crate::hub::{HubConfig, Pulls};
 use crate::logs::LogSource;
 use crate::looks::Looks;
-use crate::models::{ModelError, ModelStore};
+use crate::models::{Checks, ModelError, ModelStore};
 use crate::store::{Store, StoreError};
 
 /// Where the time comes from.
@@ -63,6 +63,7 @@ pub(crate) struct Shared {
     pub(crate) opened_at: Timestamp,
     pub(crate) looks: Looks,
     pub(crate) pulls: Pulls,
+    pub(crate) checks: Checks,
     /// How far the answers to creates got.
     pub(crate) replies: Arc<Replies>,
     pub(crate) routes: watch::Sender<RouteTable>,
@@ -92,6 +93,7 @@ impl Shared {
         let world = RwLock::new(Arc::new(World {
             now,
             endpoints: Vec::new(),
+            aside: dedi_domain::SetAside::default(),
             observation: Observation::Unknown,
             inventory: dedi_domain::Inventory::default(),
             settings: config.settings(),
@@ -100,6 +102,7 @@ impl Shared {
         let (routes, _) = watch::channel(RouteTable::default());
         let looks = Looks::new();
         let pulls = Pulls::new(hub, models.folder().to_owned(), clock.clone(), looks.nudge());
+        let checks = Checks::new(models.clone(), clock.clone(), looks.nudge());
         let replies = Arc::new(Replies::default());
         Ok(Self {
             config,
@@ -111,6 +114,7 @@ impl Shared {
             opened_at: now,
             looks,
             pulls,
+            checks,
             replies,
             routes,
             world,

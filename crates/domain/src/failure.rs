@@ -112,6 +112,40 @@ pub fn verdict(
     }
 }
 
+/// Ends within ten minutes that are followed by the next launch at once, though they came early: more than anybody
+/// makes by hand, with `dedi down`.
+const EARLY_ENDS_FREE: u32 = 10;
+/// Ends this close together have one cause and count as one: all replicas of an endpoint end in one `dedi down`.
+const ONE_MOMENT: Duration = Duration::from_secs(1);
+/// A replica that was ready this long was worth its launch.
+const WORTH_ITS_LAUNCH: Duration = Duration::from_secs(60);
+
+/// Not before this may the next launch be, because what is not held against the endpoint ends its replicas again and
+/// again soon after they start: something outside that kills supervisors, or a device that comes and goes. Never an
+/// ERROR, and `None` for what happens now and then.
+pub fn pause(
+    endpoint: EndpointId,
+    failures: &[Failure],
+    started_at: Timestamp,
+    settings: &BackoffSettings,
+) -> Option<Timestamp> {
+    let others = || failures.iter().filter(|it| it.at >= started_at && !it.cause.counts());
+    let last = others().next_back()?;
+    let mut n_early = 0_u32;
+    let mut later: Option<Timestamp> = None;
+    for it in others().rev() {
+        if it.ready_for >= WORTH_ITS_LAUNCH || last.at.since(it.at) > settings.window {
+            break;
+        }
+        if later.is_none_or(|later| later.since(it.at) >= ONE_MOMENT) {
+            n_early += 1;
+            later = Some(it.at);
+        }
+    }
+    let n_over = n_early.saturating_sub(EARLY_ENDS_FREE);
+    (n_over > 0).then(|| last.at.plus(delay(endpoint, n_over, settings)))
+}
+
 /// `base * 2^(n-1)` up to the cap, less up to a fifth of it: a jitter drawn from the endpoint's id, so that
 /// endpoints broken by one cause do not all come back in the same second.
 fn delay(endpoint: EndpointId, n_failures: u32, settings: &BackoffSettings) -> Duration {
@@ -173,5 +207,59 @@ mod tests {
         let all = [failed(1, FailureCause::EngineExited), failed(2, FailureCause::EngineExited), healthy];
         assert!(matches!(judge(&all), Verdict::BackingOff { n_failures: 1, .. }));
         assert_eq!(judge(&[failed(1, FailureCause::HostRestarted)]), Verdict::Clean);
+    }
+
+    fn paused(failures: &[Failure]) -> Option<Duration> {
+        let id = EndpointId::from_uuid(Uuid::nil());
+        let until = pause(id, failures, Timestamp(0), &BackoffSettings::default())?;
+        Some(until.since(failures.last().unwrap().at))
+    }
+
+    #[test]
+    fn what_ends_replicas_again_and_again_delays_the_next_launch_but_is_no_error() {
+        // Six times by hand within a minute, on four replicas each time.
+        let by_hand: Vec<Failure> =
+            (0..24).map(|n| failed(i64::from(n / 4) * 10, FailureCause::Stopped)).collect();
+        assert_eq!(paused(&by_hand), None);
+        // Something outside, each two seconds.
+        let mut outside: Vec<Failure> = (0..10).map(|n| failed(n * 2, FailureCause::Stopped)).collect();
+        assert_eq!(paused(&outside), None);
+        let mut waits = Vec::new();
+        for _ in 0..4 {
+            let at = outside.last().unwrap().at.0 / 1_000 + 20;
+            outside.push(failed(at, FailureCause::DeviceLost));
+            waits.push(paused(&outside).unwrap().as_millis());
+            assert_eq!(judge(&outside), Verdict::Clean);
+        }
+        for (wait, full) in waits.iter().zip([1_000, 2_000, 4_000, 8_000]) {
+            assert!((full * 4 / 5..=full).contains(wait), "{waits:?}");
+        }
+        // A replica that served meanwhile ends the row, and so does time.
+        outside.last_mut().unwrap().ready_for = Duration::from_secs(60);
+        assert_eq!(paused(&outside), None);
+        outside.push(failed(2_000, FailureCause::Stopped));
+        assert_eq!(paused(&outside), None);
+    }
+
+    #[test]
+    fn whatever_ends_its_replicas_an_endpoint_is_launched_a_bounded_number_of_times() {
+        for cause in FailureCause::ALL {
+            let mut failures: Vec<Failure> = Vec::new();
+            let (mut now, id) = (0_i64, EndpointId::from_uuid(Uuid::nil()));
+            let settings = BackoffSettings::default();
+            let mut n_launches = 0;
+            // An hour, looked at twice a second; each launch ends half a second later.
+            while now < 3_600_000 {
+                now += 500;
+                let judged = verdict(id, &failures, Timestamp(0), &settings);
+                let pause = pause(id, &failures, Timestamp(0), &settings);
+                if judged.allows_launch(Timestamp(now)) && pause.is_none_or(|it| Timestamp(now) >= it) {
+                    n_launches += 1;
+                    failures.push(Failure { at: Timestamp(now + 500), ..failed(0, cause) });
+                    now += 500;
+                }
+            }
+            assert!(n_launches <= 150, "{cause:?}: {n_launches} launches in an hour");
+        }
     }
 }

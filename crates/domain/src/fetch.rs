@@ -18,6 +18,15 @@ pub enum Fetch {
         /// Since when.
         since: Timestamp,
     },
+    /// The model is here, and its files are read to see whether they are what they must be.
+    Checking {
+        /// Bytes that were read.
+        bytes_done: u64,
+        /// Bytes in all; 0 until they were counted.
+        bytes_total: u64,
+        /// Since when.
+        since: Timestamp,
+    },
     /// It ended without the model.
     Failed {
         /// Why, as a sentence.
@@ -36,6 +45,9 @@ impl Fetch {
     pub fn percent(&self) -> Option<u8> {
         match self {
             Self::Running { bytes_done, bytes_total: Some(total), .. } => Some(percent(*bytes_done, *total)),
+            Self::Checking { bytes_done, bytes_total, .. } => {
+                (*bytes_total > 0).then(|| percent(*bytes_done, *bytes_total))
+            }
             Self::Running { bytes_total: None, .. } | Self::Queued | Self::Failed { .. } => None,
         }
     }
@@ -44,7 +56,7 @@ impl Fetch {
     pub fn retry_at(&self) -> Option<Timestamp> {
         match self {
             Self::Failed { retry_at, .. } => Some(*retry_at),
-            Self::Queued | Self::Running { .. } => None,
+            Self::Queued | Self::Running { .. } | Self::Checking { .. } => None,
         }
     }
 }

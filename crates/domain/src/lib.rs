@@ -1,6 +1,8 @@
 //! The rules of dedi: what things are called, what is wanted, what is seen, and what to do about the
 //! difference. Nothing here does IO, waits, or reads a clock; time and observations are arguments.
 
+mod advice;
+pub mod aside;
 pub mod autoscale;
 pub mod endpoint;
 pub mod failure;
@@ -8,6 +10,7 @@ pub mod fetch;
 pub mod fit;
 pub mod hardware;
 pub mod ids;
+pub mod key_failures;
 pub mod keys;
 pub mod launch;
 pub mod placement;
@@ -18,10 +21,12 @@ pub mod status;
 pub mod time;
 pub mod words;
 
+pub use aside::SetAside;
 pub use endpoint::{Desired, EndpointState, ReplicaRange, Run};
 pub use fetch::Fetch;
 pub use hardware::{Device, DeviceId, DeviceKind, HardwareConfig, HardwareId, Inventory};
 pub use ids::{EndpointId, EndpointName, ModelName, Nonce, Owner, ReplicaId};
+pub use key_failures::KeyFailures;
 pub use keys::{KeyId, KeyTable, Principal, Role};
 pub use launch::{Address, Launch};
 pub use reconcile::{Action, EndpointView, Observation, World, decide};

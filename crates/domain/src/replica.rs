@@ -217,6 +217,9 @@ pub struct ObservedReplica {
     pub nonce: Nonce,
     /// How it is doing.
     pub phase: ReplicaPhase,
+    /// The isolation level its engine was started at, where that is known.
+    #[serde(default)]
+    pub isolation: Option<u8>,
 }
 
 impl ObservedReplica {

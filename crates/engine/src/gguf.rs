@@ -1,25 +1,11 @@
-//! Reads a GGUF file's header before the inference library sees the file.
-//!
-//! Promised: every length and count is checked against the file before it is believed, memory stays bounded,
-//! and a file that ends too early or points outside itself is refused with a sentence. Not promised: that the
-//! weights make sense.
+//! Checks a GGUF file, and its sisters when it is split, before the inference library sees them: one that is
+//! cut off, damaged or something else is refused with its path. Not promised: that the weights make sense.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io;
 use std::path::{Path, PathBuf};
 
-mod tensor_type;
-
-use tensor_type::block_of;
-
-const MAGIC: [u8; 4] = *b"GGUF";
-// The largest published models have some thousands of tensors and some dozens of keys.
-const TENSORS_MAX: u64 = 1 << 16;
-const KEYS_MAX: u64 = 1 << 16;
-const NAME_BYTES_MAX: u64 = 1 << 16;
-// A value that is kept; tokenizer lists and chat templates are skipped, not kept.
-const KEPT_BYTES_MAX: u64 = 1 << 12;
-const ARRAY_DEPTH_MAX: u32 = 2;
+use dedi_gguf::{Fault, Value};
 
 /// Why a file is not a usable model.
 #[derive(Debug, thiserror::Error)]
@@ -114,8 +100,36 @@ fn check_one(path: &Path) -> Result<(Header, u64), GgufError> {
     if !meta.is_file() {
         return Err(GgufError::Damaged { path: path.to_owned(), what: "it is not a file".to_owned() });
     }
-    let mut reader = Reader { path, input: BufReader::new(file), at: 0, len: meta.len() };
-    reader.header()
+    let path = path.to_owned();
+    let file = dedi_gguf::read(file, meta.len()).map_err(|fault| match fault {
+        Fault::Read(source) => GgufError::Read { path: path.clone(), source },
+        Fault::Magic => GgufError::Magic { path: path.clone() },
+        Fault::Truncated { what, need, have } => {
+            GgufError::Truncated { path: path.clone(), what, need, have }
+        }
+        Fault::Damaged(what) => GgufError::Damaged { path: path.clone(), what },
+    })?;
+    let number = |key| file.number(key).unwrap_or(0);
+    let split = match file.metadata.get("split.count") {
+        Some(Value::Number(it)) => *it,
+        Some(Value::Text(_) | Value::List(..)) | None => 0,
+    };
+    if file.architecture().is_empty() && split < 2 {
+        let what = "it does not say which architecture the model has".to_owned();
+        return Err(GgufError::Damaged { path, what });
+    }
+    let header = Header {
+        architecture: file.architecture().to_owned(),
+        context_length: number("context_length"),
+        blocks: number("block_count"),
+        embedding: number("embedding_length"),
+        heads: number("attention.head_count"),
+        kv_heads: number("attention.head_count_kv"),
+        key_width: file.number("attention.key_length"),
+        value_width: file.number("attention.value_length"),
+        weights_bytes: file.tensor_bytes,
+    };
+    Ok((header, split))
 }
 
 /// `name-00001-of-00003.gguf` has two sisters.
@@ -135,271 +149,29 @@ fn sisters(path: &Path, split: u64) -> Result<Vec<PathBuf>, GgufError> {
     Ok((2..=split).map(|part| path.with_file_name(format!("{stem}-{part:05}-of-{split:05}.gguf"))).collect())
 }
 
-struct Reader<'a> {
-    path: &'a Path,
-    input: BufReader<File>,
-    at: u64,
-    len: u64,
-}
-
-impl Reader<'_> {
-    fn header(&mut self) -> Result<(Header, u64), GgufError> {
-        if self.len < 4 || self.bytes::<4>("the magic")? != MAGIC {
-            return Err(GgufError::Magic { path: self.path.to_owned() });
-        }
-        let version = self.u32("the version")?;
-        if !(2..=3).contains(&version) {
-            return Err(self.damaged(format!("GGUF version {version}, and this engine reads 2 and 3")));
-        }
-        let tensors = self.count("tensors", TENSORS_MAX)?;
-        let keys = self.count("metadata keys", KEYS_MAX)?;
-        let (mut header, mut split, mut alignment) = (Header::default(), 0, 32);
-        for _ in 0..keys {
-            self.key(&mut header, &mut split, &mut alignment)?;
-        }
-        if alignment == 0 || alignment % 8 != 0 || alignment > 1 << 20 {
-            return Err(self.damaged(format!("an alignment of {alignment} bytes")));
-        }
-        header.weights_bytes = self.tensors(tensors, alignment)?;
-        if header.architecture.is_empty() && split < 2 {
-            return Err(self.damaged("it does not say which architecture the model has".to_owned()));
-        }
-        Ok((header, split))
-    }
-
-    fn key(&mut self, header: &mut Header, split: &mut u64, alignment: &mut u64) -> Result<(), GgufError> {
-        let name = self.string("a metadata key", NAME_BYTES_MAX)?;
-        let kind = self.u32("a metadata type")?;
-        let value = self.value(kind, 0)?;
-        // Keys are spelled `<architecture>.name`; the architecture comes first in every file writers produce,
-        // and matching the end alone does not depend on it.
-        let (_, last) = name.split_once('.').unwrap_or_default();
-        match (last, value) {
-            ("architecture", Value::Text(text)) if name == "general.architecture" => {
-                header.architecture = text
-            }
-            ("alignment", Value::Number(n)) if name == "general.alignment" => *alignment = n,
-            ("count", Value::Number(n)) if name == "split.count" => *split = n,
-            ("context_length", Value::Number(n)) => header.context_length = n,
-            ("block_count", Value::Number(n)) => header.blocks = n,
-            ("embedding_length", Value::Number(n)) => header.embedding = n,
-            ("attention.head_count", Value::Number(n)) => header.heads = n,
-            ("attention.head_count_kv", Value::Number(n)) => header.kv_heads = n,
-            ("attention.key_length", Value::Number(n)) => header.key_width = Some(n),
-            ("attention.value_length", Value::Number(n)) => header.value_width = Some(n),
-            (_, Value::Number(_) | Value::Text(_) | Value::Other) => {}
-        }
-        Ok(())
-    }
-
-    fn value(&mut self, kind: u32, depth: u32) -> Result<Value, GgufError> {
-        let what = "a metadata value";
-        Ok(match kind {
-            0 | 1 | 7 => Value::Number(u64::from(self.bytes::<1>(what)?[0])),
-            2 | 3 => Value::Number(u64::from(u16::from_le_bytes(self.bytes(what)?))),
-            4 | 5 => Value::Number(u64::from(self.u32(what)?)),
-            6 => {
-                self.skip(4, what)?;
-                Value::Other
-            }
-            8 => {
-                let len = self.u64(what)?;
-                if len > KEPT_BYTES_MAX {
-                    self.skip(len, "a metadata text")?;
-                    Value::Other
-                } else {
-                    Value::Text(self.text(len, "a metadata text")?)
-                }
-            }
-            9 => {
-                self.array(depth)?;
-                Value::Other
-            }
-            10 | 11 => Value::Number(self.u64(what)?),
-            12 => {
-                self.skip(8, what)?;
-                Value::Other
-            }
-            unknown => return Err(self.damaged(format!("a metadata value of unknown type {unknown}"))),
-        })
-    }
-
-    fn array(&mut self, depth: u32) -> Result<(), GgufError> {
-        let what = "a metadata list";
-        if depth == ARRAY_DEPTH_MAX {
-            return Err(self.damaged("metadata lists nested too deep".to_owned()));
-        }
-        let kind = self.u32(what)?;
-        let count = self.u64(what)?;
-        let size = match kind {
-            0 | 1 | 7 => 1,
-            2 | 3 => 2,
-            4..=6 => 4,
-            10..=12 => 8,
-            8 | 9 => 0,
-            unknown => return Err(self.damaged(format!("a metadata list of unknown type {unknown}"))),
-        };
-        if size > 0 {
-            let Some(bytes) = count.checked_mul(size) else {
-                return Err(self.damaged(format!("a metadata list of {count} entries")));
-            };
-            return self.skip(bytes, what);
-        }
-        // Each text or list takes at least eight bytes, so a false count ends at the end of the file.
-        self.room(count.saturating_mul(8), what)?;
-        for _ in 0..count {
-            if kind == 8 {
-                let len = self.u64(what)?;
-                self.skip(len, what)?;
-            } else {
-                self.array(depth + 1)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn tensors(&mut self, count: u64, alignment: u64) -> Result<u64, GgufError> {
-        let mut infos = Vec::new();
-        for _ in 0..count {
-            infos.push(self.tensor()?);
-        }
-        let data = self.at.div_ceil(alignment).saturating_mul(alignment);
-        let mut total = 0_u64;
-        for info in infos {
-            if info.offset % alignment != 0 {
-                return Err(self.damaged(format!("tensor {} is not aligned", info.name)));
-            }
-            let end = data.checked_add(info.offset).and_then(|it| it.checked_add(info.bytes));
-            let Some(end) = end else {
-                return Err(self.damaged(format!("tensor {} is impossibly large", info.name)));
-            };
-            if end > self.len {
-                return Err(self.truncated(format!("tensor {}", info.name), end));
-            }
-            total = total.saturating_add(info.bytes);
-        }
-        Ok(total)
-    }
-
-    fn tensor(&mut self) -> Result<TensorInfo, GgufError> {
-        let name = self.string("a tensor's name", NAME_BYTES_MAX)?;
-        let dims = self.u32("a tensor's shape")?;
-        if !(1..=4).contains(&dims) {
-            return Err(self.damaged(format!("tensor {name} has {dims} dimensions, and 1 to 4 are possible")));
-        }
-        let mut elements = 1_u64;
-        let mut row = 0;
-        for dim in 0..dims {
-            let size = self.u64("a tensor's shape")?;
-            if dim == 0 {
-                row = size;
-            }
-            elements = match elements.checked_mul(size) {
-                Some(product) if size > 0 && product <= i64::MAX as u64 => product,
-                _ => return Err(self.damaged(format!("tensor {name} has an impossible shape"))),
-            };
-        }
-        let kind = self.u32("a tensor's type")?;
-        let offset = self.u64("a tensor's place")?;
-        let Some((block, block_bytes)) = block_of(kind) else {
-            return Err(
-                self.damaged(format!("tensor {name} has type {kind}, which this engine does not know"))
-            );
-        };
-        if row % block != 0 {
-            return Err(self.damaged(format!("tensor {name} has rows of {row}, not whole blocks of {block}")));
-        }
-        let Some(bytes) = (elements / block).checked_mul(block_bytes) else {
-            return Err(self.damaged(format!("tensor {name} is impossibly large")));
-        };
-        Ok(TensorInfo { name, offset, bytes })
-    }
-
-    fn count(&mut self, what: &str, most: u64) -> Result<u64, GgufError> {
-        let count = self.u64(what)?;
-        if count > most {
-            return Err(self.damaged(format!("{count} {what}, and {most} are the most this engine reads")));
-        }
-        Ok(count)
-    }
-
-    fn string(&mut self, what: &str, most: u64) -> Result<String, GgufError> {
-        let len = self.u64(what)?;
-        if len > most {
-            return Err(self.damaged(format!("{what} of {len} bytes")));
-        }
-        self.text(len, what)
-    }
-
-    fn text(&mut self, len: u64, what: &str) -> Result<String, GgufError> {
-        self.room(len, what)?;
-        let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
-        self.fill(&mut bytes)?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
-    }
-
-    fn u32(&mut self, what: &str) -> Result<u32, GgufError> {
-        Ok(u32::from_le_bytes(self.bytes(what)?))
-    }
-
-    fn u64(&mut self, what: &str) -> Result<u64, GgufError> {
-        Ok(u64::from_le_bytes(self.bytes(what)?))
-    }
-
-    fn bytes<const N: usize>(&mut self, what: &str) -> Result<[u8; N], GgufError> {
-        self.room(N as u64, what)?;
-        let mut bytes = [0; N];
-        self.fill(&mut bytes)?;
-        Ok(bytes)
-    }
-
-    fn fill(&mut self, bytes: &mut [u8]) -> Result<(), GgufError> {
-        self.input
-            .read_exact(bytes)
-            .map_err(|source| GgufError::Read { path: self.path.to_owned(), source })?;
-        self.at += bytes.len() as u64;
-        Ok(())
-    }
-
-    fn skip(&mut self, bytes: u64, what: &str) -> Result<(), GgufError> {
-        self.room(bytes, what)?;
-        let to = self.at + bytes;
-        let step =
-            i64::try_from(bytes).map_err(|_too_far| self.damaged(format!("{what} of {bytes} bytes")))?;
-        let moved =
-            self.input.seek_relative(step).or_else(|_| self.input.seek(SeekFrom::Start(to)).map(|_| ()));
-        moved.map_err(|source| GgufError::Read { path: self.path.to_owned(), source })?;
-        self.at = to;
-        Ok(())
-    }
-
-    fn room(&self, bytes: u64, what: &str) -> Result<(), GgufError> {
-        match self.at.checked_add(bytes) {
-            Some(end) if end <= self.len => Ok(()),
-            end => Err(self.truncated(what.to_owned(), end.unwrap_or(u64::MAX))),
-        }
-    }
-
-    fn truncated(&self, what: String, need: u64) -> GgufError {
-        GgufError::Truncated { path: self.path.to_owned(), what, need, have: self.len }
-    }
-
-    fn damaged(&self, what: String) -> GgufError {
-        GgufError::Damaged { path: self.path.to_owned(), what }
-    }
-}
-
-enum Value {
-    Number(u64),
-    Text(String),
-    Other,
-}
-
-struct TensorInfo {
-    name: String,
-    offset: u64,
-    bytes: u64,
-}
-
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    fn said(bytes: &[u8]) -> String {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), bytes).unwrap();
+        let said = check(file.path()).unwrap_err().to_string();
+        said.replace(&file.path().display().to_string(), "x.gguf")
+    }
+
+    #[test]
+    fn a_file_that_is_no_model_is_named_with_what_is_wrong() {
+        assert_eq!(said(b"<html>"), "x.gguf is not a GGUF model: it does not begin with the letters GGUF");
+        assert_eq!(
+            said(b"GGUF\x03\0\0\0"),
+            "x.gguf is incomplete: it has 8 bytes and the number of tensors needs 16; fetch it again"
+        );
+        let mut nameless = b"GGUF\x03\0\0\0".to_vec();
+        nameless.extend([0; 16]);
+        assert_eq!(
+            said(&nameless),
+            "x.gguf is damaged or not meant for this engine: it does not say which architecture the model has"
+        );
+    }
+}

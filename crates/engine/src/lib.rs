@@ -4,8 +4,9 @@
 //! nothing else. It knows nothing of endpoints, keys or tenants, and reads nothing but the model file it is given.
 //!
 //! From a request to its text: `http` reads and checks it (`request`, `conversation`, `template`, `tools`), the
-//! `worker`'s thread decodes all requests together (`sample`, `text`, `constrain`), and `http` writes what it says.
+//! `worker`'s thread decodes all requests together (`sample`, `text`, `calls`, `constrain`), and `http` writes what it says.
 
+pub mod calls;
 pub mod cli;
 pub mod constrain;
 pub mod conversation;

@@ -16,6 +16,17 @@ const OUTPUT_BYTES_MAX: usize = 16 << 20;
 const SOURCE_BYTES_MAX: usize = 1 << 20;
 const NAME: &str = "chat";
 
+/// Variables that a template is given anyway, and functions it may call: no request may put others in their place.
+pub const TAKEN: [&str; 7] = [
+    "messages",
+    "tools",
+    "add_generation_prompt",
+    "bos_token",
+    "eos_token",
+    "raise_exception",
+    "strftime_now",
+];
+
 /// Why a conversation could not be rendered.
 #[derive(Debug, thiserror::Error)]
 pub enum TemplateError {

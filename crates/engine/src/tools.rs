@@ -1,17 +1,16 @@
-//! Function calls in text.
-//!
-//! One form is spoken, the one most chat models that know functions were trained on:
-//! `<tool_call>` line `{"name": …, "arguments": {…}}` line `</tool_call>`. Templates that know tools ask for it
-//! themselves; for the others a system message does. With `tool_choice` required or named a grammar enforces it.
+//! The functions that a chat offers, in the one form that [`crate::calls`] finds in replies. Templates that know tools
+//! ask for it themselves; for the others a system message does. With `tool_choice` required or named a grammar
+//! enforces it.
 
-use dedi_api::engine::{CalledFunction, Tool, ToolCall, ToolChoice};
+use std::sync::Arc;
+
+use dedi_api::engine::{Tool, ToolChoice};
 use serde_json::{Map, Value, json};
 
+use crate::calls::{CLOSE, Callable, OPEN};
 use crate::constrain::{Form, compact};
 use crate::http::ApiError;
 
-const OPEN: &str = "<tool_call>";
-const CLOSE: &str = "</tool_call>";
 const TOOLS_MAX: usize = 128;
 
 /// The functions of a request, checked.
@@ -98,8 +97,11 @@ impl Tools {
         Some(Form::Lark(format!("start: \"{OPEN}\\n\" call \"\\n{CLOSE}\"\ncall: %json {schema}\n")))
     }
 
-    fn knows(&self, name: &str) -> bool {
-        self.tools.iter().any(|it| it.function.name == name)
+    /// What calls in a reply are told by; whether there may be only one.
+    #[must_use]
+    pub fn callable(&self, only_one: bool) -> Arc<Callable> {
+        let names = self.tools.iter().map(|it| it.function.name.clone()).collect();
+        Arc::new(Callable { names, must_call: self.must_call, only_one })
     }
 }
 
@@ -147,166 +149,9 @@ fn call_schema(tool: &Tool, definitions: &mut Map<String, Value>) -> Value {
     })
 }
 
-/// A part of a reply.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Part {
-    /// Text for the reader.
-    Text(String),
-    /// A call.
-    Call(ToolCall),
-}
-
-/// Finds calls in a reply that comes piece by piece.
-#[derive(Debug)]
-pub struct CallFinder {
-    tools: Tools,
-    held: String,
-    calls: u32,
-    place: Place,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    /// Nothing but white space came yet. Some models write a bare JSON object as their whole reply.
-    Start,
-    Bare,
-    Text,
-    Call,
-}
-
-impl CallFinder {
-    /// A finder for one reply.
-    #[must_use]
-    pub fn new(tools: Tools) -> Self {
-        Self { tools, held: String::new(), calls: 0, place: Place::Start }
-    }
-
-    /// Whether the reply had a call.
-    #[must_use]
-    pub fn found_any(&self) -> bool {
-        self.calls > 0
-    }
-
-    /// Takes a piece and gives what is sure.
-    pub fn push(&mut self, piece: &str) -> Vec<Part> {
-        self.held.push_str(piece);
-        let mut parts = Vec::new();
-        loop {
-            match self.place {
-                Place::Start => match self.held.trim_start().chars().next() {
-                    None => return parts,
-                    Some('{') => self.place = Place::Bare,
-                    Some(_) => self.place = Place::Text,
-                },
-                Place::Bare => return parts,
-                Place::Text => {
-                    if let Some(at) = self.held.find(OPEN) {
-                        put_text(&mut parts, self.held[..at].trim_end());
-                        self.held.drain(..at + OPEN.len());
-                        self.place = Place::Call;
-                    } else {
-                        // White space before a call is not text, so it waits for what follows.
-                        let marker = self.held.len() - beginning_of(OPEN, &self.held);
-                        let sure = self.held[..marker].trim_end().len();
-                        put_text(&mut parts, &self.held[..sure]);
-                        self.held.drain(..sure);
-                        return parts;
-                    }
-                }
-                Place::Call => {
-                    let Some(at) = self.held.find(CLOSE) else { return parts };
-                    let inside: String = self.held.drain(..at + CLOSE.len()).collect();
-                    self.put_call(&mut parts, &inside[..at], &format!("{OPEN}{inside}"));
-                    self.place = Place::Start;
-                }
-            }
-        }
-    }
-
-    /// The end: gives what is left.
-    pub fn finish(&mut self) -> Vec<Part> {
-        let mut parts = Vec::new();
-        let rest = std::mem::take(&mut self.held);
-        match self.place {
-            Place::Start if self.found_any() => {}
-            Place::Start | Place::Text => put_text(&mut parts, &rest),
-            Place::Bare => self.put_call(&mut parts, &rest, &rest),
-            Place::Call => self.put_call(&mut parts, &rest, &format!("{OPEN}{rest}")),
-        }
-        self.place = Place::Text;
-        parts
-    }
-
-    fn put_call(&mut self, parts: &mut Vec<Part>, inside: &str, written: &str) {
-        let Some((name, arguments)) = self.read_call(inside) else {
-            put_text(parts, written);
-            return;
-        };
-        let id = format!("call_{}", uuid::Uuid::new_v4().simple());
-        let function = CalledFunction { name, arguments };
-        parts.push(Part::Call(ToolCall { index: self.calls, id, kind: "function".to_owned(), function }));
-        self.calls += 1;
-    }
-
-    fn read_call(&self, inside: &str) -> Option<(String, String)> {
-        let call: Value = serde_json::from_str(inside.trim()).ok()?;
-        let name = call.get("name")?.as_str()?;
-        let arguments = call.get("arguments").or_else(|| call.get("parameters"))?;
-        let arguments = arguments.as_str().map_or_else(|| arguments.to_string(), str::to_owned);
-        self.tools.knows(name).then(|| (name.to_owned(), arguments))
-    }
-}
-
-fn put_text(parts: &mut Vec<Part>, text: &str) {
-    if !text.is_empty() {
-        parts.push(Part::Text(text.to_owned()));
-    }
-}
-
-/// How many bytes at the end of `text` could be the beginning of `marker`.
-fn beginning_of(marker: &str, text: &str) -> usize {
-    (1..marker.len().min(text.len() + 1)).rev().find(|&len| text.ends_with(&marker[..len])).unwrap_or(0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn tools() -> Tools {
-        let tool = json!({"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}});
-        Tools::check(Some(vec![serde_json::from_value(tool).unwrap()]), None).unwrap().unwrap()
-    }
-
-    /// Text, then calls as name and arguments; a character at a time.
-    fn found(reply: &str) -> (String, Vec<(String, String)>) {
-        let mut finder = CallFinder::new(tools());
-        let mut parts: Vec<Part> =
-            reply.chars().flat_map(|it| finder.push(it.encode_utf8(&mut [0; 4]))).collect();
-        parts.extend(finder.finish());
-        let mut text = String::new();
-        let mut calls = Vec::new();
-        for part in parts {
-            match part {
-                Part::Text(more) => text.push_str(&more),
-                Part::Call(call) => calls.push((call.function.name, call.function.arguments)),
-            }
-        }
-        (text, calls)
-    }
-
-    #[test]
-    fn calls_and_text_are_told_apart() {
-        let call = |arguments: &str| ("add".to_owned(), arguments.to_owned());
-        assert_eq!(found("2 < 3, é"), ("2 < 3, é".into(), vec![]));
-        let reply = "Wait.\n<tool_call>\n{\"name\": \"add\", \"arguments\": {\"a\": 1}}\n</tool_call>";
-        assert_eq!(found(reply), ("Wait.".into(), vec![call("{\"a\":1}")]));
-        assert_eq!(found("{\"name\":\"add\",\"parameters\":{}}"), (String::new(), vec![call("{}")]));
-        assert_eq!(found("{\"a\": 1}"), ("{\"a\": 1}".into(), vec![]));
-        assert_eq!(
-            found("<tool_call>nonsense</tool_call>"),
-            ("<tool_call>nonsense</tool_call>".into(), vec![])
-        );
-    }
 
     #[test]
     fn a_choice_must_be_among_the_tools() {

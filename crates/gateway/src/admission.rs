@@ -1,11 +1,12 @@
-//! A place for every request, or a refusal: per endpoint a number of requests and of bytes. Counting is done by
-//! guards that live as long as what they count.
+//! A place for every request, or a refusal: per endpoint a number of requests and of bytes, and when places get
+//! scarce a share of them for each key. Counting is done by guards that live as long as what they count.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use dedi_domain::Timestamp;
 use dedi_domain::route::EndpointLoad;
+use dedi_domain::{KeyId, Timestamp};
 use tokio::sync::watch;
 
 use crate::Clock;
@@ -39,6 +40,8 @@ impl Changed {
 pub(crate) struct Endpoint {
     places: AtomicU32,
     bytes: AtomicU64,
+    /// Places by key, of those that have any.
+    keys: Mutex<HashMap<KeyId, u32>>,
     in_flight: AtomicU32,
     waiting: AtomicU32,
     /// Milliseconds since the epoch, plus one; 0 is never.
@@ -61,6 +64,10 @@ impl Endpoint {
         }
     }
 
+    fn keys(&self) -> MutexGuard<'_, HashMap<KeyId, u32>> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn finished(&self, now: Timestamp) {
         let now = u64::try_from(now.0).unwrap_or(0).saturating_add(1);
         self.last_finished.fetch_max(now, Ordering::SeqCst);
@@ -71,23 +78,35 @@ impl Endpoint {
 #[derive(Debug)]
 pub(crate) struct Place {
     endpoint: Arc<Endpoint>,
+    key: KeyId,
     held: HeldBytes,
 }
 
 impl Place {
-    /// A place for a request with a body that holds `held`, under both limits of its endpoint.
+    /// A place for a request with a body that holds `held`, under all limits of its endpoint.
     pub(crate) fn take(
         endpoint: &Arc<Endpoint>,
+        key: &KeyId,
         held: HeldBytes,
         config: &GatewayConfig,
     ) -> Result<Self, ApiError> {
         // Counted first and compared after: two that come at once can't both take the last place.
         let bytes = held.bytes();
-        let place = Self { endpoint: endpoint.clone(), held };
+        let place = Self { endpoint: endpoint.clone(), key: key.clone(), held };
+        let (of_key, n_keys) = {
+            let mut keys = endpoint.keys();
+            let of_key = keys.entry(key.clone()).or_default();
+            *of_key = of_key.saturating_add(1);
+            (*of_key, u32::try_from(keys.len()).unwrap_or(u32::MAX))
+        };
         let places = endpoint.places.fetch_add(1, Ordering::SeqCst).saturating_add(1);
         let held = endpoint.bytes.fetch_add(bytes, Ordering::SeqCst).saturating_add(bytes);
         if places > config.requests_per_endpoint_max {
             return Err(ApiError::EndpointFull { max: config.requests_per_endpoint_max });
+        }
+        let share = share(config.requests_per_endpoint_max, n_keys);
+        if places > config.requests_per_endpoint_max / 2 && of_key > share {
+            return Err(ApiError::KeyShareFull { share });
         }
         if held > config.bytes_per_endpoint_max {
             return Err(ApiError::MemoryFull);
@@ -101,8 +120,25 @@ impl Place {
     }
 }
 
+/// Places that one of `n_keys` keys may hold once more than half are taken. A key that is alone leaves a tenth, so
+/// that the next one finds a place and is counted from then on.
+fn share(places_max: u32, n_keys: u32) -> u32 {
+    match n_keys {
+        0 | 1 => places_max - places_max / 10,
+        n => (places_max / n).max(1),
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
+        let mut keys = self.endpoint.keys();
+        if let Some(of_key) = keys.get_mut(&self.key) {
+            *of_key -= 1;
+            if *of_key == 0 {
+                keys.remove(&self.key);
+            }
+        }
+        drop(keys);
         self.endpoint.places.fetch_sub(1, Ordering::SeqCst);
         self.endpoint.bytes.fetch_sub(self.held.bytes(), Ordering::SeqCst);
     }
@@ -180,7 +216,8 @@ mod tests {
             ..GatewayConfig::default()
         };
         let endpoint = Arc::new(Endpoint::default());
-        let take = |bytes| Place::take(&endpoint, HeldBytes::of(bytes), &config);
+        let key = KeyId("a".to_owned());
+        let take = |bytes| Place::take(&endpoint, &key, HeldBytes::of(bytes), &config);
         let first = take(60).unwrap();
         assert_eq!(take(60).unwrap_err(), ApiError::MemoryFull);
         let _second = take(40).unwrap();
@@ -188,5 +225,26 @@ mod tests {
         drop(first);
         assert!(take(60).is_ok());
         assert!(endpoint.is_busy());
+    }
+
+    #[test]
+    fn a_key_that_takes_all_it_gets_leaves_others_their_share() {
+        let config = GatewayConfig { requests_per_endpoint_max: 100, ..GatewayConfig::default() };
+        let endpoint = Arc::new(Endpoint::default());
+        let (greedy, modest) = (KeyId("greedy".to_owned()), KeyId("modest".to_owned()));
+        let take = |key| Place::take(&endpoint, key, HeldBytes::of(0), &config);
+        let all = |key| std::iter::from_fn(|| take(key).ok()).collect::<Vec<_>>();
+        let mut of_greedy = all(&greedy);
+        assert_eq!(of_greedy.len(), 90, "alone it gets nearly all");
+        let _one = take(&modest).unwrap();
+        assert_eq!(take(&greedy).unwrap_err(), ApiError::KeyShareFull { share: 50 });
+        // As its requests end, it gets no new place before it is back at its share.
+        of_greedy.truncate(60);
+        assert_eq!(take(&greedy).unwrap_err(), ApiError::KeyShareFull { share: 50 });
+        assert_eq!(all(&modest).len(), 39, "all that are free");
+        of_greedy.truncate(40);
+        assert_eq!((all(&greedy).len(), all(&modest).len()), (10, 49));
+        drop(of_greedy);
+        assert!(take(&greedy).is_ok());
     }
 }

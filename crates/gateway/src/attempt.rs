@@ -94,10 +94,13 @@ pub(crate) async fn begin(
 
 async fn ask(core: &Core, id: &RequestId, job: &Job, in_flight: InFlight) -> Result<Begun, Failure> {
     let limit = ms(core.config.first_byte_timeout_ms);
+    let replica = in_flight.replica().clone();
+    let wait = replica.wait();
     match timeout(limit, first_bytes(core, id, job, in_flight)).await {
         Ok(done) => done,
         // Not retried: it may be the request that takes so long, and the client has waited enough.
         Err(_elapsed) => {
+            replica.unanswered(wait);
             let error = ApiError::FirstByteTimeout { after: limit };
             Err(Failure { error, retryable: false, blame: true })
         }
@@ -128,6 +131,7 @@ async fn first_bytes(core: &Core, id: &RequestId, job: &Job, in_flight: InFlight
             None => break Bytes::new(),
         }
     };
+    in_flight.replica().heard();
     Ok(Begun { in_flight, exchange, first })
 }
 

@@ -53,8 +53,11 @@ pub struct GatewayConfig {
     pub idle_connections_per_replica_max: usize,
     /// How long one is kept.
     pub idle_connection_ms: u64,
-    /// Wrong keys from one address in a minute before they are answered 429. A valid key never is.
+    /// Wrong keys from one address in a minute before they are answered 429, here and on management routes. A
+    /// valid key never is.
     pub key_failures_per_minute_max: u32,
+    /// The same from all addresses together.
+    pub key_failures_per_minute_all_max: u32,
     /// Longest time between two load reports.
     pub report_interval_ms: u64,
 }
@@ -85,6 +88,7 @@ impl Default for GatewayConfig {
             idle_connections_per_replica_max: 64,
             idle_connection_ms: 30_000, // engines close idle connections themselves, some after 60 s
             key_failures_per_minute_max: 10,
+            key_failures_per_minute_all_max: 1_000, // a hundred people who mistype, or one botnet
             report_interval_ms: 250,
         }
     }

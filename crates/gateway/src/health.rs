@@ -1,6 +1,7 @@
-//! Which replicas have failed so often lately that others should get the requests, and how many retries the
-//! whole gateway may make. Pure; time is an argument.
+//! Which replicas have failed so often lately that others should get the requests, which are stuck, and how many
+//! retries the whole gateway may make. Pure; time is an argument.
 
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use dedi_domain::Timestamp;
@@ -34,6 +35,42 @@ impl Health {
     /// Whether others should be asked instead.
     pub(crate) fn is_ejected(&self, now: Timestamp) -> bool {
         now < self.ejected_until
+    }
+}
+
+/// Whether a replica sends anything to anybody. An engine that is slow or busy sends something to someone; one
+/// that leaves request after request without a byte, and has none for others either, is stuck.
+#[derive(Debug, Default)]
+pub(crate) struct Silence {
+    pieces: AtomicU64,
+    unanswered: AtomicU32,
+}
+
+/// What had been heard when a wait began.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wait(u64);
+
+impl Silence {
+    /// A piece of an answer came.
+    pub(crate) fn heard(&self) {
+        self.pieces.fetch_add(1, Ordering::SeqCst);
+        self.unanswered.store(0, Ordering::SeqCst);
+    }
+
+    pub(crate) fn wait(&self) -> Wait {
+        Wait(self.pieces.load(Ordering::SeqCst))
+    }
+
+    /// A wait ran out of time. It counts if nobody was sent anything meanwhile.
+    pub(crate) fn unanswered_since(&self, wait: Wait) {
+        if self.pieces.load(Ordering::SeqCst) == wait.0 {
+            self.unanswered.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Waits in vain since anything was heard.
+    pub(crate) fn unanswered(&self) -> u32 {
+        self.unanswered.load(Ordering::SeqCst)
     }
 }
 
@@ -92,6 +129,21 @@ mod tests {
         assert!(!health.is_ejected(Timestamp(30_000)));
         health.succeeded();
         assert!(!health.is_ejected(Timestamp(10_001)));
+    }
+
+    #[test]
+    fn a_wait_in_vain_counts_if_nobody_else_was_sent_anything() {
+        let silence = Silence::default();
+        let (first, second) = (silence.wait(), silence.wait());
+        silence.heard();
+        silence.unanswered_since(first);
+        assert_eq!(silence.unanswered(), 0, "slow, not stuck");
+        let waits = [silence.wait(), silence.wait(), silence.wait()];
+        waits.into_iter().for_each(|it| silence.unanswered_since(it));
+        silence.unanswered_since(second);
+        assert_eq!(silence.unanswered(), 3);
+        silence.heard();
+        assert_eq!(silence.unanswered(), 0);
     }
 
     #[test]

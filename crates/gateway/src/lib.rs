@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
-use dedi_domain::{LoadReport, RouteTable, Timestamp};
+use dedi_domain::{KeyFailures, LoadReport, RouteTable, Timestamp};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -32,7 +32,6 @@ use tokio_util::task::TaskTracker;
 
 pub use crate::config::GatewayConfig;
 use crate::health::RetryBudget;
-use crate::http::auth::FailureLimiter;
 use crate::http::body::BodyMemory;
 use crate::metrics::Metrics;
 use crate::route::{Fleet, Replica};
@@ -82,7 +81,7 @@ pub(crate) struct Core {
     routes: watch::Receiver<RouteTable>,
     fleet: Fleet,
     memory: Arc<BodyMemory>,
-    failures: FailureLimiter,
+    failures: Arc<KeyFailures>,
     metrics: Arc<Metrics>,
     retries: Mutex<RetryBudget>,
     /// Relays of streams that have not ended.
@@ -106,7 +105,10 @@ impl Gateway {
             fleet,
             routes: routes.clone(),
             memory: Arc::default(),
-            failures: FailureLimiter::new(config.key_failures_per_minute_max),
+            failures: Arc::new(KeyFailures::new(
+                config.key_failures_per_minute_max,
+                config.key_failures_per_minute_all_max,
+            )),
             metrics: Arc::default(),
             retries: Mutex::new(RetryBudget::new(config.retry_percent, config.retries_per_sec, clock.now())),
             streams: TaskTracker::new(),
@@ -121,6 +123,11 @@ impl Gateway {
     /// request extension `ConnectInfo<SocketAddr>`.
     pub fn router(&self) -> Router {
         http::router(self.core.clone())
+    }
+
+    /// Counts wrong keys; to be shared with everything else that looks at keys.
+    pub fn key_failures(&self) -> Arc<KeyFailures> {
+        self.core.failures.clone()
     }
 
     /// Takes over new route tables and publishes load reports until `cancel`. A report's `routes_version` is

@@ -67,15 +67,20 @@ async fn read(core: &Core, accepted: &Accepted, in_flight: InFlight) -> Result<(
     let mut bytes = BytesMut::from(first);
     let idle = ms(core.config.idle_timeout_ms);
     loop {
+        let wait = in_flight.replica().wait();
         let failure = match timeout(idle, exchange.chunk()).await {
             Ok(None) => break,
             Ok(Some(Ok(chunk))) if bytes.len() + chunk.len() <= core.config.response_bytes_max => {
+                in_flight.replica().heard();
                 bytes.extend_from_slice(&chunk);
                 continue;
             }
             Ok(Some(Ok(_))) => ApiError::failed("its answer is longer than the limit"),
             Ok(Some(Err(_))) => ApiError::failed("its connection broke"),
-            Err(_elapsed) => ApiError::IdleTimeout { after: idle },
+            Err(_elapsed) => {
+                in_flight.replica().unanswered(wait);
+                ApiError::IdleTimeout { after: idle }
+            }
         };
         core.blame(in_flight.replica());
         return Err(failure);
@@ -108,7 +113,7 @@ fn chat(whole: Whole<'_>, id: &RequestId, created: i64, job: &Job) -> Result<Ans
         choices.push(ChatChoice {
             index: choice.index,
             finish_reason: finish_reason(choice.finish_reason.as_ref().map(|it| it.as_str()))?,
-            seed: job.seed,
+            seed: job.seed_of(choice.index),
             logprobs: choice.logprobs.map(|it| it.into_lists(choice.token_ids)),
             message: ReplyMessage {
                 role: Cow::Borrowed("assistant"),
@@ -152,7 +157,7 @@ fn completion(whole: Whole<'_>, id: &RequestId, created: i64, job: &Job) -> Resu
                 None => text,
             },
             finish_reason: finish_reason(choice.finish_reason.as_ref().map(|it| it.as_str()))?,
-            seed: job.seed,
+            seed: job.seed_of(choice.index),
             logprobs,
         });
     }
@@ -289,6 +294,22 @@ mod tests {
         assert_eq!((answer.choices[0].text.as_ref(), &said.tokens[..]), ("c", &[Cow::from("c")][..]));
         assert_eq!(said.top_logprobs.as_ref().unwrap()[&0].len(), 1);
     }
+
+    #[test]
+    fn each_choice_tells_its_own_seed() {
+        for (kind, says) in [
+            (Kind::Chat, r#"{"index":0,"message":{"content":"a"}},{"index":1,"message":{"content":"b"}}"#),
+            (Kind::Completions, r#"{"index":0,"text":"a"},{"index":1,"text":"b"}"#),
+        ] {
+            let mut job = Job::streamed(kind, 2);
+            job.seed = Some(-1);
+            let says = format!(r#"{{"choices":[{says}]}}"#);
+            let (body, _) = rewrite(says.as_bytes(), &RequestId::random(), 1, &job).unwrap();
+            let answer: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!([0, 1].map(|it| answer["choices"][it]["seed"].as_i64()), [Some(-1), Some(0)]);
+        }
+    }
+
     #[test]
     fn the_engines_count_tells_where_a_prompt_ends_whose_tokens_are_no_text() {
         let mut job = Job::streamed(Kind::Completions, 1);

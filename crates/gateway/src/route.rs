@@ -15,7 +15,7 @@ use crate::Clock;
 use crate::admission::{Changed, Endpoint, InFlight, Waiting};
 use crate::balance;
 use crate::config::{GatewayConfig, ms};
-use crate::health::Health;
+use crate::health::{Health, Silence, Wait};
 use crate::http::error::ApiError;
 use crate::upstream::Pool;
 
@@ -28,6 +28,7 @@ pub(crate) struct Replica {
     pub(crate) in_flight: AtomicU32,
     pub(crate) pool: Pool,
     health: Mutex<Health>,
+    silence: Silence,
 }
 
 /// Everything that can be routed to.
@@ -97,6 +98,7 @@ impl Fleet {
                     in_flight: AtomicU32::new(0),
                     pool: Pool::default(),
                     health: Mutex::default(),
+                    silence: Silence::default(),
                 })
             });
             replicas.insert(replica.id, state);
@@ -203,9 +205,11 @@ impl Fleet {
         let at = self.clock.now();
         let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
         let replicas = view.replicas.values().map(|it| (it.id, it.in_flight.load(Ordering::SeqCst)));
+        let unanswered = view.replicas.values().map(|it| (it.id, it.silence.unanswered()));
         LoadReport {
             routes_version: view.table.version,
             in_flight: replicas.filter(|(_, n)| *n > 0).collect(),
+            unanswered: unanswered.filter(|(_, n)| *n > 0).collect(),
             endpoints: view.endpoints.iter().map(|(id, it)| (*id, it.load())).collect(),
             at,
         }
@@ -215,6 +219,21 @@ impl Fleet {
 impl Replica {
     fn health(&self) -> Health {
         *self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// It sent a piece of an answer.
+    pub(crate) fn heard(&self) {
+        self.silence.heard();
+    }
+
+    /// The beginning of a wait for a piece.
+    pub(crate) fn wait(&self) -> Wait {
+        self.silence.wait()
+    }
+
+    /// That wait was in vain.
+    pub(crate) fn unanswered(&self, wait: Wait) {
+        self.silence.unanswered_since(wait);
     }
 
     /// It began an answer.

@@ -1,9 +1,11 @@
 //! Named places at which a test lets this process die, as a power cut or `kill -9` would: no destructor, no
-//! last word. Without the feature `failpoints` nothing of it is compiled and a place costs nothing.
+//! last word; or holds it while another dies. Without the feature `failpoints` nothing of it is compiled and a place costs nothing.
 //!
 //! `DEDI_FAILPOINT=place/step:n` dies at the n-th time that this step comes to this place.
 //! `DEDI_FAILPOINT=@file` reads those words from the file each time, so that processes that run already can be
 //! told; whoever dies renames it to `file.hit.<pid>` first, and of several who would die only one does.
+//! `hold place/step:n` in that file holds whoever comes there instead, until `file.held.<pid>` is taken away: time for
+//! the death of another.
 //! `DEDI_FAILPOINT_TRACE=file` adds a line to the file for each place that is passed.
 //!
 //! The crate `fail` would panic or return at its points, and is told when the program starts: neither is a death
@@ -30,12 +32,17 @@ mod imp {
 mod imp {
     use std::fs::{self, OpenOptions};
     use std::io::Write;
+    use std::path::Path;
     use std::sync::{Mutex, OnceLock, PoisonError};
+    use std::time::{Duration, Instant};
 
     const ARMED: &str = "DEDI_FAILPOINT";
     const TRACE: &str = "DEDI_FAILPOINT_TRACE";
 
-    /// Dies here if that is what was asked for.
+    /// Longest that somebody is held.
+    const HOLD_MAX: Duration = Duration::from_secs(5);
+
+    /// Dies here if that is what was asked for, or is held.
     pub fn hit(place: &'static str, step: &'static str) {
         if let Some(trace) = variable(TRACE) {
             let file = OpenOptions::new().append(true).create(true).open(trace);
@@ -48,9 +55,18 @@ mod imp {
             };
         };
         let Ok(words) = fs::read_to_string(file) else { return };
-        if is_now(words.trim(), place, step)
-            && fs::rename(file, format!("{file}.hit.{}", std::process::id())).is_ok()
-        {
+        let words = words.trim();
+        let (is_hold, words) = words.strip_prefix("hold ").map_or((false, words), |it| (true, it));
+        if !is_now(words, place, step) {
+            return;
+        }
+        let pid = std::process::id();
+        if is_hold {
+            let held = format!("{file}.held.{pid}");
+            if fs::rename(file, &held).is_ok() {
+                hold(Path::new(&held));
+            }
+        } else if fs::rename(file, format!("{file}.hit.{pid}")).is_ok() {
             die();
         }
     }
@@ -73,6 +89,13 @@ mod imp {
         }
         counted.1 += 1;
         n.parse() == Ok(counted.1)
+    }
+
+    fn hold(until_gone: &Path) {
+        let began = Instant::now();
+        while until_gone.exists() && began.elapsed() < HOLD_MAX {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     fn die() -> ! {

@@ -131,6 +131,8 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
+    use dedi_runtime::process::IsolationSetting;
+
     use super::*;
 
     fn read(text: &str) -> Result<Config, String> {
@@ -153,6 +155,22 @@ mod tests {
         let printed = toml::to_string(&Config::default()).unwrap();
         let again = read(&printed).unwrap();
         assert_eq!(toml::to_string(&again).unwrap(), printed);
+    }
+
+    #[test]
+    fn an_isolation_level_is_a_number_or_auto() {
+        for (written, read_as) in [
+            ("0", IsolationSetting::Level0),
+            ("1", IsolationSetting::Level1),
+            ("\"auto\"", IsolationSetting::Auto),
+        ] {
+            let config = read(&format!("[runtime]\nisolation = {written}")).unwrap();
+            assert_eq!(config.runtime.isolation, read_as);
+            let printed = toml::to_string(&config).unwrap();
+            assert!(printed.contains(&format!("isolation = {written}\n")), "{printed}");
+        }
+        let said = read("[runtime]\nisolation = 2").unwrap_err();
+        assert!(said.contains("line 2: isolation is \"auto\", 0 or 1, not 2"), "{said}");
     }
 
     #[test]

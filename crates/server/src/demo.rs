@@ -23,6 +23,8 @@ pub(crate) fn install(data: &DataDir) -> io::Result<()> {
             continue;
         }
         write_atomically(&path, bytes, 0o600)?;
+        // It is another one from here on, and meant to be.
+        let _ = fs::remove_file(data.models().join(".verified").join(format!("{MODEL}.json")));
     }
     Ok(())
 }

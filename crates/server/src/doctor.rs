@@ -1,9 +1,11 @@
 //! `dedi doctor`: what this host offers and what is missing, each with what to do about it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 
 use dedi_domain::hardware::Health;
+use dedi_domain::words::count;
 use dedi_runtime::Runtime;
 use dedi_runtime::process::{ProcessRuntime, isolation_level};
 
@@ -25,8 +27,12 @@ enum Finding {
 pub(crate) async fn doctor(data: &DataDir, config: &Config) -> ExitCode {
     let mut findings = vec![engine(config).await, disk(data.root())];
     findings.extend(devices(data, config).await);
-    let isolation = isolation_level();
-    findings.push(Finding::Good(format!("isolation: {}", isolation.sentence())));
+    let isolation = isolation_level(config.runtime.isolation);
+    let sentence = format!("isolation: {}", isolation.sentence());
+    findings.push(match isolation.level() {
+        Some(_) => Finding::Good(sentence),
+        None => Finding::Bad(sentence, "set runtime.isolation = \"auto\", or use a newer kernel".to_owned()),
+    });
     findings.extend(isolation.advice().map(|it| Finding::Note(format!("isolation: {it}"))));
     findings.push(Finding::Note(format!("isolation: {}", isolation.next_level())));
     let mut n_bad = 0;
@@ -92,6 +98,21 @@ fn disk(folder: &Path) -> Finding {
     }
 }
 
+/// What the replicas that run now really have; they may be older than the config.
+async fn levels(runtime: &ProcessRuntime) -> Vec<Finding> {
+    // What can't be looked at is told by the devices' findings.
+    let replicas = runtime.list().await.unwrap_or_default();
+    let levels = replicas.iter().filter(|it| it.may_live()).filter_map(|it| it.isolation);
+    let mut counted = BTreeMap::new();
+    for level in levels {
+        *counted.entry(level).or_insert(0) += 1;
+    }
+    let told = counted
+        .into_iter()
+        .map(|(level, n)| format!("isolation: running at level {level}: {}", count(n, "replica")));
+    told.map(Finding::Good).collect()
+}
+
 async fn devices(data: &DataDir, config: &Config) -> Vec<Finding> {
     let temp = data.run();
     if let Err(err) = data.create() {
@@ -101,11 +122,11 @@ async fn devices(data: &DataDir, config: &Config) -> Vec<Finding> {
     let engine = serve::find_engine(config).unwrap_or_else(|_| "dedi-engine".into());
     let opened =
         ProcessRuntime::open(config.runtime.clone(), temp, data.logs(), engine.clone(), engine).await;
-    let inventory = match opened {
+    let (inventory, running) = match opened {
         Ok(runtime) => {
-            let inventory = runtime.inventory().await;
+            let looked = (runtime.inventory().await, levels(&runtime).await);
             runtime.shutdown().await;
-            inventory
+            looked
         }
         Err(err) => return vec![Finding::Bad(format!("devices: {err}"), "see the message".to_owned())],
     };
@@ -125,10 +146,10 @@ async fn devices(data: &DataDir, config: &Config) -> Vec<Finding> {
             kinds
         },
     );
-    let mut findings: Vec<Finding> = largest
-        .iter()
-        .map(|it| Finding::Good(format!("devices: {} of {}", it.count, it.kind.name())))
-        .collect();
+    let mut findings: Vec<Finding> = running;
+    findings.extend(
+        largest.iter().map(|it| Finding::Good(format!("devices: {} of {}", it.count, it.kind.name()))),
+    );
     if !inventory.devices.iter().any(|it| !it.kind.is_cpu()) {
         findings.push(Finding::Note("devices: no GPU found; models run on the CPU".to_owned()));
     }

@@ -36,7 +36,13 @@ impl Hosts {
 
 /// Refuses requests for another host.
 pub(crate) async fn check(State(hosts): State<Hosts>, request: Request, next: Next) -> Response {
-    let named = request.headers().get(http::header::HOST).and_then(|it| it.to_str().ok());
+    let mut hosts_named = request.headers().get_all(http::header::HOST).iter();
+    let named = hosts_named.next().and_then(|it| it.to_str().ok());
+    if hosts_named.next().is_some() {
+        // Whatever stands in front of this server may have looked at the other one.
+        let message = "the request has more than one Host header".to_owned();
+        return refuse(StatusCode::BAD_REQUEST, RefusalCode::InvalidRequest, Some("Host"), message);
+    }
     let authority = request.uri().authority().map(http::uri::Authority::as_str).or(named).unwrap_or_default();
     if hosts.accepts(authority) {
         return next.run(request).await;

@@ -12,6 +12,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use dedi_control::LastReply;
+use dedi_domain::key_failures::network;
 use http::Version;
 use http::header::{CONNECTION, HeaderValue};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -57,19 +58,26 @@ const LAST_BYTES_WAIT: Duration = Duration::from_secs(5);
 /// Closed at once, a client's request and our closing would cross on the wire, and the client could not know
 /// whether it was done.
 const LAST_REQUEST_WAIT: Duration = Duration::from_secs(2);
+/// How long every connection takes at most to hear that it takes no further request.
+const TOLD_WAIT: Duration = Duration::from_millis(100);
 
 /// Descriptors a connection may need: its own, and one to the engine that answers it.
 const DESCRIPTORS_PER_CONNECTION: usize = 2;
 /// Descriptors kept for the rest: the database, looks at replicas, probes, the admin socket.
 const DESCRIPTORS_RESERVED: usize = 64;
 
-/// Serves `app` until `cancel`, then waits for running requests up to the grace.
+/// Serves `app` until `cancel`, then waits for running requests up to the grace. A client that takes nothing of its
+/// answer for `stall_max` is cut. `closed` is cancelled when no
+/// connection takes a further request.
 pub(crate) async fn serve(
     listener: TcpListener,
     app: Router,
     config: ListenConfig,
+    stall_max: Duration,
     cancel: CancellationToken,
+    closed: CancellationToken,
 ) {
+    let _closed_in_any_case = closed.clone().drop_guard();
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     let per_ip = Arc::new(PerIp { max: config.connections_per_ip_max, counts: Mutex::default() });
@@ -98,7 +106,7 @@ pub(crate) async fn serve(
         let _ = stream.set_nodelay(true);
         let last = LastReply::default();
         let app = app.clone().layer(axum::Extension(ConnectInfo(peer))).layer(axum::Extension(last.clone()));
-        let socket = TokioIo::new(WatchedSocket::new(stream, last));
+        let socket = TokioIo::new(WatchedSocket::new(stream, last, stall_max));
         let service = TowerToHyperService::new(app);
         let connection = graceful.watch(server.serve_connection(socket, service).into_owned());
         connections.spawn(async move {
@@ -113,7 +121,15 @@ pub(crate) async fn serve(
     let _elapsed = tokio::time::timeout(LAST_REQUEST_WAIT, all).await;
     // Longer than the gateway's, which ends streams with an error event when the grace is over.
     let grace = Duration::from_secs(config.shutdown_grace_secs) + LAST_BYTES_WAIT;
-    if tokio::time::timeout(grace, graceful.shutdown()).await.is_err() {
+    let is_idle = connections.is_empty();
+    let told = async {
+        if !is_idle {
+            tokio::time::sleep(TOLD_WAIT).await;
+        }
+        closed.cancel();
+    };
+    let all = async { tokio::join!(graceful.shutdown(), told) };
+    if tokio::time::timeout(grace, all).await.is_err() {
         tracing::warn!(
             "connections were still busy after {} s and are cut: {}",
             grace.as_secs(),
@@ -174,7 +190,7 @@ fn server(config: &ListenConfig) -> auto::Builder<TokioExecutor> {
     server
 }
 
-/// Open connections by address.
+/// Open connections by address, those of IPv6 by the /64 that its owner has whole.
 struct PerIp {
     max: u32,
     counts: Mutex<HashMap<IpAddr, u32>>,
@@ -187,7 +203,8 @@ struct Counted {
 }
 
 impl PerIp {
-    fn enter(self: &Arc<Self>, ip: IpAddr) -> Option<Counted> {
+    fn enter(self: &Arc<Self>, peer: IpAddr) -> Option<Counted> {
+        let ip = network(peer);
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(ip).or_default();
         if *count >= self.max {
@@ -223,5 +240,72 @@ mod tests {
         assert!(per_ip.enter(ip).is_none());
         drop(first);
         assert!(per_ip.enter(ip).is_some());
+        let of_one_network = ["2001:db8::1", "2001:db8::2", "2001:db8::3"].map(|it| it.parse().unwrap());
+        let entered: Vec<_> = of_one_network.iter().map(|it| per_ip.enter(*it)).collect();
+        assert!(entered[1].is_some() && entered[2].is_none());
+        assert!(per_ip.enter("2001:db8:0:1::1".parse().unwrap()).is_some());
+        drop(entered);
+        assert!(per_ip.enter(of_one_network[2]).is_some());
+    }
+
+    /// Longest any condition is waited for.
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    /// A body of pieces without an end.
+    struct Endless;
+
+    impl hyper::body::Body for Endless {
+        type Data = bytes::Bytes;
+        type Error = std::convert::Infallible;
+
+        fn poll_frame(
+            self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<Result<hyper::body::Frame<bytes::Bytes>, Self::Error>>> {
+            let piece = bytes::Bytes::from_static(&[b'x'; 16 << 10]);
+            std::task::Poll::Ready(Some(Ok(hyper::body::Frame::data(piece))))
+        }
+    }
+
+    /// Asks for `path` and reads nothing until the server has cut the connection.
+    async fn must_be_cut(address: SocketAddr, path: &str) {
+        let client = TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n");
+        client.writable().await.unwrap();
+        assert_eq!(client.try_write(request.as_bytes()).unwrap(), request.len());
+        let cut = async {
+            loop {
+                match client.take_error().unwrap() {
+                    Some(err) => return err,
+                    None => tokio::time::sleep(Duration::from_millis(10)).await,
+                }
+            }
+        };
+        let err = tokio::time::timeout(PATIENCE, cut).await.expect("the connection ends");
+        assert_eq!(err.kind(), io::ErrorKind::ConnectionReset);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_nothing_is_cut_whatever_its_answer_is() {
+        // More than both kernels' buffers hold.
+        const LONG: usize = 64 << 20;
+        let app = Router::new()
+            .route("/plain", axum::routing::get(|| async { vec![b'x'; LONG] }))
+            .route("/stream", axum::routing::get(|| async { axum::body::Body::new(Endless) }));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stall_max) = (CancellationToken::new(), Duration::from_millis(200));
+        let mut server = JoinSet::new();
+        server.spawn(serve(
+            listener,
+            app,
+            ListenConfig::default(),
+            stall_max,
+            stop.clone(),
+            CancellationToken::new(),
+        ));
+        tokio::join!(must_be_cut(address, "/plain"), must_be_cut(address, "/stream"));
+        stop.cancel();
+        server.join_next().await.unwrap().unwrap();
     }
 }

@@ -48,7 +48,7 @@ mod tests {
         // What else is served is described where it is routed.
         let code = include_str!("running.rs");
         let merged = code.matches(".merge(").count();
-        let known = ["health::router(", "openapi::router()", "gateway.router()", "control.router()"];
+        let known = ["health::router(", "openapi::router()", "gateway.router()", "control.router("];
         assert_eq!(known.iter().filter(|it| code.contains(&format!(".merge({it}"))).count(), merged);
     }
 }

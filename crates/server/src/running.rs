@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use crate::carried::{self, Loads};
 use crate::config::Config;
 use crate::health::{self, Ready};
 use crate::hosts::{self, Hosts};
@@ -38,6 +39,11 @@ pub(crate) struct Server {
     /// Ends the control plane and what else works for the public side.
     behind: CancellationToken,
     tasks: JoinSet<Ended>,
+    /// What running requests need, to the last of them.
+    carriers: JoinSet<Ended>,
+    loads: watch::Receiver<LoadReport>,
+    /// No connection takes a further request.
+    closed: CancellationToken,
     offer: Option<Offer>,
     gateway: Gateway,
     /// Longest wait for running requests.
@@ -58,7 +64,7 @@ impl Server {
         config: &Config,
         control: &ControlPlane,
         gateway: &Gateway,
-        loads: watch::Receiver<LoadReport>,
+        loads: Loads,
         listener: TcpListener,
     ) -> Result<Self, Refusal> {
         let address = listener.local_addr().map_err(|err| Refusal::broken(format!("no address: {err}")))?;
@@ -70,7 +76,7 @@ impl Server {
             .merge(health::router(ready.clone()))
             .merge(openapi::router())
             .merge(gateway.router())
-            .merge(control.router())
+            .merge(control.router(gateway.key_failures()))
             .layer(axum::middleware::from_fn_with_state(Hosts::new(&config.hostnames), hosts::check))
             .layer(axum::middleware::from_fn(limits::check));
         let (stop, behind) = (CancellationToken::new(), CancellationToken::new());
@@ -82,18 +88,29 @@ impl Server {
         };
         let mut tasks = JoinSet::new();
         tasks.spawn(named("the admin listener", admin::serve(data.admin_socket(), admin, behind.clone())));
-        tasks.spawn(named("the control plane", endless(control.clone().run(loads, behind.clone()))));
-        let (carrying, cancel) = (gateway.clone(), behind.clone());
-        tasks.spawn(named("the gateway", endless(async move { carrying.run(cancel).await })));
+        let (all_loads, loads_seen) = watch::channel(LoadReport::default());
+        tasks.spawn(named(
+            "the control plane",
+            endless(control.clone().run(loads_seen.clone(), behind.clone())),
+        ));
+        let mut carriers = JoinSet::new();
+        let carrying = gateway.clone();
+        let gateway_run = async move { carrying.run(CancellationToken::new()).await };
+        carriers.spawn(named("the gateway", endless(gateway_run)));
+        carriers.spawn(named("the load reports", endless(carried::join(loads, all_loads))));
+        let closed = CancellationToken::new();
         let mut public = JoinSet::new();
-        public.spawn(listener::serve(listener, app, config.http.clone(), stop.clone()));
+        let stall_max = Duration::from_millis(config.gateway.write_stall_timeout_ms);
+        let http = config.http.clone();
+        public.spawn(listener::serve(listener, app, http, stall_max, stop.clone(), closed.clone()));
         write_atomically(&data.address(), format!("{address}\n").as_bytes(), 0o600).map_err(|err| {
             Refusal::broken(format!("{} can't be written: {err}", data.address().display()))
         })?;
         ready.set(true);
         tracing::info!("listening on http://{address}/v1, data in {}", data.root().display());
         let grace = Duration::from_secs(config.http.shutdown_grace_secs);
-        Ok(Self { ready, stop, public, behind, tasks, offer, gateway: gateway.clone(), grace })
+        let (gateway, loads) = (gateway.clone(), loads_seen);
+        Ok(Self { ready, stop, public, behind, tasks, carriers, loads, closed, offer, gateway, grace })
     }
 
     /// Serves until a signal, an order, a successor or a failure; then ends in order. `let_go` closes what a
@@ -104,6 +121,7 @@ impl Server {
         self.stop.cancel();
         let mut let_go = Some(let_go);
         let mut broken = None;
+        let mut has_successor = false;
         match reason {
             Reason::Asked => tracing::info!("stopping: running requests may finish, replicas go on"),
             Reason::Broken(what) => broken = Some(what),
@@ -117,22 +135,35 @@ impl Server {
                     let_go().await;
                 }
                 failpoint::hit("takeover.before", "release");
-                if let Err(err) = successor.release() {
-                    tracing::warn!(error = %err, "the new server did not wait for the data folder");
+                match successor.release() {
+                    Ok(stream) => {
+                        has_successor = true;
+                        let telling = carried::tell(stream, self.loads.clone(), self.closed.clone());
+                        self.carriers.spawn(named("the word to the new server", endless(telling)));
+                    }
+                    Err(err) => {
+                        tracing::warn!(error = %err, "the new server did not wait for the data folder");
+                    }
                 }
                 failpoint::hit("takeover.after", "release");
             }
         }
         // What outlasts the grace ends with an error event, not with a cut.
         let finished = async {
+            // Idle for a moment is not done: connections that are kept alive may send one more request.
+            self.closed.cancelled().await;
             self.gateway.drain(self.grace).await;
             self.public.join_next().await;
+            if has_successor {
+                carried::until_none(&mut self.loads, self.grace).await;
+            }
         };
         tokio::select! {
             () = finished => {}
             () = asked_to_end() => tracing::warn!("asked twice: not waiting for running requests"),
         }
         self.public.shutdown().await;
+        self.carriers.shutdown().await;
         if let Some(let_go) = let_go.take() {
             self.end_behind().await;
             let_go().await;
@@ -164,6 +195,7 @@ impl Server {
             () = self.stop.cancelled() => Reason::Asked,
             successor = successor => Reason::Successor(successor),
             ended = self.tasks.join_next() => Reason::Broken(what_ended(ended)),
+            ended = self.carriers.join_next() => Reason::Broken(what_ended(ended)),
             _ = self.public.join_next() => Reason::Broken("the listener ended by itself".to_owned()),
         }
     }

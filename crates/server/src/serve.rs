@@ -7,20 +7,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dedi_control::store::{DataLock, LockError};
-use dedi_control::{Clock, ControlError, ControlPlane, DataPaths, FileLogs, LogName};
+use dedi_control::{Clock, ControlError, ControlPlane, DataPaths, FileLogs};
 use dedi_domain::{EndpointState, LoadReport, Owner};
 use dedi_gateway::Gateway;
 use dedi_runtime::process::{ProcessRuntime, ReplicaLogs};
 use dedi_runtime::{clock, failpoint};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixStream};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::config::Config;
 use crate::paths::{DataDir, write_atomically};
 use crate::running::Server;
-use crate::takeover::Takeover;
-use crate::{EXIT_USAGE, demo, descriptors, fail, logging};
+use crate::takeover::{self, Takeover};
+use crate::{EXIT_USAGE, carried, demo, descriptors, fail, logging};
 
 /// Longest wait for replicas of an earlier server to be found ready.
 const REPLICAS_WAIT: Duration = Duration::from_secs(3);
@@ -57,11 +57,14 @@ pub(crate) async fn serve(data: DataDir, config: Config, takeover: bool) -> Exit
     }
 }
 
-async fn run(data: &DataDir, config: Config, takeover: bool) -> Result<(), Refusal> {
+async fn run(data: &DataDir, config: Config, takes_over: bool) -> Result<(), Refusal> {
     data.create().map_err(|err| {
         Refusal::usage(format!("the data folder {} can't be used: {err}", data.root().display()))
     })?;
-    let listener = if takeover { take_over(data).await? } else { bind(&config).await? };
+    let (listener, predecessor) = match takes_over {
+        true => take_over(data).await.map(|(listener, stream)| (listener, Some(stream)))?,
+        false => (bind(&config).await?, None),
+    };
     // Before anything of the folder is touched: what another server has under way is not to be tidied up.
     let lock = DataLock::acquire(&DataPaths::below(data.root()).lock).map_err(ControlError::from)?;
     let runtime = open_runtime(data, &config).await?;
@@ -73,7 +76,8 @@ async fn run(data: &DataDir, config: Config, takeover: bool) -> Result<(), Refus
     let gateway =
         Gateway::new(config.gateway.clone(), control.routes(), loads, dedi_gateway::Clock::new(clock::now));
 
-    let server = Server::start(data, &config, &control, &gateway, loads_seen, listener)?;
+    let loads = carried::Loads { own: loads_seen, predecessor };
+    let server = Server::start(data, &config, &control, &gateway, loads, listener)?;
     let let_go = async || {
         let _ = std::fs::remove_file(data.address());
         runtime.shutdown().await;
@@ -82,8 +86,9 @@ async fn run(data: &DataDir, config: Config, takeover: bool) -> Result<(), Refus
     server.until_end(let_go).await
 }
 
-/// The listening socket of the server that runs on the data folder, once that server has let go of it.
-async fn take_over(data: &DataDir) -> Result<TcpListener, Refusal> {
+/// The listening socket of the server that runs on the data folder, once that server has let go of it, and the
+/// connection to that server.
+async fn take_over(data: &DataDir) -> Result<(TcpListener, UnixStream), Refusal> {
     let socket = data.takeover_socket();
     let failed = |err: io::Error| {
         let absent = matches!(err.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused);
@@ -95,10 +100,10 @@ async fn take_over(data: &DataDir) -> Result<TcpListener, Refusal> {
     };
     let path = socket.clone();
     let asked = tokio::task::spawn_blocking(move || Takeover::ask(&path)?.wait_released());
-    let listener = asked.await.map_err(io::Error::other).and_then(|it| it).map_err(failed)?;
+    let (listener, stream) = asked.await.map_err(io::Error::other).and_then(|it| it).map_err(failed)?;
     failpoint::hit("takeover.after", "released");
-    TcpListener::from_std(listener)
-        .map_err(|err| Refusal::broken(format!("the socket taken over is unusable: {err}")))
+    let unusable = |err| Refusal::broken(format!("the socket taken over is unusable: {err}"));
+    Ok((TcpListener::from_std(listener).map_err(unusable)?, takeover::for_tokio(stream).map_err(unusable)?))
 }
 
 /// Looks at the world until the replicas that ran before this server are found ready again, so that the first
@@ -141,8 +146,7 @@ async fn open_control(
     config: &Config,
     runtime: Arc<ProcessRuntime>,
 ) -> Result<ControlPlane, Refusal> {
-    let logs = ReplicaLogs::new(data.logs());
-    let logs = Arc::new(FileLogs(move |log: LogName| logs.path(log.endpoint, log.attempt)));
+    let logs = Arc::new(FileLogs(ReplicaLogs::new(data.logs())));
     let paths = DataPaths::below(data.root());
     let steady = Clock::new(clock::now, clock::begin_not_before);
     let (control, hub) = (config.control.clone(), config.hub.clone());

@@ -1,23 +1,45 @@
-//! A client's socket that says when it breaks: the answer that was last written to it was not read then.
+//! A client's socket that says when it breaks: the answer that was last written to it was not read then. It breaks
+//! by itself when the client takes nothing for too long.
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use dedi_control::LastReply;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep};
 
 /// A TCP stream with the answer that is on its way through it. A client that has read its answer and leaves ends
 /// the stream in order; one whose answer still lay unread resets it.
 pub(crate) struct WatchedSocket {
     stream: TcpStream,
     last: LastReply,
+    stall_max: Duration,
+    /// Under way while bytes wait for the client to take some.
+    stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl WatchedSocket {
-    pub(crate) fn new(stream: TcpStream, last: LastReply) -> Self {
-        Self { stream, last }
+    /// The client may take nothing for `stall_max`.
+    pub(crate) fn new(stream: TcpStream, last: LastReply, stall_max: Duration) -> Self {
+        Self { stream, last, stall_max, stalled: None }
+    }
+
+    /// A write that has to wait ends when the client has taken nothing for too long.
+    fn in_time(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let stall_max = self.stall_max;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(stall_max)));
+        std::task::ready!(stalled.as_mut().poll(cx));
+        // What it did not take goes with the connection: the kernel would keep it and ask the client for minutes.
+        let _closes_in_order = rustix::net::sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO));
+        let what = format!("the client took nothing for {} ms", stall_max.as_millis());
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, what)))
     }
 
     fn note<T>(&self, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -42,6 +64,7 @@ impl AsyncRead for WatchedSocket {
 impl AsyncWrite for WatchedSocket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        let polled = self.in_time(cx, polled);
         self.note(polled)
     }
 
@@ -51,6 +74,7 @@ impl AsyncWrite for WatchedSocket {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        let polled = self.in_time(cx, polled);
         self.note(polled)
     }
 

@@ -2,7 +2,8 @@
 //!
 //! The new server connects to `<data dir>/takeover.sock`. The old one sends a duplicate of its listening
 //! socket, stops accepting, lets go of the data folder, and then says [`RELEASED`]. Connections made in
-//! between wait in the kernel's queue of the shared socket. Requests that run on the old server finish there.
+//! between wait in the kernel's queue of the shared socket. Requests that run on the old server finish there, and
+//! until then it says over the same connection which replicas they are on (see [`crate::carried`]).
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
@@ -16,7 +17,7 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, recvmsg, sendmsg,
 };
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
 /// Sent with the socket; its digit is the version of this exchange.
@@ -74,9 +75,10 @@ impl Drop for Offer {
 pub(crate) struct Successor(StdUnixStream);
 
 impl Successor {
-    /// Says that the data folder is free.
-    pub(crate) fn release(mut self) -> io::Result<()> {
-        self.0.write_all(RELEASED)
+    /// Says that the data folder is free. Gives the connection, for what is still carried here.
+    pub(crate) fn release(mut self) -> io::Result<UnixStream> {
+        self.0.write_all(RELEASED)?;
+        for_tokio(self.0)
     }
 }
 
@@ -97,16 +99,23 @@ impl Takeover {
         Ok(Self { stream, listener })
     }
 
-    /// Waits until the old server has let go of the data folder.
-    pub(crate) fn wait_released(mut self) -> io::Result<StdListener> {
+    /// Waits until the old server has let go of the data folder. Gives the listening socket, and the connection
+    /// over which the old server says what it still carries.
+    pub(crate) fn wait_released(mut self) -> io::Result<(StdListener, StdUnixStream)> {
         let mut said = [0; RELEASED.len()];
         self.stream.read_exact(&mut said)?;
         if &said == RELEASED {
-            Ok(self.listener)
+            Ok((self.listener, self.stream))
         } else {
             Err(io::Error::other("the old server said something else than `released`"))
         }
     }
+}
+
+/// The same connection for a task to use.
+pub(crate) fn for_tokio(stream: StdUnixStream) -> io::Result<UnixStream> {
+    stream.set_nonblocking(true)?;
+    UnixStream::from_std(stream)
 }
 
 fn send_socket(stream: &StdUnixStream, public: &OwnedFd) -> io::Result<()> {
@@ -151,7 +160,8 @@ mod tests {
         drop(public);
         let _queued = std::net::TcpStream::connect(address).unwrap();
         successor.release().unwrap();
-        let listener = tokio::task::spawn_blocking(move || takeover.wait_released().unwrap()).await.unwrap();
+        let (listener, _carried) =
+            tokio::task::spawn_blocking(move || takeover.wait_released().unwrap()).await.unwrap();
         listener.set_nonblocking(false).unwrap();
         assert!(listener.accept().is_ok());
     }

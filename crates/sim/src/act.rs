@@ -219,6 +219,9 @@ impl Sim {
         let Some(row) = view.replicas.iter().map(|it| &it.row).find(|it| it.id == replica) else {
             return Ok(());
         };
+        if view.fetch.is_some() {
+            return broken("S2", format!("{replica} takes devices before its model is here"));
+        }
         let devices = set_of(&row.devices);
         if self.devices.leftover(devices, self.now) {
             return broken("S2", format!("{replica} gets devices whose memory is not back"));

@@ -86,6 +86,8 @@ bugs! {
     SkipInFlight = "skip-in-flight",
     /// Plan: draining may take for ever.
     NoDrainTimeout = "no-drain-timeout",
+    /// Plan: devices are taken before the model is here.
+    LaunchWithoutModel = "launch-without-model",
     /// Plan: the process is started before its row is written.
     SpawnBeforeReserve = "spawn-before-reserve",
     /// Plan: STARTED is shown while the first replica loads.
@@ -116,6 +118,8 @@ bugs! {
     MissingLoadIsIdle = "missing-load-is-idle",
     /// Plan: processes that no row knows are left alone.
     KeepStrangers = "keep-strangers",
+    /// Plan: what an endpoint holds that is left out of the decision is nobody's.
+    AsideIsGone = "aside-is-gone",
     /// Plan: faulty devices are used.
     IgnoreHealth = "ignore-health",
     /// Plan: an engine without its supervisor counts as loading.

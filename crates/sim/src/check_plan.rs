@@ -6,19 +6,21 @@ use dedi_domain::hardware::Health;
 use dedi_domain::reconcile::{EndpointView, Observation, World};
 use dedi_domain::replica::ReplicaRow;
 use dedi_domain::{Action, EndpointState, Inventory, ObservedReplica, ReplicaId, ReplicaPhase};
-use dedi_domain::{Intent, Nonce};
+use dedi_domain::{Fetch, Intent, Nonce, SetAside};
 
 use crate::check::check_step;
 use crate::devices::{DeviceSet, NEEDED_BYTES, bit, set_of};
 use crate::trace::{Checked, broken};
 
-pub(crate) fn check_plan(world: &World, actions: &[Action]) -> Checked {
+/// `world` has all there is, `aside` what the decision was made without.
+pub(crate) fn check_plan(world: &World, aside: &SetAside, actions: &[Action]) -> Checked {
     let Observation::Known(listed) = &world.observation else {
         return if actions.is_empty() { Ok(()) } else { broken("S18", "decides without having seen") };
     };
-    let plan = Plan { world, listed, actions };
+    let plan = Plan { world, aside, listed, actions };
     let mut held: DeviceSet = 0;
     for action in actions {
+        plan.check_aside(action)?;
         match action {
             Action::Reserve { endpoint, devices } => {
                 let Some(view) = plan.view(*endpoint) else { continue };
@@ -62,6 +64,7 @@ pub(crate) fn check_plan(world: &World, actions: &[Action]) -> Checked {
 
 struct Plan<'a> {
     world: &'a World,
+    aside: &'a SetAside,
     listed: &'a [ObservedReplica],
     actions: &'a [Action],
 }
@@ -73,6 +76,29 @@ impl Plan<'_> {
 
     fn row(&self, id: ReplicaId) -> Option<&ReplicaRow> {
         self.world.endpoints.iter().flat_map(|it| &it.replicas).map(|it| &it.row).find(|it| it.id == id)
+    }
+
+    /// S18 of one endpoint: what is left out of a decision is neither begun nor ended.
+    fn check_aside(&self, action: &Action) -> Checked {
+        let id = match action {
+            Action::Reserve { endpoint, .. }
+            | Action::StopIdle { endpoint, .. }
+            | Action::Publish { endpoint, .. }
+            | Action::Erase { endpoint } => Some(*endpoint),
+            Action::Spawn { replica }
+            | Action::MarkSeen { replica }
+            | Action::MarkReady { replica }
+            | Action::Fail { replica, .. }
+            | Action::Drain { replica }
+            | Action::Stop { replica }
+            | Action::Remove { replica, .. }
+            | Action::MarkGone { replica }
+            | Action::Release { replica, .. } => self.row(*replica).map(|it| it.endpoint),
+        };
+        if id.is_some_and(|it| self.aside.endpoints.contains(&it)) {
+            return broken("S18", format!("{action:?} is decided without having read its endpoint"));
+        }
+        Ok(())
     }
 
     fn answers(&self, id: ReplicaId, nonce: Nonce) -> bool {
@@ -118,8 +144,10 @@ impl Plan<'_> {
     fn is_passed_over(&self, other: &EndpointView, view: &EndpointView) -> bool {
         let (a, b) = (&other.desired, &view.desired);
         let is_first = other.replicas.is_empty() && (a.started_at, a.id) < (b.started_at, b.id);
-        let is_asking = a.wants_replicas() && a.replicas.min() > 0 && other.failures.is_empty();
-        if !is_first || !is_asking || a.hardware.kind_name() != b.hardware.kind_name() {
+        let is_asking =
+            a.wants_replicas() && a.replicas.min() > 0 && other.failures.is_empty() && other.fetch.is_none();
+        let is_aside = self.aside.endpoints.contains(&a.id);
+        if !is_first || is_aside || !is_asking || a.hardware.kind_name() != b.hardware.kind_name() {
             return false;
         }
         let kind = a.hardware.kind_name();
@@ -198,7 +226,10 @@ impl Plan<'_> {
             {
                 broken("S6", format!("{} shows PENDING before its last run has drained", it.id))
             }
-            EndpointState::Error if !view.failures.iter().any(|failure| failure.at >= it.started_at) => {
+            EndpointState::Error
+                if !view.failures.iter().any(|failure| failure.at >= it.started_at)
+                    && !matches!(view.fetch, Some(Fetch::Failed { .. })) =>
+            {
                 broken("L4", format!("{} shows ERROR and nothing failed", it.id))
             }
             EndpointState::Pending

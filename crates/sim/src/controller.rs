@@ -2,7 +2,7 @@
 //! is lost when it is killed.
 
 use dedi_domain::reconcile::{EndpointView, Observation, World};
-use dedi_domain::{Action, Intent, Nonce, ReplicaId, ReplicaPhase, Timestamp};
+use dedi_domain::{Action, Intent, Nonce, ReplicaId, ReplicaPhase, SetAside, Timestamp};
 
 use crate::bug::Bug;
 use crate::check_plan::check_plan;
@@ -166,6 +166,7 @@ impl Sim {
         let world = World {
             now,
             endpoints: rows,
+            aside: SetAside::default(),
             observation,
             inventory: std::mem::take(&mut self.devices.measured),
             settings: self.settings,
@@ -242,8 +243,11 @@ impl Sim {
         if world.observation != Observation::Unknown {
             self.publish_routes(who, world);
         }
-        let actions = mutate::decide(self.bug, world);
-        check_plan(world, &actions)?;
+        let (aside, actions) = match self.set_aside(world) {
+            Some(rest) => (rest.aside.clone(), mutate::decide(self.bug, &rest)),
+            None => (SetAside::default(), mutate::decide(self.bug, world)),
+        };
+        check_plan(world, &aside, &actions)?;
         if self.faults.has(Fault::Shuffle) && self.rng.percent(10) {
             self.check_order(world)?;
         }
@@ -272,6 +276,20 @@ impl Sim {
         plan.extend(steps);
         plan.reverse();
         Ok(())
+    }
+
+    /// The world without an endpoint that can't be decided about now, where there is one.
+    fn set_aside(&mut self, world: &World) -> Option<World> {
+        if !self.faults.has(Fault::SetAside) || world.endpoints.is_empty() || !self.rng.percent(20) {
+            return None;
+        }
+        let mut rest = world.clone();
+        let at = self.rng.below(rest.endpoints.len());
+        rest.set_aside(world.endpoints[at].desired.id);
+        if self.has(Bug::AsideIsGone) {
+            rest.aside = SetAside::default();
+        }
+        Some(rest)
     }
 
     /// S16: another order of the same things gives the same decisions.

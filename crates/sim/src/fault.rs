@@ -47,6 +47,8 @@ faults! {
     EngineDies,
     /// Engines stop answering.
     EngineHangs,
+    /// Models have to be fetched first, which takes long and fails now and then.
+    SlowFetch,
     /// Loading takes long.
     SlowLoad,
     /// Some engines never become ready.
@@ -85,6 +87,8 @@ faults! {
     StoreFails,
     /// The order of everything is shuffled before each decision.
     Shuffle,
+    /// An endpoint's rows can't be read, or its steps fail: it is left out of the decision.
+    SetAside,
 }
 
 /// The faults of one life.

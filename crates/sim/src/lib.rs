@@ -13,6 +13,7 @@ mod clock;
 mod controller;
 mod devices;
 mod fault;
+mod fetches;
 mod gateway;
 mod ledger;
 mod mutate;

@@ -8,6 +8,7 @@ use dedi_domain::route::EndpointLoad;
 use dedi_domain::{Action, EndpointState, FailureCause, Intent, ReplicaId, ReplicaPhase};
 
 use crate::bug::Bug;
+use crate::devices::NEEDED_BYTES;
 
 pub(crate) fn decide(bug: Option<Bug>, world: &World) -> Vec<Action> {
     let Some(bug) = bug else { return healthy(world) };
@@ -64,6 +65,9 @@ fn before(bug: Bug, world: &mut World) {
     for view in &mut world.endpoints {
         if bug == Bug::MissingLoadIsIdle && view.load.is_none() {
             view.load = Some(EndpointLoad::default());
+        }
+        if bug == Bug::LaunchWithoutModel && view.fetch.take().is_some() {
+            view.bytes_per_device = Some(NEEDED_BYTES);
         }
         if bug == Bug::RetryTerminal {
             for it in &mut view.failures {

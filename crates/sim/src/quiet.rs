@@ -3,7 +3,7 @@
 use dedi_domain::hardware::Health;
 use dedi_domain::reconcile::{EndpointView, Observation, World};
 use dedi_domain::status::explain;
-use dedi_domain::{EndpointState, Intent, Timestamp};
+use dedi_domain::{EndpointState, Intent, SetAside, Timestamp};
 
 use crate::devices::{NEEDED_BYTES, PRODUCTS, set_of};
 use crate::fault::{Fault, Faults};
@@ -28,6 +28,7 @@ impl Sim {
     pub(crate) fn quiet(&mut self) -> Checked {
         let begun = self.now;
         self.faults = Faults::none();
+        self.end_fetches();
         self.trace.note(begun, || "the quiet part begins".to_owned());
         for it in self.devices.truth.iter_mut().filter(|it| it.held_until > begun) {
             // Some memory never comes back.
@@ -243,6 +244,7 @@ impl Sim {
         let world = World {
             now,
             endpoints: self.store.endpoints.clone(),
+            aside: SetAside::default(),
             observation: Observation::Known(Vec::new()),
             inventory: self.devices.measured.clone(),
             settings: self.settings,

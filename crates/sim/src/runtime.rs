@@ -279,6 +279,7 @@ impl Runtime {
                 } else {
                     phase(it, now, caller_now)
                 },
+                isolation: None,
             })
             .collect();
         self.last = Some(listed.clone());

@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::controller::Controller;
 use crate::devices::Devices;
 use crate::fault::{Fault, Faults};
+use crate::fetches::Download;
 use crate::gateway::{Gateway, Request};
 use crate::ledger::{Ledger, Watch};
 use crate::rng::Rng;
@@ -43,6 +44,7 @@ pub(crate) struct Sim {
     pub(crate) outside_stops: Vec<Nonce>,
     /// How far down each row's intent has moved.
     pub(crate) ranks: Vec<(ReplicaId, u8)>,
+    pub(crate) downloads: Vec<Download>,
     pub(crate) n_blind: u32,
     pub(crate) n_decisions: u64,
     pub(crate) n_actions: u64,
@@ -85,6 +87,7 @@ impl Sim {
             had_clock_step: faults.has(Fault::ClockStep),
             outside_stops: Vec::new(),
             ranks: Vec::new(),
+            downloads: Vec::new(),
             n_blind: 0,
             n_decisions: 0,
             n_actions: 0,
@@ -231,6 +234,7 @@ impl Sim {
     pub(crate) fn advance(&mut self, ms: i64) {
         self.now += ms;
         self.land();
+        self.advance_fetches();
         let now = self.now;
         let mut died = Vec::new();
         for it in &mut self.runtime.processes {

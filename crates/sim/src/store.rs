@@ -152,7 +152,7 @@ impl Store {
             gone_at: None,
         };
         let view = self.view_mut(endpoint)?;
-        view.replicas.push(ReplicaView { row, out_of_routing: false, in_flight: 0 });
+        view.replicas.push(ReplicaView { row, out_of_routing: false, in_flight: 0, unanswered: 0 });
         Ok(())
     }
 

@@ -86,6 +86,7 @@ impl Sim {
             | Fault::SpawnFails
             | Fault::LateSpawn
             | Fault::HalfSpawn
+            | Fault::SlowFetch
             | Fault::SlowLoad
             | Fault::NeverReady
             | Fault::CommitUnknown
@@ -95,7 +96,8 @@ impl Sim {
             | Fault::LateRoutes
             | Fault::LateReports
             | Fault::StoreFails
-            | Fault::Shuffle => {}
+            | Fault::Shuffle
+            | Fault::SetAside => {}
         }
         Ok(())
     }

@@ -158,6 +158,7 @@ impl Sim {
             let hardware = &desired.hardware;
             format!("a user creates {id}: {hardware}, {range:?}, {run:?}, idle {idle_minutes:?}")
         });
+        let fetch = self.fetch(id);
         self.store.endpoints.push(EndpointView {
             desired,
             replicas: Vec::new(),
@@ -165,8 +166,8 @@ impl Sim {
             target: 0,
             load: None,
             last_activity: now,
-            bytes_per_device: Some(NEEDED_BYTES),
-            fetch: None,
+            bytes_per_device: fetch.is_none().then_some(NEEDED_BYTES),
+            fetch,
         });
         self.store.newest = self.store.newest.max(now);
         self.ledger.told.push(Told { id, generation: 1, run, range, idle_minutes, deleted: false });

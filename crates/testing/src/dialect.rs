@@ -153,9 +153,13 @@ async fn generate(engine: Arc<Engine>, request: Request, is_chat: bool) -> Respo
         Mode::Error500 => return error(StatusCode::INTERNAL_SERVER_ERROR, "told to fail"),
         Mode::Garbage => return "\u{1}\u{2}garbage{".into_response(),
         Mode::Hang if n_before >= engine.behaviour.number => std::future::pending::<()>().await,
+        Mode::Busy if n_before >= engine.behaviour.number => {
+            return error(StatusCode::SERVICE_UNAVAILABLE, "told to be busy");
+        }
         Mode::Ok
         | Mode::SlowLoad
         | Mode::Hang
+        | Mode::Busy
         | Mode::HangHealth
         | Mode::NeverReady
         | Mode::Deaf
@@ -168,7 +172,8 @@ async fn generate(engine: Arc<Engine>, request: Request, is_chat: bool) -> Respo
         | Mode::EatMemory
         | Mode::WrongNonce
         | Mode::SplitUtf8
-        | Mode::SlowTokens => {}
+        | Mode::SlowTokens
+        | Mode::Escape => {}
     }
     let n_tokens = request.max_tokens.unwrap_or(TOKENS_DEFAULT);
     let generation = Generation::new(engine, n_tokens, is_chat, request.stream_options.include_usage);

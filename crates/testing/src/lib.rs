@@ -4,9 +4,12 @@
 //! said by the model's name, `fake/<mode>` or `fake/<mode>.<number>`, so that a test that only speaks the
 //! public API can choose; see [`Mode`]. `GET /fake/stats` tells what it was asked and what was cancelled.
 
+pub mod host;
 pub mod hub;
 mod mode;
 mod program;
+mod targets;
 
 pub use mode::{Behaviour, Mode};
 pub use program::{fake_engine, fake_nvml, program};
+pub use targets::{ESCAPE_REPORT, EscapeTargets};

@@ -1,8 +1,9 @@
 //! `dedi-fake-engine`: an engine without a model, which misbehaves as it is told.
 
 mod dialect;
+mod escape;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use crate::dialect::Engine;
 
 /// The flags of `dedi-engine serve`; those without meaning here are read and forgotten.
 struct Args {
+    model: PathBuf,
     socket: PathBuf,
     model_name: String,
 }
@@ -31,7 +33,7 @@ fn main() -> ExitCode {
     let behaviour = Behaviour::parse(&args.model_name);
     note_start();
     eprintln!("fake engine: {behaviour:?}");
-    if let Some(code) = before(behaviour) {
+    if let Some(code) = before(behaviour, &args.model) {
         return code;
     }
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
@@ -56,11 +58,15 @@ fn note_start() {
 
 fn parse(words: &[String]) -> Option<Args> {
     let value = |flag: &str| words.iter().position(|it| it == flag).and_then(|at| words.get(at + 1));
-    Some(Args { socket: value("--socket")?.into(), model_name: value("--model-name")?.clone() })
+    Some(Args {
+        model: value("--model")?.into(),
+        socket: value("--socket")?.into(),
+        model_name: value("--model-name")?.clone(),
+    })
 }
 
 /// What goes wrong before it listens; an exit code if that was all.
-fn before(behaviour: Behaviour) -> Option<ExitCode> {
+fn before(behaviour: Behaviour, model: &Path) -> Option<ExitCode> {
     let number = behaviour.number;
     match behaviour.mode {
         Mode::CrashAtStart => {
@@ -97,6 +103,12 @@ fn before(behaviour: Behaviour) -> Option<ExitCode> {
             eprintln!("{} MiB eaten", eaten.len());
             std::mem::forget(eaten);
         }
+        Mode::Escape => {
+            if let Err(err) = escape::run(model) {
+                eprintln!("no report: {err}");
+                return Some(ExitCode::FAILURE);
+            }
+        }
         Mode::Ok
         | Mode::SlowLoad
         | Mode::Hang
@@ -108,6 +120,7 @@ fn before(behaviour: Behaviour) -> Option<ExitCode> {
         | Mode::IgnoreTerm
         | Mode::WrongNonce
         | Mode::Error500
+        | Mode::Busy
         | Mode::SplitUtf8
         | Mode::SlowTokens => {}
     }

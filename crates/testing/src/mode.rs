@@ -35,15 +35,19 @@ pub enum Mode {
     WrongNonce,
     /// Answers requests with 500.
     Error500,
+    /// Answers requests after this many with 503.
+    Busy,
     /// Streams text whose characters are cut in the middle by the transport's chunks.
     SplitUtf8,
     /// Waits this many milliseconds before each token.
     SlowTokens,
+    /// Tries to get out of its isolation before it listens, and reports; see [`crate::EscapeTargets`].
+    Escape,
 }
 
 impl Mode {
     /// Every mode with its name.
-    pub const ALL: [(&str, Self); 18] = [
+    pub const ALL: [(&str, Self); 20] = [
         ("ok", Self::Ok),
         ("slow-load", Self::SlowLoad),
         ("hang", Self::Hang),
@@ -60,8 +64,10 @@ impl Mode {
         ("eat-memory", Self::EatMemory),
         ("wrong-nonce", Self::WrongNonce),
         ("error-500", Self::Error500),
+        ("busy", Self::Busy),
         ("split-utf8", Self::SplitUtf8),
         ("slow-tokens", Self::SlowTokens),
+        ("escape", Self::Escape),
     ];
 }
 

@@ -14,6 +14,8 @@ pub struct EmbeddingsRequest {
     pub input: Option<OneOrMany<String>>,
     /// `float`; nothing else is spoken.
     pub encoding_format: Option<String>,
+    /// How long vectors shall be; a model makes one length.
+    pub dimensions: Option<i64>,
 }
 
 /// The answer to an embeddings request.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The answer to `GET /health`: 503 while loading, 200 when ready.
+/// The answer to `GET /health`: 200 when ready, 503 otherwise.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "status", rename_all = "lowercase")]
 pub enum Health {
@@ -27,5 +27,10 @@ pub enum Health {
     Draining {
         /// Requests still running.
         running: u64,
+    },
+    /// The device does not finish a step; requests are not answered.
+    Stuck {
+        /// Seconds since the step began.
+        step_secs: u64,
     },
 }

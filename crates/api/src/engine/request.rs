@@ -58,6 +58,8 @@ pub struct GenerateRequest {
     pub tools: Option<Vec<Tool>>,
     /// Whether to call one, and which.
     pub tool_choice: Option<ToolChoice>,
+    /// False ends a reply with its first call.
+    pub parallel_tool_calls: Option<bool>,
     /// Form of the reply.
     pub response_format: Option<ResponseFormat>,
     /// `error` or `truncate`.

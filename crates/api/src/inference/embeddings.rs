@@ -26,7 +26,7 @@ pub struct EmbeddingsRequest<'a> {
     /// How vectors are written; `float` by default.
     #[serde(default)]
     pub encoding_format: Option<EncodingFormat>,
-    /// OpenAI's length of the vectors. Models here have one length, so any is refused.
+    /// OpenAI's length of the vectors. A model here has one length, so any other is refused.
     #[serde(default, deserialize_with = "whole")]
     #[schema(ignore)]
     pub dimensions: Option<i64>,
@@ -43,7 +43,7 @@ pub enum EncodingFormat {
     Base64,
 }
 
-/// A text, texts, the tokens of a text, or those of several.
+/// A text or texts. Tokens are not taken: their numbers mean another text to each model, and clients make them for OpenAI's.
 #[derive(Clone, Debug, Serialize)]
 #[serde(untagged)]
 pub enum EmbeddingInput<'a> {
@@ -51,10 +51,6 @@ pub enum EmbeddingInput<'a> {
     Text(Text<'a>),
     /// Several texts.
     Texts(Vec<Text<'a>>),
-    /// The tokens of one text.
-    Tokens(Vec<u32>),
-    /// The tokens of several.
-    TokenLists(Vec<Vec<u32>>),
 }
 
 /// The answer of `POST /v1/embeddings`.
@@ -106,18 +102,11 @@ pub struct EmbeddingUsage {
 
 impl<'de: 'a, 'a> Deserialize<'de> for EmbeddingInput<'a> {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged, expecting = "a string, a token number, or an array of token numbers")]
-        enum Item<'a> {
-            Text(#[serde(borrow)] Text<'a>),
-            Token(u32),
-            Tokens(Vec<u32>),
-        }
         struct Visit;
         impl<'de> Visitor<'de> for Visit {
             type Value = EmbeddingInput<'de>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string, an array of strings, or arrays of token numbers")
+                f.write_str("a string or an array of strings; this server takes texts, no token numbers")
             }
             fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<EmbeddingInput<'de>, E> {
                 Ok(EmbeddingInput::Text(Text(Cow::Borrowed(text))))
@@ -125,22 +114,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for EmbeddingInput<'a> {
             fn visit_str<E: de::Error>(self, text: &str) -> Result<EmbeddingInput<'de>, E> {
                 Ok(EmbeddingInput::Text(Text(Cow::Owned(text.to_owned()))))
             }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<EmbeddingInput<'de>, A::Error> {
-                let mut all = None;
-                while let Some(item) = items.next_element::<Item<'de>>()? {
-                    match (&mut all, item) {
-                        (None, Item::Text(text)) => all = Some(EmbeddingInput::Texts(vec![text])),
-                        (None, Item::Token(token)) => all = Some(EmbeddingInput::Tokens(vec![token])),
-                        (None, Item::Tokens(tokens)) => all = Some(EmbeddingInput::TokenLists(vec![tokens])),
-                        (Some(EmbeddingInput::Texts(texts)), Item::Text(text)) => texts.push(text),
-                        (Some(EmbeddingInput::Tokens(tokens)), Item::Token(token)) => tokens.push(token),
-                        (Some(EmbeddingInput::TokenLists(lists)), Item::Tokens(tokens)) => lists.push(tokens),
-                        (Some(_), Item::Text(_) | Item::Token(_) | Item::Tokens(_)) => {
-                            return Err(de::Error::custom("the array mixes texts and tokens"));
-                        }
-                    }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut texts: A) -> Result<EmbeddingInput<'de>, A::Error> {
+                let mut all = Vec::new();
+                while let Some(text) = texts.next_element()? {
+                    all.push(text);
                 }
-                Ok(all.unwrap_or(EmbeddingInput::Texts(Vec::new())))
+                Ok(EmbeddingInput::Texts(all))
             }
         }
         input.deserialize_any(Visit)

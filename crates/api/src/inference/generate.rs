@@ -86,6 +86,10 @@ pub struct GenerateRequest<'a> {
     /// How many candidates to tell the log probability of.
     #[serde(default)]
     pub logprobs: Option<Logprobs>,
+    /// OpenAI's way to say how many beside `logprobs: true`; chat only.
+    #[serde(default, deserialize_with = "whole")]
+    #[schema(minimum = 0, maximum = 20)]
+    pub top_logprobs: Option<i64>,
     /// Whether the answer repeats the prompt.
     #[serde(default)]
     pub echo: Option<bool>,
@@ -96,9 +100,16 @@ pub struct GenerateRequest<'a> {
     /// Which of them; chat only.
     #[serde(borrow, default)]
     pub tool_choice: Option<ToolChoice<'a>>,
+    /// Whether a reply may have several calls; with `false` it ends with the first. Chat only.
+    #[serde(default)]
+    pub parallel_tool_calls: Option<bool>,
     /// The old form of `tool_choice`.
     #[serde(borrow, default)]
     pub function_call: Option<ToolChoice<'a>>,
+    /// The old form of `tools`, refused.
+    #[serde(borrow, default)]
+    #[schema(ignore)]
+    pub functions: Option<&'a RawValue>,
     /// Form of the reply; chat only.
     #[serde(borrow, default, deserialize_with = "object_or_null")]
     pub response_format: Option<ResponseFormat<'a>>,
@@ -111,8 +122,8 @@ pub struct GenerateRequest<'a> {
     #[schema(value_type = Option<EffortWord>)]
     pub reasoning_effort: Option<Text<'a>>,
     /// Whether the model reasons first.
-    #[serde(default, deserialize_with = "object_or_null")]
-    pub reasoning: Option<Reasoning>,
+    #[serde(borrow, default, deserialize_with = "object_or_null")]
+    pub reasoning: Option<Reasoning<'a>>,
     /// Variables of the model's chat template.
     #[serde(borrow, default)]
     #[schema(value_type = Option<Object>)]
@@ -125,6 +136,14 @@ pub struct GenerateRequest<'a> {
     #[serde(borrow, default)]
     #[schema(ignore)]
     pub compliance: Option<Text<'a>>,
+    /// OpenAI's choices to pick the best of; nothing here picks, so more than one is refused.
+    #[serde(default, deserialize_with = "whole")]
+    #[schema(ignore)]
+    pub best_of: Option<i64>,
+    /// OpenAI's text that comes after the completion; no model here is asked for what is in between.
+    #[serde(borrow, default)]
+    #[schema(ignore)]
+    pub suffix: Option<Text<'a>>,
 }
 
 /// A lone text or several.
@@ -141,11 +160,15 @@ pub enum Logprobs {
 }
 
 /// `{"enabled":true}`.
-#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
-pub struct Reasoning {
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+pub struct Reasoning<'a> {
     /// On or off.
     #[serde(default)]
     pub enabled: Option<bool>,
+    /// The same as `reasoning_effort`, which wins.
+    #[serde(borrow, default)]
+    #[schema(value_type = Option<EffortWord>)]
+    pub effort: Option<Text<'a>>,
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Stop<'a> {

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::Text;
@@ -29,6 +30,10 @@ pub struct Message<'a> {
     /// Calls an assistant made.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none", deserialize_with = "objects")]
     pub tool_calls: Option<Vec<RequestToolCall<'a>>>,
+    /// The old form of `tool_calls`, refused.
+    #[serde(borrow, default, skip_serializing)]
+    #[schema(ignore)]
+    pub function_call: Option<&'a RawValue>,
     /// The call a tool message answers.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]

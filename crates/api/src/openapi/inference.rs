@@ -16,6 +16,8 @@ const ONLY_CHAT: &[&str] = &[
     "tools",
     "tool_choice",
     "function_call",
+    "parallel_tool_calls",
+    "top_logprobs",
     "response_format",
     "reasoning_effort",
     "reasoning",

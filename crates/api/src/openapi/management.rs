@@ -5,17 +5,17 @@ use serde_json::{Value, json};
 use super::operation::{Operation, Schemas};
 use crate::words::{EndpointKind, UsageKind};
 use crate::{
-    AutoscaleModel, AvailabilityZones, CreateEndpointRequest, CreateKeyRequest, CreatePullRequest,
-    DedicatedEndpoint, EndpointEvent, EndpointPlan, Hardware, KeyInfo, ListEndpoint, Model, ModelPull,
-    ReplicaInfo, UpdateEndpointRequest, WhoamiV1, WhoamiV3,
+    AutoscaleModel, AvailabilityZones, CreateCheckRequest, CreateEndpointRequest, CreateKeyRequest,
+    CreatePullRequest, DedicatedEndpoint, EndpointEvent, EndpointPlan, Hardware, KeyInfo, ListEndpoint,
+    Model, ModelCheck, ModelPull, ReplicaInfo, UpdateEndpointRequest, WhoamiV1, WhoamiV3,
 };
 
 /// How any of them refuses.
-const ANY: &[u16] = &[400, 403, 500, 503];
+const ANY: &[u16] = &[400, 403, 429, 500, 503];
 /// How those refuse that name something.
-const NAMED: &[u16] = &[400, 403, 404, 500, 503];
+const NAMED: &[u16] = &[400, 403, 404, 429, 500, 503];
 /// How those refuse that have a body.
-const SENT: &[u16] = &[400, 403, 404, 413, 415, 500, 503];
+const SENT: &[u16] = &[400, 403, 404, 408, 413, 415, 429, 500, 503];
 
 const ENDPOINT: &str = "/v1/endpoints/{endpointId}";
 const MODEL: &str = "`ORG/NAME`; the slash may be encoded";
@@ -148,8 +148,12 @@ fn host(schemas: &mut Schemas) -> Vec<Operation> {
         .errors(ANY),
         Operation::get("/v1/models", "listModels", "Models", "What can be deployed, and what you run")
             .query("dedicated", boolean(), "Only what can be deployed")
-            .answers("The models", json!({"type": "array", "items": models}))
+            .answers("The models", json!({"type": "array", "items": &models}))
             .errors(ANY),
+        Operation::get("/v1/models/{model}", "getModel", "Models", "One model of that list")
+            .path("model", "Its `id` there; slashes may be encoded")
+            .answers("The model", models)
+            .errors(NAMED),
         Operation::get(
             "/v1/autoscale/models",
             "listAutoscaleModels",
@@ -168,7 +172,7 @@ fn host(schemas: &mut Schemas) -> Vec<Operation> {
 }
 
 fn pulls(schemas: &mut Schemas) -> Vec<Operation> {
-    let pull = schemas.of::<ModelPull>();
+    let (pull, check) = (schemas.of::<ModelPull>(), schemas.of::<ModelCheck>());
     vec![
         Operation::get("/v1/pulls", "listPulls", "Models", "List the downloads of models, the newest first")
             .answers("The downloads", schemas.list_of::<ModelPull>())
@@ -177,10 +181,19 @@ fn pulls(schemas: &mut Schemas) -> Vec<Operation> {
             .about("Answers at once; the download says how far it is. Repeated, it answers with the same download.")
             .body(schemas.of::<CreatePullRequest>())
             .answers("The download", pull.clone())
-            .errors(&[400, 403, 413, 415, 500, 503]),
+            .errors(&[400, 403, 408, 413, 415, 429, 500, 503]),
         Operation::get("/v1/pulls/{model}", "retrievePull", "Models", "How far a download is")
             .path("model", MODEL)
             .answers("The download", pull)
+            .errors(NAMED),
+        Operation::new("post", "/v1/checks", "createCheck", "Models", "Read a model's files and compare them")
+            .about("Answers at once; the check says how far it is.")
+            .body(schemas.of::<CreateCheckRequest>())
+            .answers("The check", check.clone())
+            .errors(&[400, 403, 404, 413, 415, 500, 503]),
+        Operation::get("/v1/checks/{model}", "retrieveCheck", "Models", "How far a check is")
+            .path("model", MODEL)
+            .answers("The check", check)
             .errors(NAMED),
         Operation::new("delete", "/v1/models/{model}", "removeModel", "Models", "Remove a model from the store")
             .path("model", MODEL)
@@ -200,7 +213,7 @@ fn keys(schemas: &mut Schemas) -> Vec<Operation> {
             .about("The answer is the only one that has the whole key in it.")
             .optional_body(schemas.of::<CreateKeyRequest>())
             .answers("The key", key)
-            .errors(&[400, 403, 413, 415, 500, 503]),
+            .errors(&[400, 403, 408, 413, 415, 429, 500, 503]),
         Operation::new("delete", "/v1/keys/{keyId}", "revokeKey", "Keys", "Revoke a key")
             .path("keyId", "Its public part")
             .answers_nothing("It is not valid any more")

@@ -58,7 +58,8 @@ impl Cell {
     }
 }
 
-pub(super) fn one_line(text: &str) -> String {
+/// Foreign text made harmless, on one line.
+pub(crate) fn one_line(text: &str) -> String {
     harmless(text).replace(['\n', '\t'], " ")
 }
 

@@ -7,7 +7,7 @@ mod rows;
 mod units;
 
 pub(crate) use self::endpoint::{endpoint, progress, why};
-pub(crate) use self::layout::block;
+pub(crate) use self::layout::{block, one_line};
 pub(crate) use self::plan::plan;
 pub(crate) use self::rows::{endpoints, events, hardware, keys, models, replicas};
 pub(crate) use self::units::{bytes, duration};

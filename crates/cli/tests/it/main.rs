@@ -42,6 +42,24 @@ async fn no_server_is_3_and_says_how_to_start_one() {
 }
 
 #[tokio::test]
+async fn a_verified_model_is_right_or_its_file_is_named() {
+    let check = |state: &str, message: Option<&str>| {
+        json!({"object": "model.check", "model": "org/x", "state": state, "percent": null, "bytes_done": 0,
+            "bytes_total": 2048, "files": 2, "message": message, "started_at": "", "ended_at": null})
+    };
+    let answers = vec![Answer::json(200, check("running", None)), Answer::json(200, check("done", None))];
+    let server = Server::start(answers).await;
+    let done = run(&server, &["models", "verify", "org/x"]).await;
+    assert_eq!(done.exit, Exit::Done, "{done:?}");
+    assert!((done.out + &done.err).contains("org/x: 2 files, 2.0 KiB, all as they must be."));
+    let wrong = check("failed", Some("x.gguf: its content is not what it was"));
+    let server = Server::start(vec![Answer::json(200, wrong)]).await;
+    let done = run(&server, &["models", "verify", "org/x", "--accept"]).await;
+    assert_eq!(done.exit, Exit::Refused);
+    assert!(done.err.contains("error: x.gguf: its content is not what it was"), "{done:?}");
+}
+
+#[tokio::test]
 async fn an_unknown_model_points_to_the_models() {
     let refusal = json!({"error": {"message": "Model org/x not found; GET /v1/models lists those that can be deployed",
         "type": "not_found", "param": null, "code": "not_found"}});

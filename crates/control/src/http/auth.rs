@@ -1,10 +1,11 @@
 //! Who asks. The key is checked in the handler that was routed to, by an extractor, so no spelling of a path
 //! reaches a handler without it.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use axum::extract::FromRequestParts;
-use dedi_domain::{Principal, Role};
+use axum::extract::{ConnectInfo, FromRequestParts};
+use dedi_domain::{KeyFailures, Principal, Role};
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 
@@ -28,8 +29,17 @@ impl FromRequestParts<Arc<Shared>> for Caller {
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Err(ApiError::Unauthenticated);
         }
-        let principal = shared.keys().check(key.trim(), shared.clock.now());
-        principal.map(Self).ok_or(ApiError::Unauthenticated)
+        let now = shared.clock.now();
+        if let Some(principal) = shared.keys().check(key.trim(), now) {
+            return Ok(Self(principal));
+        }
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|it| it.0.ip());
+        let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let counted = parts.extensions.get::<Arc<KeyFailures>>().map(|it| it.count(peer, now));
+        Err(match counted {
+            Some(Err(retry_after)) => ApiError::TooManyKeys { retry_after },
+            Some(Ok(())) | None => ApiError::Unauthenticated,
+        })
     }
 }
 

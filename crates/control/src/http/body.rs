@@ -2,18 +2,23 @@
 //! that are not known are ignored, since SDKs send some.
 
 use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::FromRequest;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use dedi_api::exact_integer;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, Request};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
+use tokio::time::{Instant, timeout};
 
 use super::error::ApiError;
+use crate::config::ControlConfig;
+use crate::shared::Shared;
 
 /// Longest body of the management API.
 pub(crate) const BODY_BYTES_MAX: usize = 64 << 10;
@@ -25,20 +30,16 @@ pub(crate) struct JsonBody {
     pub(crate) fields: Fields,
 }
 
-impl<S: Send + Sync> FromRequest<S> for JsonBody {
+impl FromRequest<Arc<Shared>> for JsonBody {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request<Body>, _state: &S) -> Result<Self, ApiError> {
+    async fn from_request(request: Request<Body>, shared: &Arc<Shared>) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
         let encoding = parts.headers.get(CONTENT_ENCODING);
         if encoding.is_some_and(|it| it != "identity") {
             return Err(ApiError::MediaType("Compressed request bodies are not accepted".to_owned()));
         }
-        let bytes = match Limited::new(body, BODY_BYTES_MAX).collect().await {
-            Ok(collected) => collected.to_bytes(),
-            Err(err) if err.downcast_ref::<LengthLimitError>().is_some() => return Err(ApiError::TooLarge),
-            Err(_cut) => return Err(ApiError::request("The request body ended too early")),
-        };
+        let bytes = read(body, &shared.config).await?;
         // No body at all is an empty object: the v1 SDK sends that for an update of nothing, without a type.
         if bytes.iter().all(u8::is_ascii_whitespace) {
             return Ok(Self { bytes, fields: Fields::default() });
@@ -52,6 +53,27 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
                 Err(ApiError::request("The request body must be a JSON object"))
             }
         }
+    }
+}
+
+/// The whole body, bounded in size and time.
+async fn read(mut body: Body, config: &ControlConfig) -> Result<Bytes, ApiError> {
+    let deadline = Instant::now() + Duration::from_millis(config.body_timeout_ms);
+    let pause_max = Duration::from_millis(config.body_idle_timeout_ms);
+    let mut bytes = BytesMut::new();
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let frame = match timeout(left.min(pause_max), body.frame()).await {
+            Ok(Some(Ok(frame))) => frame,
+            Ok(Some(Err(_cut))) => return Err(ApiError::request("The request body ended too early")),
+            Ok(None) => return Ok(bytes.freeze()),
+            Err(_elapsed) => return Err(ApiError::BodyTimeout),
+        };
+        let data = frame.into_data().unwrap_or_default();
+        if bytes.len() + data.len() > BODY_BYTES_MAX {
+            return Err(ApiError::TooLarge);
+        }
+        bytes.extend_from_slice(&data);
     }
 }
 

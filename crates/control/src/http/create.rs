@@ -16,10 +16,9 @@ use http::HeaderMap;
 use super::auth::Caller;
 use super::body::{Fields, JsonBody, Query};
 use super::deployable::{deployable, must_fit, no_hardware, no_model};
+use super::display_name::check_display_name;
 use super::error::ApiError;
-use super::fields::{
-    check_display_name, check_inactive_timeout, check_range, check_run, check_zone, read_autoscaling,
-};
+use super::fields::{check_inactive_timeout, check_range, check_run, check_zone, read_autoscaling};
 use super::plan;
 use super::repeat;
 use super::reply::LastReply;

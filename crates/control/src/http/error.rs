@@ -5,10 +5,12 @@
 //! `Model … not found`, `permission`, `authentication`. No sentence has another's words.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use dedi_api::{ErrorDetail, RefusalCode};
-use http::StatusCode;
+use http::header::CONNECTION;
+use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::store::StoreError;
 
@@ -26,6 +28,11 @@ pub(crate) enum ApiError {
     },
     /// No key, or one that is not valid.
     Unauthenticated,
+    /// One of too many keys that are not valid.
+    TooManyKeys {
+        /// When the next is looked at.
+        retry_after: Duration,
+    },
     /// A valid key whose role is too low.
     Forbidden(String),
     /// Nothing of that name for this tenant.
@@ -34,6 +41,8 @@ pub(crate) enum ApiError {
     Method,
     /// The body is too long.
     TooLarge,
+    /// The body did not arrive in time.
+    BodyTimeout,
     /// The body is not JSON.
     MediaType(String),
     /// It may work in a moment.
@@ -41,6 +50,9 @@ pub(crate) enum ApiError {
     /// Our fault.
     Internal,
 }
+
+pub(crate) const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+pub(crate) const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 
 /// How long a client waits after 503, in milliseconds: a full disk or a backup's lock takes about that long.
 pub(crate) const RETRY_AFTER_MILLIS: &str = "2000";
@@ -75,10 +87,14 @@ impl ApiError {
                 (StatusCode::BAD_REQUEST, REQUEST, code.unwrap_or(plain))
             }
             Self::Unauthenticated => (StatusCode::FORBIDDEN, REQUEST, RefusalCode::InvalidApiKey),
+            Self::TooManyKeys { .. } => {
+                (StatusCode::TOO_MANY_REQUESTS, REQUEST, RefusalCode::TooManyFailedAttempts)
+            }
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, REQUEST, RefusalCode::PermissionDenied),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found", RefusalCode::NotFound),
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, REQUEST, RefusalCode::MethodNotAllowed),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, REQUEST, RefusalCode::BodyTooLarge),
+            Self::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, REQUEST, RefusalCode::BodyTimeout),
             Self::MediaType(_) => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, REQUEST, RefusalCode::UnsupportedMediaType)
             }
@@ -97,12 +113,17 @@ impl ApiError {
                  with a key of this server; its first one is in the file admin.key of its data folder"
                     .to_owned()
             }
+            Self::TooManyKeys { retry_after } => format!(
+                "Too many failed authentication attempts from this address; the next is looked at in {} s",
+                retry_after.as_millis().div_ceil(1_000)
+            ),
             Self::Forbidden(message)
             | Self::NotFound(message)
             | Self::MediaType(message)
             | Self::Unavailable(message) => message.clone(),
             Self::Method => "This route does not take that method".to_owned(),
             Self::TooLarge => "The request body is longer than 64 KiB".to_owned(),
+            Self::BodyTimeout => "The request body did not arrive in time".to_owned(),
             Self::Internal => "The server failed; its log has more under this request's id".to_owned(),
         }
     }
@@ -111,10 +132,12 @@ impl ApiError {
         match self {
             Self::Invalid { param, .. } => param.clone(),
             Self::Unauthenticated
+            | Self::TooManyKeys { .. }
             | Self::Forbidden(_)
             | Self::NotFound(_)
             | Self::Method
             | Self::TooLarge
+            | Self::BodyTimeout
             | Self::MediaType(_)
             | Self::Unavailable(_)
             | Self::Internal => None,
@@ -148,6 +171,15 @@ impl IntoResponse for ApiError {
             code: Some(code.to_string()),
         };
         let mut response = status.into_response();
+        if let Self::TooManyKeys { .. } = self {
+            let headers = response.headers_mut();
+            // A wrong key stays one, and the v1 SDK waits as long as it is told, five times over: no word of a delay.
+            headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+        }
+        if matches!(self, Self::TooLarge | Self::BodyTimeout) {
+            // What is left of the body would be read as the next request.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         response.extensions_mut().insert(Refused(Arc::new(detail)));
         response
     }

@@ -7,8 +7,6 @@ use super::body::Fields;
 use super::error::ApiError;
 use crate::config::ControlConfig;
 
-/// Longest display name, in characters.
-const DISPLAY_NAME_CHARS_MAX: usize = 256;
 /// Longest inactivity timeout: a year, in minutes.
 const INACTIVE_TIMEOUT_MINUTES_MAX: i64 = 366 * 24 * 60;
 
@@ -25,20 +23,6 @@ pub(super) fn check_range(min: i64, max: i64) -> Result<ReplicaRange, ApiError> 
         let name = if err.0.starts_with("max") { "max_replicas" } else { "min_replicas" };
         ApiError::field(format!("autoscaling.{name}"), err.0)
     })
-}
-
-pub(super) fn check_display_name(text: &str) -> Result<String, ApiError> {
-    let n_chars = text.chars().count();
-    if n_chars > DISPLAY_NAME_CHARS_MAX {
-        return Err(ApiError::field(
-            "display_name",
-            format!("display_name may have {DISPLAY_NAME_CHARS_MAX} characters, it has {n_chars}"),
-        ));
-    }
-    if text.chars().any(char::is_control) {
-        return Err(ApiError::field("display_name", "display_name may not have control characters"));
-    }
-    Ok(text.to_owned())
 }
 
 pub(super) fn check_run(text: &str) -> Result<Run, ApiError> {

@@ -79,7 +79,7 @@ pub(super) async fn dispatch(
             Ok(Json(views::endpoint(&shared, desired).await?).into_response())
         }
         (Part::Itself, Method::PATCH) => {
-            let body = JsonBody::from_request(request, &()).await?;
+            let body = JsonBody::from_request(request, &shared).await?;
             update::patch(&shared, &caller, &named, &body.fields).await
         }
         (Part::Itself, Method::DELETE) => update::delete(&shared, &caller, &named).await,

@@ -13,8 +13,9 @@ use http::StatusCode;
 
 use super::auth::Caller;
 use super::body::{JsonBody, Query};
+use super::display_name::check_display_name;
 use super::error::ApiError;
-use super::fields::{check_display_name, shown};
+use super::fields::shown;
 use super::views;
 use crate::shared::{Shared, random_digits};
 use crate::store::{StoreError, StoredKey};
@@ -60,8 +61,8 @@ pub(super) async fn create(
         return Err(ApiError::Forbidden(message.to_owned()));
     }
     let name = fields.text("name")?.flatten().unwrap_or_default();
-    let name = check_display_name(&name).map_err(|_too_long| {
-        ApiError::field("name", "name may have 256 characters, none of them control characters")
+    let name = check_display_name(&name).map_err(|_unfit| {
+        ApiError::field("name", "name may have 256 characters, all of which can be seen")
     })?;
     let now = shared.clock.now();
     let expires_at = match fields.integer("expires_in_days")?.flatten() {

@@ -9,17 +9,15 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use dedi_api::ErrorBody;
 use futures_util::FutureExt;
-use http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
+use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderName, HeaderValue, StatusCode};
 use tracing::Instrument;
 
-use super::error::{ApiError, RETRY_AFTER_MILLIS, Refused};
+use super::error::{ApiError, RETRY_AFTER_MILLIS, RETRY_AFTER_MS, Refused, SHOULD_RETRY};
 use super::reply::LastReply;
 use crate::shared::random_uuid;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
-const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 
 /// The outermost layer.
 pub(crate) async fn around(request: Request, next: Next) -> Response {
@@ -57,11 +55,14 @@ fn refusal(response: Response, id: &str) -> Response {
     let body = ErrorBody { id: Some(id.to_owned()), error: detail.as_ref().clone() };
     let mut answer = (status, Json(body)).into_response();
     let headers = answer.headers_mut();
-    if let Some(allow) = response.headers().get(http::header::ALLOW) {
-        headers.insert(http::header::ALLOW, allow.clone());
+    for name in [ALLOW, CONNECTION, RETRY_AFTER, RETRY_AFTER_MS, SHOULD_RETRY] {
+        if let Some(value) = response.headers().get(&name) {
+            headers.insert(name, value.clone());
+        }
     }
     match status {
-        StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+        StatusCode::TOO_MANY_REQUESTS => {}
+        StatusCode::SERVICE_UNAVAILABLE => {
             headers.insert(RETRY_AFTER_MS, HeaderValue::from_static(RETRY_AFTER_MILLIS));
         }
         StatusCode::INTERNAL_SERVER_ERROR => {}

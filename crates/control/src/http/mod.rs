@@ -3,8 +3,10 @@
 
 mod auth;
 mod body;
+mod checks;
 mod create;
 mod deployable;
+mod display_name;
 mod endpoints;
 mod error;
 mod fields;
@@ -26,7 +28,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::from_fn;
-use axum::routing::{any, delete, get};
+use axum::routing::{any, delete, get, post};
 
 use crate::shared::Shared;
 use error::ApiError;
@@ -42,10 +44,12 @@ pub const ROUTES: &[(&str, &[&str])] = &[
     ("/v1/hardware", &["GET"]),
     ("/v1/clusters/availability-zones", &["GET"]),
     ("/v1/models", &["GET"]),
-    ("/v1/models/{*model}", &["DELETE"]),
+    ("/v1/models/{*model}", &["DELETE", "GET"]),
     ("/v1/autoscale/models", &["GET"]),
     ("/v1/pulls", &["GET", "POST"]),
     ("/v1/pulls/{*model}", &["GET"]),
+    ("/v1/checks", &["POST"]),
+    ("/v1/checks/{*model}", &["GET"]),
     ("/v1/whoami", &["GET"]),
     ("/v3/whoami", &["GET"]),
     ("/v1/keys", &["GET", "POST"]),
@@ -60,10 +64,12 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/hardware", get(hardware::list))
         .route("/v1/clusters/availability-zones", get(hardware::zones))
         .route("/v1/models", get(models::list))
-        .route("/v1/models/{*model}", delete(models::remove))
+        .route("/v1/models/{*model}", get(models::retrieve).delete(models::remove))
         .route("/v1/autoscale/models", get(models::autoscale))
         .route("/v1/pulls", get(pulls::list).post(pulls::start))
         .route("/v1/pulls/{*model}", get(pulls::retrieve))
+        .route("/v1/checks", post(checks::start))
+        .route("/v1/checks/{*model}", get(checks::retrieve))
         .route("/v1/whoami", get(whoami::v1))
         .route("/v3/whoami", get(whoami::v3))
         .route("/v1/keys", get(keys::list).post(keys::create))

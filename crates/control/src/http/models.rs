@@ -1,4 +1,5 @@
-//! `/v1/models`: a bare array of what can be deployed and of the caller's running endpoints; and the end of a model.
+//! `/v1/models`: a bare array of what can be deployed and of the caller's running endpoints;
+//! one of them by its id; and the end of a model.
 //! OpenAI's SDKs, which read the same route, get the list in an object: a bare array breaks them.
 
 use std::sync::Arc;
@@ -27,23 +28,38 @@ pub(super) async fn list(
     query: Query,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let only_deployable = query.boolean("dedicated")?;
-    let found = on_disk(&shared).await?;
-    let mut models: Vec<Model> =
-        found.iter().map(|it| model(&shared, it.name.as_str(), it.name.base(), it)).collect();
-    if !only_deployable {
-        for endpoint in shared.store.endpoints(&caller.0.owner).await? {
-            let base = found.iter().find(|it| it.name == endpoint.model);
-            if let (EndpointState::Started, Some(base)) = (endpoint.published, base) {
-                models.push(model(&shared, endpoint.name.as_str(), &endpoint.display_name, base));
-            }
-        }
-    }
+    let models = listed(&shared, &caller, query.boolean("dedicated")?).await?;
     Ok(if is_openai(&headers) {
         Json(List::new(models)).into_response()
     } else {
         Json(models).into_response()
     })
+}
+
+/// One of the caller's list, by its id; what another tenant runs is as unknown as what nobody has.
+pub(super) async fn retrieve(
+    State(shared): State<Arc<Shared>>,
+    caller: Caller,
+    path: Result<Path<String>, PathRejection>,
+) -> Result<Json<Model>, ApiError> {
+    let Path(id) = path.map_err(|_not_text| ApiError::request("The path could not be read"))?;
+    let models = listed(&shared, &caller, false).await?;
+    models.into_iter().find(|it| it.id == id).map(Json).ok_or_else(|| no_model(&id))
+}
+
+async fn listed(shared: &Shared, caller: &Caller, only_deployable: bool) -> Result<Vec<Model>, ApiError> {
+    let found = on_disk(shared).await?;
+    let mut models: Vec<Model> =
+        found.iter().map(|it| model(shared, it.name.as_str(), it.name.base(), it)).collect();
+    if !only_deployable {
+        for endpoint in shared.store.endpoints(&caller.0.owner).await? {
+            let base = found.iter().find(|it| it.name == endpoint.model);
+            if let (EndpointState::Started, Some(base)) = (endpoint.published, base) {
+                models.push(model(shared, endpoint.name.as_str(), &endpoint.display_name, base));
+            }
+        }
+    }
+    Ok(models)
 }
 
 /// Their names in the header are `OpenAI/Python`, `AsyncOpenAI/Python`, `OpenAI/JS` and the like.

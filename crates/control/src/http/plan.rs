@@ -40,7 +40,8 @@ impl Sizes {
 /// Devices held by replicas.
 pub(super) fn taken(shared: &Shared) -> std::collections::BTreeSet<DeviceId> {
     let world = shared.world();
-    world.endpoints.iter().flat_map(|it| &it.replicas).flat_map(|it| it.row.devices.clone()).collect()
+    let held = world.endpoints.iter().flat_map(|it| &it.replicas).flat_map(|it| &it.row.devices);
+    held.chain(&world.aside.devices).cloned().collect()
 }
 
 /// Whether another endpoint is served before one that would be made now.

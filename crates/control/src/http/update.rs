@@ -12,8 +12,9 @@ use http::StatusCode;
 
 use super::auth::Caller;
 use super::body::Fields;
+use super::display_name::check_display_name;
 use super::error::ApiError;
-use super::fields::{check_display_name, check_inactive_timeout, check_range, check_run, read_autoscaling};
+use super::fields::{check_inactive_timeout, check_range, check_run, read_autoscaling};
 use super::views;
 use crate::shared::Shared;
 use crate::store::{EndpointKey, EventKind, StoreError};

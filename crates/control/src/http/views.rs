@@ -14,7 +14,7 @@ use dedi_domain::{
 use super::error::ApiError;
 use crate::reconciler::view_of;
 use crate::shared::Shared;
-use crate::store::{EndpointRows, EventRecord};
+use crate::store::{EndpointRows, EventRecord, StoreError};
 
 /// RFC 3339, UTC, milliseconds, `Z`.
 pub(crate) fn time(at: Timestamp) -> String {
@@ -24,10 +24,24 @@ pub(crate) fn time(at: Timestamp) -> String {
 
 /// The endpoint object, with why it is as it is.
 pub(crate) async fn endpoint(shared: &Shared, desired: Desired) -> Result<DedicatedEndpoint, ApiError> {
-    let rows = shared.store.rows(desired).await?;
     let world = shared.world();
+    let read = shared.store.rows(desired.clone()).await;
+    let unread = match &read {
+        Err(err @ StoreError::Value(_)) => Some(err.to_string()),
+        Ok(_) | Err(_) => None,
+    };
+    let rows = match read {
+        Ok(rows) => rows,
+        Err(_) if unread.is_some() => EndpointRows { desired, replicas: Vec::new(), failures: Vec::new() },
+        Err(err) => return Err(err.into()),
+    };
     let view = fresh_view(rows, &world);
-    let status = status(shared, &view, &world).await;
+    let mut status = status(shared, &view, &world).await;
+    if let Some(why) = unread {
+        ReasonCode::Unobserved.as_str().clone_into(&mut status.reason);
+        status.message = format!("{why}; the state is the last known one, and nothing is started or ended");
+        status.next_step = None;
+    }
     let replicas = replicas(&view, &world);
     let desired = view.desired;
     Ok(DedicatedEndpoint {
@@ -78,6 +92,7 @@ pub(crate) fn fresh_view(rows: EndpointRows, world: &World) -> EndpointView {
             ReplicaView {
                 out_of_routing: seen.is_some_and(|it| it.out_of_routing),
                 in_flight: seen.map_or(0, |it| it.in_flight),
+                unanswered: seen.map_or(0, |it| it.unanswered),
                 row,
             }
         })
@@ -136,11 +151,16 @@ async fn launching(shared: &Shared, view: &EndpointView, progress: Progress) -> 
 
 fn downloading(view: &EndpointView, now: Timestamp) -> Option<LaunchProgress> {
     // Until the hub has said how much it is, the message says all there is.
-    let Some(fetch @ Fetch::Running { bytes_done, bytes_total: Some(total), since }) = &view.fetch else {
-        return None;
+    let fetch = view.fetch.as_ref()?;
+    let (stage, bytes_done, total, since) = match fetch {
+        Fetch::Running { bytes_done, bytes_total: Some(total), since } => {
+            ("downloading", bytes_done, total, since)
+        }
+        Fetch::Checking { bytes_done, bytes_total, since } => ("checking", bytes_done, bytes_total, since),
+        Fetch::Running { bytes_total: None, .. } | Fetch::Queued | Fetch::Failed { .. } => return None,
     };
     Some(LaunchProgress {
-        stage: "downloading".to_owned(),
+        stage: stage.to_owned(),
         percent: fetch.percent(),
         bytes_done: Some(*bytes_done),
         bytes_total: Some(*total),

@@ -19,6 +19,7 @@ mod staging;
 
 pub use config::HubConfig;
 pub(crate) use job::{Phase, Pull};
-pub(crate) use manifest::Manifest;
+pub(crate) use manifest::{Manifest, ManifestFile};
 pub(crate) use pulls::Pulls;
 pub(crate) use source::Source;
+pub(crate) use staging::write_whole;

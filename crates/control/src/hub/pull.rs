@@ -38,7 +38,7 @@ pub(super) async fn pull(
     if there.is_some_and(|it| is_there(&it, &listing.commit, &wanted, staging.home())) {
         return Ok(listing.commit);
     }
-    let done = fetch_all(config, &line, source, &listing, &wanted, &staging, progress, now).await;
+    let done = fetch_all(config, store, &line, source, &listing, &wanted, &staging, progress, now).await;
     if let Err(err) = &done {
         clean_up(&staging, err);
     }
@@ -61,6 +61,7 @@ async fn list(config: &HubConfig, line: &Line, source: &Source) -> Result<Listin
 #[expect(clippy::too_many_arguments, reason = "one pull's parts, in the order they came about")]
 async fn fetch_all(
     config: &HubConfig,
+    store: &Path,
     line: &Line,
     source: &Source,
     listing: &Listing,
@@ -96,9 +97,17 @@ async fn fetch_all(
     let text = serde_json::to_vec_pretty(&manifest)
         .map_err(|err| HubError::Foreign(format!("its manifest can't be written ({err})")))?;
     let names: Vec<String> = wanted.iter().map(|it| it.name.clone()).collect();
-    let staging = staging.clone();
+    let (staging, store, model) = (staging.clone(), store.to_owned(), source.model.clone());
     // Large files take a while to remove, those of an earlier revision here.
-    let installed = tokio::task::spawn_blocking(move || staging.install(&names, &text)).await;
+    let installed = tokio::task::spawn_blocking(move || {
+        staging.install(&names, &text)?;
+        // Without it they are only read once more.
+        if let Err(err) = crate::models::remember(&store, &model, staging.home(), &manifest) {
+            tracing::debug!(%model, error = %err, "what the files of a pulled model are can't be written down");
+        }
+        Ok(())
+    })
+    .await;
     installed.unwrap_or_else(|err| Err(HubError::Foreign(format!("it could not be put in place ({err})"))))
 }
 

@@ -3,8 +3,10 @@
 //! inside the store: a link out of it is as absent as nothing.
 
 mod bytes;
+mod checks;
 mod gguf;
 mod safetensors;
+mod verify;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,6 +19,9 @@ use dedi_domain::ModelName;
 use dedi_domain::fit::ModelFacts;
 
 use crate::hub::Manifest;
+
+pub(crate) use checks::{Check, Checks, Verdict};
+pub(crate) use verify::{Scope, remember};
 
 /// Why a model can't be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,6 +55,8 @@ type Judged = (Stamp, Result<ModelFacts, ModelError>);
 pub struct ModelStore {
     folder: PathBuf,
     judged: Mutex<BTreeMap<ModelName, Judged>>,
+    /// What the files were when they were right.
+    records: Mutex<BTreeMap<ModelName, verify::Record>>,
 }
 
 /// Files of one model that are looked at; a folder with more is not a model's.
@@ -60,7 +67,7 @@ const MODELS_MAX: usize = 10_000;
 impl ModelStore {
     /// The store at `folder`, which need not exist yet.
     pub fn new(folder: PathBuf) -> Self {
-        Self { folder, judged: Mutex::new(BTreeMap::new()) }
+        Self { folder, judged: Mutex::default(), records: Mutex::default() }
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -77,7 +84,7 @@ impl ModelStore {
             return Ok(false);
         }
         match fs::remove_dir_all(org.join(model.base())) {
-            Ok(()) => {}
+            Ok(()) => self.forget_record(model),
             Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(err) => return Err(err),
         }

@@ -77,7 +77,7 @@ fn flipped_bits_and_absurd_counts_never_panic_or_allocate() {
         let mut bad = whole.clone();
         bad[at..at + 8].copy_from_slice(&u64::MAX.to_le_bytes());
         let said = read(&bad).unwrap_err().to_string();
-        assert!(said.contains("more than fits into the file"), "{said}");
+        assert!(said.contains("are the most that is read"), "{said}");
     }
 }
 
@@ -150,4 +150,35 @@ fn a_split_model_needs_all_its_parts_and_projectors_are_not_models() {
     assert!(said.contains("1 of the model's 2 parts"), "{said}");
     folder.write("a/b/x-00002-of-00002.gguf", &part);
     assert_eq!(folder.store().facts(&name("a/b")).unwrap().weights_bytes, 8_192);
+}
+
+#[test]
+fn what_the_disk_changes_by_itself_is_found_where_everything_is_read() {
+    let folder = Folder::new();
+    let mut bytes = gguf(&Gguf::default());
+    folder.write("a/b/b.gguf", &bytes);
+    let (store, model) = (folder.store(), name("a/b"));
+    let verify = |scope| store.verify(&model, scope, &verify::Progress::default());
+    assert!(!store.stamps(&model).unwrap().1, "nobody has read it");
+    assert_eq!(verify(Scope::Changed).unwrap().n_bytes, bytes.len() as u64);
+    assert!(folder.store().stamps(&model).unwrap().1, "it is written down");
+    let record = folder.0.path().join("models/.verified/a/b.json");
+    let before = fs::read_to_string(&record).unwrap();
+    let old = serde_json::to_value(&store.stamps(&model).unwrap().0["b.gguf"]).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    folder.write("a/b/b.gguf", &bytes);
+    // As if the file had no other times than before: only its content tells.
+    let new = serde_json::to_value(&store.stamps(&model).unwrap().0["b.gguf"]).unwrap();
+    assert_ne!(old, new);
+    let mut record_json: serde_json::Value = serde_json::from_str(&before).unwrap();
+    record_json["b.gguf"]["stamp"] = new;
+    fs::write(&record, record_json.to_string()).unwrap();
+    let store = folder.store();
+    let verify = |scope| store.verify(&model, scope, &verify::Progress::default());
+    assert!(store.stamps(&model).unwrap().1 && verify(Scope::Changed).is_ok(), "its stamp is trusted");
+    let said = verify(Scope::All).unwrap_err().to_string();
+    assert!(said.starts_with("b.gguf: its content is not what it was"), "{said}");
+    assert!(!store.stamps(&model).unwrap().1, "and from then on it is not");
+    assert!(!folder.store().stamps(&model).unwrap().1, "nor after a restart");
+    assert!(store.remove(&model).unwrap() && !record.exists());
 }

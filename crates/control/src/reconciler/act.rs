@@ -7,12 +7,13 @@ use dedi_domain::fit::bytes_per_device;
 use dedi_domain::launch::AssignedDevice;
 use dedi_domain::reconcile::{EndpointView, ReplicaView, World};
 use dedi_domain::status::explain;
-use dedi_domain::{Action, EndpointId, EndpointState, FailureCause, Launch, Nonce, ReplicaId};
+use dedi_domain::{Action, EndpointId, EndpointState, FailureCause, Launch, Nonce, Observation, ReplicaId};
 use dedi_runtime::failpoint;
 use tokio::time::timeout;
 
 use super::ending::{ending, held, plain};
 use super::{chain, view_of};
+use crate::models::Verdict;
 use crate::shared::{Shared, random_uuid};
 use crate::store::StoreError;
 
@@ -23,8 +24,12 @@ const DO_MAX: Duration = Duration::from_secs(30);
 pub(super) enum Trouble {
     /// The row has moved on since the look.
     Moved,
-    /// A sentence for the log.
+    /// A sentence for the log. Its endpoint waits before the next try.
     Failed(String),
+    /// The same of the store, which is everybody's.
+    NotRecorded(String),
+    /// It panicked, which is not this action's to say.
+    Panicked,
     /// A launch failed and that is recorded; what follows in the plan was decided without knowing it.
     Overtaken,
 }
@@ -34,7 +39,8 @@ impl From<StoreError> for Trouble {
         if matches!(err, StoreError::Conflict | StoreError::NotFound) {
             return Self::Moved;
         }
-        Self::Failed(format!("a step could not be recorded: {}", chain(&err)))
+        let what = format!("a step could not be recorded: {}", chain(&err));
+        if err.is_passing() { Self::NotRecorded(what) } else { Self::Failed(what) }
     }
 }
 
@@ -59,7 +65,7 @@ async fn carry_out(shared: &Shared, world: &World, action: &Action) -> Result<()
         Action::Spawn { replica } => spawn(shared, world, *replica).await?,
         Action::MarkSeen { replica } => store.mark_seen(*replica).await?,
         Action::MarkReady { replica } => {
-            store.mark_ready(*replica, now).await?;
+            store.mark_ready(*replica, isolation(world, *replica), now).await?;
             tracing::info!(replica.id = %replica, "a replica is ready");
         }
         Action::Fail { replica, cause } => {
@@ -104,10 +110,18 @@ async fn carry_out(shared: &Shared, world: &World, action: &Action) -> Result<()
         }
         Action::Erase { endpoint } => {
             store.erase(*endpoint, now).await?;
+            forget_logs(shared, *endpoint).await;
             tracing::info!(endpoint.id = %endpoint, "a deleted endpoint is gone");
         }
     }
     Ok(())
+}
+
+/// Removes what an erased endpoint has logged. What fails here is done by the next sweep.
+pub(super) async fn forget_logs(shared: &Shared, endpoint: EndpointId) {
+    if let Err(err) = shared.logs.forget(endpoint).await {
+        tracing::warn!(endpoint.id = %endpoint, "the logs of an erased endpoint could not be removed: {err}");
+    }
 }
 
 fn word(action: &Action) -> &'static str {
@@ -130,7 +144,13 @@ fn word(action: &Action) -> &'static str {
 
 async fn spawn(shared: &Shared, world: &World, replica: ReplicaId) -> Result<(), Trouble> {
     let Some((view, own)) = find(world, replica) else { return Err(Trouble::Moved) };
-    let launch = match launch(shared, world, view, own).await {
+    // Between the look and now somebody may have written to the files.
+    let checked = match shared.checks.verdict(&view.desired.model).await {
+        Verdict::Right => launch(shared, world, view, own).await,
+        Verdict::Wrong(sentence) => Err(sentence),
+        Verdict::Unknown => return Err(Trouble::Moved),
+    };
+    let launch = match checked {
         Ok(launch) => launch,
         Err(sentence) => {
             let ending = plain(FailureCause::ModelUnusable, sentence);
@@ -172,7 +192,6 @@ async fn launch(
         .filter_map(|it| world.inventory.device(it))
         .map(|it| AssignedDevice { id: it.id.clone(), kind: it.kind.clone(), index: it.index })
         .collect();
-    // On processor cores the device's memory is the host's, so the replica is held to its share of it.
     let is_on_cores = devices.iter().any(|it| it.kind.is_cpu());
     let share: u64 = own
         .row
@@ -180,7 +199,15 @@ async fn launch(
         .iter()
         .filter_map(|it| world.inventory.device(it))
         .fold(0, |sum, it| sum.saturating_add(it.memory_total_bytes));
-    let needed = bytes_per_device(need, 1);
+    let memory_limit_bytes = if is_on_cores {
+        // The device's memory is the host's, so the replica is held to its share of it.
+        Some(share.max(bytes_per_device(need, 1)))
+    } else {
+        // One that leaks must end itself and not its neighbours.
+        let each = u64::from(shared.config.gpu_host_memory_gb).saturating_mul(1_000_000_000);
+        let n_devices = u64::try_from(devices.len()).unwrap_or(u64::MAX);
+        (each > 0).then(|| need.weights_bytes.saturating_add(each.saturating_mul(n_devices)))
+    };
     Ok(Launch {
         replica: own.row.id,
         nonce: own.row.nonce,
@@ -191,13 +218,19 @@ async fn launch(
         devices,
         context_tokens: serving.context_tokens,
         slots: serving.slots,
-        memory_limit_bytes: is_on_cores.then_some(share.max(needed)),
+        memory_limit_bytes,
         embedding: facts.is_embedding,
     })
 }
 
 fn generation(world: &World, endpoint: EndpointId) -> Option<u64> {
     world.endpoints.iter().map(|it| &it.desired).find(|it| it.id == endpoint).map(|it| it.generation)
+}
+
+/// The isolation level that the replica was seen to have.
+fn isolation(world: &World, replica: ReplicaId) -> Option<u8> {
+    let Observation::Known(observed) = &world.observation else { return None };
+    observed.iter().find(|it| it.id == replica)?.isolation
 }
 
 /// A replica's row and its endpoint, as they were at the look.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dedi_domain::reconcile::World;
 use dedi_domain::replica::LOG_TAIL_LINES_MAX;
-use dedi_domain::{Exit, FailureCause, Observation, ReplicaId, ReplicaPhase, Timestamp};
+use dedi_domain::{Exit, FailureCause, Observation, ReplicaId, ReplicaPhase};
 use tokio::time::timeout;
 
 use super::act::find;
@@ -44,7 +44,7 @@ pub(super) async fn ending(
             | ReplicaPhase::Stopping
             | ReplicaPhase::Orphaned,
         )
-        | None => (silence(phase, cause, world.now), log_tail(shared, world, replica).await),
+        | None => (silence(world, replica, cause), log_tail(shared, world, replica).await),
     };
     let (code, signal) = match phase {
         Some(ReplicaPhase::Exited(exit)) => (exit.code, exit.signal),
@@ -70,14 +70,19 @@ fn how(exit: &Exit) -> Option<String> {
 }
 
 /// For how long one has been silent that is ended for it.
-fn silence(phase: Option<&ReplicaPhase>, cause: FailureCause, now: Timestamp) -> Option<String> {
-    match (cause, phase) {
+fn silence(world: &World, replica: ReplicaId, cause: FailureCause) -> Option<String> {
+    let now = world.now;
+    match (cause, phase(world, replica)) {
         (FailureCause::StartupDeadline, Some(ReplicaPhase::Launching { progress_at, percent })) => {
             let at = percent.map_or(String::new(), |it| format!(" at {it} %"));
             Some(format!("no progress for {} s{at}", now.since(*progress_at).as_secs()))
         }
         (FailureCause::Unresponsive, Some(ReplicaPhase::Unresponsive { since, .. })) => {
             Some(format!("no answer for {} s", now.since(*since).as_secs()))
+        }
+        (FailureCause::Unresponsive, Some(ReplicaPhase::Ready { .. })) => {
+            let n = find(world, replica).map_or(0, |(_, it)| it.unanswered);
+            Some(format!("its last {n} requests got no byte in time, though its probes were answered"))
         }
         (_, _) => None,
     }

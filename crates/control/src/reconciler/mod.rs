@@ -3,17 +3,18 @@
 
 mod act;
 mod ending;
+mod isolate;
 mod observe;
 mod routes;
-mod scale;
 
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dedi_domain::LoadReport;
+use dedi_domain::autoscale::Scaler;
 use dedi_domain::reconcile::{World, decide};
+use dedi_domain::{Action, EndpointId, LoadReport, Timestamp};
 use dedi_runtime::failpoint;
 use futures_util::FutureExt;
 use tokio::sync::watch;
@@ -21,9 +22,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::shared::Shared;
-use crate::store::StoreError;
+use crate::store::{EventKind, StoreError, Unread};
+use isolate::{Subject, Waits, decide_each};
 use routes::Published;
-use scale::Scaler;
 
 /// Passes in a row while each does something: a stop takes about six, so this ends only endless ones.
 const PASSES_IN_A_ROW_MAX: u32 = 16;
@@ -40,6 +41,10 @@ pub(crate) struct Reconciler {
     published: Published,
     /// What went wrong in the last pass, so that each thing is logged when it begins and not twice a second.
     troubles: BTreeSet<String>,
+    /// Endpoints whose last step failed.
+    waits: Waits,
+    /// Endpoints that can't be read, by id.
+    unread: BTreeSet<String>,
     /// Failed passes in a row.
     n_failed: u32,
 }
@@ -47,7 +52,15 @@ pub(crate) struct Reconciler {
 impl Reconciler {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         let published = Published::default();
-        Self { shared, scaler: Scaler::default(), published, troubles: BTreeSet::new(), n_failed: 0 }
+        Self {
+            shared,
+            scaler: Scaler::default(),
+            published,
+            troubles: BTreeSet::new(),
+            waits: Waits::default(),
+            unread: BTreeSet::new(),
+            n_failed: 0,
+        }
     }
 
     /// Runs until `cancel`.
@@ -75,6 +88,7 @@ impl Reconciler {
             if last_clean_up.is_none_or(|it| it.elapsed() > Duration::from_secs(3_600)) {
                 last_clean_up = Some(Instant::now());
                 self.forget_events().await;
+                self.sweep_logs().await;
                 shared.pulls.forget_stale().await;
             }
             let wait = self.backoff().max(GAP);
@@ -87,7 +101,7 @@ impl Reconciler {
     /// Passes until one has nothing to do.
     pub(crate) async fn settle(&mut self, report: &LoadReport) {
         for _ in 0..PASSES_IN_A_ROW_MAX {
-            // A panic in a decision must not end the loop that keeps everybody's endpoints.
+            // What one endpoint's step does stays with it; a panic elsewhere must not end the loop either.
             match AssertUnwindSafe(self.pass(report)).catch_unwind().await {
                 Ok(Ok(n_done)) => {
                     self.n_failed = 0;
@@ -125,11 +139,19 @@ impl Reconciler {
         self.shared.set_world(world.clone());
         let keys = self.shared.reload_keys().await?;
         failpoint::hit("pass.before", "routes");
-        self.published.publish(&self.shared, &world, seen.models, keys);
+        self.published.publish(&self.shared, &world, (seen.models, &seen.contexts), keys);
         self.shared.looks.tell(look);
+        self.tell_unread(&seen.unread, world.now).await;
+        let mut decided = world.clone();
+        if !self.waits.is_empty() {
+            self.waits.set_aside(Arc::make_mut(&mut decided));
+        }
+        let (actions, culprits) = decide_each(&decided, decide);
+        let mut failed: BTreeSet<Subject> = culprits.into_iter().map(Subject::Endpoint).collect();
+        let mut panicked = failed.clone();
         let mut n_done = 0;
-        for action in decide(&world) {
-            match act::act(&self.shared, &world, &action).await {
+        for action in actions {
+            match self.act(&world, &action).await {
                 Ok(()) => n_done += 1,
                 // Somebody changed the row since the look; the next one decides anew.
                 Err(act::Trouble::Moved) => n_done += 1,
@@ -137,13 +159,63 @@ impl Reconciler {
                     n_done += 1;
                     break;
                 }
+                Err(act::Trouble::NotRecorded(what)) => {
+                    troubles.insert(what);
+                }
                 Err(act::Trouble::Failed(what)) => {
                     troubles.insert(what);
+                    failed.insert(Subject::of(&action, &world));
+                }
+                Err(act::Trouble::Panicked) => {
+                    failed.insert(Subject::of(&action, &world));
+                    panicked.insert(Subject::of(&action, &world));
                 }
             }
         }
+        self.waits.note(&failed, self.shared.clock.now());
+        self.tell_panicked(&panicked, world.now).await;
         self.tell(troubles);
         Ok(n_done)
+    }
+
+    async fn act(&self, world: &World, action: &Action) -> Result<(), act::Trouble> {
+        let done = AssertUnwindSafe(act::act(&self.shared, world, action)).catch_unwind().await;
+        done.unwrap_or(Err(act::Trouble::Panicked))
+    }
+
+    /// Says of each endpoint whose rows can't be read that it is left as it is, once.
+    async fn tell_unread(&mut self, unread: &[Unread], now: Timestamp) {
+        for it in unread.iter().filter(|it| !self.unread.contains(&it.id)) {
+            let Unread { id, why, .. } = it;
+            tracing::error!(endpoint.id = %id, "{id} can't be read from the database: {why}; nothing of it is started or ended");
+            let message = format!("its rows can't be read: {why}; nothing of it is started or ended");
+            if let Ok(id) = id.parse() {
+                self.add_event(id, &message, now).await;
+            }
+        }
+        for id in self.unread.iter().filter(|id| unread.iter().all(|it| it.id != **id)) {
+            tracing::info!(endpoint.id = %id, "{id} can be read again");
+        }
+        self.unread = unread.iter().map(|it| it.id.clone()).collect();
+    }
+
+    async fn tell_panicked(&self, panicked: &BTreeSet<Subject>, now: Timestamp) {
+        for it in panicked.iter().filter(|it| self.waits.n_failed(**it) == 1) {
+            tracing::error!(
+                "a step for {it} panicked; see the message before this one. It is tried again at growing intervals, the others go on"
+            );
+            if let Subject::Endpoint(id) = it {
+                let message = "a step for it failed inside of dedi, whose log says where; it is tried again";
+                self.add_event(*id, message, now).await;
+            }
+        }
+    }
+
+    async fn add_event(&self, endpoint: EndpointId, message: &str, now: Timestamp) {
+        let done = self.shared.store.note(endpoint, EventKind::SetAside, message, now).await;
+        if let Err(err) = done {
+            tracing::warn!(endpoint.id = %endpoint, "an event could not be recorded: {}", chain(&err));
+        }
     }
 
     fn tell(&mut self, troubles: BTreeSet<String>) {
@@ -156,9 +228,28 @@ impl Reconciler {
         self.troubles = troubles;
     }
 
+    /// Removes the logs of endpoints that are known to be erased: a server that died between the two left them. One
+    /// that this database never had may be another's.
+    async fn sweep_logs(&self) {
+        let endpoints = match self.shared.logs.endpoints().await {
+            Ok(endpoints) => endpoints,
+            Err(err) => return tracing::warn!("the logs of erased endpoints could not be looked for: {err}"),
+        };
+        for endpoint in endpoints {
+            if matches!(self.shared.store.is_erased(endpoint).await, Ok(true)) {
+                act::forget_logs(&self.shared, endpoint).await;
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) async fn sweep_for_tests(&self) {
+        self.sweep_logs().await;
+    }
+
     async fn forget_events(&self) {
         let kept = Duration::from_secs(u64::from(self.shared.config.events_kept_days) * 86_400);
-        let before = dedi_domain::Timestamp(
+        let before = Timestamp(
             self.shared.clock.now().0.saturating_sub(i64::try_from(kept.as_millis()).unwrap_or(i64::MAX)),
         );
         if let Err(err) = self.shared.store.forget_events(before).await {

@@ -2,20 +2,22 @@
 //! unknown, and an unknown look decides nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+use dedi_domain::autoscale::Scaler;
 use dedi_domain::fit::bytes_per_device;
 use dedi_domain::reconcile::{EndpointView, ReplicaView, World};
 use dedi_domain::{
-    EndpointId, Intent, Inventory, LoadReport, ModelName, Observation, ObservedReplica, ReplicaRow, Timestamp,
+    EndpointId, Fetch, Intent, Inventory, LoadReport, ModelName, Observation, ObservedReplica, ReplicaId,
+    ReplicaRow, SetAside, Timestamp,
 };
 use tokio::time::timeout;
 
 use super::chain;
 use super::routes::Published;
-use super::scale::Scaler;
 use crate::shared::Shared;
-use crate::store::{EndpointRows, StoreError};
+use crate::store::{EndpointRows, Readable, StoreError, Unread};
 
 /// Longest wait for one answer of the runtime: it reads a few files and asks a driver.
 const ASK_MAX: Duration = Duration::from_secs(10);
@@ -23,8 +25,12 @@ const ASK_MAX: Duration = Duration::from_secs(10);
 /// What a look gave.
 pub(super) struct Seen {
     pub(super) world: World,
+    /// Endpoints whose rows can't be read.
+    pub(super) unread: Vec<Unread>,
     /// All models of the store.
     pub(super) models: BTreeSet<ModelName>,
+    /// Tokens of context that deployed models are served with.
+    pub(super) contexts: Contexts,
     /// Why the world is unknown, if it is.
     pub(super) trouble: Option<String>,
 }
@@ -35,12 +41,14 @@ pub(super) async fn observe(
     scaler: &mut Scaler,
     published: &Published,
 ) -> Result<Seen, StoreError> {
-    let rows = shared.store.snapshot().await?;
+    let Readable { endpoints: rows, unread } = shared.store.readable().await?;
+    let aside = set_aside(&unread);
     let read = read_models(shared, &rows).await;
-    if let Some((models, _)) = &read {
+    if let Some((models, _, _)) = &read {
         fetch_absent(shared, &rows, models);
     }
-    let (models, needs) = read.unwrap_or_default();
+    let (models, needs, contexts) = read.unwrap_or_default();
+    let checking = check_deployed(shared, &rows, &models).await;
     let (observation, inventory, trouble) = match ask_runtime(shared).await {
         Ok((replicas, inventory)) => (Observation::Known(replicas), inventory, None),
         // The last devices stay for those who only want to see them.
@@ -49,7 +57,8 @@ pub(super) async fn observe(
     let now = shared.clock.now();
     let age_max = Duration::from_secs(u64::from(shared.config.load_report_age_max_secs));
     let is_fresh = report.at != Timestamp::default() && now.since(report.at) <= age_max;
-    let present: BTreeSet<EndpointId> = rows.iter().map(|it| it.desired.id).collect();
+    let present: BTreeSet<EndpointId> =
+        rows.iter().map(|it| it.desired.id).chain(aside.endpoints.iter().copied()).collect();
     scaler.keep(|id| present.contains(&id));
     let endpoints = rows
         .into_iter()
@@ -58,7 +67,7 @@ pub(super) async fn observe(
                 .get(&row.desired.model)
                 .map(|total| bytes_per_device(*total, row.desired.hardware.count()));
             let fetch = match models.contains(&row.desired.model) {
-                true => None,
+                true => checking.get(&row.desired.model).cloned(),
                 false => shared.pulls.fetch(&row.desired.model),
             };
             let loads = Loads { fresh: is_fresh.then_some(report), report };
@@ -70,7 +79,19 @@ pub(super) async fn observe(
         })
         .collect();
     let settings = shared.config.settings();
-    Ok(Seen { world: World { now, endpoints, observation, inventory, settings }, models, trouble })
+    let world = World { now, endpoints, aside, observation, inventory, settings };
+    Ok(Seen { world, unread, models, contexts, trouble })
+}
+
+/// What endpoints that can't be read hold.
+fn set_aside(unread: &[Unread]) -> SetAside {
+    let replicas = || unread.iter().flat_map(|it| &it.replicas).map(|it| it.parse::<ReplicaId>());
+    SetAside {
+        endpoints: unread.iter().filter_map(|it| it.id.parse().ok()).collect(),
+        replicas: replicas().filter_map(Result::ok).collect(),
+        devices: unread.iter().flat_map(|it| &it.devices).cloned().collect(),
+        has_nameless: replicas().any(|it| it.is_err()),
+    }
 }
 
 /// Models that endpoints wait for and the store lacks are on their way from here on, and no others.
@@ -89,6 +110,23 @@ fn fetch_absent(shared: &Shared, rows: &[EndpointRows], models: &BTreeSet<ModelN
     shared.pulls.want(&wanted);
 }
 
+/// Files of deployed models that have changed since they were right are read again before anything loads them; how
+/// far that is.
+async fn check_deployed(
+    shared: &Shared,
+    rows: &[EndpointRows],
+    models: &BTreeSet<ModelName>,
+) -> BTreeMap<ModelName, Fetch> {
+    let deployed = rows.iter().map(|it| &it.desired).filter(|it| it.wants_replicas()).map(|it| &it.model);
+    let mut checking = BTreeMap::new();
+    for model in deployed.filter(|it| models.contains(*it)).collect::<BTreeSet<_>>() {
+        if let Some(far) = shared.checks.look(model).await {
+            checking.insert(model.clone(), far);
+        }
+    }
+    checking
+}
+
 /// The gateway's report, as it is and as far as it is fresh.
 struct Loads<'a> {
     fresh: Option<&'a LoadReport>,
@@ -104,7 +142,7 @@ fn view(
     published: &Published,
     now: Timestamp,
 ) -> EndpointView {
-    let Loads { fresh, report } = loads;
+    let Loads { fresh, .. } = loads;
     let EndpointRows { desired, replicas, failures } = row;
     let load = fresh.map(|it| it.endpoints.get(&desired.id).copied().unwrap_or_default());
     let n_running = replicas.iter().filter(|it| it.intent == Intent::Run).count();
@@ -117,7 +155,7 @@ fn view(
         .chain([desired.published_at, desired.started_at, shared.opened_at])
         .max()
         .unwrap_or(now);
-    let replicas = replicas.into_iter().map(|row| replica_view(row, report, published)).collect();
+    let replicas = replicas.into_iter().map(|row| replica_view(row, &loads, published)).collect();
     EndpointView {
         desired,
         replicas,
@@ -132,11 +170,13 @@ fn view(
 
 /// A report that routes by a table without the replica counts every request it still has, so its two
 /// numbers are right together however old it is: no new request can come.
-fn replica_view(row: ReplicaRow, report: &LoadReport, published: &Published) -> ReplicaView {
+fn replica_view(row: ReplicaRow, loads: &Loads<'_>, published: &Published) -> ReplicaView {
+    let Loads { fresh, report } = loads;
     let out_of_routing =
         published.absent_since(row.id).is_some_and(|version| report.routes_version >= version);
     let in_flight = report.in_flight.get(&row.id).copied().unwrap_or(0);
-    ReplicaView { row, out_of_routing, in_flight }
+    let unanswered = fresh.and_then(|it| it.unanswered.get(&row.id)).copied().unwrap_or(0);
+    ReplicaView { row, out_of_routing, in_flight, unanswered }
 }
 
 async fn ask_runtime(shared: &Shared) -> Result<(Vec<ObservedReplica>, Inventory), String> {
@@ -153,19 +193,32 @@ async fn ask_runtime(shared: &Shared) -> Result<(Vec<ObservedReplica>, Inventory
 }
 
 type Needs = BTreeMap<ModelName, dedi_domain::fit::MemoryNeed>;
+/// By model, the tokens of context it is served with.
+pub(super) type Contexts = BTreeMap<ModelName, u32>;
 
-/// The models of the store, and what each deployed one needs; `None` when that could not be looked at.
-async fn read_models(shared: &Shared, rows: &[EndpointRows]) -> Option<(BTreeSet<ModelName>, Needs)> {
+/// The models of the store, and what each deployed one needs and is served with; `None` when that could not be looked at.
+async fn read_models(
+    shared: &Shared,
+    rows: &[EndpointRows],
+) -> Option<(BTreeSet<ModelName>, Needs, Contexts)> {
     let deployed: BTreeSet<ModelName> = rows.iter().map(|it| it.desired.model.clone()).collect();
     let models = shared.models.clone();
     let read = tokio::task::spawn_blocking(move || {
+        // A file that makes its reader panic is that model's trouble.
+        let facts = |it: &ModelName| catch_unwind(AssertUnwindSafe(|| models.facts(it).ok())).ok().flatten();
         let facts: Vec<_> =
-            deployed.into_iter().filter_map(|it| models.facts(&it).ok().map(|facts| (it, facts))).collect();
+            deployed.into_iter().filter_map(|it| facts(&it).map(|facts| (it, facts))).collect();
         (models.list().into_iter().collect(), facts)
     });
     match read.await {
         Ok((listed, facts)) => {
-            Some((listed, facts.into_iter().map(|(it, facts)| (it, shared.need(&facts).1)).collect()))
+            let (mut needs, mut contexts) = (Needs::new(), Contexts::new());
+            for (model, facts) in facts {
+                let (serving, need) = shared.need(&facts);
+                contexts.insert(model.clone(), serving.context_tokens);
+                needs.insert(model, need);
+            }
+            Some((listed, needs, contexts))
         }
         Err(_panicked) => None,
     }

@@ -2,15 +2,17 @@
 //! it shows, and it remembers since which version a replica is no longer in it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use dedi_domain::reconcile::{EndpointView, World, by_mark};
-use dedi_domain::status::explain;
+use dedi_domain::status::outline;
 use dedi_domain::{
-    Intent, KeyTable, ModelName, Observation, ObservedReplica, ReplicaId, ReplicaPhase, Route, RouteReplica,
-    RouteTable,
+    EndpointId, Intent, KeyTable, ModelName, Observation, ObservedReplica, ReplicaId, ReplicaPhase, Route,
+    RouteReplica, RouteTable,
 };
 
+use super::observe::Contexts;
 use crate::shared::Shared;
 
 /// What was published.
@@ -32,12 +34,12 @@ impl Published {
         &mut self,
         shared: &Shared,
         world: &World,
-        models: BTreeSet<ModelName>,
+        (models, contexts): (BTreeSet<ModelName>, &Contexts),
         keys: Arc<KeyTable>,
     ) {
         let (routes, is_same) = {
             let old = shared.routes.borrow();
-            let routes = routes(shared, world, &old);
+            let routes = routes(shared, world, contexts, &old);
             let is_same =
                 self.version > 0 && old.routes == routes && old.models == models && old.keys == keys;
             (routes, is_same)
@@ -62,15 +64,27 @@ impl Published {
     }
 }
 
-fn routes(shared: &Shared, world: &World, old: &RouteTable) -> Vec<Arc<Route>> {
+fn routes(shared: &Shared, world: &World, contexts: &Contexts, old: &RouteTable) -> Vec<Arc<Route>> {
     let mut routes: Vec<Arc<Route>> = world
         .endpoints
         .iter()
         .filter(|it| !it.desired.deleted)
-        .map(|it| Arc::new(route(shared, it, world, old)))
+        .filter_map(|it| {
+            // One that can't be explained is routed as before, and the others all the same.
+            let route = catch_unwind(AssertUnwindSafe(|| route(shared, it, world, old)));
+            // 0 is what is not known: a model that can't be read now.
+            let context_tokens = contexts.get(&it.desired.model).copied().unwrap_or(0);
+            let route = route.map(|it| Arc::new(Route { context_tokens, ..it }));
+            route.ok().or_else(|| before(old, it.desired.id))
+        })
+        .chain(world.aside.endpoints.iter().filter_map(|it| before(old, *it)))
         .collect();
     routes.sort_by_key(|it| it.endpoint);
     routes
+}
+
+fn before(old: &RouteTable, endpoint: EndpointId) -> Option<Arc<Route>> {
+    old.routes.iter().find(|it| it.endpoint == endpoint).cloned()
 }
 
 fn route(shared: &Shared, view: &EndpointView, world: &World, old: &RouteTable) -> Route {
@@ -86,11 +100,11 @@ fn route(shared: &Shared, view: &EndpointView, world: &World, old: &RouteTable) 
         owner: desired.owner.clone(),
         model: desired.model.clone(),
         state: desired.published,
-        reason: explain(view, world).reason.message,
+        reason: outline(view, world),
         wakes_on_request: desired.wants_replicas() && desired.replicas.min() == 0,
         replicas,
         slots_per_replica: shared.config.slots,
-        context_tokens: shared.config.context_tokens,
+        context_tokens: 0,
     }
 }
 

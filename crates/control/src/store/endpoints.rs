@@ -119,7 +119,7 @@ impl Store {
         row.ok_or(StoreError::NotFound)?.try_into()
     }
 
-    /// All endpoints of the tenant, newest first.
+    /// All endpoints of the tenant that can be read, newest first.
     pub async fn endpoints(&self, owner: &Owner) -> Result<Vec<Desired>, StoreError> {
         let rows: Vec<EndpointRecord> = sqlx::query_as(
             "SELECT * FROM endpoints WHERE owner = ? AND deleted = 0 ORDER BY created_at DESC, id",
@@ -127,7 +127,8 @@ impl Store {
         .bind(owner.as_str())
         .fetch_all(&self.reader)
         .await?;
-        rows.into_iter().map(Desired::try_from).collect()
+        // One that can't be read hides none of the others; the reconciler says loudly which it is.
+        Ok(rows.into_iter().filter_map(|it| Desired::try_from(it).ok()).collect())
     }
 
     /// Changes the tenant's endpoint by `change`, which sees the current row and answers the new one with a

@@ -56,6 +56,8 @@ event_kinds! {
     ReplicaStopping = "replica_stopping",
     /// A replica is gone and its devices are free.
     ReplicaReleased = "replica_released",
+    /// dedi can't decide about it, and leaves it as it is.
+    SetAside = "set_aside",
 }
 
 /// One event.
@@ -113,6 +115,19 @@ impl Store {
                 message,
             })
             .collect())
+    }
+
+    /// Adds an event that goes with no change.
+    pub async fn note(
+        &self,
+        endpoint: EndpointId,
+        kind: EventKind,
+        message: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        add_event(&mut tx, now, endpoint, None, kind, message).await?;
+        Self::commit(tx, "note").await
     }
 
     /// Removes events older than `before`, a bounded number at a time; answers how many went.

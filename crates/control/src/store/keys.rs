@@ -53,17 +53,16 @@ const SELECT: &str = "SELECT id, name, owner, hash, role, created_at, expires_at
                       WHERE revoked_at IS NULL ORDER BY created_at, id";
 
 impl Store {
-    /// The keys that are not revoked, as requests are checked against.
+    /// The keys that are not revoked, as requests are checked against. One that can't be read is not valid.
     pub async fn key_table(&self) -> Result<KeyTable, StoreError> {
         let rows: Vec<KeyRow> = sqlx::query_as(SELECT).fetch_all(&self.reader).await?;
-        rows.into_iter()
-            .map(|row| {
-                let key = row.stored()?;
-                let hash = row.hash.try_into().map_err(|_wrong_length| bad("a key's hash"))?;
-                let record = KeyRecord { hash, owner: key.owner, role: key.role, expires_at: key.expires_at };
-                Ok((key.id, record))
-            })
-            .collect()
+        let record = |row: KeyRow| {
+            let key = row.stored()?;
+            let hash = row.hash.try_into().map_err(|_wrong_length| bad("a key's hash"))?;
+            let record = KeyRecord { hash, owner: key.owner, role: key.role, expires_at: key.expires_at };
+            Ok::<_, StoreError>((key.id, record))
+        };
+        Ok(rows.into_iter().filter_map(|row| record(row).ok()).collect())
     }
 
     /// The keys of a tenant; of all tenants for `None`.

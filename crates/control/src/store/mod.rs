@@ -24,5 +24,5 @@ pub use events::{EventKind, EventRecord};
 pub use keys::StoredKey;
 pub use lock::{DataLock, LockError};
 pub use pass::Ending;
-pub use snapshot::{Attempt, EndpointRows};
+pub use snapshot::{Attempt, EndpointRows, Readable, Unread};
 pub use sqlite::Store;

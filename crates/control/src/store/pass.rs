@@ -108,8 +108,13 @@ impl Store {
         Self::commit(tx, "mark-seen").await
     }
 
-    /// It is ready for the first time.
-    pub async fn mark_ready(&self, replica: ReplicaId, now: Timestamp) -> Result<(), StoreError> {
+    /// It is ready for the first time, at that isolation level.
+    pub async fn mark_ready(
+        &self,
+        replica: ReplicaId,
+        isolation: Option<u8>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
         let done = sqlx::query("UPDATE replicas SET ready_at = ? WHERE id = ? AND ready_at IS NULL")
             .bind(now.0)
@@ -131,7 +136,8 @@ impl Store {
         let (endpoint, attempt) = endpoint_of(&mut tx, replica).await?;
         let took = now.since(Timestamp(reserved_at));
         remember_start(&mut tx, replica, took).await?;
-        let message = format!("attempt {attempt}: ready after {:.1} s", took.as_secs_f64());
+        let level = isolation.map_or(String::new(), |it| format!(", isolation level {it}"));
+        let message = format!("attempt {attempt}: ready after {:.1} s{level}", took.as_secs_f64());
         add_event(&mut tx, now, endpoint, Some(replica), EventKind::ReplicaReady, &message).await?;
         Self::commit(tx, "mark-ready").await
     }
@@ -280,6 +286,15 @@ impl Store {
         }
         sqlx::query("DELETE FROM attempts WHERE endpoint = ?").bind(&id).execute(&mut *tx).await?;
         Self::commit(tx, "erase").await
+    }
+
+    /// Whether an endpoint of that id was here and is gone for good.
+    pub async fn is_erased(&self, endpoint: EndpointId) -> Result<bool, StoreError> {
+        let found: i64 = sqlx::query_scalar("SELECT count(*) FROM erased WHERE id = ?")
+            .bind(endpoint.to_string())
+            .fetch_one(&self.reader)
+            .await?;
+        Ok(found > 0)
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dedi_domain::failure::Failure;
 use dedi_domain::{Desired, DeviceId, EndpointId, ReplicaId, ReplicaRow, Timestamp};
-use sqlx::{FromRow, Sqlite, Transaction};
+use sqlx::{FromRow, Row, Sqlite, Transaction};
 
 use super::error::StoreError;
 use super::rows::{EndpointRecord, ReplicaRecord, bad, parse_cause, small};
@@ -23,6 +23,40 @@ pub struct EndpointRows {
     pub failures: Vec<Failure>,
 }
 
+/// What a look at the store gave.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Readable {
+    /// The endpoints that can be read, by id.
+    pub endpoints: Vec<EndpointRows>,
+    /// The others.
+    pub unread: Vec<Unread>,
+}
+
+impl Readable {
+    fn whole(self) -> Result<Vec<EndpointRows>, StoreError> {
+        match self.unread.into_iter().next() {
+            None => Ok(self.endpoints),
+            Some(Unread { id, why, .. }) => Err(StoreError::Value(format!("{why} ({id})"))),
+        }
+    }
+}
+
+/// An endpoint with a row that this program can't read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unread {
+    /// Its id, as it is stored.
+    pub id: String,
+    /// What is wrong.
+    pub why: String,
+    /// The ids of its replicas, as they are stored.
+    pub replicas: Vec<String>,
+    /// The devices those hold.
+    pub devices: Vec<DeviceId>,
+}
+
+/// What is wrong with an endpoint's rows, by its id.
+type BadRows = BTreeMap<String, String>;
+
 /// One launch as the history has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
@@ -36,17 +70,32 @@ pub struct Attempt {
     pub log_tail: String,
 }
 
-/// The latest failures that count for the back-off; more would not change a verdict.
-const FAILURES_MAX: i64 = 50;
+/// The latest failures that count for the back-off; more would not change a verdict. As many as are kept: when the
+/// replicas of an endpoint end all at once, they fill it with few moments.
+const FAILURES_MAX: i64 = 200;
 
 #[derive(FromRow)]
 struct FailureRow {
-    endpoint: String,
     attempt: i64,
     cause: String,
     ended_at: i64,
     ready_at: Option<i64>,
     detail: String,
+}
+
+impl TryFrom<FailureRow> for Failure {
+    type Error = StoreError;
+
+    fn try_from(row: FailureRow) -> Result<Self, StoreError> {
+        let at = Timestamp(row.ended_at);
+        Ok(Self {
+            attempt: small(row.attempt)?,
+            cause: parse_cause(&row.cause)?,
+            at,
+            ready_for: row.ready_at.map_or(Duration::ZERO, |it| at.since(Timestamp(it))),
+            detail: row.detail,
+        })
+    }
 }
 
 const FAILURES: &str = "\
@@ -64,20 +113,34 @@ SELECT endpoint, attempt, cause, ended_at, ready_at, detail FROM (
 ORDER BY endpoint, ended_at, attempt";
 
 impl Store {
-    /// Everything, deleted endpoints that still have replicas included.
+    /// Everything, deleted endpoints that still have replicas included; refused when a row can't be read.
     pub async fn snapshot(&self) -> Result<Vec<EndpointRows>, StoreError> {
+        self.readable().await?.whole()
+    }
+
+    /// The same as far as it can be read: one bad row costs its endpoint only.
+    pub async fn readable(&self) -> Result<Readable, StoreError> {
         let mut tx = self.read().await?;
-        let endpoints: Vec<EndpointRecord> =
-            sqlx::query_as("SELECT * FROM endpoints ORDER BY id").fetch_all(&mut *tx).await?;
-        let desired = endpoints.into_iter().map(Desired::try_from).collect::<Result<Vec<_>, _>>()?;
-        rows_of(&mut tx, desired, None).await
+        let rows = sqlx::query("SELECT * FROM endpoints ORDER BY id").fetch_all(&mut *tx).await?;
+        let (mut desired, mut bad_rows) = (Vec::new(), BadRows::new());
+        for row in rows {
+            let read = EndpointRecord::from_row(&row).map_err(bad).and_then(Desired::try_from);
+            match read {
+                Ok(it) => desired.push(it),
+                Err(err) => {
+                    bad_rows.insert(row.try_get("id")?, err.to_string());
+                }
+            }
+        }
+        rows_of(&mut tx, desired, bad_rows, None).await
     }
 
     /// Replicas and failures of one endpoint, which the caller has looked up within its tenant.
     pub async fn rows(&self, desired: Desired) -> Result<EndpointRows, StoreError> {
         let id = desired.id.to_string();
         let mut tx = self.read().await?;
-        rows_of(&mut tx, vec![desired], Some(&id)).await?.pop().ok_or(StoreError::NotFound)
+        let read = rows_of(&mut tx, vec![desired], BadRows::new(), Some(&id)).await?;
+        read.whole()?.pop().ok_or(StoreError::NotFound)
     }
 
     /// The launches of an endpoint, newest first; at most 200.
@@ -105,8 +168,9 @@ impl Store {
 async fn rows_of(
     tx: &mut Transaction<'static, Sqlite>,
     endpoints: Vec<Desired>,
+    mut bad_rows: BadRows,
     only: Option<&str>,
-) -> Result<Vec<EndpointRows>, StoreError> {
+) -> Result<Readable, StoreError> {
     let devices: Vec<(String, String)> = sqlx::query_as(
         "SELECT d.replica, d.device_id FROM replica_devices d JOIN replicas r ON r.id = d.replica \
          WHERE ?1 IS NULL OR r.endpoint = ?1 ORDER BY d.replica, d.position",
@@ -118,38 +182,52 @@ async fn rows_of(
     for (replica, device) in devices {
         devices_of.entry(replica).or_default().push(DeviceId(device));
     }
-    let replicas: Vec<ReplicaRecord> =
-        sqlx::query_as("SELECT * FROM replicas WHERE ?1 IS NULL OR endpoint = ?1 ORDER BY id")
-            .bind(only)
-            .fetch_all(&mut **tx)
-            .await?;
+    let replicas = sqlx::query("SELECT * FROM replicas WHERE ?1 IS NULL OR endpoint = ?1 ORDER BY id")
+        .bind(only)
+        .fetch_all(&mut **tx)
+        .await?;
     let mut replicas_of: BTreeMap<String, Vec<ReplicaRow>> = BTreeMap::new();
+    let mut names_of: BTreeMap<String, Vec<(String, Vec<DeviceId>)>> = BTreeMap::new();
     for row in replicas {
-        let held = devices_of.remove(&row.id).unwrap_or_default();
-        replicas_of.entry(row.endpoint.clone()).or_default().push(row.with_devices(held)?);
+        let (id, endpoint): (String, String) = (row.try_get("id")?, row.try_get("endpoint")?);
+        let held = devices_of.remove(&id).unwrap_or_default();
+        names_of.entry(endpoint.clone()).or_default().push((id, held.clone()));
+        let read = ReplicaRecord::from_row(&row).map_err(bad).and_then(|it| it.with_devices(held));
+        match read {
+            Ok(it) => replicas_of.entry(endpoint).or_default().push(it),
+            Err(err) => {
+                bad_rows.insert(endpoint, err.to_string());
+            }
+        }
     }
-    let failures: Vec<FailureRow> =
-        sqlx::query_as(FAILURES).bind(only).bind(FAILURES_MAX).fetch_all(&mut **tx).await?;
+    let failures = sqlx::query(FAILURES).bind(only).bind(FAILURES_MAX).fetch_all(&mut **tx).await?;
     let mut failures_of: BTreeMap<String, Vec<Failure>> = BTreeMap::new();
     for row in failures {
-        let at = Timestamp(row.ended_at);
-        failures_of.entry(row.endpoint).or_default().push(Failure {
-            attempt: small(row.attempt)?,
-            cause: parse_cause(&row.cause)?,
-            at,
-            ready_for: row.ready_at.map_or(Duration::ZERO, |it| at.since(Timestamp(it))),
-            detail: row.detail,
-        });
-    }
-    Ok(endpoints
-        .into_iter()
-        .map(|desired| {
-            let id = desired.id.to_string();
-            EndpointRows {
-                replicas: replicas_of.remove(&id).unwrap_or_default(),
-                failures: failures_of.remove(&id).unwrap_or_default(),
-                desired,
+        let endpoint: String = row.try_get("endpoint")?;
+        match FailureRow::from_row(&row).map_err(bad).and_then(Failure::try_from) {
+            Ok(it) => failures_of.entry(endpoint).or_default().push(it),
+            Err(err) => {
+                bad_rows.insert(endpoint, err.to_string());
             }
+        }
+    }
+    let endpoints = endpoints
+        .into_iter()
+        .map(|desired| (desired.id.to_string(), desired))
+        .filter(|(id, _)| !bad_rows.contains_key(id))
+        .map(|(id, desired)| EndpointRows {
+            replicas: replicas_of.remove(&id).unwrap_or_default(),
+            failures: failures_of.remove(&id).unwrap_or_default(),
+            desired,
         })
-        .collect())
+        .collect();
+    let unread = bad_rows
+        .into_iter()
+        .map(|(id, why)| {
+            let (replicas, devices): (Vec<String>, Vec<Vec<DeviceId>>) =
+                names_of.remove(&id).unwrap_or_default().into_iter().unzip();
+            Unread { id, why, replicas, devices: devices.concat() }
+        })
+        .collect();
+    Ok(Readable { endpoints, unread })
 }

@@ -2,13 +2,18 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use axum::body::Body;
 use dedi_domain::keys::KeyText;
-use dedi_domain::{LoadReport, Owner, Role, Timestamp};
+use dedi_domain::{KeyFailures, LoadReport, Owner, Role, Timestamp};
+use dedi_runtime::process::ReplicaLogs;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::{FakeRuntime, Gguf, gguf};
@@ -44,9 +49,25 @@ pub(crate) struct Plane {
     pub(crate) runtime: Arc<FakeRuntime>,
     pub(crate) clock: Arc<AtomicI64>,
     pub(crate) admin: String,
+    pub(crate) failures: Arc<KeyFailures>,
     pub(crate) dir: Arc<tempfile::TempDir>,
     pub(crate) config: ControlConfig,
     hub: HubConfig,
+}
+
+/// The loop, running.
+pub(crate) struct Running {
+    cancel: CancellationToken,
+    _loads: watch::Sender<LoadReport>,
+    tasks: JoinSet<()>,
+}
+
+impl Running {
+    /// Tells the loop to end and waits for that.
+    pub(crate) async fn end(self) {
+        self.cancel.cancel();
+        tokio::time::timeout(Duration::from_secs(5), self.tasks.join_all()).await.unwrap();
+    }
 }
 
 /// 2026-01-01T00:00:00Z.
@@ -77,7 +98,8 @@ impl Plane {
         });
         assert!(made.await.unwrap());
         control.first_pass().await;
-        Self { control, runtime, clock, admin, dir, config, hub }
+        let failures = Arc::new(KeyFailures::new(10, 1_000));
+        Self { control, runtime, clock, admin, failures, dir, config, hub }
     }
 
     /// The same folder and processes under a new control plane.
@@ -87,6 +109,10 @@ impl Plane {
             open_with(&self.dir, &self.config, &self.hub, &self.runtime, &self.clock).await.unwrap();
         control.first_pass().await;
         Self { control, ..self }
+    }
+
+    pub(crate) fn logs(&self) -> ReplicaLogs {
+        ReplicaLogs::new(self.dir.path().join("logs"))
     }
 
     pub(crate) fn shared(&self) -> &crate::shared::Shared {
@@ -99,6 +125,15 @@ impl Plane {
 
     pub(crate) fn now(&self) -> Timestamp {
         Timestamp(self.clock.load(Ordering::Relaxed))
+    }
+
+    /// Runs the loop itself, under a report without load, until it is told to end.
+    pub(crate) fn run(&self) -> Running {
+        let cancel = CancellationToken::new();
+        let (loads, seen) = watch::channel(LoadReport::default());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(self.control.clone().run(seen, cancel.clone()));
+        Running { cancel, _loads: loads, tasks }
     }
 
     /// Passes until nothing is to be done, under a report of these loads.
@@ -130,7 +165,7 @@ impl Plane {
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
-        let response = self.control.router().oneshot(request).await.unwrap();
+        let response = self.control.router(self.failures.clone()).oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         Answer {
@@ -176,6 +211,12 @@ impl Plane {
         self.get(id).await["state"].as_str().unwrap().to_owned()
     }
 
+    /// The same from the store, for one that can't be looked up.
+    pub(crate) async fn events_of_store(&self, id: &str) -> Vec<String> {
+        let events = self.shared().store.events(id.parse().unwrap(), 0, 1_000).await.unwrap();
+        events.into_iter().map(|it| it.message).collect()
+    }
+
     /// The words of all events of an endpoint, oldest first.
     pub(crate) async fn events(&self, id: &str) -> Vec<String> {
         let answer = self.call("GET", &format!("/v1/endpoints/{id}/events"), "").await;
@@ -205,12 +246,13 @@ async fn open_with(
 ) -> Result<ControlPlane, crate::ControlError> {
     let (reads, moves) = (clock.clone(), clock.clone());
     let logs = dir.path().join("logs");
+    std::fs::create_dir_all(&logs).unwrap();
     ControlPlane::open(
         config.clone(),
         hub.clone(),
         DataPaths::below(dir.path()),
         runtime.clone(),
-        Arc::new(FileLogs(move |log: crate::LogName| logs.join(format!("{}-{}", log.endpoint, log.attempt)))),
+        Arc::new(FileLogs(ReplicaLogs::new(logs))),
         Clock::new(
             move || Timestamp(reads.load(Ordering::Relaxed)),
             move |then| {

@@ -36,6 +36,10 @@ struct Pretended {
     is_down: bool,
     /// `list` panics.
     panics: bool,
+    /// `ensure` panics for replicas of this endpoint.
+    panics_for: Option<String>,
+    /// `remove` fails for this replica.
+    keeps: Option<ReplicaId>,
     /// Removed processes stay as `Stopping` until told otherwise.
     stops_slowly: bool,
     launched: Vec<Launch>,
@@ -52,10 +56,14 @@ pub(crate) struct FakeRuntime {
 impl FakeRuntime {
     /// A host with so many cores of 8 GB.
     pub(crate) fn with_cores(n: u32) -> Self {
-        let kind = DeviceKind { product: "cpu".into(), memory_gb: 8, link: String::new() };
+        Self::with_devices(&DeviceKind { product: "cpu".into(), memory_gb: 8, link: String::new() }, n)
+    }
+
+    /// A host with so many devices of 8 GB.
+    pub(crate) fn with_devices(kind: &DeviceKind, n: u32) -> Self {
         let devices = (0..n)
             .map(|index| Device {
-                id: DeviceId(format!("cpu-{index}")),
+                id: DeviceId(format!("{}-{index}", kind.product)),
                 kind: kind.clone(),
                 index,
                 health: Health::Healthy,
@@ -96,6 +104,14 @@ impl FakeRuntime {
 
     pub(crate) fn set_panics(&self, panics: bool) {
         self.state.lock().unwrap().panics = panics;
+    }
+
+    pub(crate) fn set_panics_for(&self, endpoint: Option<&str>) {
+        self.state.lock().unwrap().panics_for = endpoint.map(str::to_owned);
+    }
+
+    pub(crate) fn keep(&self, replica: Option<ReplicaId>) {
+        self.state.lock().unwrap().keeps = replica;
     }
 
     pub(crate) fn stops_slowly(&self, slowly: bool) {
@@ -142,6 +158,8 @@ fn down() -> RuntimeError {
 #[async_trait]
 impl Runtime for FakeRuntime {
     async fn ensure(&self, launch: &Launch) -> Result<(), RuntimeError> {
+        let panics_for = self.state.lock().unwrap().panics_for.clone();
+        assert!(panics_for != Some(launch.endpoint.to_string()), "planned by the test");
         let mut state = self.state.lock().unwrap();
         if state.replicas.contains_key(&launch.replica) {
             return Ok(());
@@ -156,7 +174,7 @@ impl Runtime for FakeRuntime {
             }
         };
         state.launched.push(launch.clone());
-        let seen = ObservedReplica { id: launch.replica, nonce: launch.nonce, phase };
+        let seen = ObservedReplica { id: launch.replica, nonce: launch.nonce, phase, isolation: Some(1) };
         state.replicas.insert(launch.replica, seen);
         Ok(())
     }
@@ -166,6 +184,9 @@ impl Runtime for FakeRuntime {
         let slowly = state.stops_slowly;
         if state.replicas.get(&replica).is_none_or(|it| it.nonce != nonce) {
             return Ok(());
+        }
+        if state.keeps == Some(replica) {
+            return Err(down());
         }
         state.removed.push(replica);
         if slowly {

@@ -37,6 +37,7 @@ async fn min_zero_starts_once_sleeps_and_wakes_for_a_waiting_request() {
     let report = LoadReport {
         routes_version: u64::MAX,
         in_flight: BTreeMap::new(),
+        unanswered: BTreeMap::new(),
         endpoints: BTreeMap::from([(id.parse().unwrap(), load)]),
         at: plane.now(),
     };

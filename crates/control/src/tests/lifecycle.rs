@@ -3,11 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use dedi_domain::{EndpointState, LoadReport};
+use dedi_domain::{DeviceKind, EndpointState, LoadReport};
 use http::StatusCode;
 use serde_json::json;
-use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
 use crate::ControlConfig;
 use crate::testing::{FakeRuntime, Plane, Script, unique};
@@ -45,7 +43,7 @@ async fn an_endpoint_starts_serves_stops_and_says_each_step() {
     created: created for dedi/demo on 1x_cpu_8gb
     replica_launched: attempt 1: launching on cpu-0
     state_changed: PENDING -> STARTING: 1 replica is being launched
-    replica_ready: attempt 1: ready after 2.0 s
+    replica_ready: attempt 1: ready after 2.0 s, isolation level 1
     state_changed: STARTING -> STARTED: 1 of 1 replica answers
     stop_requested: stop requested
     replica_draining: attempt 1: takes no new requests
@@ -71,6 +69,7 @@ async fn a_draining_replica_keeps_its_requests_until_they_end_or_the_limit_passe
     let report = |routes_version: u64, in_flight: u32, plane: &Plane| LoadReport {
         routes_version,
         in_flight: BTreeMap::from([(replica, in_flight)]),
+        unanswered: BTreeMap::new(),
         endpoints: BTreeMap::new(),
         at: plane.now(),
     };
@@ -134,10 +133,7 @@ async fn what_an_answer_says_holds_for_requests_from_then_on() {
     // The tick is of no help here.
     let config = ControlConfig { tick_millis: 60_000, ..ControlConfig::default() };
     let plane = Plane::with(config, FakeRuntime::with_cores(2)).await;
-    let cancel = CancellationToken::new();
-    let (_loads, seen) = watch::channel(LoadReport::default());
-    let mut tasks = tokio::task::JoinSet::new();
-    tasks.spawn(plane.control.clone().run(seen, cancel.clone()));
+    let running = plane.run();
     let mut routes = plane.control.routes();
 
     let id = plane.create("").await;
@@ -160,8 +156,7 @@ async fn what_an_answer_says_holds_for_requests_from_then_on() {
     assert!(is_valid());
     plane.call("DELETE", &format!("/v1/keys/{}", made["id"].as_str().unwrap()), "").await;
     assert!(!is_valid());
-    cancel.cancel();
-    tokio::time::timeout(Duration::from_secs(5), tasks.join_all()).await.unwrap();
+    running.end().await;
 }
 
 #[tokio::test]
@@ -214,4 +209,22 @@ async fn two_endpoints_share_a_host_and_the_second_waits_its_turn() {
     plane.settle_idle().await;
     assert_eq!(plane.state(&second).await, "STARTED");
     assert_eq!(plane.runtime.live().len(), 1);
+}
+
+#[tokio::test]
+async fn a_replica_on_graphics_cards_is_held_to_its_weights_and_some_gigabytes_for_each() {
+    let kind = DeviceKind { product: "gpu".into(), memory_gb: 8, link: String::new() };
+    let limit = async |gpu_host_memory_gb| {
+        let config = ControlConfig { gpu_host_memory_gb, ..ControlConfig::default() };
+        let plane = Plane::with(config, FakeRuntime::with_devices(&kind, 2)).await;
+        let body = r#"{"model":"dedi/demo","hardware":"2x_gpu_8gb","autoscaling":{"min_replicas":1,"max_replicas":1}}"#;
+        let made = plane.call("POST", "/v1/endpoints", body).await;
+        assert_eq!(made.status, StatusCode::OK, "{made:?}");
+        plane.settle_idle().await;
+        plane.runtime.launched()[0].memory_limit_bytes
+    };
+    // The test's model has 1024 numbers of four bytes.
+    assert_eq!(limit(ControlConfig::default().gpu_host_memory_gb).await, Some(4_096 + 2 * 8_000_000_000));
+    assert_eq!(limit(1).await, Some(4_096 + 2 * 1_000_000_000));
+    assert_eq!(limit(0).await, None);
 }

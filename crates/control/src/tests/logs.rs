@@ -1,5 +1,6 @@
 //! The log of a launch, by its end and as it grows.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -15,7 +16,7 @@ async fn a_log_is_read_by_its_end_and_followed_until_its_launch_ends() {
     assert_eq!((empty.status, empty.text.as_str()), (StatusCode::OK, ""));
     plane.settle_idle().await;
     let log = LogName { endpoint: id.parse().unwrap(), replica: plane.runtime.live()[0].id, attempt: 1 };
-    let file = plane.dir.path().join("logs").join(format!("{}-{}", log.endpoint, log.attempt));
+    let file = plane.logs().path(log.endpoint, log.attempt);
     std::fs::create_dir_all(file.parent().unwrap()).unwrap();
     std::fs::write(&file, "one\ntwo\nthree\n").unwrap();
     let tail = plane.call("GET", &format!("/v1/endpoints/{id}/logs?tail=2"), "").await;
@@ -43,4 +44,29 @@ async fn a_log_is_read_by_its_end_and_followed_until_its_launch_ends() {
     let unlaunched = plane.create("").await;
     let none = plane.call("GET", &format!("/v1/endpoints/{unlaunched}/logs?replica={replica}"), "").await;
     assert!(none.text.contains("the endpoint has not been launched yet"), "{}", none.text);
+}
+
+#[tokio::test]
+async fn the_logs_of_a_deleted_endpoint_go_with_it_and_leftovers_at_the_next_sweep() {
+    let plane = Plane::start().await;
+    let (gone, stays) = (plane.create("").await, plane.create("").await);
+    plane.settle_idle().await;
+    let logs = plane.logs();
+    let stranger = "endpoint-00000000-0000-0000-0000-000000000001".to_owned();
+    let log = |id: &str| {
+        let file = logs.path(id.parse().unwrap(), 1);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, "loading\n").unwrap();
+    };
+    let left = || logs.endpoints().unwrap().iter().map(ToString::to_string).collect::<BTreeSet<_>>();
+    log(&gone);
+    log(&stays);
+    plane.call("DELETE", &format!("/v1/endpoints/{gone}"), "").await;
+    plane.settle_idle().await;
+    assert_eq!(left(), BTreeSet::from([stays.clone()]));
+    // As a server leaves it that dies before it is done; and what this database never knew.
+    log(&gone);
+    log(&stranger);
+    plane.control.sweep_for_tests().await;
+    assert_eq!(left(), BTreeSet::from([stays, stranger]));
 }

@@ -1,11 +1,14 @@
 //! Tests of the whole control plane: the real router, store and reconciler over a pretended runtime.
 
 mod backup;
+mod checks;
 mod contract;
 mod failures;
 mod hub;
 mod idleness;
+mod isolation;
 mod lifecycle;
+mod limits;
 mod logs;
 mod openapi;
 mod passes;

@@ -2,10 +2,6 @@
 
 use std::time::Duration;
 
-use dedi_domain::LoadReport;
-use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
-
 use crate::ControlConfig;
 use crate::testing::{FakeRuntime, Plane};
 
@@ -53,16 +49,12 @@ async fn a_wall_clock_set_back_between_two_runs_leaves_time_in_order() {
 async fn the_loop_runs_by_itself_and_ends_when_told() {
     let config = ControlConfig { tick_millis: 50, ..ControlConfig::default() };
     let plane = Plane::with(config, FakeRuntime::with_cores(2)).await;
-    let cancel = CancellationToken::new();
-    let (_loads, seen) = watch::channel(LoadReport::default());
-    let mut tasks = tokio::task::JoinSet::new();
-    tasks.spawn(plane.control.clone().run(seen, cancel.clone()));
+    let running = plane.run();
     let mut routes = plane.control.routes();
     plane.create("").await;
     let up = routes.wait_for(|it| it.routes.iter().any(|it| !it.replicas.is_empty()));
     tokio::time::timeout(Duration::from_secs(10), up).await.unwrap().unwrap();
-    cancel.cancel();
-    tokio::time::timeout(Duration::from_secs(5), tasks.join_all()).await.unwrap();
+    running.end().await;
 }
 
 #[tokio::test]

@@ -1,8 +1,9 @@
 //! Every route with every kind of sender. A route that is not in the table fails the test.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use dedi_domain::Role;
+use dedi_domain::{KeyFailures, Role};
 use http::StatusCode;
 
 use crate::http::ROUTES;
@@ -34,10 +35,13 @@ const TABLE: &[(&str, &str, &str, Needs)] = &[
     ("/v1/hardware", "GET", "/v1/hardware", Needs::Key),
     ("/v1/clusters/availability-zones", "GET", "/v1/clusters/availability-zones", Needs::Key),
     ("/v1/models", "GET", "/v1/models", Needs::Key),
+    ("/v1/models/{*model}", "GET", "/v1/models/no/such", Needs::Key),
     ("/v1/models/{*model}", "DELETE", "/v1/models/no/such", Needs::Delete),
     ("/v1/pulls", "GET", "/v1/pulls", Needs::Delete),
     ("/v1/pulls", "POST", "/v1/pulls", Needs::Delete),
     ("/v1/pulls/{*model}", "GET", "/v1/pulls/no/such", Needs::Delete),
+    ("/v1/checks", "POST", "/v1/checks", Needs::Delete),
+    ("/v1/checks/{*model}", "GET", "/v1/checks/no/such", Needs::Delete),
     ("/v1/autoscale/models", "GET", "/v1/autoscale/models", Needs::Key),
     ("/v1/whoami", "GET", "/v1/whoami", Needs::Key),
     ("/v3/whoami", "GET", "/v3/whoami", Needs::Key),
@@ -71,7 +75,8 @@ fn the_table_has_every_route_and_method() {
 
 #[tokio::test]
 async fn no_or_wrong_keys_are_refused_everywhere_alike() {
-    let plane = Plane::start().await;
+    let mut plane = Plane::start().await;
+    plane.failures = Arc::new(KeyFailures::new(u32::MAX, u32::MAX)); // what many of them meet is another test's
     let id = plane.create("").await;
     let mut unknown = plane.key("team", Role::Owner).await;
     let revoked = unknown.clone();

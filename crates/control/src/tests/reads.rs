@@ -123,13 +123,28 @@ async fn models_and_whoami_have_the_shapes_that_clients_read() {
     let name = plane.get(&id).await["name"].clone();
     let models = plane.call("GET", "/v1/models", "").await.json();
     let ids: Vec<_> = models.as_array().unwrap().iter().map(|it| it["id"].clone()).collect();
-    assert_eq!(ids, [json!("dedi/demo"), name]);
+    assert_eq!(ids, [json!("dedi/demo"), name.clone()]);
     assert_eq!(models[0]["type"], "chat");
     assert_eq!(
         models[0]["pricing"],
         json!({"hourly":0.0,"input":0.0,"output":0.0,"base":0.0,"finetune":0.0})
     );
     assert_eq!(models[0]["context_length"], 512);
+    let routed = plane.control.routes().borrow().routes[0].context_tokens;
+    assert_eq!(routed, 512, "a refusal names the same number");
+    let name = name.as_str().unwrap();
+    for (path, at) in
+        [("dedi/demo", 0), ("dedi%2Fdemo", 0), (name, 1), (name.replace('/', "%2F").as_str(), 1)]
+    {
+        let one = plane.call("GET", &format!("/v1/models/{path}"), "").await.json();
+        assert_eq!(one, models[at], "{path}");
+    }
+    let stranger = plane.key("stranger", dedi_domain::Role::Admin).await;
+    for (key, path) in [(&plane.admin, "no/such"), (&plane.admin, "none"), (&stranger, name)] {
+        let answer = plane.call_as(Some(key), "GET", &format!("/v1/models/{path}"), "").await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND);
+        assert!(answer.message().starts_with(&format!("Model {path} not found")), "{answer:?}");
+    }
     let dedicated = plane.call("GET", "/v1/models?dedicated=true", "").await.json();
     assert_eq!(dedicated.as_array().unwrap().len(), 1);
     for agent in ["OpenAI/Python 2.1.0", "AsyncOpenAI/Python 2.1.0", "OpenAI/JS 6.49.0"] {

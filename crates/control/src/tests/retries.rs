@@ -22,7 +22,7 @@ fn create(key: &str, body: &str) -> http::request::Builder {
 /// A create whose answer is dropped before a byte of it is read.
 async fn lost(plane: &Plane, body: &str) {
     let request = create(&plane.admin, body).body(Body::from(body.to_owned())).unwrap();
-    let answer = plane.control.router().oneshot(request).await.unwrap();
+    let answer = plane.control.router(plane.failures.clone()).oneshot(request).await.unwrap();
     assert_eq!(answer.status(), 200);
 }
 

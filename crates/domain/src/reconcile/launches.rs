@@ -3,7 +3,7 @@
 use super::replica::is_failing;
 use super::state::ends_last_run;
 use super::{EndpointView, Observation, Seen, World, by_mark, wanted};
-use crate::failure::verdict;
+use crate::failure::{pause, verdict};
 use crate::hardware::DeviceId;
 use crate::ids::EndpointId;
 use crate::placement::{Pool, Shortage};
@@ -17,7 +17,7 @@ pub(crate) fn launches(
     world: &World,
 ) -> Vec<(EndpointId, Result<Vec<DeviceId>, Shortage>)> {
     let held = endpoints.iter().flat_map(|it| &it.replicas).flat_map(|it| &it.row.devices);
-    let mut pool = Pool::new(&world.inventory, held);
+    let mut pool = Pool::new(&world.inventory, held.chain(&world.aside.devices));
     let mut asking: Vec<(&EndpointView, u32)> = endpoints
         .iter()
         .map(|it| (*it, missing(it, seen, world)))
@@ -70,6 +70,8 @@ fn missing(view: &EndpointView, seen: &Seen<'_>, world: &World) -> u32 {
         // Nothing can load what is not here yet, and others can use the devices until then.
         || view.fetch.is_some()
         || !judged.allows_launch(world.now)
+        || pause(desired.id, &view.failures, desired.started_at, &world.settings.backoff)
+            .is_some_and(|until| world.now < until)
         || view.replicas.iter().any(|it| is_failing(it, seen, world))
     {
         return 0;

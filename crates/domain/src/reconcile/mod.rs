@@ -21,6 +21,7 @@ use self::state::goal_state;
 use self::world::Seen;
 pub(crate) use self::world::phase_of;
 pub use self::world::{EndpointView, Observation, ReplicaView, Settings, World, by_mark};
+use crate::aside::SetAside;
 use crate::endpoint::EndpointState;
 use crate::ids::{Nonce, ReplicaId};
 use crate::replica::{Intent, ObservedReplica, ReplicaPhase, ReplicaRow};
@@ -33,7 +34,7 @@ pub fn decide(world: &World) -> Vec<Action> {
     let mut endpoints: Vec<&EndpointView> = world.endpoints.iter().collect();
     endpoints.sort_by_key(|it| it.desired.id);
 
-    let mut actions = remove_strangers(&endpoints, observed);
+    let mut actions = remove_strangers(&endpoints, &world.aside, observed);
     for view in &endpoints {
         decide_endpoint(view, &seen, world, &mut actions);
     }
@@ -56,12 +57,17 @@ pub fn wanted(view: &EndpointView) -> u32 {
 
 /// Processes that carry our mark and belong to no row: a launch whose row was never committed, or a row that
 /// was released by mistake. The store is known here, so they are nobody's.
-fn remove_strangers(endpoints: &[&EndpointView], observed: &[ObservedReplica]) -> Vec<Action> {
+fn remove_strangers(
+    endpoints: &[&EndpointView],
+    aside: &SetAside,
+    observed: &[ObservedReplica],
+) -> Vec<Action> {
     let nonces: BTreeMap<ReplicaId, Nonce> =
         endpoints.iter().flat_map(|it| &it.replicas).map(|it| (it.row.id, it.row.nonce)).collect();
     let mut strangers: Vec<Action> = observed
         .iter()
         .filter(|it| nonces.get(&it.id) != Some(&it.nonce) && it.phase != ReplicaPhase::Stopping)
+        .filter(|it| !aside.may_own(it))
         .map(|it| Action::Remove { replica: it.id, nonce: it.nonce })
         .collect();
     strangers.sort_by_key(|it| format!("{it:?}"));
@@ -139,4 +145,4 @@ fn is_idle(view: &EndpointView, now: Timestamp) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

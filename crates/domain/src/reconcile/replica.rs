@@ -35,6 +35,12 @@ pub(super) fn next_for_replica(
         {
             fail(FailureCause::Unresponsive)
         }
+        // Its probes are answered, its requests are not: something below the engine's surface is stuck.
+        (Intent::Run, Some(ReplicaPhase::Ready { .. } | ReplicaPhase::Unresponsive { .. }))
+            if view.unanswered >= world.settings.unanswered_max =>
+        {
+            fail(FailureCause::Unresponsive)
+        }
         (Intent::Run, Some(_)) if !row.seen => Some(Action::MarkSeen { replica }),
         (Intent::Run, Some(ReplicaPhase::Ready { .. })) if row.ready_at.is_none() => {
             Some(Action::MarkReady { replica })

@@ -38,7 +38,9 @@ pub(super) fn goal_state(view: &EndpointView, seen: &Seen<'_>, world: &World) ->
         {
             return EndpointState::Error;
         }
-        Some(Fetch::Queued | Fetch::Running { .. } | Fetch::Failed { .. }) => return EndpointState::Pending,
+        Some(Fetch::Queued | Fetch::Running { .. } | Fetch::Checking { .. } | Fetch::Failed { .. }) => {
+            return EndpointState::Pending;
+        }
         None => {}
     }
     match verdict(desired.id, &view.failures, desired.started_at, &world.settings.backoff) {

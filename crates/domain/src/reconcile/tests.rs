@@ -3,7 +3,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use uuid::Uuid;
 
 use super::*;
+use crate::FailureCause;
 use crate::endpoint::{ReplicaRange, Run, RunCause};
+use crate::failure::Failure;
 use crate::fetch::Fetch;
 use crate::hardware::{Device, DeviceId, DeviceKind, HardwareId, Health, Inventory};
 use crate::ids::{EndpointId, EndpointName, ModelName, Owner};
@@ -12,7 +14,7 @@ use crate::route::EndpointLoad;
 
 const NOW: Timestamp = Timestamp(1_000_000);
 
-fn endpoint(min: i64, max: i64) -> EndpointView {
+pub(crate) fn endpoint(min: i64, max: i64) -> EndpointView {
     let owner = Owner::parse("team").unwrap();
     let model = ModelName::parse("dedi/demo").unwrap();
     let desired = crate::endpoint::Desired {
@@ -61,7 +63,7 @@ fn replica(n: u128, intent: Intent) -> ReplicaView {
         reserved_at: Timestamp(0),
         gone_at: None,
     };
-    ReplicaView { row, out_of_routing: false, in_flight: 0 }
+    ReplicaView { row, out_of_routing: false, in_flight: 0, unanswered: 0 }
 }
 
 fn seen(n: u128, nonce: u128, phase: ReplicaPhase) -> ObservedReplica {
@@ -69,6 +71,7 @@ fn seen(n: u128, nonce: u128, phase: ReplicaPhase) -> ObservedReplica {
         id: ReplicaId::from_uuid(Uuid::from_u128(n)),
         nonce: Nonce::from_uuid(Uuid::from_u128(nonce)),
         phase,
+        isolation: None,
     }
 }
 
@@ -99,6 +102,7 @@ fn world(view: EndpointView, observed: Vec<ObservedReplica>) -> World {
     World {
         now: NOW,
         endpoints: vec![view],
+        aside: SetAside::default(),
         observation: Observation::Known(observed),
         inventory: devices(2),
         settings: Settings::default(),
@@ -128,6 +132,19 @@ fn said(world: &World) -> String {
     };
     let lines: Vec<String> = decide(world).iter().map(line).collect();
     if lines.is_empty() { "nothing".to_owned() } else { lines.join("\n") }
+}
+
+#[test]
+fn a_replica_that_leaves_three_requests_in_a_row_unanswered_is_ended_though_its_probes_are_answered() {
+    let mut view = endpoint(1, 1);
+    view.replicas = vec![replica(1, Intent::Run)];
+    view.replicas[0].unanswered = 2;
+    insta::assert_snapshot!(said(&world(view.clone(), vec![seen(1, 1, ready())])), @"nothing");
+    view.replicas[0].unanswered = 3;
+    insta::assert_snapshot!(said(&world(view.clone(), vec![seen(1, 1, ready())])), @"fail r1 Unresponsive");
+    // One that is on its way out anyway is not failed on top.
+    view.replicas[0].row.intent = Intent::Drain { since: NOW };
+    assert!(!said(&world(view, vec![seen(1, 1, ready())])).contains("fail"));
 }
 
 #[test]
@@ -213,4 +230,52 @@ fn a_device_in_quarantine_is_given_to_nobody_and_the_wait_says_so() {
     insta::assert_snapshot!(said(&world), @"nothing");
     let status = crate::status::explain(&world.endpoints[0], &world);
     insta::assert_snapshot!(status.reason.message, @"each device needs 0 MiB, at most 0 MiB are free on one; on one, 3 MiB are held by no process that is there, so it is not used");
+}
+
+#[test]
+fn what_was_set_aside_keeps_its_devices_and_its_processes() {
+    let mut view = endpoint(1, 1);
+    view.replicas = vec![replica(1, Intent::Run)];
+    let mut world = world(view, vec![seen(1, 1, ready()), seen(1, 7, ready()), seen(8, 8, ready())]);
+    let mut other = endpoint(2, 2);
+    other.desired.id = EndpointId::from_uuid(Uuid::from_u128(2));
+    other.desired.published = EndpointState::Pending;
+    world.endpoints.push(other);
+    insta::assert_snapshot!(said(&world), @r"
+    remove r1 with mark 7
+    remove r8 with mark 8
+    reserve d2
+    ");
+    world.set_aside(EndpointId::from_uuid(Uuid::from_u128(1)));
+    insta::assert_snapshot!(said(&world), @r"
+    remove r8 with mark 8
+    reserve d2
+    ");
+    world.aside.has_nameless = true;
+    insta::assert_snapshot!(said(&world), @"reserve d2");
+}
+
+#[test]
+fn an_endpoint_whose_replicas_are_ended_again_and_again_says_when_it_is_launched_next() {
+    let mut view = endpoint(1, 1);
+    view.desired.published = EndpointState::Pending;
+    let ended = |n: i64| Failure {
+        attempt: 1,
+        cause: FailureCause::Stopped,
+        at: Timestamp(NOW.0 - n * 1_000),
+        ready_for: Duration::ZERO,
+        detail: String::new(),
+    };
+    view.failures = (0..10).rev().map(ended).collect();
+    insta::assert_snapshot!(said(&world(view.clone(), Vec::new())), @"reserve d1");
+    view.failures = (0..13).rev().map(ended).collect();
+    let paused = world(view.clone(), Vec::new());
+    insta::assert_snapshot!(said(&paused), @"nothing");
+    let status = crate::status::explain(&paused.endpoints[0], &paused);
+    insta::assert_snapshot!(status.reason.message, @"its replicas end again and again soon after they start, the last because it was stopped on the host, by `dedi down` or a signal; the next launch is in 4 s");
+    assert!(status.next_retry_at.is_some_and(|it| it > NOW));
+    // What waits for the user is not tried again by itself, whatever else happened.
+    view.failures.push(Failure { cause: FailureCause::ModelUnusable, ..ended(0) });
+    let waits = world(view, Vec::new());
+    assert_eq!(crate::status::explain(&waits.endpoints[0], &waits).next_retry_at, None);
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::aside::SetAside;
 use crate::endpoint::Desired;
 use crate::failure::{BackoffSettings, Failure};
 use crate::fetch::Fetch;
@@ -30,6 +31,8 @@ pub struct ReplicaView {
     pub out_of_routing: bool,
     /// Requests it still has.
     pub in_flight: u32,
+    /// Requests in a row that ran out of time while it sent nobody a byte; 0 where that is not known.
+    pub unanswered: u32,
 }
 
 /// One endpoint with everything that bears on it.
@@ -62,6 +65,8 @@ pub struct Settings {
     pub startup_deadline: Duration,
     /// Longest a replica may leave probes unanswered.
     pub unresponsive_limit: Duration,
+    /// Unanswered requests in a row after which a replica is ended, whatever its probes say.
+    pub unanswered_max: u32,
     /// Longest wait for device memory after the processes are gone.
     pub release_wait: Duration,
     /// Replicas that may exist above `max_replicas` while old ones drain.
@@ -76,6 +81,7 @@ impl Default for Settings {
             drain_timeout: Duration::from_secs(30),
             startup_deadline: Duration::from_secs(1_800),
             unresponsive_limit: Duration::from_secs(30),
+            unanswered_max: 3,
             release_wait: Duration::from_secs(30),
             surge: 1,
             backoff: BackoffSettings::default(),
@@ -88,8 +94,10 @@ impl Default for Settings {
 pub struct World {
     /// The time of the pass.
     pub now: Timestamp,
-    /// All endpoints, in any order.
+    /// All endpoints that can be decided about, in any order.
     pub endpoints: Vec<EndpointView>,
+    /// The others.
+    pub aside: SetAside,
     /// What the runtime shows.
     pub observation: Observation,
     /// The host's devices.

@@ -43,6 +43,8 @@ reason_codes! {
     DrainingPrevious = "draining_previous",
     /// The model is being fetched from the hub.
     Downloading = "downloading",
+    /// The model's files are read to see whether they are what they must be.
+    Checking = "checking",
     /// The model could not be fetched; the next try waits.
     DownloadFailed = "download_failed",
     /// The last attempt failed; the next one waits.

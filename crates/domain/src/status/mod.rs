@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 pub use self::code::ReasonCode;
 use self::count::{Count, count_replicas};
-use self::waiting::{fetch_reason, pending_reason, shortage, shortage_reason};
+use self::waiting::{fetch_reason, paused, pending_reason, shortage, shortage_reason};
+use crate::advice::next_step;
 use crate::endpoint::{EndpointState, Run, RunCause};
 use crate::failure::{Failure, Verdict, verdict};
 use crate::fetch::Fetch;
@@ -63,10 +64,13 @@ pub fn explain(view: &EndpointView, world: &World) -> Status {
     let desired = &view.desired;
     let counted: Vec<&Failure> = counted(view).collect();
     let judged = verdict(desired.id, &view.failures, desired.started_at, &world.settings.backoff);
+    let paused = paused(view, world).map(|(until, _)| until);
     let next_retry_at = match &judged {
-        Verdict::Clean => None,
-        Verdict::BackingOff { retry_at, .. } => Some(*retry_at),
-        Verdict::Broken { retry_at, .. } => *retry_at,
+        Verdict::Clean => paused,
+        Verdict::BackingOff { retry_at, .. } | Verdict::Broken { retry_at: Some(retry_at), .. } => {
+            paused.max(Some(*retry_at))
+        }
+        Verdict::Broken { retry_at: None, .. } => None,
     };
     let count = count_replicas(view, world);
     let next_retry_at = view.fetch.as_ref().and_then(Fetch::retry_at).or(next_retry_at);
@@ -80,6 +84,19 @@ pub fn explain(view: &EndpointView, world: &World) -> Status {
         first_failure: counted.first().map(|it| (*it).clone()),
         last_failure: counted.last().map(|it| (*it).clone()),
     }
+}
+
+/// The message for whoever may only run inference: the reason without the engine's log or the hub's words, which are
+/// for those who may read the endpoint.
+pub fn outline(view: &EndpointView, world: &World) -> String {
+    let mut known = view.clone();
+    for failure in &mut known.failures {
+        failure.detail.clear();
+    }
+    if let Some(Fetch::Failed { what, .. }) = &mut known.fetch {
+        "its model could not be fetched".clone_into(what);
+    }
+    explain(&known, world).reason.message
 }
 
 /// The failures of this run that are held against it, oldest first.
@@ -245,7 +262,7 @@ fn error_reason(view: &EndpointView, world: &World, judged: &Verdict) -> Reason 
     advise(
         last.cause.into(),
         format!("{failed} because {}{detail}; {retry}", last.cause.sentence()),
-        format!("see `dedi endpoints logs {0}`, mend it, then `dedi endpoints start {0}`", desired.id),
+        next_step(last.cause, desired),
     )
 }
 

@@ -2,10 +2,11 @@
 
 use super::count::Count;
 use super::{Reason, ReasonCode, advise, counted, say};
-use crate::failure::Verdict;
+use crate::failure::{Verdict, pause};
 use crate::fetch::Fetch;
 use crate::placement::Shortage;
 use crate::reconcile::{EndpointView, Observation, World, by_mark, launches};
+use crate::replica::FailureCause;
 use crate::time::Timestamp;
 use crate::words::{count as counting, is_or_are, so_many_are};
 
@@ -25,6 +26,17 @@ pub(super) fn pending_reason(view: &EndpointView, world: &World, judged: &Verdic
             format!("see `dedi endpoints logs {}`", desired.id),
         );
     }
+    if let Some((until, cause)) = paused(view, world) {
+        let wait = until.since(world.now).as_secs() + 1;
+        return advise(
+            ReasonCode::BackingOff,
+            format!(
+                "its replicas end again and again soon after they start, the last because {}; the next launch is in {wait} s",
+                cause.sentence()
+            ),
+            format!("find what ends them, then `dedi endpoints start {}`", desired.id),
+        );
+    }
     if count.draining + count.stopping + count.gone > 0 {
         let left = u64::from(count.draining + count.stopping + count.gone);
         let (replicas, are) = (counting(left, "replica"), is_or_are(left));
@@ -37,6 +49,14 @@ pub(super) fn pending_reason(view: &EndpointView, world: &World, judged: &Verdic
         Some(shortage) => shortage_reason(view, &shortage),
         None => say(ReasonCode::Accepted, "accepted; the server is about to look at it"),
     }
+}
+
+/// Until when nothing is launched because of ends that are not held against it, and why it last ended.
+pub(super) fn paused(view: &EndpointView, world: &World) -> Option<(Timestamp, FailureCause)> {
+    let desired = &view.desired;
+    let until = pause(desired.id, &view.failures, desired.started_at, &world.settings.backoff)?;
+    let last = view.failures.iter().rfind(|it| !it.cause.counts())?;
+    (world.now < until).then_some((until, last.cause))
 }
 
 pub(super) fn fetch_reason(view: &EndpointView, fetch: &Fetch, now: Timestamp) -> Reason {
@@ -53,6 +73,14 @@ pub(super) fn fetch_reason(view: &EndpointView, fetch: &Fetch, now: Timestamp) -
                 fetch.percent().unwrap_or(0),
                 bytes_done >> 20,
                 total >> 20
+            ),
+        ),
+        Fetch::Checking { bytes_done, bytes_total, .. } => say(
+            ReasonCode::Checking,
+            format!(
+                "checks that the files of {model} are what they were: {} of {} MiB",
+                bytes_done >> 20,
+                bytes_total >> 20
             ),
         ),
         Fetch::Failed { what, n_failures, retry_at, .. } => advise(

@@ -14,11 +14,11 @@ use dedi_api::engine::{
 
 use crate::conversation;
 use crate::request;
-use crate::template::{Conversation, TemplateError};
-use crate::tools::{CallFinder, Part, Tools};
-use crate::worker::TokenEvent;
+use crate::template::{Conversation, TAKEN, TemplateError};
+use crate::tools::Tools;
+use crate::worker::{Finish, TokenEvent};
 
-use super::generate::{self, Accepted, Echo};
+use super::generate::{self, Accepted, Echo, Expected};
 use super::replies::{self, Dialect, Head, event};
 use super::{ApiError, AppState, Ready};
 
@@ -29,22 +29,22 @@ pub(super) async fn chat(State(state): State<Arc<AppState>>, body: Bytes) -> Res
     state.ready()?;
     let request: GenerateRequest = request::parse(&body)?;
     let is_long = body.len() > LONG_BYTES || request.response_format.is_some() || request.tools.is_some();
-    let (accepted, tools) = generate::prepare(is_long, move || accept(&state, request)).await?;
-    let finder = || tools.clone().map(CallFinder::new);
-    let finders: Vec<_> = (0..accepted.choices).map(|_| finder()).collect();
+    let (accepted, must_call) = generate::prepare(is_long, move || accept(&state, request)).await?;
     if accepted.stream {
-        return replies::stream(accepted, ChatStream { finders, prompt: None }).await;
+        let called = vec![false; accepted.choices as usize];
+        return replies::stream(accepted, ChatStream { called, prompt: None }).await;
     }
-    whole(accepted, finders).await
+    whole(accepted, must_call).await
 }
 
-fn accept(
-    state: &Arc<AppState>,
-    mut request: GenerateRequest,
-) -> Result<(Accepted, Option<Tools>), ApiError> {
+/// The running job, and whether its replies are calls and nothing else.
+fn accept(state: &Arc<AppState>, mut request: GenerateRequest) -> Result<(Accepted, bool), ApiError> {
     let ready = state.ready()?;
     let parameters = request::check(&mut request, ready.pieces.count())?;
     let tools = Tools::check(request.tools.take(), request.tool_choice.take())?;
+    let only_one = request.parallel_tool_calls == Some(false);
+    let callable = tools.as_ref().map(|it| it.callable(only_one));
+    let must_call = callable.as_ref().is_some_and(|it| it.must_call);
     let form = tools.as_ref().and_then(Tools::form).or_else(|| parameters.form.clone());
     let messages =
         conversation::messages(request.messages.take(), tools.as_ref(), ready.template.knows_tools)?;
@@ -63,8 +63,9 @@ fn accept(
         }
     })?;
     let tokens = generate::tokenize(ready, &prompt, true);
-    let accepted = generate::submit(state, &parameters, tokens, prompt, form, request.model, "chatcmpl")?;
-    Ok((accepted, tools))
+    let expected = Expected { form, callable };
+    let accepted = generate::submit(state, &parameters, tokens, prompt, expected, request.model, "chatcmpl")?;
+    Ok((accepted, must_call))
 }
 
 /// The request's variables for the template, each of which it reads.
@@ -73,6 +74,14 @@ fn template_variables(
     request: &mut GenerateRequest,
 ) -> Result<serde_json::Map<String, serde_json::Value>, ApiError> {
     let mut all = request.chat_template_kwargs.take().unwrap_or_default();
+    if let Some(name) = all.keys().find(|it| TAKEN.contains(&it.as_str())) {
+        let message = format!(
+            "`chat_template_kwargs.{name}` would replace what the chat template is given anyway; the names {} are \
+             taken, so send messages and tools in fields of their own and leave out the others.",
+            TAKEN.join(", ")
+        );
+        return Err(ApiError::invalid(format!("chat_template_kwargs.{name}"), message));
+    }
     if let Some(effort) = request.reasoning_effort.take() {
         all.entry("reasoning_effort").or_insert(effort.into());
     }
@@ -81,9 +90,9 @@ fn template_variables(
         "reasoning_effort" => name.to_owned(),
         name => format!("chat_template_kwargs.{name}"),
     };
-    let more = if name == "enable_thinking" { ", which `reasoning` sets," } else { "" };
+    let also = if name == "enable_thinking" { " (which `reasoning` sets)" } else { "" };
     let message = format!(
-        "This model's chat template does not read `{name}`{more} so it would change nothing; leave it out."
+        "`{param}`{also}: this model's chat template does not read it, so it would change nothing; leave it out."
     );
     Err(ApiError::Lacks { param, message })
 }
@@ -97,32 +106,25 @@ struct Reply {
     finish_reason: &'static str,
 }
 
-async fn whole(mut accepted: Accepted, mut finders: Vec<Option<CallFinder>>) -> Result<Response, ApiError> {
-    let mut replies: Vec<Reply> = finders.iter().map(|_| Reply::default()).collect();
+async fn whole(mut accepted: Accepted, must_call: bool) -> Result<Response, ApiError> {
+    let mut replies: Vec<Reply> = (0..accepted.choices).map(|_| Reply::default()).collect();
     let state = Arc::clone(&accepted.state);
     let usage = accepted
         .collect(|token| {
-            let place = token.choice as usize;
-            let (Some(reply), Some(finder)) = (replies.get_mut(place), finders.get_mut(place)) else {
-                return;
-            };
+            let Some(reply) = replies.get_mut(token.choice as usize) else { return };
             reply.token_ids.push(token.token);
             if let (Some(probabilities), Some(ready)) = (&token.logprobs, state.ready.get()) {
                 reply.logprobs.content.push(generate::token_logprob(ready, token.token, probabilities));
             }
-            let (parts, reason) = parts(finder, token);
-            for part in parts {
-                match part {
-                    Part::Text(text) => reply.content.push_str(&text),
-                    Part::Call(call) => reply.calls.push(call),
-                }
-            }
-            reply.finish_reason = reason.unwrap_or_default();
+            reply.content.push_str(&token.text);
+            reply.calls.extend(token.calls);
+            reply.finish_reason =
+                token.finish.map(|it| finish_reason(it, !reply.calls.is_empty())).unwrap_or_default();
         })
         .await?;
     let choices = (0..).zip(replies).map(|(index, reply)| {
-        let content =
-            if reply.calls.is_empty() || !reply.content.is_empty() { Some(reply.content) } else { None };
+        let is_only_calls = reply.content.is_empty() && (must_call || !reply.calls.is_empty());
+        let content = (!is_only_calls).then_some(reply.content);
         ChatChoice {
             index,
             message: ReplyMessage { role: "assistant".to_owned(), content, tool_calls: reply.calls },
@@ -144,18 +146,12 @@ async fn whole(mut accepted: Accepted, mut finders: Vec<Option<CallFinder>>) -> 
     .into_response())
 }
 
-/// What a token adds to its reply, and the reason when it is the last.
-fn parts(finder: &mut Option<CallFinder>, token: TokenEvent) -> (Vec<Part>, Option<&'static str>) {
-    let reason = token.finish.map(generate::finish_reason);
-    let Some(finder) = finder else {
-        return (vec![Part::Text(token.text)], reason);
-    };
-    let mut parts = finder.push(&token.text);
-    if reason.is_some() {
-        parts.extend(finder.finish());
+/// The word for a reply's end; what was cut off stays that, also in the middle of a call.
+fn finish_reason(finish: Finish, called: bool) -> &'static str {
+    match finish {
+        Finish::EndOfGeneration | Finish::Stop if called => "tool_calls",
+        Finish::EndOfGeneration | Finish::Stop | Finish::Length => generate::finish_reason(finish),
     }
-    let called = finder.found_any();
-    (parts, reason.map(|it| if called && it == "stop" { "tool_calls" } else { it }))
 }
 
 fn echoed(echo: Echo, logprobs: Option<TextLogprobs>) -> EchoedPrompt {
@@ -163,7 +159,8 @@ fn echoed(echo: Echo, logprobs: Option<TextLogprobs>) -> EchoedPrompt {
 }
 
 struct ChatStream {
-    finders: Vec<Option<CallFinder>>,
+    /// Which replies had a call.
+    called: Vec<bool>,
     /// What the first event repeats.
     prompt: Option<EchoedPrompt>,
 }
@@ -207,20 +204,15 @@ impl Dialect for ChatStream {
     }
 
     fn token(&mut self, head: &Head, ready: &Ready, token: TokenEvent, out: &mut Vec<u8>) {
-        let Some(finder) = self.finders.get_mut(token.choice as usize) else { return };
+        let Some(called) = self.called.get_mut(token.choice as usize) else { return };
+        *called |= !token.calls.is_empty();
         let (index, id) = (token.choice, token.token);
         let logprobs = token.logprobs.as_ref().map(|probabilities| ChatLogprobs {
             content: vec![generate::token_logprob(ready, token.token, probabilities)],
         });
-        let has_text = token.finish != Some(crate::worker::Finish::EndOfGeneration);
-        let (parts, reason) = parts(finder, token);
-        let (mut content, mut tool_calls) = (String::new(), Vec::new());
-        for part in parts {
-            match part {
-                Part::Text(text) => content.push_str(&text),
-                Part::Call(call) => tool_calls.push(call),
-            }
-        }
+        let has_text = token.finish != Some(Finish::EndOfGeneration);
+        let reason = token.finish.map(|it| finish_reason(it, *called));
+        let (content, tool_calls) = (token.text, token.calls);
         let mut choice = ChatChunkChoice {
             index,
             delta: Delta::default(),

@@ -16,7 +16,7 @@ use llama_cpp_2::token::LlamaToken;
 use crate::request;
 use crate::worker::{Finish, TokenEvent, TokenProbabilities};
 
-use super::generate::{self, Accepted, Echo, characters};
+use super::generate::{self, Accepted, Echo, Expected, characters};
 use super::replies::{self, Dialect, Head, event};
 use super::{ApiError, AppState, Ready};
 
@@ -41,8 +41,8 @@ fn accept(state: &Arc<AppState>, mut request: GenerateRequest) -> Result<Accepte
     let ready = state.ready()?;
     let parameters = request::check(&mut request, ready.pieces.count())?;
     let (prompt, text) = read_prompt(ready, request.prompt.take())?;
-    let form = parameters.form.clone();
-    generate::submit(state, &parameters, prompt, text, form, request.model, "cmpl")
+    let expected = Expected { form: parameters.form.clone(), callable: None };
+    generate::submit(state, &parameters, prompt, text, expected, request.model, "cmpl")
 }
 
 fn read_prompt(ready: &Ready, prompt: Option<Prompt>) -> Result<(Vec<LlamaToken>, String), ApiError> {

@@ -22,7 +22,8 @@ pub(super) async fn embeddings(
     body: Bytes,
 ) -> Result<Json<Embeddings>, ApiError> {
     if !state.ready()?.embedding {
-        let message = "This engine generates text; start one with --embedding for vectors.";
+        let message = "This model generates text and makes no vectors; ask an endpoint of an embedding model, or send texts to \
+                       /v1/chat/completions or /v1/completions.";
         return Err(ApiError::Invalid { param: None, message: message.to_owned() });
     }
     let request: EmbeddingsRequest = request::parse(&body)?;
@@ -49,6 +50,7 @@ fn read_texts(ready: &Ready, request: EmbeddingsRequest) -> Result<(Vec<Vec<Llam
         let message = "`encoding_format` can be float; vectors are sent as numbers.";
         return Err(ApiError::invalid("encoding_format", message));
     }
+    check_width(request.dimensions, i64::from(ready.model.n_embd_out()))?;
     let Some(input) = request.input.map(OneOrMany::into_vec) else {
         return Err(ApiError::invalid("input", "`input` is required: a text or a list of texts."));
     };
@@ -72,4 +74,28 @@ fn read_texts(ready: &Ready, request: EmbeddingsRequest) -> Result<(Vec<Vec<Llam
         texts.push(tokens);
     }
     Ok((texts, u32::try_from(total).unwrap_or(u32::MAX)))
+}
+
+/// A model makes vectors of one length; they are not cut to another, which would need a model made for that.
+fn check_width(asked: Option<i64>, width: i64) -> Result<(), ApiError> {
+    let Some(asked) = asked.filter(|it| *it != width) else { return Ok(()) };
+    let message = format!(
+        "`dimensions` is {asked}, and this model's vectors have {width} numbers; send {width}, or leave it out."
+    );
+    Err(ApiError::invalid("dimensions", message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vectors_have_the_length_their_model_makes() {
+        assert_eq!([None, Some(384)].map(|it| check_width(it, 384)), [Ok(()), Ok(())]);
+        for other in [0, 383, 385, -1] {
+            let said = check_width(Some(other), 384).unwrap_err().body().error;
+            assert_eq!(said.param.as_deref(), Some("dimensions"));
+            assert!(said.message.contains("send 384,"), "{}", said.message);
+        }
+    }
 }

@@ -7,6 +7,7 @@ use dedi_api::engine::{TextLogprobs, TokenLogprob, Usage};
 use llama_cpp_2::token::LlamaToken;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
+use crate::calls::Callable;
 use crate::constrain::Form;
 use crate::request::{self, Parameters};
 use crate::worker::{Event, Finish, GenerateJob, Job, TokenEvent, TokenProbabilities};
@@ -57,6 +58,13 @@ impl Echo {
     }
 }
 
+/// What a reply is made to look like, and what may be in it.
+#[derive(Default)]
+pub(super) struct Expected {
+    pub(super) form: Option<Form>,
+    pub(super) callable: Option<Arc<Callable>>,
+}
+
 /// Runs what may take long on another thread: long texts, and grammars.
 pub(super) async fn prepare<T: Send + 'static>(
     is_long: bool,
@@ -86,7 +94,7 @@ pub(super) fn submit(
     parameters: &Parameters,
     prompt: Vec<LlamaToken>,
     text: String,
-    form: Option<Form>,
+    expected: Expected,
     model: Option<String>,
     id_prefix: &str,
 ) -> Result<Accepted, ApiError> {
@@ -97,7 +105,7 @@ pub(super) fn submit(
     }
     let max_tokens = request::room(parameters, prompt.len(), ready.shape.context)?;
     let grammar =
-        form.map(|it| ready.constraints.grammar(&ready.model, it)).transpose().map_err(|error| {
+        expected.form.map(|it| ready.constraints.grammar(&ready.model, it)).transpose().map_err(|error| {
             ApiError::invalid("response_format", format!("The requested format cannot be followed: {error}."))
         })?;
     let echo = parameters
@@ -110,6 +118,7 @@ pub(super) fn submit(
         choices: parameters.choices,
         sampling: parameters.sampling.clone(),
         stops: parameters.stops.clone(),
+        callable: expected.callable,
         max_tokens,
         ignore_eos: parameters.ignore_eos,
         logprobs: parameters.logprobs,

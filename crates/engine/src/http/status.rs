@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -12,11 +13,18 @@ use serde_json::json;
 
 use super::AppState;
 
-/// 200 once the model has decoded a token, 503 before that and while stopping.
+/// A step is meant to take a fraction of a second. Only the first part of a prompt has a size that was not yet
+/// fitted to this machine, and even the slowest that is of any use reads two tokens a second of it.
+const STEP_MAX: Duration = Duration::from_secs(120);
+
+/// 200 once the model has decoded a token, 503 before that, while stopping, and when the device is stuck.
 pub(super) async fn health(State(state): State<Arc<AppState>>) -> Response {
     if state.draining.load(Ordering::Relaxed) {
         let health = Health::Draining { running: state.in_flight.load(Ordering::SeqCst) };
         return (StatusCode::SERVICE_UNAVAILABLE, Json(health)).into_response();
+    }
+    if let Some(stuck) = stuck(state.metrics.step.elapsed()) {
+        return (StatusCode::SERVICE_UNAVAILABLE, Json(stuck)).into_response();
     }
     let Some(ready) = state.ready.get() else {
         #[expect(clippy::cast_precision_loss, reason = "at most a million")]
@@ -30,6 +38,11 @@ pub(super) async fn health(State(state): State<Arc<AppState>>) -> Response {
         slots: ready.shape.slots,
     };
     Json(health).into_response()
+}
+
+/// What a step that has taken so long says of the engine.
+fn stuck(step: Duration) -> Option<Health> {
+    (step > STEP_MAX).then_some(Health::Stuck { step_secs: step.as_secs() })
 }
 
 pub(super) async fn metrics(State(state): State<Arc<AppState>>) -> Response {
@@ -48,4 +61,16 @@ pub(super) async fn models(State(state): State<Arc<AppState>>) -> Response {
         "context_length": context,
     });
     Json(json!({ "object": "list", "data": [model] })).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_that_does_not_end_is_told() {
+        assert_eq!(stuck(Duration::from_secs(120)), None);
+        let told = serde_json::to_value(stuck(Duration::from_secs(121))).unwrap();
+        assert_eq!(told, json!({"status": "stuck", "step_secs": 121}));
+    }
 }

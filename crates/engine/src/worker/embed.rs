@@ -92,6 +92,7 @@ impl Embedder<'_> {
                 tokens += 1;
             }
         }
+        let _stepping = self.metrics.step.begin();
         self.context.decode(batch).map_err(|it| format!("the text could not be embedded: {it}"))?;
         self.metrics.decodes.add(1);
         self.metrics.prompt_tokens.add(tokens);

@@ -6,15 +6,18 @@
 use std::sync::Arc;
 use std::sync::mpsc;
 
+use dedi_api::engine::ToolCall;
 use llama_cpp_2::token::LlamaToken;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::calls::Callable;
 use crate::constrain::Grammar;
 use crate::metrics::Metrics;
 use crate::sample::SamplingParams;
 
 pub mod embed;
+mod reply;
 mod scheduler;
 mod sequence;
 mod slots;
@@ -30,8 +33,10 @@ pub struct GenerateJob {
     pub choices: u32,
     /// How tokens are picked; choice `i` uses the seed plus `i`.
     pub sampling: SamplingParams,
-    /// Texts that end a reply.
+    /// Texts that end a reply. They are looked for in what is read, not in calls.
     pub stops: Vec<String>,
+    /// What a reply may call, if anything.
+    pub callable: Option<Arc<Callable>>,
     /// Most tokens of a reply; at least one, and prompt and reply fit into the context.
     pub max_tokens: u32,
     /// Goes on past the model's end of generation.
@@ -93,6 +98,8 @@ pub struct TokenEvent {
     pub token: u32,
     /// The text that can be sent now.
     pub text: String,
+    /// The calls that can.
+    pub calls: Vec<ToolCall>,
     /// Log probabilities, when asked for.
     pub logprobs: Option<Box<TokenProbabilities>>,
     /// Why the reply ends with this token.

@@ -203,6 +203,8 @@ impl Scheduler<'_> {
     fn step(&mut self) {
         let prompt_tokens = self.fill_batch();
         let started = Instant::now();
+        let metrics = Arc::clone(&self.engine.metrics);
+        let stepping = metrics.step.begin();
         let decoded = self.engine.context.decode(&mut self.batch);
         self.engine.metrics.decodes.add(1);
         if let Err(error) = decoded {
@@ -215,6 +217,7 @@ impl Scheduler<'_> {
         if !self.outputs.is_empty() || prompt_tokens > 0 {
             self.engine.context.synchronize();
         }
+        drop(stepping);
         self.speed.learn(prompt_tokens, started.elapsed());
         self.engine.metrics.prompt_tokens.add(prompt_tokens as u64);
         let sampled = self.outputs.iter().filter(|it| it.about.is_none()).count();

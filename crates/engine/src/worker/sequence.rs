@@ -5,11 +5,12 @@ use std::sync::Arc;
 use llama_cpp_2::token::LlamaToken;
 use tokio::sync::mpsc::UnboundedSender;
 
+use crate::calls::Ending;
 use crate::constrain::Grammar;
 use crate::model::Pieces;
 use crate::sample::{Sampler, Scratch, log_probabilities};
-use crate::text::TextOut;
 
+use super::reply::{Reply, Told};
 use super::{Event, Finish, GenerateJob, TokenEvent, TokenProbabilities};
 
 /// What all replies of one request have in common.
@@ -37,7 +38,7 @@ pub(super) struct Sequence {
     prompt_logprobs: Option<Vec<TokenProbabilities>>,
     sampler: Sampler,
     grammar: Option<Grammar>,
-    text: TextOut,
+    reply: Reply,
     events: UnboundedSender<Event>,
 }
 
@@ -60,7 +61,7 @@ impl Sequence {
             prompt_logprobs: (job.prompt_logprobs && choice == 0).then(Vec::new),
             sampler: Sampler::new(sampling, job.prompt.iter().map(|it| it.0.cast_unsigned())),
             grammar: job.grammar.as_ref().map(Grammar::fork),
-            text: TextOut::new(&job.stops),
+            reply: Reply::new(&job.stops, job.callable.as_ref()),
             events: job.events.clone(),
         }
     }
@@ -119,33 +120,37 @@ impl Sequence {
             let (own, top) = log_probabilities(logits, token, top);
             Box::new(TokenProbabilities { own, top })
         });
-        let (text, finish) = self.text_and_finish(is_end, pieces, ended_grammar);
-        let event = TokenEvent { choice: self.choice, token, text, logprobs, finish };
+        let (told, finish) = self.tell(is_end, pieces, ended_grammar);
+        let Told { text, calls, stopped: _ } = told;
+        let event = TokenEvent { choice: self.choice, token, text, calls, logprobs, finish };
         let heard = self.events.send(Event::Token(event)).is_ok();
         finish.is_some() || !heard
     }
 
-    fn text_and_finish(
+    /// What the client hears of the token, and the reason when it is the last.
+    fn tell(
         &mut self,
         is_end: impl Fn(LlamaToken) -> bool,
         pieces: &Pieces,
         ended_grammar: bool,
-    ) -> (String, Option<Finish>) {
+    ) -> (Told, Option<Finish>) {
         if !self.ignore_eos && is_end(self.next) {
-            return (self.text.finish(), Some(Finish::EndOfGeneration));
+            return (self.reply.finish(Ending::Whole), Some(Finish::EndOfGeneration));
         }
-        let released = self.text.push(pieces.of(self.next));
-        let finish = if released.stopped || ended_grammar {
-            Some(Finish::Stop)
+        let mut told = self.reply.push(pieces.of(self.next));
+        if told.stopped {
+            return (told, Some(Finish::Stop));
+        }
+        let (ending, finish) = if ended_grammar {
+            (Ending::Whole, Finish::Stop)
         } else if self.generated >= self.max_tokens {
-            Some(Finish::Length)
+            (Ending::Cut, Finish::Length)
         } else {
-            None
+            return (told, None);
         };
-        let mut text = released.text;
-        if finish.is_some() && !released.stopped {
-            text.push_str(&self.text.finish());
-        }
-        (text, finish)
+        let rest = self.reply.finish(ending);
+        told.text.push_str(&rest.text);
+        told.calls.extend(rest.calls);
+        (told, Some(if rest.stopped { Finish::Stop } else { finish }))
     }
 }

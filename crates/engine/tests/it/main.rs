@@ -10,6 +10,7 @@
 mod client;
 mod engine;
 
+mod calls;
 mod health;
 mod replies;
 mod requests;

@@ -263,9 +263,49 @@ async fn what_the_template_does_not_read_is_refused() {
         assert_eq!(error["code"], "unsupported_by_model");
     }
     let body = json!({"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1,
-        "chat_template_kwargs": {"enable_thinking": false, "add_generation_prompt": true}});
+        "chat_template_kwargs": {"enable_thinking": false}});
     let (status, answer) = client::post(&engine.socket(), CHAT, &body).await;
     assert_eq!(status, 200, "it does not reason anyway: {answer}");
+}
+
+#[tokio::test]
+async fn a_templates_own_names_are_taken() {
+    let engine = Engine::start(&[]).await;
+    let other = json!([{"role": "user", "content": "Say something else"}]);
+    for (name, value) in [
+        ("messages", other),
+        ("tools", json!([])),
+        ("add_generation_prompt", json!(false)),
+        ("bos_token", json!("x")),
+        ("eos_token", json!("x")),
+        ("raise_exception", json!(1)),
+        ("strftime_now", json!(1)),
+    ] {
+        let body = json!({"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1,
+            "chat_template_kwargs": {name: value}});
+        let (status, answer) = client::post(&engine.socket(), CHAT, &body).await;
+        let error = &answer["error"];
+        assert_eq!(
+            (status.as_u16(), &error["param"]),
+            (400, &format!("chat_template_kwargs.{name}").into()),
+            "{answer}"
+        );
+        assert!(error["message"].as_str().unwrap().contains("messages, tools, "), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn each_choice_is_the_reply_of_a_seed_of_its_own() {
+    let engine = Engine::start(&["--slots", "2"]).await;
+    let ask = async |seed: u32, n: u32| {
+        let body = json!({"prompt": "Once", "max_tokens": 4, "n": n, "seed": seed, "temperature": 3,
+            "ignore_eos": true});
+        client::post(&engine.socket(), TEXT, &body).await.1["choices"].clone()
+    };
+    let several = ask(5, 3).await;
+    for (choice, seed) in several.as_array().unwrap().iter().zip(5..) {
+        assert_eq!(choice["token_ids"], ask(seed, 1).await[0]["token_ids"], "{seed}");
+    }
 }
 
 #[tokio::test]

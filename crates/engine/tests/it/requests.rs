@@ -37,7 +37,7 @@ async fn wrong_requests_are_told_what_would_work() {
     let (_, error) = refusal(&engine, "/v1/completions", json!({"prompt": "x", "max_tokens": 64})).await;
     assert!(error["message"].as_str().unwrap().contains("at most 63"), "{error}");
     let (_, error) = refusal(&engine, "/v1/embeddings", json!({"input": "x"})).await;
-    assert!(error["message"].as_str().unwrap().contains("--embedding"), "{error}");
+    assert!(error["message"].as_str().unwrap().contains("makes no vectors"), "{error}");
     let (status, answer) = client::post(&engine.socket(), "/v1/nothing", &json!({})).await;
     assert_eq!((status.as_u16(), answer["error"]["type"].as_str()), (404, Some("not_found")));
 }

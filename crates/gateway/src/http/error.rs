@@ -18,7 +18,8 @@ pub(crate) enum ApiError {
         "Invalid API key: authentication failed. Send `Authorization: Bearer <key>` with a key of this server"
     )]
     InvalidKey,
-    #[error("Too many failed authentication attempts from this address; the next is looked at in {} s", secs(*retry_after))]
+    #[error("Too many failed authentication attempts from this address; the next is looked at in {} s. Trying \
+         again does not make a key valid: send one of this server", secs(*retry_after))]
     TooManyKeys { retry_after: Duration },
     #[error("A key with the role `{}` may not run inference; use one with the role inference, developer, owner or admin", role.as_str())]
     RoleForbidden { role: Role },
@@ -46,6 +47,10 @@ pub(crate) enum ApiError {
     NotRunning { model: String, state: EndpointState, why: String },
     #[error("This endpoint has {max} requests running or waiting, its limit; try again in a moment")]
     EndpointFull { max: u32 },
+    #[error(
+        "This key has {share} requests running or waiting at this endpoint, its share while the endpoint is busy; try again in a moment"
+    )]
+    KeyShareFull { share: u32 },
     #[error("The requests that are running hold all the memory set aside for them; try again in a moment")]
     MemoryFull,
     #[error("The endpoint was waking up for {} s and no replica is ready yet; try again in a moment{}", secs(*waited), reason(why))]
@@ -98,7 +103,7 @@ impl ApiError {
             Self::TooManyKeys { .. } => {
                 (StatusCode::TOO_MANY_REQUESTS, REQUEST, RefusalCode::TooManyFailedAttempts)
             }
-            Self::RoleForbidden { .. } => (StatusCode::FORBIDDEN, REQUEST, RefusalCode::RoleForbidden),
+            Self::RoleForbidden { .. } => (StatusCode::FORBIDDEN, REQUEST, RefusalCode::PermissionDenied),
             Self::Invalid { param: Some(_), .. } => {
                 (StatusCode::BAD_REQUEST, REQUEST, RefusalCode::InvalidValue)
             }
@@ -117,7 +122,9 @@ impl ApiError {
                 (StatusCode::BAD_REQUEST, REQUEST, RefusalCode::ModelNotAvailable)
             }
             Self::NotRunning { .. } => (StatusCode::BAD_REQUEST, REQUEST, RefusalCode::NotRunning),
-            Self::EndpointFull { .. } => (StatusCode::TOO_MANY_REQUESTS, SERVER, RefusalCode::EndpointFull),
+            Self::EndpointFull { .. } | Self::KeyShareFull { .. } => {
+                (StatusCode::TOO_MANY_REQUESTS, SERVER, RefusalCode::EndpointFull)
+            }
             Self::MemoryFull => (StatusCode::TOO_MANY_REQUESTS, SERVER, RefusalCode::MemoryFull),
             Self::ColdStart { .. } => (StatusCode::SERVICE_UNAVAILABLE, SERVER, RefusalCode::ColdStart),
             Self::NoReplica { .. } => (StatusCode::SERVICE_UNAVAILABLE, SERVER, RefusalCode::NoReadyReplica),
@@ -142,13 +149,16 @@ impl ApiError {
     /// When to come back, for the errors that pass by themselves.
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::TooManyKeys { retry_after } => Some(*retry_after),
-            Self::EndpointFull { .. } | Self::MemoryFull | Self::EngineBusy | Self::NoReplica { .. } => {
-                Some(Duration::from_secs(1))
-            }
+            Self::EndpointFull { .. }
+            | Self::KeyShareFull { .. }
+            | Self::MemoryFull
+            | Self::EngineBusy
+            | Self::NoReplica { .. } => Some(Duration::from_secs(1)),
             Self::ColdStart { .. } => Some(Duration::from_secs(5)),
             Self::ShuttingDown => Some(Duration::from_secs(2)),
-            Self::InvalidKey
+            // The same key is as wrong in a minute, and the v1 SDK obeys every delay it is told, up to five times.
+            Self::TooManyKeys { .. }
+            | Self::InvalidKey
             | Self::RoleForbidden { .. }
             | Self::Invalid { .. }
             | Self::UnsupportedMedia(_)
@@ -186,6 +196,7 @@ impl ApiError {
             | Self::ModelNotAvailable { .. }
             | Self::NotRunning { .. }
             | Self::EndpointFull { .. }
+            | Self::KeyShareFull { .. }
             | Self::MemoryFull
             | Self::ColdStart { .. }
             | Self::NoReplica { .. }

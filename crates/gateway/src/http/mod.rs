@@ -104,7 +104,7 @@ async fn answer(core: Arc<Core>, kind: Kind, request: Request, id: &RequestId) -
     let parsed = Parsed::read(kind, &body)?;
     let model = parsed.model()?.to_owned();
     let (route, endpoint) = core.fleet.resolve(&model, &caller.owner)?;
-    let place = Place::take(&endpoint, held, &core.config)?;
+    let place = Place::take(&endpoint, &caller.key, held, &core.config)?;
     let target = Target { endpoint: route.endpoint, model };
     // An endpoint that is not running is told before a field that would have to change for it.
     core.fleet.may_run(&target)?;

@@ -12,15 +12,9 @@ pub(super) fn translate(model: String, request: &EmbeddingsRequest<'_>) -> Resul
     let Some(input) = &request.input else {
         return Err(ApiError::field("input", "`input` is missing; send a text or an array of texts"));
     };
-    if request.dimensions.is_some() {
-        let message = "the vectors of this endpoint have the length that its model was made for; leave `dimensions` out";
-        return Err(ApiError::field("dimensions", message));
-    }
     let (n, empty) = match input {
         EmbeddingInput::Text(text) => (1, text.as_str().is_empty()),
         EmbeddingInput::Texts(texts) => (texts.len(), texts.iter().any(|it| it.as_str().is_empty())),
-        EmbeddingInput::Tokens(tokens) => (1, tokens.is_empty()),
-        EmbeddingInput::TokenLists(lists) => (lists.len(), lists.iter().any(Vec::is_empty)),
     };
     if n == 0 || empty {
         return Err(ApiError::field(
@@ -29,7 +23,9 @@ pub(super) fn translate(model: String, request: &EmbeddingsRequest<'_>) -> Resul
         ));
     }
     check::count("input", n, INPUTS_MAX)?;
-    let mut job = Job::new(Kind::Embeddings, model, &engine::Embed { input, encoding_format: "float" })?;
+    // How long its vectors are the engine knows; it refuses any other length.
+    let body = engine::Embed { input, encoding_format: "float", dimensions: request.dimensions };
+    let mut job = Job::new(Kind::Embeddings, model, &body)?;
     job.n = u32::try_from(n).unwrap_or(u32::MAX);
     job.encoding = request.encoding_format.unwrap_or_default();
     Ok(job)

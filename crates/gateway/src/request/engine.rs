@@ -51,6 +51,8 @@ pub(super) struct Generate<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) tool_choice: Option<ToolChoice<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) parallel_tool_calls: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) response_format: Option<ResponseFormat<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) context_length_exceeded_behavior: Option<&'a str>,
@@ -117,4 +119,6 @@ pub(super) type TemplateArguments<'a> = BTreeMap<Text<'a>, &'a RawValue>;
 pub(super) struct Embed<'a> {
     pub(super) input: &'a EmbeddingInput<'a>,
     pub(super) encoding_format: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) dimensions: Option<i64>,
 }

@@ -2,7 +2,7 @@
 
 use dedi_api::inference::{Content, GenerateRequest, Logprobs, Message, Text};
 
-use super::{Echo, Job, Kind, check, engine, format};
+use super::{Echo, Job, Kind, check, engine, format, refuse};
 use crate::http::error::ApiError;
 
 const MESSAGES_MAX: usize = 4_096;
@@ -21,10 +21,10 @@ pub(super) fn translate(
     context_tokens: u32,
 ) -> Result<Job, ApiError> {
     let chat = kind == Kind::Chat;
-    promises(request)?;
+    refuse::never_given(request)?;
     let stream = request.stream.unwrap_or(false);
     let n = check::int("n", request.n, 1, CHOICES_MAX)?.and_then(|it| u32::try_from(it).ok());
-    let (logprobs, top_logprobs) = logprobs(chat, request.logprobs)?;
+    let (logprobs, top_logprobs) = logprobs(chat, request)?;
     let mut body = engine::Generate {
         stream,
         stream_options: stream.then_some(engine::StreamOptions { include_usage: true }),
@@ -66,10 +66,7 @@ pub(super) fn translate(
     if chat {
         chat_fields(&mut body, request)?;
     } else {
-        if let Some(field) = only_for_chat(request) {
-            let message = format!("`{field}` is for conversations; send it to {}", Kind::Chat.path());
-            return Err(ApiError::field(field, message));
-        }
+        refuse::only_for_chat(request)?;
         let Some(prompt) = &request.prompt else {
             return Err(ApiError::field("prompt", "`prompt` is missing; send the text to go on from"));
         };
@@ -112,14 +109,22 @@ fn chat_fields<'a>(
         (None, Some(choice)) => Some(format::tool_choice("function_call", choice, tools)?),
         (None, None) => None,
     };
+    body.parallel_tool_calls = request.parallel_tool_calls.filter(|_| !tools.is_empty());
     body.response_format = request.response_format.as_ref().map(format::response_format).transpose()?;
-    body.reasoning_effort = check::word(
-        "reasoning_effort",
-        request.reasoning_effort.as_ref().map(|it| it.as_str()),
-        &["low", "medium", "high"],
-    )?;
+    refuse::two_forms(body)?;
+    body.reasoning_effort = effort(request)?;
     body.chat_template_kwargs = template_arguments(request)?;
     Ok(())
+}
+
+/// How long the model shall think, from whichever place says it; the one of its own wins.
+fn effort<'a>(request: &'a GenerateRequest<'a>) -> Result<Option<&'a str>, ApiError> {
+    const EFFORTS: [&str; 3] = ["low", "medium", "high"];
+    let own = request.reasoning_effort.as_ref().map(|it| it.as_str());
+    let nested = request.reasoning.as_ref().and_then(|it| it.effort.as_ref()).map(|it| it.as_str());
+    let own = check::word("reasoning_effort", own, &EFFORTS)?;
+    let nested = check::word("reasoning.effort", nested, &EFFORTS)?;
+    Ok(own.or(nested))
 }
 
 /// The template's variables; the switch of reasoning is one of them.
@@ -132,52 +137,12 @@ fn template_arguments<'a>(
             ApiError::field("chat_template_kwargs", "`chat_template_kwargs` must be an object")
         })?,
     };
-    if let Some(enabled) = request.reasoning.and_then(|it| it.enabled) {
+    if let Some(enabled) = request.reasoning.as_ref().and_then(|it| it.enabled) {
         let text = if enabled { "true" } else { "false" };
         let switch = serde_json::from_str(text).map_err(|_| ApiError::Internal)?;
         all.entry(Text("enable_thinking".into())).or_insert(switch);
     }
     Ok(Some(all).filter(|it| !it.is_empty()))
-}
-
-/// What would be promised in silence if it were skipped: nobody here checks the texts, or vouches for a regime.
-fn promises(request: &GenerateRequest<'_>) -> Result<(), ApiError> {
-    let word =
-        |it: &Option<Text<'_>>| it.as_ref().map(|it| it.as_str().to_owned()).filter(|it| !it.is_empty());
-    if let Some(model) = word(&request.safety_model).filter(|it| it != "none") {
-        let message = format!(
-            "no model here checks prompts and answers, so `{}` can't; leave `safety_model` out, and check them yourself",
-            check::short(&model)
-        );
-        return Err(ApiError::field("safety_model", message));
-    }
-    if let Some(regime) = word(&request.compliance) {
-        let message = format!(
-            "this server can't promise `{}`: what its operator's hosts comply with is for the operator to say; \
-             leave `compliance` out",
-            check::short(&regime)
-        );
-        return Err(ApiError::field("compliance", message));
-    }
-    Ok(())
-}
-
-/// A field that asks a completion for something only a chat can give.
-fn only_for_chat(request: &GenerateRequest<'_>) -> Option<&'static str> {
-    let is_text = |it: &dedi_api::inference::ResponseFormat<'_>| {
-        it.kind.as_ref().is_some_and(|kind| kind.as_str() == "text")
-    };
-    let fields = [
-        ("messages", request.messages.is_some()),
-        ("tools", request.tools.as_ref().is_some_and(|it| !it.is_empty())),
-        ("tool_choice", request.tool_choice.is_some()),
-        ("function_call", request.function_call.is_some()),
-        ("response_format", request.response_format.as_ref().is_some_and(|it| !is_text(it))),
-        ("reasoning_effort", request.reasoning_effort.is_some()),
-        ("reasoning", request.reasoning.is_some_and(|it| it.enabled.is_some())),
-        ("chat_template_kwargs", request.chat_template_kwargs.is_some()),
-    ];
-    fields.into_iter().find(|(_, is_there)| *is_there).map(|(field, _)| field)
 }
 
 fn check_message(index: usize, message: &Message<'_>) -> Result<(), ApiError> {
@@ -187,6 +152,11 @@ fn check_message(index: usize, message: &Message<'_>) -> Result<(), ApiError> {
         return Err(ApiError::field(field, "each message needs a `role`: system, user, assistant or tool"));
     }
     check::word(&format!("messages[{index}].role"), role, &ROLES)?;
+    if message.function_call.is_some() {
+        let message = "`function_call` is the old form of a call; send it in `tool_calls`, and its result as a \
+                       message with the role tool and its `tool_call_id`";
+        return Err(ApiError::field(format!("messages[{index}].function_call"), message));
+    }
     match &message.content {
         Some(Content::Text(_)) => Ok(()),
         Some(Content::Parts(parts)) => {
@@ -232,12 +202,22 @@ fn max_tokens(request: &GenerateRequest<'_>, context_tokens: u32) -> Result<Opti
 /// Chat engines read a boolean and a count, completions engines a count.
 fn logprobs(
     chat: bool,
-    wanted: Option<Logprobs>,
+    request: &GenerateRequest<'_>,
 ) -> Result<(Option<engine::Logprobs>, Option<u32>), ApiError> {
-    let top = match wanted {
-        None | Some(Logprobs::Wanted(false)) => return Ok((None, None)),
-        Some(Logprobs::Wanted(true)) => 1,
-        Some(Logprobs::Top(top)) => check::int("logprobs", Some(top), 0, LOGPROBS_MAX)?.unwrap_or(0),
+    let beside = check::int("top_logprobs", request.top_logprobs, 0, LOGPROBS_MAX)?;
+    let top = match (request.logprobs, beside) {
+        (Some(Logprobs::Wanted(false)), Some(1..)) => {
+            let message =
+                "`top_logprobs` tells nothing while `logprobs` is false; send true, or leave both out";
+            return Err(ApiError::field("top_logprobs", message));
+        }
+        (None, None) | (Some(Logprobs::Wanted(false)), _) => return Ok((None, None)),
+        (None | Some(Logprobs::Wanted(true)), Some(top)) => top,
+        (Some(Logprobs::Wanted(true)), None) => 1,
+        (Some(Logprobs::Top(top)), beside) => {
+            let top = check::int("logprobs", Some(top), 0, LOGPROBS_MAX)?.unwrap_or(0);
+            top.max(beside.unwrap_or(0))
+        }
     };
     let top = u32::try_from(top).unwrap_or(0);
     if chat {

@@ -43,6 +43,8 @@ fn explain(err: &serde_path_to_error::Error<serde_json::Error>) -> ApiError {
     }
     let text = inner.to_string();
     let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(it, _)| it);
+    let text = without_value(text);
+    let text = text.as_str();
     let path = err.path().to_string();
     let quoted = text.split('`').nth(1);
     let field = match (path.as_str(), quoted) {
@@ -55,6 +57,21 @@ fn explain(err: &serde_path_to_error::Error<serde_json::Error>) -> ApiError {
         Some(field) => invalid(Some(field.clone()), format!("`{field}`: {text}")),
         None => invalid(None, format!("The request body does not fit: {text}")),
     }
+}
+
+/// The same sentence without the value that was sent: it may be a prompt, and errors end in the logs of clients.
+fn without_value(text: &str) -> String {
+    const SAID: [(&str, &str, &str); 3] = [
+        ("invalid type: string \"", "\", expected ", "invalid type: a string, expected "),
+        ("invalid value: string \"", "\", expected ", "invalid value, expected "),
+        ("unknown variant `", "`, expected ", "unknown variant, expected "),
+    ];
+    for (before, after, instead) in SAID {
+        if let Some((_, expected)) = text.strip_prefix(before).and_then(|it| it.rsplit_once(after)) {
+            return format!("{instead}{expected}");
+        }
+    }
+    text.to_owned()
 }
 
 fn invalid(param: Option<String>, message: String) -> ApiError {
@@ -109,6 +126,30 @@ mod tests {
         for (body, field) in cases {
             assert_eq!(refusal(body).0.as_deref(), Some(field), "{body}: {}", refusal(body).1);
         }
+    }
+
+    #[test]
+    fn a_refusal_repeats_no_text_of_the_request() {
+        for body in [
+            r#"{"temperature":"SECRET"}"#,
+            r#"{"temperature":"SECRET\", expected `SECRET`"}"#,
+            r#"{"messages":"SECRET"}"#,
+            r#"{"messages":[{"role":"SECRET","content":"SECRET"}]}"#,
+            r#"{"messages":[{"role":"user","content":[{"type":"SECRET"}]}]}"#,
+            r#"{"stop":{"SECRET":1}}"#,
+            r#"{"tool_choice":"SECRET"}"#,
+            r#"{"response_format":{"type":"SECRET"}}"#,
+            r#"{"messages":[{"role":"user","content":"SECRET"}"#,
+        ] {
+            if let Err(ApiError::Invalid { param, message }) = generate(body.as_bytes()) {
+                assert!(!message.contains("SECRET"), "{body}: {message}");
+                assert!(!param.unwrap_or_default().contains("SECRET"), "{body}");
+            }
+        }
+        assert_eq!(
+            refusal(r#"{"temperature":"SECRET"}"#).1,
+            "`temperature`: invalid type: a string, expected f64"
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod engine;
 mod format;
 mod generate;
 mod json;
+mod refuse;
 #[cfg(test)]
 mod tests;
 
@@ -114,6 +115,11 @@ impl Job {
             encoding: EncodingFormat::Float,
             payload: payload.into(),
         })
+    }
+
+    /// The seed of one choice: engines draw the first with the request's, each later one with the next number.
+    pub(crate) fn seed_of(&self, choice: u32) -> Option<i64> {
+        self.seed.map(|it| it.wrapping_add(i64::from(choice)))
     }
 
     /// The engine's request for a replica whose engine knows the model as `engine_model`.

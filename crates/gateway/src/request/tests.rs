@@ -32,6 +32,10 @@ fn fields_arrive_in_the_engines_form() {
         (json!({"logprobs": 5}), "logprobs", json!(true)),
         (json!({"logprobs": 5}), "top_logprobs", json!(5)),
         (json!({"logprobs": false}), "logprobs", Value::Null),
+        (json!({"logprobs": true, "top_logprobs": 5}), "top_logprobs", json!(5)),
+        (json!({"logprobs": true, "top_logprobs": 0}), "top_logprobs", json!(0)),
+        (json!({"top_logprobs": 4}), "logprobs", json!(true)),
+        (json!({"logprobs": 2, "top_logprobs": 4}), "top_logprobs", json!(4)),
         (json!({"stream": true}), "stream_options", json!({"include_usage": true})),
         (
             json!({"stream": true, "stream_options": {"include_usage": false}}),
@@ -91,6 +95,15 @@ fn fields_arrive_in_the_engines_form() {
             json!({"enable_thinking": false}),
         ),
         (json!({"reasoning_effort": "low"}), "reasoning_effort", json!("low")),
+        (json!({"reasoning": {"effort": "high"}}), "reasoning_effort", json!("high")),
+        (
+            json!({"reasoning": {"effort": "high"}, "reasoning_effort": "low"}),
+            "reasoning_effort",
+            json!("low"),
+        ),
+        (json!({"tools": tools, "parallel_tool_calls": false}), "parallel_tool_calls", json!(false)),
+        (json!({"parallel_tool_calls": false}), "parallel_tool_calls", Value::Null),
+        (json!({"best_of": 1, "suffix": "", "functions": []}), "best_of", Value::Null),
         (json!({"echo": true}), "echo", json!(true)),
         (json!({"echo": false}), "echo", Value::Null),
         (json!({"safety_model": "none"}), "safety_model", Value::Null),
@@ -109,6 +122,7 @@ fn fields_arrive_in_the_engines_form() {
 
 #[test]
 fn a_refusal_names_its_field() {
+    let tools = json!([{"type": "function", "function": {"name": "f"}}]);
     let cases = [
         (json!({"messages": []}), "messages"),
         (json!({"messages": [{"content": "x"}]}), "messages[0].role"),
@@ -139,6 +153,24 @@ fn a_refusal_names_its_field() {
         (json!({"safety_model": "guard"}), "safety_model"),
         (json!({"safety_model": 1}), "safety_model"),
         (json!({"compliance": "hipaa"}), "compliance"),
+        (json!({"top_logprobs": 21}), "top_logprobs"),
+        (json!({"logprobs": false, "top_logprobs": 1}), "top_logprobs"),
+        (json!({"functions": [{"name": "f"}]}), "functions"),
+        (json!({"best_of": 2}), "best_of"),
+        (json!({"suffix": "x"}), "suffix"),
+        (json!({"reasoning": {"effort": "bogus"}}), "reasoning.effort"),
+        (
+            json!({"messages": [{"role": "assistant", "content": null, "function_call": {"name": "f"}}]}),
+            "messages[0].function_call",
+        ),
+        (
+            json!({"tools": tools, "tool_choice": "required", "response_format": {"type": "json_object"}}),
+            "response_format",
+        ),
+        (
+            json!({"tools": tools, "tool_choice": "f", "response_format": {"type": "regex", "pattern": "a"}}),
+            "response_format",
+        ),
     ];
     for (more, field) in cases {
         let refused = chat(more.clone()).unwrap_err();
@@ -146,14 +178,22 @@ fn a_refusal_names_its_field() {
         assert_eq!(param.as_deref(), Some(field), "{more}: {message}");
     }
     let embed = |input: Value| translate(Kind::Embeddings, &json!({"model": "e", "input": input}));
-    for input in
-        [json!([]), json!(""), json!(["a", ""]), json!(["a", 1]), json!([1.5]), json!({}), Value::Null]
-    {
+    for input in [
+        json!([]),
+        json!(""),
+        json!(["a", ""]),
+        json!(["a", 1]),
+        json!([1, 2]),
+        json!([[1], [2, 3]]),
+        json!(5),
+        json!({}),
+        Value::Null,
+    ] {
         let refused = embed(input.clone()).unwrap_err();
         let ApiError::Invalid { param, .. } = &refused else { panic!("{input}: {refused:?}") };
         assert!(param.as_deref().is_some_and(|it| it.starts_with("input")), "{input}: {refused:?}");
     }
-    for input in [json!("a"), json!(["a", "b"]), json!([1, 2]), json!([[1], [2, 3]])] {
+    for input in [json!("a"), json!(["a", "b"])] {
         assert_eq!(embed(input.clone()).unwrap()["input"], input);
     }
 }
@@ -177,6 +217,10 @@ fn what_only_a_chat_can_do_is_not_skipped_by_a_completion() {
         ("chat_template_kwargs", json!({"a": 1})),
         ("safety_model", json!("guard")),
         ("compliance", json!("hipaa")),
+        ("top_logprobs", json!(1)),
+        ("functions", json!([{"name": "f"}])),
+        ("best_of", json!(4)),
+        ("suffix", json!("the end")),
     ] {
         let more = json!({field: value});
         let Err(ApiError::Invalid { param, .. }) = completion(&more) else { panic!("{more} is skipped") };
@@ -188,10 +232,11 @@ fn what_only_a_chat_can_do_is_not_skipped_by_a_completion() {
 }
 
 #[test]
-fn a_length_of_vectors_can_not_be_chosen() {
+fn the_length_of_vectors_is_for_the_engine_to_check() {
     let asked = json!({"model": "e", "input": "a", "dimensions": 256});
-    let Err(ApiError::Invalid { param, .. }) = translate(Kind::Embeddings, &asked) else { panic!("skipped") };
-    assert_eq!(param.as_deref(), Some("dimensions"));
+    assert_eq!(translate(Kind::Embeddings, &asked).unwrap()["dimensions"], 256);
+    let free = json!({"model": "e", "input": "a"});
+    assert_eq!(translate(Kind::Embeddings, &free).unwrap()["dimensions"], Value::Null);
 }
 
 /// The published description of chat and of completions.

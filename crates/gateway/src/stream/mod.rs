@@ -141,20 +141,25 @@ impl Relay {
                 let done = rewriter.is_done();
                 self.send(if done { Piece::Last(out) } else { Piece::Part(out) }).await?;
             }
-            pushed.map_err(|broken| match broken {
-                Broken::NoEcho => End::Failed(no_echo()),
-                broken @ (Broken::TooLong | Broken::Garbage | Broken::Unfinished | Broken::Engine(_)) => {
-                    blame(explain(broken))
-                }
+            pushed.map_err(|broken| {
+                // A field that its engine does not know is no fault of the replica.
+                if broken == Broken::NoEcho { End::Failed(no_echo()) } else { blame(explain(broken)) }
             })?;
             if rewriter.is_done() {
                 break;
             }
             let idle = ms(core.config.idle_timeout_ms);
+            let wait = in_flight.replica().wait();
             let next = self.commenting(timeout(idle, exchange.chunk())).await?;
             piece = match next {
-                Err(_elapsed) => return Err(blame(ApiError::IdleTimeout { after: idle })),
-                Ok(Some(Ok(bytes))) => bytes,
+                Err(_elapsed) => {
+                    in_flight.replica().unanswered(wait);
+                    return Err(blame(ApiError::IdleTimeout { after: idle }));
+                }
+                Ok(Some(Ok(bytes))) => {
+                    in_flight.replica().heard();
+                    bytes
+                }
                 Ok(Some(Err(_))) => {
                     return Err(blame(ApiError::failed("its connection broke; the answer is incomplete")));
                 }

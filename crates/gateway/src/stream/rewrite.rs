@@ -45,7 +45,8 @@ struct Chunks {
     model: String,
     object: &'static str,
     created: i64,
-    seed: Option<i64>,
+    /// By choice.
+    seeds: Vec<Option<i64>>,
     echo: Option<Echo>,
     /// By choice, how many bytes of a completion's prompt the engine has repeated; `None` when that is over.
     repeated: Vec<Option<usize>>,
@@ -77,7 +78,7 @@ impl Rewriter {
                 model: job.model.clone(),
                 object,
                 created,
-                seed: job.seed,
+                seeds: (0..job.n).map(|it| job.seed_of(it)).collect(),
                 has_told: job.echo.is_none(),
                 repeated: vec![is_text.then_some(0); n],
                 echo: job.echo.clone(),
@@ -190,13 +191,14 @@ impl Chunks {
             },
         };
         *ended = finish_reason.is_some();
+        let seed = usize::try_from(choice.index).ok().and_then(|it| *self.seeds.get(it)?);
         Ok(Some(ChunkChoice {
             index: choice.index,
             text: content.clone(),
             logprobs: choice.logprobs.as_ref().and_then(dialect::Logprobs::sum),
             top_logprobs: choice.logprobs.as_ref().and_then(dialect::Logprobs::first_candidates),
             finish_reason,
-            seed: finish_reason.and(self.seed),
+            seed: finish_reason.and(seed),
             delta: Delta {
                 token_id: choice.token_id.or(choice.token_ids.and_then(|it| it.first().copied())),
                 role: Cow::Borrowed("assistant"),

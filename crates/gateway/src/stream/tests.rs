@@ -22,6 +22,24 @@ fn rewrite<'a>(
     (String::from_utf8(out).unwrap(), Ok(rewriter.is_done()))
 }
 
+#[test]
+fn each_choice_tells_its_own_seed() {
+    let mut job = Job::streamed(Kind::Chat, 2);
+    job.seed = Some(i64::MAX);
+    let mut rewriter = Rewriter::new("req_1".to_owned(), 7, &job);
+    let mut out = Vec::new();
+    for choice in [1, 0] {
+        let event = format!(
+            r#"{{"choices":[{{"index":{choice},"delta":{{"content":"a"}},"finish_reason":"stop"}}]}}"#
+        );
+        rewriter.push(sse(&[&event]).as_bytes(), &mut out).unwrap();
+    }
+    rewriter.push(b"data: [DONE]\n\n", &mut out).unwrap();
+    let events = values(std::str::from_utf8(&out).unwrap());
+    let seeds: Vec<_> = events.iter().map(|it| it["choices"][0]["seed"].as_i64()).collect();
+    assert_eq!(seeds[..2], [Some(i64::MIN), Some(i64::MAX)], "{events:?}");
+}
+
 fn sse(events: &[&str]) -> String {
     events.iter().map(|it| format!("data: {it}\n\n")).collect()
 }

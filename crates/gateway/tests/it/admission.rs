@@ -30,7 +30,7 @@ async fn only_a_valid_key_with_the_right_role_gets_in_and_guessing_is_limited() 
     let plane = Plane::with(&[&engine]).await;
     let with = async |key: &str| plane.send_as(key, CHAT, &chat_body(NAME, false)).await.answer().await;
     let viewer = with(&key(2)).await;
-    assert_eq!((viewer.status, &viewer.json()["error"]["code"]), (403, &"role_forbidden".into()));
+    assert_eq!((viewer.status, &viewer.json()["error"]["code"]), (403, &"permission_denied".into()));
     for wrong in std::iter::once(key(9)).chain((0..9).map(|n| format!("local{n}"))) {
         let answer = with(&wrong).await;
         assert_eq!(answer.status, 401);
@@ -42,7 +42,10 @@ async fn only_a_valid_key_with_the_right_role_gets_in_and_guessing_is_limited() 
         let message = error["message"].as_str().unwrap();
         assert!(message.contains("Invalid API key") && message.contains("authentication"), "{message}");
     }
-    assert_eq!(with("local").await.status, 429);
+    let limited = with("local").await;
+    assert_eq!((limited.status, limited.header("x-should-retry")), (429, Some("false")));
+    assert_eq!((limited.header("retry-after"), limited.header("retry-after-ms")), (None, None));
+    assert!(limited.json()["error"]["message"].as_str().unwrap().contains("authentication"));
     assert_eq!(with(&key(1)).await.status, 200);
     assert!(engine.requests().len() == 1);
 }

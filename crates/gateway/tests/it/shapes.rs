@@ -140,6 +140,19 @@ async fn vectors_come_in_the_form_that_was_asked_for() {
 }
 
 #[tokio::test]
+async fn an_engines_422_is_a_400() {
+    let says = json!({"error": {"message": "top_k is odd", "param": "top_k", "code": 3}}).to_string();
+    let engine = Engine::start(answer_json("422 Unprocessable Entity", &says));
+    let plane = Plane::with(&[&engine]).await;
+    let answer = plane.ask(false).await.answer().await;
+    let error = &answer.json()["error"];
+    assert_eq!(
+        (answer.status, &error["param"], &error["message"]),
+        (400, &"top_k".into(), &"top_k is odd".into())
+    );
+}
+
+#[tokio::test]
 async fn what_is_not_an_answer_is_a_502() {
     for says in ["", "[]", "{\"choices\":7}", "{\"choices\":[{\"finish_reason\":\"abort\"}]}"] {
         let engine = Engine::start(answer_json("200 OK", says));

@@ -217,3 +217,17 @@ async fn connections_are_used_again_and_dead_ones_are_not_the_clients_trouble() 
     }
     assert!(plane.gateway.metrics().contains("replica_failures_total 0"));
 }
+
+#[tokio::test]
+async fn requests_in_a_row_without_a_byte_are_reported_until_one_is_answered() {
+    let engine = Engine::start(vec![Step::UntilHangUp]);
+    let config = GatewayConfig { first_byte_timeout_ms: 100, ..GatewayConfig::default() };
+    let plane = Plane::configured(config, &[&engine]).await;
+    for _ in 0..2 {
+        assert_eq!(plane.ask(false).await.answer().await.status, 504);
+    }
+    plane.until_load(|it| it.unanswered.get(&replica_id(1)) == Some(&2)).await;
+    engine.then(short_stream());
+    assert_eq!(plane.ask(true).await.answer().await.status, 200);
+    plane.until_load(|it| it.unanswered.is_empty()).await;
+}

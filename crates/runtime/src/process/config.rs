@@ -29,10 +29,19 @@ pub struct ProcessConfig {
     pub log_files: u32,
     /// Attempts whose logs are kept for each endpoint.
     pub log_attempts_kept: usize,
+    /// Bytes of all logs of one endpoint; when there are more, those of its oldest ended attempts go.
+    pub log_bytes_per_endpoint_max: u64,
     /// Processes and threads one replica may have, where the host can enforce it.
     pub pids_max: u64,
     /// Environment variables of the server that engines get too, besides the few they always get.
     pub env_pass: Vec<String>,
+    /// How far engines are kept apart: `auto` for the highest level that this host allows, `1` to start none where
+    /// it doesn't allow that, `0` for none of it. docs/architecture.md lists the levels.
+    pub isolation: IsolationSetting,
+    /// Files and folders that engines may read at isolation level 1, besides their model and the system's libraries.
+    pub read_pass: Vec<PathBuf>,
+    /// Files and folders that engines may write at isolation level 1, besides a folder of their own.
+    pub write_pass: Vec<PathBuf>,
     /// The devices on offer.
     pub hardware: HardwareSettings,
 }
@@ -54,9 +63,62 @@ impl Default for ProcessConfig {
             log_bytes_max: 100 << 20,
             log_files: 3,
             log_attempts_kept: 20,
+            // Three attempts that filled all their files; what a crash loop leaves is far less.
+            log_bytes_per_endpoint_max: 1 << 30,
             pids_max: 4_096,
             env_pass: Vec::new(),
+            isolation: IsolationSetting::Auto,
+            read_pass: Vec::new(),
+            write_pass: Vec::new(),
             hardware: HardwareSettings::default(),
+        }
+    }
+}
+
+/// The isolation level that an operator asks for: `"auto"`, `0` or `1`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Written", into = "Written")]
+pub enum IsolationSetting {
+    /// The highest that the host allows.
+    #[default]
+    Auto,
+    /// What needs nothing of the host.
+    Level0,
+    /// Landlock and a filter of system calls, or no replica.
+    Level1,
+}
+
+/// As it stands in the config file.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Written {
+    Level(i64),
+    Word(String),
+}
+
+impl TryFrom<Written> for IsolationSetting {
+    type Error = String;
+
+    fn try_from(written: Written) -> Result<Self, String> {
+        let text = match written {
+            Written::Level(level) => level.to_string(),
+            Written::Word(word) => word,
+        };
+        match text.as_str() {
+            "auto" => Ok(Self::Auto),
+            "0" => Ok(Self::Level0),
+            "1" => Ok(Self::Level1),
+            _ => Err(format!("isolation is \"auto\", 0 or 1, not {text}")),
+        }
+    }
+}
+
+impl From<IsolationSetting> for Written {
+    fn from(setting: IsolationSetting) -> Self {
+        match setting {
+            IsolationSetting::Auto => Self::Word("auto".to_owned()),
+            IsolationSetting::Level0 => Self::Level(0),
+            IsolationSetting::Level1 => Self::Level(1),
         }
     }
 }

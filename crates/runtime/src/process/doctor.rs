@@ -1,8 +1,8 @@
 //! What this host can and can't do for replicas, in sentences for `dedi doctor`.
 
-use std::fs;
-
 use super::cgroup::{Groups, Hierarchies, Limits};
+use super::config::IsolationSetting;
+use super::confine::{self, Confined, Lacking};
 
 /// How far a replica is kept apart from the rest of the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,48 +13,26 @@ pub struct Isolation {
     pub limits_memory: bool,
     /// A replica's limit of processes is enforced.
     pub limits_processes: bool,
-    /// What of the next level the kernel offers.
-    pub kernel: Kernel,
-}
-
-/// Means of the kernel to confine a process that has no rights of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kernel {
-    /// Rules of which files a process may reach.
-    pub landlock: bool,
-    /// Filters of system calls.
-    pub seccomp: bool,
-    /// Namespaces without root.
-    pub user_namespaces: bool,
-}
-
-impl Kernel {
-    fn look() -> Self {
-        let read = |path| fs::read_to_string(path).unwrap_or_default();
-        Self {
-            landlock: read("/sys/kernel/security/lsm").split(',').any(|it| it.trim() == "landlock"),
-            seccomp: read("/proc/sys/kernel/seccomp/actions_avail").contains("errno"),
-            user_namespaces: read("/proc/sys/user/max_user_namespaces")
-                .trim()
-                .parse::<u64>()
-                .is_ok_and(|it| it > 0),
-        }
-    }
-
-    fn means(self) -> [(&'static str, bool); 3] {
-        [
-            ("Landlock", self.landlock),
-            ("a filter of system calls", self.seccomp),
-            ("user namespaces", self.user_namespaces),
-        ]
-    }
+    /// What was asked for.
+    setting: IsolationSetting,
+    /// Level 1, as it was tried out.
+    level_1: Result<Confined, Lacking>,
 }
 
 impl Isolation {
-    /// The level that every replica has on this host, of those that docs/architecture.md lists. Nothing beyond
-    /// 0 is set up by this version, whatever the kernel offers.
-    pub fn level(&self) -> u8 {
-        0
+    /// The level that every replica gets on this host, of those that docs/architecture.md lists. `None` if what is
+    /// asked for can't be had, so that no replica is started.
+    pub fn level(&self) -> Option<u8> {
+        match (self.setting, &self.level_1) {
+            (IsolationSetting::Level0, _) | (IsolationSetting::Auto, Err(_)) => Some(0),
+            (IsolationSetting::Auto | IsolationSetting::Level1, Ok(_)) => Some(1),
+            (IsolationSetting::Level1, Err(_)) => None,
+        }
+    }
+
+    /// Whether replicas at level 1 can't send signals to each other and to the server.
+    pub fn keeps_signals(&self) -> bool {
+        self.level_1.as_ref().is_ok_and(|it| it.keeps_signals())
     }
 
     /// What that level is made of, and what of a control group is there besides, in one sentence.
@@ -70,31 +48,46 @@ impl Isolation {
             (false, true) => "its number of processes is limited, its memory is not",
             (false, false) => "neither its memory nor its number of processes is limited",
         };
-        format!(
-            "level {}: a replica has a cleared environment, a session and a folder of its own, no new privileges \
-             and no open files of the server; it is {kill}; {limits}",
-            self.level()
-        )
+        let level = match self.level() {
+            Some(0) => {
+                "level 0: a replica has a cleared environment, a session and a folder of its own, no new privileges \
+                 and no open files of the server"
+            }
+            Some(_) => {
+                "level 1: besides what level 0 gives, a replica reaches no files but its model, the system's libraries \
+                 and its own folder, has no network and none of root's rights, and asks nothing of other processes"
+            }
+            None => "no level: runtime.isolation = 1 can't be had, so no replica is started",
+        };
+        format!("{level}; it is {kill}; {limits}")
     }
 
-    /// What is missing for the next level.
+    /// What is missing for the next level, or why it is not used.
     pub fn next_level(&self) -> String {
-        let list = |offered: bool| {
-            let means = self.kernel.means();
-            means.into_iter().filter(|it| it.1 == offered).map(|it| it.0).collect::<Vec<_>>().join(", ")
-        };
-        let (offered, lacking) = (list(true), list(false));
-        let host = match (offered.is_empty(), lacking.is_empty()) {
-            (_, true) => "this kernel offers them all".to_owned(),
-            (true, false) => "this kernel offers none of them".to_owned(),
-            (false, false) => format!("this kernel offers {offered} and lacks {lacking}"),
-        };
-        format!(
-            "level {} needs Landlock, a filter of system calls and namespaces around the engine, which this version \
-             does not set up; {host}. Until then an engine can read what the server's user can read, and reach \
-             the network: run engines that you trust, or dedi as a user of its own",
-            self.level() + 1
-        )
+        const EXPOSED: &str = "an engine can read what the server's user can read, and reach the network: run engines \
+             that you trust, or dedi as a user of its own";
+        match (self.setting, &self.level_1) {
+            (IsolationSetting::Level0, Ok(_)) => format!(
+                "level 1 could be had here and is switched off by runtime.isolation = 0. Until then {EXPOSED}"
+            ),
+            (_, Err(lacking)) => {
+                format!(
+                    "level 1 needs Landlock and a filter of system calls: {lacking}. Until then {EXPOSED}"
+                )
+            }
+            (IsolationSetting::Auto | IsolationSetting::Level1, Ok(confined)) => {
+                let signals = if confined.keeps_signals() {
+                    ""
+                } else {
+                    "; with this kernel's Landlock, replicas can also send each other and the server signals (Linux \
+                     6.12 prevents that)"
+                };
+                format!(
+                    "level 2 needs a user for each tenant and control of each device, which this version does not set \
+                     up: replicas share the server's user and all GPUs' device files{signals}"
+                )
+            }
+        }
     }
 
     /// What to do for more, if anything is missing.
@@ -106,8 +99,9 @@ impl Isolation {
     }
 }
 
-/// Tries it out: makes the groups of a replica, and removes them.
-pub fn isolation_level() -> Isolation {
+/// Tries it out: makes the groups of a replica, and removes them; has a thread give up what an engine would, and
+/// ends it.
+pub fn isolation_level(setting: IsolationSetting) -> Isolation {
     let name = format!("doctor-{}", std::process::id());
     let limits = Limits { memory_bytes: Some(1 << 30), pids: 64 };
     let groups = Groups::create(&Hierarchies::discover(), "dedi-doctor", &name, limits);
@@ -115,7 +109,8 @@ pub fn isolation_level() -> Isolation {
         kills_whole_group: groups.can_kill(),
         limits_memory: groups.memory_limited,
         limits_processes: groups.pids_limited,
-        kernel: Kernel::look(),
+        setting,
+        level_1: confine::tried_out(),
     };
     groups.remove();
     found
@@ -125,24 +120,33 @@ pub fn isolation_level() -> Isolation {
 mod tests {
     use super::*;
 
+    fn isolation(setting: IsolationSetting, level_1: Result<Confined, Lacking>) -> Isolation {
+        Isolation { kills_whole_group: false, limits_memory: true, limits_processes: false, setting, level_1 }
+    }
+
     #[test]
     fn the_sentences_name_the_level_and_what_the_next_one_lacks() {
-        let mut it = Isolation {
-            kills_whole_group: false,
-            limits_memory: true,
-            limits_processes: false,
-            kernel: Kernel { landlock: false, seccomp: true, user_namespaces: true },
-        };
-        let said = it.sentence();
-        assert!(said.starts_with("level 0: ") && said.contains("its number of processes is not"), "{said}");
-        let next = it.next_level();
-        assert!(next.starts_with("level 1 needs Landlock, "), "{next}");
-        assert!(
-            next.contains("offers a filter of system calls, user namespaces and lacks Landlock"),
-            "{next}"
-        );
+        let lacking = || Err(Lacking::from("this kernel has no Landlock"));
+        let it = isolation(IsolationSetting::Auto, lacking());
+        assert!(it.sentence().starts_with("level 0: "), "{}", it.sentence());
+        assert!(it.sentence().contains("its number of processes is not"), "{}", it.sentence());
+        assert!(it.next_level().contains("this kernel has no Landlock. Until then"), "{}", it.next_level());
         assert!(it.advice().is_some_and(|it| it.contains("Delegate=yes")));
-        it.kernel.landlock = true;
-        assert!(it.next_level().contains("offers them all"));
+        let it = isolation(IsolationSetting::Level1, lacking());
+        assert_eq!(it.level(), None);
+        assert!(it.sentence().contains("no replica is started"), "{}", it.sentence());
+    }
+
+    #[test]
+    fn what_the_kernel_gives_is_the_level_unless_it_is_switched_off() {
+        let it = isolation(IsolationSetting::Auto, Ok(Confined { landlock: 7 }));
+        assert_eq!(it.level(), Some(1));
+        assert!(!it.next_level().contains("signals"), "{}", it.next_level());
+        let older = isolation(IsolationSetting::Level1, Ok(Confined { landlock: 2 }));
+        assert_eq!(older.level(), Some(1));
+        assert!(older.next_level().contains("signals"), "{}", older.next_level());
+        let off = isolation(IsolationSetting::Level0, Ok(Confined { landlock: 7 }));
+        assert_eq!(off.level(), Some(0));
+        assert!(off.next_level().contains("runtime.isolation = 0"), "{}", off.next_level());
     }
 }

@@ -145,11 +145,27 @@ impl ReplicaLogs {
         }
     }
 
-    /// Removes all but the newest attempts' logs.
-    pub fn prune(&self, endpoint: EndpointId, keep: usize) -> io::Result<()> {
+    /// Removes the oldest attempts' logs until at most so many attempts are left, with at most so many bytes in
+    /// all. Those that are still being written count and stay.
+    pub fn prune(
+        &self,
+        endpoint: EndpointId,
+        keep: usize,
+        bytes_max: u64,
+        is_written: impl Fn(u32) -> bool,
+    ) -> io::Result<()> {
         let attempts = self.attempts(endpoint)?;
-        let n_old = attempts.len().saturating_sub(keep);
-        for old in attempts.into_iter().take(n_old) {
+        let mut n_left = attempts.len();
+        let mut bytes_left: u64 = attempts.iter().map(|it| it.bytes).sum();
+        for old in attempts {
+            if n_left <= keep && bytes_left <= bytes_max {
+                break;
+            }
+            if is_written(old.attempt) {
+                continue;
+            }
+            n_left -= 1;
+            bytes_left -= old.bytes;
             let path = self.path(endpoint, old.attempt);
             for n in 0.. {
                 let name = if n == 0 { path.clone() } else { numbered(&path, n) };
@@ -162,6 +178,16 @@ impl ReplicaLogs {
             }
         }
         Ok(())
+    }
+
+    /// The endpoints that have logs.
+    pub fn endpoints(&self) -> io::Result<Vec<EndpointId>> {
+        let mut endpoints = Vec::new();
+        for entry in fs::read_dir(&self.root)? {
+            endpoints.extend(entry?.file_name().to_str().and_then(|it| it.parse::<EndpointId>().ok()));
+        }
+        endpoints.sort();
+        Ok(endpoints)
     }
 
     /// Removes all logs of an endpoint that is no more.
@@ -249,9 +275,38 @@ mod tests {
             fs::write(logs.path(endpoint, attempt), "x").unwrap();
             fs::write(numbered(&logs.path(endpoint, attempt), 1), "xy").unwrap();
         }
-        logs.prune(endpoint, 2).unwrap();
-        let left: Vec<(u32, u64)> =
-            logs.attempts(endpoint).unwrap().into_iter().map(|it| (it.attempt, it.bytes)).collect();
-        assert_eq!(left, [(4, 3), (5, 3)]);
+        logs.prune(endpoint, 2, u64::MAX, |_| false).unwrap();
+        assert_eq!(left(&logs, endpoint), [(4, 3), (5, 3)]);
+    }
+
+    fn left(logs: &ReplicaLogs, endpoint: EndpointId) -> Vec<(u32, u64)> {
+        logs.attempts(endpoint).unwrap().into_iter().map(|it| (it.attempt, it.bytes)).collect()
+    }
+
+    #[test]
+    fn the_oldest_attempts_go_when_an_endpoint_has_too_many_bytes_but_none_that_is_written() {
+        let (_dir, logs, endpoint) = logs();
+        for attempt in 1..=5 {
+            fs::write(logs.path(endpoint, attempt), "0123456789").unwrap();
+        }
+        logs.prune(endpoint, 20, 50, |_| false).unwrap();
+        assert_eq!(left(&logs, endpoint).len(), 5);
+        logs.prune(endpoint, 20, 25, |it| it == 1).unwrap();
+        assert_eq!(left(&logs, endpoint), [(1, 10), (5, 10)]);
+        logs.prune(endpoint, 20, 5, |it| it == 1).unwrap();
+        assert_eq!(left(&logs, endpoint), [(1, 10)]);
+    }
+
+    #[test]
+    fn the_logs_of_an_endpoint_that_is_no_more_go_and_others_stay() {
+        let (dir, logs, endpoint) = logs();
+        let other = "endpoint-00000000-0000-0000-0000-000000000001".parse().unwrap();
+        fs::create_dir(logs.dir(other)).unwrap();
+        fs::write(logs.path(other, 1), "x").unwrap();
+        fs::write(dir.path().join("notes"), "x").unwrap();
+        assert_eq!(logs.endpoints().unwrap(), [other, endpoint]);
+        logs.forget(endpoint).unwrap();
+        logs.forget(endpoint).unwrap();
+        assert_eq!(logs.endpoints().unwrap(), [other]);
     }
 }

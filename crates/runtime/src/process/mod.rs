@@ -5,6 +5,7 @@
 
 mod cgroup;
 mod config;
+mod confine;
 mod doctor;
 mod end;
 mod engines;
@@ -30,7 +31,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use self::config::ProcessConfig;
+pub use self::config::{IsolationSetting, ProcessConfig};
 pub use self::doctor::{Isolation, isolation_level};
 pub use self::logs::{AttemptLog, LogChunk, LogCursor, ReplicaLogs};
 pub use crate::hardware::HardwareSettings;
@@ -38,9 +39,10 @@ pub use crate::hardware::HardwareSettings;
 pub(crate) use self::config::given;
 pub(crate) use self::identity::pids;
 
+use self::confine::Confinement;
 use self::engines::Engine;
 use self::monitor::Tracked;
-use self::records::{LaunchRecord, ReplicaDir, SOCKET_PATH_BYTES_MAX};
+use self::records::{LaunchRecord, ReplicaDir, SOCKET, SOCKET_PATH_BYTES_MAX};
 use crate::failpoint;
 use crate::hardware::Hardware;
 use crate::{Runtime, RuntimeError};
@@ -254,21 +256,22 @@ impl Inner {
         let n_cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let mut launch = launch.clone();
         launch.model_path = std::path::absolute(launch.model_path)?;
+        let own = dir.own();
+        let env = engines::environment(&launch, &own, &self.config.env_pass, |name| std::env::var(name).ok());
+        let confinement = Confinement::of(&self.config, &launch, self.engine.program(), &own, &env);
         Ok(LaunchRecord {
             installation: self.installation.clone(),
             boot_id: self.boot_id.clone(),
             at: crate::clock::now(),
             program: self.engine.program().to_owned(),
-            // Relative to the folder it is started in, so that no length limit is met by the engine.
-            args: self.engine.args(&launch, "engine.sock", n_cores),
-            env: engines::environment(&launch, dir.path(), &self.config.env_pass, |name| {
-                std::env::var(name).ok()
-            }),
+            args: self.engine.args(&launch, SOCKET, n_cores),
+            env,
             log: self.logs.path(launch.endpoint, launch.attempt),
             log_bytes_max: self.config.log_bytes_max,
             log_files: self.config.log_files,
             stop_grace_secs: self.config.stop_grace_secs,
             pids_max: self.config.pids_max,
+            confinement,
             launch,
         })
     }

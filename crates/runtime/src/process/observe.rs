@@ -92,6 +92,9 @@ impl Inner {
             // nobody takes the replica to be gone before the mark for removal stands in that shim's way.
             return replica(if dir.has_shim()? { ReplicaPhase::Orphaned } else { ReplicaPhase::Unstarted });
         };
+        let replica = |phase| {
+            Ok(Found::Replica(ObservedReplica { isolation: shim.isolation, ..observed(&record, phase) }))
+        };
         if shim.boot_id == self.boot_id && shim.shim.is_alive()? && dir.exit()?.is_none() {
             return match self.seen(&record) {
                 Some(seen) => replica(phase(&seen, dir)),
@@ -131,7 +134,7 @@ impl Inner {
 }
 
 fn observed(record: &LaunchRecord, phase: ReplicaPhase) -> ObservedReplica {
-    ObservedReplica { id: record.launch.replica, nonce: record.launch.nonce, phase }
+    ObservedReplica { id: record.launch.replica, nonce: record.launch.nonce, phase, isolation: None }
 }
 
 fn phase(seen: &Seen, dir: &ReplicaDir) -> ReplicaPhase {

@@ -10,6 +10,9 @@
 //! | `stop` | shim, when it is asked to end; `dedi down` | whatever happens from now on was asked for |
 //! | `exit.json` | shim, after the last process is gone; whoever ended it, if the shim is gone too | how it ended |
 //! | `remove` | server, before it begins to remove | the folder is to go |
+//!
+//! The engine has a folder in it, `own`, for its socket and whatever it writes. At isolation level 1 it reaches
+//! nothing else of this, so that the records are ours.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -20,6 +23,7 @@ use dedi_domain::{Exit, Launch, Nonce, ReplicaId, Timestamp};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::confine::Confinement;
 use super::identity::ProcessId;
 use crate::failpoint;
 
@@ -41,6 +45,9 @@ pub(crate) struct LaunchRecord {
     pub log_files: u32,
     pub stop_grace_secs: u64,
     pub pids_max: u64,
+    /// What the engine may reach at isolation level 1. `None` where that was not asked for, as by an older server.
+    #[serde(default)]
+    pub confinement: Option<Confinement>,
 }
 
 /// Who the replica's processes are.
@@ -54,6 +61,9 @@ pub(crate) struct ShimRecord {
     /// Control groups the engine was put into.
     #[serde(default)]
     pub cgroups: Vec<PathBuf>,
+    /// The isolation level the engine was started at. `None` until it is started.
+    #[serde(default)]
+    pub isolation: Option<u8>,
 }
 
 /// The folder of one replica.
@@ -65,7 +75,11 @@ pub(crate) struct ReplicaDir {
 /// Longest path of a unix socket that the kernel takes.
 pub(crate) const SOCKET_PATH_BYTES_MAX: usize = 107;
 
-const SOCKET: &str = "engine.sock";
+/// The engine's folder.
+const OWN: &str = "own";
+
+/// Relative to the engine's folder, in which it is started, so that no length limit is met by the engine.
+pub(crate) const SOCKET: &str = "engine.sock";
 
 impl ReplicaDir {
     /// The folder of that replica below `run`. Short, because a socket lies in it.
@@ -90,11 +104,22 @@ impl ReplicaDir {
 
     /// Bytes that the socket's path adds to the run folder's.
     pub(crate) fn socket_suffix_bytes() -> usize {
-        1 + 12 + 1 + SOCKET.len()
+        1 + 12 + 1 + OWN.len() + 1 + SOCKET.len()
     }
 
     pub(crate) fn socket(&self) -> PathBuf {
-        self.path.join(SOCKET)
+        self.engine_dir().join(SOCKET)
+    }
+
+    /// The engine's folder: it is started there.
+    pub(crate) fn own(&self) -> PathBuf {
+        self.path.join(OWN)
+    }
+
+    /// The same as it is on disk: an older server made none and had engines work beside the records.
+    pub(crate) fn engine_dir(&self) -> PathBuf {
+        let own = self.own();
+        if own.is_dir() { own } else { self.path.clone() }
     }
 
     pub(crate) fn lock(&self) -> PathBuf {
@@ -122,6 +147,7 @@ impl ReplicaDir {
         let draft = run.join(format!(".new-{}-{}", self.name(), std::process::id()));
         let _ = fs::remove_dir_all(&draft);
         fs::DirBuilder::new().mode(0o700).create(&draft)?;
+        fs::DirBuilder::new().mode(0o700).create(draft.join(OWN))?;
         write_atomically(&draft, "launch.json", record)?;
         let lock = OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft.join("lock"))?;
         lock.sync_all()?;
@@ -311,13 +337,14 @@ mod tests {
     fn records_of_another_version_are_read() {
         let record: LaunchRecord = serde_json::from_str(FIRST).unwrap();
         assert_eq!((record.launch.attempt, record.launch.embedding), (1, false));
+        assert_eq!(record.confinement, None);
         // What this version adds has a default: a record of it without its new fields is one of the first.
         let written = serde_json::to_value(&record).unwrap();
         let first: serde_json::Value = serde_json::from_str(FIRST).unwrap();
         for (of, name) in [(&written, None), (&written["launch"], Some("launch"))] {
             let before = name.map_or(&first, |it| &first[it]);
             for (field, _) in of.as_object().unwrap() {
-                let known = ["embedding"].contains(&field.as_str());
+                let known = ["confinement", "embedding"].contains(&field.as_str());
                 assert!(
                     before.get(field).is_some() || known,
                     "{field} is new: give it a default, then name it here"

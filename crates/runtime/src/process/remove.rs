@@ -1,11 +1,13 @@
 //! Makes a replica absent. The mark for removal is on disk before anything is signalled, so that whoever
 //! comes next goes on; the folder goes when nothing of the replica is left.
 
+use std::collections::BTreeSet;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dedi_domain::{Nonce, ReplicaId};
+use dedi_domain::{EndpointId, Nonce, ReplicaId};
 
 use super::cgroup::Groups;
 use super::records::{LaunchRecord, ReplicaDir};
@@ -100,8 +102,8 @@ impl Inner {
 
     async fn remove_folder(&self, dir: ReplicaDir, record: &LaunchRecord) -> io::Result<()> {
         let run = self.run.clone();
-        let (logs, endpoint, keep) =
-            (self.logs.clone(), record.launch.endpoint, self.config.log_attempts_kept);
+        let (logs, endpoint) = (self.logs.clone(), record.launch.endpoint);
+        let (keep, bytes_max) = (self.config.log_attempts_kept, self.config.log_bytes_per_endpoint_max);
         blocking(move || {
             if let Some(shim) = dir.shim()? {
                 Groups::named(&shim.cgroups).remove();
@@ -109,7 +111,8 @@ impl Inner {
             failpoint::hit("remove.before", "folder");
             dir.delete(&run)?;
             failpoint::hit("remove.after", "folder");
-            if let Err(err) = logs.prune(endpoint, keep) {
+            let written = attempts_of(&run, endpoint)?;
+            if let Err(err) = logs.prune(endpoint, keep, bytes_max, |it| written.contains(&it)) {
                 tracing::debug!("old logs of {endpoint} could not be removed: {err}");
             }
             Ok(())
@@ -118,4 +121,14 @@ impl Inner {
         tracing::info!(replica = %record.launch.replica, "gone");
         Ok(())
     }
+}
+
+/// The attempts of an endpoint that have a folder: each may still write its log.
+fn attempts_of(run: &Path, endpoint: EndpointId) -> io::Result<BTreeSet<u32>> {
+    let mut attempts = BTreeSet::new();
+    for dir in ReplicaDir::all(run)? {
+        let launch = dir.launch()?.map(|it| it.launch).filter(|it| it.endpoint == endpoint);
+        attempts.extend(launch.map(|it| it.attempt));
+    }
+    Ok(attempts)
 }

@@ -2,8 +2,8 @@
 //! output, ends it when asked, and writes down how it ended.
 //!
 //! Promises: at most one engine for a folder, ever; when `exit.json` is there, no process of the replica
-//! is; the engine's pipe is never blocked. Absent on purpose: threads, an async runtime, a network, and any
-//! need for the server to be alive.
+//! is; the engine's pipe is never blocked. Absent on purpose: an async runtime, a network, and any
+//! need for the server to be alive. One thread, but for the moment in which the engine is started.
 
 mod classify;
 mod logfile;
@@ -69,6 +69,7 @@ fn run(dir: &ReplicaDir) -> io::Result<()> {
         shim,
         engine: None,
         cgroups: host.groups(&family, &name),
+        isolation: None,
     };
     // On disk before the engine or its groups exist: whoever finds it knows that this launch has been used up,
     // and where to look for what is left of it.
@@ -82,25 +83,26 @@ fn run(dir: &ReplicaDir) -> io::Result<()> {
     let mut log = LogFile::open(&record.log, record.log_bytes_max, record.log_files);
     groups.enter();
     failpoint::hit("shim.before", "engine");
-    let started = start(dir, &record);
+    let started = start(dir, &record, &mut log);
     failpoint::hit("shim.after", "engine");
     groups.leave();
     let exit = match started {
-        Ok((engine, output)) => {
-            let pid = i32::try_from(engine.id()).unwrap_or(0);
+        Ok(started) => {
+            let pid = started.pid();
             // First in line when the host runs out of memory, before the server and the shims.
             let _ = fs::write(format!("/proc/{pid}/oom_score_adj"), "500");
             who.engine = ProcessId::of(pid).ok().flatten();
+            who.isolation = Some(started.isolation);
             failpoint::hit("shim.before", "engine-record");
             let recorded = dir.write_shim(&who);
             failpoint::hit("shim.after", "engine-record");
             if let Err(err) = recorded {
                 log.note(&format!("the record of the engine's pid could not be written: {err}"));
             }
-            supervise::Supervisor::new(dir, &record, groups.clone(), pid, output, signals, log).run()
+            supervise::Supervisor::new(dir, &record, groups.clone(), started, signals, log).run()
         }
         Err(err) => {
-            log.note(&format!("{} could not be started: {err}", record.program.display()));
+            log.note(&err.to_string());
             Exit {
                 code: None,
                 signal: None,
@@ -166,21 +168,50 @@ fn take(dir: &ReplicaDir) -> io::Result<Option<fs::File>> {
     Ok((is_same_file && is_unused && is_wanted).then_some(lock))
 }
 
-/// The engine with both its outputs in one pipe, in a process group of its own.
-fn start(dir: &ReplicaDir, record: &LaunchRecord) -> io::Result<(Child, io::PipeReader)> {
+/// An engine, and the isolation level it has.
+struct Started {
+    engine: Child,
+    output: io::PipeReader,
+    isolation: u8,
+}
+
+impl Started {
+    fn pid(&self) -> i32 {
+        i32::try_from(self.engine.id()).unwrap_or(0)
+    }
+}
+
+/// The engine with both its outputs in one pipe, in a process group of its own, kept apart as far as was asked for
+/// and the host allows.
+fn start(dir: &ReplicaDir, record: &LaunchRecord, log: &mut LogFile) -> io::Result<Started> {
+    let failed = |err: io::Error| {
+        io::Error::new(err.kind(), format!("{} could not be started: {err}", record.program.display()))
+    };
     let (output, input) = io::pipe()?;
     rustix::io::ioctl_fionbio(&output, true)?;
-    let child = Command::new(&record.program)
+    let mut command = Command::new(&record.program);
+    command
         .args(&record.args)
         .env_clear()
         .envs(record.env.iter().map(|(name, value)| (name, value)))
-        .current_dir(dir.path())
+        .current_dir(dir.engine_dir())
         .stdin(Stdio::null())
         .stdout(input.try_clone()?)
         .stderr(input)
-        .process_group(0)
-        .spawn()?;
-    Ok((child, output))
+        .process_group(0);
+    if let Some(confinement) = &record.confinement {
+        match confinement.behind(|| command.spawn()) {
+            Ok((engine, _confined)) => {
+                return Ok(Started { engine: engine.map_err(failed)?, output, isolation: 1 });
+            }
+            Err(lacking) if confinement.is_required => {
+                let said = format!("runtime.isolation = 1 can't be had: {lacking}; auto starts it with less");
+                return Err(io::Error::other(said));
+            }
+            Err(lacking) => log.note(&format!("isolation level 0: {lacking}")),
+        }
+    }
+    Ok(Started { engine: command.spawn().map_err(failed)?, output, isolation: 0 })
 }
 
 /// Signals as bytes in sockets, so that one poll waits for everything.

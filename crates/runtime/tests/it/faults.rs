@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use dedi_domain::{FailureCause, ReplicaPhase};
 use dedi_runtime::Runtime;
-use dedi_runtime::process::isolation_level;
+use dedi_runtime::process::{IsolationSetting, isolation_level};
+use dedi_testing::host::has;
 
 use crate::host::{
     Host, is_alive, kill, launch, phase, start_time, until, until_exited, until_gone, until_ready,
@@ -46,8 +47,11 @@ async fn without_its_shim_a_replica_is_an_orphan_and_its_engine_is_ended() {
 
 #[tokio::test]
 async fn a_shim_killed_with_its_engine_and_the_engines_children_leaves_nothing() {
-    if !isolation_level().kills_whole_group {
-        eprintln!("not tried: without cgroup v2, children that hide from a dead shim are out of reach");
+    // Without it, children that hide from a dead shim are out of reach.
+    if !has(
+        isolation_level(IsolationSetting::Auto).kills_whole_group,
+        "control groups of version 2 that it may make",
+    ) {
         return;
     }
     let host = Host::new();
@@ -115,7 +119,7 @@ async fn an_open_socket_is_not_readiness() {
     for mode in ["wrong-nonce", "never-ready", "error-500", "garbage", "hang"] {
         let launch = launch(mode);
         runtime.ensure(&launch).await.unwrap();
-        until_true("listening", || host.dir(&launch).join("engine.sock").exists()).await;
+        until_true("listening", || host.socket(&launch).exists()).await;
         let asked_at = Instant::now();
         while asked_at.elapsed() < Duration::from_millis(300) {
             let phase = phase(&runtime, &launch).await;
@@ -161,8 +165,7 @@ async fn a_flood_of_log_is_bounded_on_disk_and_never_blocks_the_engine() {
 
 #[tokio::test]
 async fn memory_beyond_the_limit_ends_this_replica_and_says_why() {
-    if !isolation_level().limits_memory {
-        eprintln!("not tried: this host enforces no memory limits");
+    if !has(isolation_level(IsolationSetting::Auto).limits_memory, "memory limits that it may set") {
         return;
     }
     let host = Host::new();
@@ -176,8 +179,7 @@ async fn memory_beyond_the_limit_ends_this_replica_and_says_why() {
 
 #[tokio::test]
 async fn an_engine_that_forks_without_end_meets_its_limit() {
-    if !isolation_level().limits_processes {
-        eprintln!("not tried: this host enforces no limits of processes");
+    if !has(isolation_level(IsolationSetting::Auto).limits_processes, "limits of processes that it may set") {
         return;
     }
     let mut host = Host::new();

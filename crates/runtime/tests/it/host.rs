@@ -45,6 +45,10 @@ impl Host {
         self.root.path().join("run").join(&launch.replica.uuid().simple().to_string()[..12])
     }
 
+    pub(crate) fn socket(&self, launch: &Launch) -> PathBuf {
+        self.dir(launch).join("own/engine.sock")
+    }
+
     /// The shim's record: who the processes are.
     pub(crate) fn who(&self, launch: &Launch) -> Value {
         serde_json::from_slice(&fs::read(self.dir(launch).join("shim.json")).unwrap()).unwrap()

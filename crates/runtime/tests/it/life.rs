@@ -27,7 +27,7 @@ async fn a_replica_is_launched_answers_and_is_removed_without_a_trace() {
     let (shim, engine) = (host.shim_pid(&launch), host.engine_pid(&launch));
     assert_eq!(
         phase(&runtime, &launch).await,
-        Some(ReplicaPhase::Ready { address: Address::Unix(host.dir(&launch).join("engine.sock")) })
+        Some(ReplicaPhase::Ready { address: Address::Unix(host.socket(&launch)) })
     );
     let rss = fs::read_to_string(format!("/proc/{shim}/status")).unwrap();
     let rss = rss.lines().find_map(|it| it.strip_prefix("VmRSS:")).unwrap().trim().to_owned();
@@ -176,7 +176,7 @@ async fn a_run_folder_too_deep_for_sockets_is_refused_with_the_numbers() {
     )
     .await;
     let said = opened.unwrap_err().to_string();
-    assert!(said.contains("at most 82 work"), "{said}");
+    assert!(said.contains("at most 78 work"), "{said}");
 }
 
 #[tokio::test]
@@ -187,9 +187,7 @@ async fn what_a_replica_leaves_on_disk_is_readable_by_its_user_only() {
     runtime.ensure(&launch).await.unwrap();
     until_ready(&runtime, &launch).await;
     let log = runtime.logs().path(launch.endpoint, 1);
-    for path in
-        [host.dir(&launch), host.dir(&launch).join("launch.json"), host.dir(&launch).join("engine.sock"), log]
-    {
+    for path in [host.dir(&launch), host.dir(&launch).join("launch.json"), host.socket(&launch), log] {
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o077, 0, "{} {mode:o}", path.display());
     }

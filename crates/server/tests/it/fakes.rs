@@ -1,6 +1,10 @@
 //! Servers whose engine is the fake one: a model's name says how its engine behaves.
 
-use serde_json::json;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
 
 use crate::plane::TestPlane;
 
@@ -41,6 +45,31 @@ pub(crate) fn create(plane: &TestPlane, mode: &str) -> String {
     );
     assert_eq!(made.status, 200, "{}", made.body);
     made.body["id"].as_str().unwrap().to_owned()
+}
+
+/// The engines' sockets, of live and dead ones.
+pub(crate) fn sockets(plane: &TestPlane) -> Vec<PathBuf> {
+    let folders = std::fs::read_dir(plane.data().join("run")).unwrap().flatten();
+    folders.map(|it| it.path().join("engine.sock")).filter(|it| it.exists()).collect()
+}
+
+/// What a unix socket answers to a GET, head and all.
+pub(crate) fn ask(socket: &Path, path: &str) -> String {
+    let mut stream = UnixStream::connect(socket).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text
+}
+
+/// The sum of one number of all fake engines' statistics.
+pub(crate) fn stat(plane: &TestPlane, name: &str) -> u64 {
+    let each = sockets(plane).into_iter().map(|socket| {
+        let answer = ask(&socket, "/fake/stats");
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        serde_json::from_str::<Value>(body).unwrap()[name].as_u64().unwrap()
+    });
+    each.sum()
 }
 
 /// How many events of a kind an endpoint has.

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use dedi_runtime::process::isolation_level;
+use dedi_runtime::process::{IsolationSetting, isolation_level};
+use dedi_testing::host::has;
 use serde_json::{Value, json};
 
 use crate::fakes;
@@ -145,9 +146,35 @@ fn an_engine_that_stops_answering_is_ended_and_named() {
 }
 
 #[test]
+fn an_engine_that_answers_probes_but_no_request_is_replaced() {
+    let gateway = "[gateway]\nfirst_byte_timeout_ms = 500\n";
+    let plane = fakes::plane_with(gateway, "", "");
+    // Its first token makes it ready; requests after that hang.
+    let id = fakes::create(&plane, "hang.1");
+    plane.until_state(&id, "STARTED");
+    let first = plane.engines();
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| assert_eq!(plane.chat(&id, "are you there?").status, 504));
+        }
+    });
+    let it = until("its failure", || {
+        let it = plane.get(&format!("/endpoints/{id}")).body;
+        (it["status"]["last_failure"]["attempt"] == 1).then_some(it)
+    });
+    let failure = &it["status"]["last_failure"];
+    assert_eq!(failure["reason"], "unresponsive", "{it:#}");
+    assert!(failure["message"].as_str().unwrap().contains("3 requests got no byte"), "{it:#}");
+    until("another engine", || {
+        let now = plane.engines();
+        (now.len() == 1 && now != first).then_some(())
+    });
+    plane.until_state(&id, "STARTED");
+}
+
+#[test]
 fn an_engine_that_eats_the_memory_of_its_device_is_ended_and_named() {
-    if !isolation_level().limits_memory {
-        eprintln!("not tried: this host enforces no memory limits");
+    if !has(isolation_level(IsolationSetting::Auto).limits_memory, "memory limits that it may set") {
         return;
     }
     let plane = fakes::plane("", "failures_max = 1\n");
@@ -177,8 +204,7 @@ fn a_full_device_at_load_is_an_error_at_once_and_no_loop() {
 
 #[test]
 fn an_engine_that_forks_without_end_meets_its_limit_and_leaves_no_child() {
-    if !isolation_level().limits_processes {
-        eprintln!("not tried: this host enforces no limits of processes");
+    if !has(isolation_level(IsolationSetting::Auto).limits_processes, "limits of processes that it may set") {
         return;
     }
     let plane = fakes::plane("pids_max = 16\n", "failures_max = 1\n");

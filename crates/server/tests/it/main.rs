@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test binary: a failed step is a failed test")]
 
 mod call_off;
+mod canary;
 mod crash;
 mod database;
 mod descriptors;
@@ -22,3 +23,4 @@ mod raw;
 mod refusals;
 mod retries;
 mod upgrade;
+mod upstream;

@@ -76,3 +76,33 @@ fn nothing_is_open_without_a_key_and_the_key_file_is_private() {
     assert!(!stored.windows(secret.len()).any(|it| it == secret), "the key's text is in the database");
     assert!(!plane.log().contains(plane.key()), "the key's text is in the log");
 }
+
+#[test]
+fn wrong_keys_of_inference_and_management_count_together() {
+    let plane = TestPlane::start();
+    let guesser = plane.with_key("local1");
+    let chat = |client: &crate::plane::Client| client.chat("dedi/demo", "hi").status;
+    let statuses: Vec<u16> =
+        (0..10).map(|n| if n % 2 == 0 { chat(&guesser) } else { guesser.get("/endpoints").status }).collect();
+    assert_eq!(statuses, [401, 403, 401, 403, 401, 403, 401, 403, 401, 403]);
+    assert_eq!((chat(&guesser), guesser.get("/endpoints").status), (429, 429));
+    assert_eq!((chat(&plane), plane.get("/endpoints").status), (400, 200), "a valid key is never locked out");
+}
+
+#[test]
+fn a_second_host_header_is_refused() {
+    use std::io::{Read, Write};
+    let plane = TestPlane::start();
+    let ask = |hosts: &str| {
+        let mut stream = std::net::TcpStream::connect(plane.address()).unwrap();
+        write!(stream, "GET /healthz HTTP/1.1\r\n{hosts}connection: close\r\n\r\n").unwrap();
+        let mut said = String::new();
+        stream.read_to_string(&mut said).unwrap();
+        said
+    };
+    assert!(ask("host: localhost\r\n").starts_with("HTTP/1.1 200 "));
+    for second in ["localhost", "evil.example"] {
+        let said = ask(&format!("host: localhost\r\nhost: {second}\r\n"));
+        assert!(said.starts_with("HTTP/1.1 400 ") && said.contains("more than one Host"), "{said}");
+    }
+}

@@ -74,6 +74,11 @@ impl Auditor {
         self.undisturbed = marks.into_iter().collect();
     }
 
+    /// Those engines, by mark.
+    pub(crate) fn kept(&self) -> Vec<String> {
+        self.undisturbed.iter().cloned().collect()
+    }
+
     /// Whether this process is one of those, or the shim of one.
     pub(crate) fn is_kept(&self, process: &Process) -> bool {
         let is_kept = |mark: &String| self.undisturbed.contains(mark);

@@ -15,7 +15,9 @@ const OTHERS: usize = 6;
 pub(crate) enum Case {
     /// A death at a failpoint during an operation; perhaps with the server; perhaps another in the recovery.
     At { operation: Operation, at: Failpoint, both: bool, again: Option<Failpoint> },
-    /// The same on an empty folder.
+    /// The death of the endpoint's engines while somebody is at a failpoint of an operation.
+    Engines { operation: Operation, at: Failpoint },
+    /// A death at a failpoint on an empty folder.
     FirstBoot { at: Failpoint },
     /// One of two servers dies while one takes over from the other.
     TakeOver { operation: Operation, at: Failpoint, both: bool },
@@ -34,6 +36,7 @@ impl Case {
     pub(crate) fn kind(&self) -> String {
         match self {
             Self::At { operation, .. } => format!("{operation:?}").to_lowercase(),
+            Self::Engines { .. } => "engine".to_owned(),
             Self::FirstBoot { .. } => "first boot".to_owned(),
             Self::TakeOver { .. } => "takeover".to_owned(),
             Self::Down { .. } => "down".to_owned(),
@@ -47,6 +50,7 @@ impl Case {
     pub(crate) fn run(&self, life: &mut Life) -> Result<Killed, Vec<Finding>> {
         match self {
             Self::At { operation, at, both, again } => life.kill_at(*operation, at, *both, again.as_ref()),
+            Self::Engines { operation, at } => life.kill_engines_at(*operation, at),
             Self::FirstBoot { at } => Life::kill_at_first_boot(at),
             Self::TakeOver { operation, at, both } => life.kill_at_takeover(*operation, at, *both),
             Self::Down { at } => life.kill_at_down(at),
@@ -104,6 +108,7 @@ impl Traced {
     pub(crate) fn cases(&self, n: usize, dice: &mut Dice) -> Vec<Case> {
         let mut cases = self.first_round();
         for _ in 0..OTHERS {
+            cases.push(self.of_engines(dice));
             cases.push(Case::Reuse { seed: dice.seed() });
             cases.push(Case::Second { seed: dice.seed() });
         }
@@ -140,12 +145,23 @@ impl Traced {
         cases
     }
 
+    /// Engines that die at any failpoint of an operation that finds some.
+    fn of_engines(&self, dice: &mut Dice) -> Case {
+        const OPERATIONS: [Operation; 4] =
+            [Operation::ScaleUp, Operation::ScaleDown, Operation::Stop, Operation::Delete];
+        let operation = OPERATIONS[dice.below(OPERATIONS.len())];
+        let names: Vec<&String> = self.operations[&operation].keys().collect();
+        let at = Failpoint { name: names[dice.below(names.len())].clone(), n: 1 };
+        Case::Engines { operation, at }
+    }
+
     /// Any case: half of them at any hit of a failpoint, where half of the recoveries die too.
     fn another(&self, dice: &mut Dice) -> Case {
         let operation = Operation::ALL[dice.below(Operation::ALL.len())];
         let passed = &self.operations[&operation];
         let both = dice.below(2) == 0;
-        match dice.below(20) {
+        match dice.below(22) {
+            20 | 21 => self.of_engines(dice),
             0 => Case::Reuse { seed: dice.seed() },
             1 => Case::Second { seed: dice.seed() },
             2 | 3 => Case::TakeOver { operation, at: draw(&self.takeover, 2, dice), both },

@@ -155,7 +155,7 @@ impl Life {
     }
 
     /// Waits until somebody has come to the failpoint, or everything has come to rest without.
-    fn until_hit(&self) {
+    pub(crate) fn until_hit(&self) {
         let began = Instant::now();
         while began.elapsed() < HIT_MAX && !self.plane.was_hit() {
             let is_at_rest = Look::at(&self.plane).is_ok_and(|it| {

@@ -14,6 +14,7 @@ mod cases;
 mod client;
 mod dice;
 mod down;
+mod engines;
 mod instants;
 mod ledger;
 mod life;

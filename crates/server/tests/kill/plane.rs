@@ -54,13 +54,22 @@ impl Plane {
         assert!(engine.exists(), "{} is not built: run `make build-test` first", engine.display());
         let plane = Self { folder, server: None, successor: None, client: Client::new("", "") };
         std::fs::create_dir(plane.data()).unwrap();
-        let text = format!("engine = {:?}\n{CONFIG}", engine.display().to_string());
+        // Engines note their starts in a file of the test's, which is not in their folder.
+        std::fs::write(plane.starts(), "").unwrap();
+        let shared = format!("[runtime]\nwrite_pass = [{:?}]", plane.starts().display().to_string());
+        let config = CONFIG.replace("[runtime]", &shared);
+        let text = format!("engine = {:?}\n{config}", engine.display().to_string());
         std::fs::write(plane.data().join("dedi.toml"), text).unwrap();
         plane
     }
 
     pub(crate) fn data(&self) -> PathBuf {
         self.folder.path().join("d")
+    }
+
+    /// What the failpoint, the trace and the log lie in.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     pub(crate) fn client(&self) -> &Client {

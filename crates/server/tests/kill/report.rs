@@ -60,7 +60,8 @@ impl Report {
         sums.n_forged += n_forged;
     }
 
-    /// Prints the table; the number of cases in which something went wrong.
+    /// Prints the table; the number of cases in which something went wrong. A sweep that hits nobody shows nothing,
+    /// so that is wrong too.
     pub(crate) fn print(&self) -> usize {
         let sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
         let heads: Vec<String> = Wrong::ALL.iter().map(|it| format!("{it:?}").to_lowercase()).collect();
@@ -81,7 +82,41 @@ impl Report {
             sums.n_reused,
             sums.n_forged
         );
-        sums.found.len()
+        let missed = sums.missed(&all);
+        for it in &missed {
+            println!("MISSED {it}");
+        }
+        sums.found.len() + missed.len()
+    }
+}
+
+/// Percent of the cases that must hit somebody, in all and of each kind with enough cases to tell. An operation may be
+/// over before the n-th time at a place, and a server that is refused is no death.
+const HIT_PERCENT_MIN: usize = 70;
+const KIND_HIT_PERCENT_MIN: usize = 30;
+const CASES_TO_TELL: usize = 5;
+const NO_DEATH: [&str; 2] = ["2nd server", "end"];
+
+impl Sums {
+    /// What was aimed at and hit too seldom.
+    fn missed(&self, all: &Row) -> Vec<String> {
+        let share = |row: &Row| row.n_hit * 100 / row.n_cases.max(1);
+        let mut missed = Vec::new();
+        if all.n_cases >= CASES_TO_TELL && share(all) < HIT_PERCENT_MIN {
+            missed.push(format!("{} % of all cases hit somebody, not {HIT_PERCENT_MIN} %", share(all)));
+        }
+        let kinds = self
+            .rows
+            .iter()
+            .filter(|(kind, row)| row.n_cases >= CASES_TO_TELL && !NO_DEATH.contains(&kind.as_str()));
+        for (kind, row) in kinds.filter(|(_, row)| share(row) < KIND_HIT_PERCENT_MIN) {
+            missed.push(format!("{} % of `{kind}` hit somebody, not {KIND_HIT_PERCENT_MIN} %", share(row)));
+        }
+        let n_reuses = self.rows.get("pid reuse").map_or(0, |it| it.n_cases);
+        if n_reuses >= CASES_TO_TELL && self.n_reused + self.n_forged == 0 {
+            missed.push("no stranger was ever put under the pid of a dead process".to_owned());
+        }
+        missed
     }
 }
 
@@ -93,4 +128,20 @@ fn print_row(kind: &str, row: &Row) {
 
 fn columns(words: &[String]) -> String {
     words.iter().map(|it| format!("{it:>9}")).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn a_sweep_that_hits_too_few_or_puts_no_stranger_under_a_pid_is_wrong() {
+    let report = Report::new();
+    for n in 0..20 {
+        report.case("stop", true);
+        report.case("start", n < 2);
+        report.case("pid reuse", true);
+        report.case("2nd server", true);
+    }
+    assert_eq!(report.print(), 2, "starts that hit nobody, and no stranger");
+    report.strangers(1, 0);
+    assert_eq!(report.print(), 1);
+    (0..100).for_each(|_| report.case("start", false));
+    assert_eq!(report.print(), 2, "and too few of all");
 }

@@ -6,14 +6,15 @@ use http::StatusCode;
 use super::{config, of_file, plane, until, weights};
 use crate::HubConfig;
 
+const CREATE: &str =
+    r#"{"model":"org/x","hardware":"1x_cpu_8gb","autoscaling":{"min_replicas":1,"max_replicas":1}}"#;
+
 #[tokio::test]
 async fn an_endpoint_waits_for_its_model_and_says_how_far_it_is() {
     let hub = FakeHub::start();
     hub.put("org/x", HubRepo::default().tricky("x.gguf", &weights(), Trick::Stalls { after: 80_000 }));
     let plane = plane(HubConfig { fetch_on_create: true, tries_max: 1, ..config(&hub) }).await;
-    let body =
-        r#"{"model":"org/x","hardware":"1x_cpu_8gb","autoscaling":{"min_replicas":1,"max_replicas":1}}"#;
-    let made = plane.call("POST", "/v1/endpoints", body).await;
+    let made = plane.call("POST", "/v1/endpoints", CREATE).await;
     assert_eq!(made.status, StatusCode::OK, "{made:?}");
     let id = made.json()["id"].as_str().unwrap().to_owned();
     let seen = until("some progress", async || {
@@ -80,9 +81,7 @@ async fn a_stop_calls_the_download_off_and_a_start_goes_on_with_it() {
     let hub = FakeHub::start();
     hub.put("org/x", HubRepo::default().tricky("x.gguf", &weights(), Trick::Stalls { after: 80_000 }));
     let plane = plane(HubConfig { fetch_on_create: true, idle_timeout_secs: 60, ..config(&hub) }).await;
-    let body =
-        r#"{"model":"org/x","hardware":"1x_cpu_8gb","autoscaling":{"min_replicas":1,"max_replicas":1}}"#;
-    let id = plane.call("POST", "/v1/endpoints", body).await.json()["id"].as_str().unwrap().to_owned();
+    let id = plane.call("POST", "/v1/endpoints", CREATE).await.json()["id"].as_str().unwrap().to_owned();
     let part = plane.models().join(".pulls/org/x/x.gguf.part");
     until("some bytes on disk", async || {
         plane.settle_idle().await;
@@ -122,8 +121,6 @@ async fn without_the_operators_word_a_create_fetches_nothing() {
     let hub = FakeHub::start();
     hub.put("org/x", HubRepo::default().file("x.gguf", &weights()));
     let plane = plane(config(&hub)).await;
-    let body =
-        r#"{"model":"org/x","hardware":"1x_cpu_8gb","autoscaling":{"min_replicas":1,"max_replicas":1}}"#;
-    assert_eq!(plane.call("POST", "/v1/endpoints", body).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(plane.call("POST", "/v1/endpoints", CREATE).await.status, StatusCode::NOT_FOUND);
     assert!(hub.asked().is_empty());
 }

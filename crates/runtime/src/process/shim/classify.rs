@@ -25,7 +25,7 @@ pub(crate) struct Ending {
 }
 
 /// The cause, from the strongest evidence to the weakest. `last_lines` come newest first.
-pub(crate) fn classify(ending: Ending, last_lines: impl Iterator<Item = String>) -> FailureCause {
+pub(crate) fn classify(ending: Ending, last_lines: impl IntoIterator<Item = String>) -> FailureCause {
     // Too little device memory while loading fails again the same way; while serving, it may not.
     let device = if ending.was_ready { FailureCause::EngineExited } else { FailureCause::DeviceOutOfMemory };
     if ending.oom_kills > 0 && (ending.signal == Some(SIGKILL) || ending.code.is_some_and(|it| it != 0)) {
@@ -41,10 +41,23 @@ pub(crate) fn classify(ending: Ending, last_lines: impl Iterator<Item = String>)
     if ending.forks_refused > 0 {
         return FailureCause::ProcessLimit;
     }
-    if ending.signal != Some(SIGKILL) && last_lines.take(50).any(|it| names_device_memory(&it)) {
+    if ending.signal != Some(SIGKILL) && last_lines.into_iter().any(|it| names_device_memory(&it)) {
         return device;
     }
     if ending.signal.is_some() { FailureCause::EngineKilled } else { FailureCause::EngineExited }
+}
+
+/// How the C library and CUDA say that something was refused, or was not to be seen.
+pub(crate) fn names_refusal(line: &str) -> bool {
+    let line = line.to_ascii_lowercase();
+    let said = [
+        "permission denied",
+        "operation not permitted",
+        "os call failed",
+        "no cuda-capable device",
+        "no rocm-capable",
+    ];
+    said.iter().any(|it| line.contains(it))
 }
 
 /// How CUDA, PyTorch, vLLM and llama.cpp say that a device is full.
@@ -71,7 +84,7 @@ mod tests {
     };
 
     fn cause(ending: Ending, line: &str) -> FailureCause {
-        classify(ending, [line.to_owned()].into_iter())
+        classify(ending, [line.to_owned()])
     }
 
     #[test]

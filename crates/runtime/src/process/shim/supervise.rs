@@ -9,9 +9,9 @@ use dedi_domain::Exit;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions};
 
-use super::classify::{Ending, classify};
+use super::classify::{Ending, classify, names_refusal};
 use super::logfile::LogFile;
-use super::{Signals, stopped};
+use super::{Signals, Started, stopped};
 use crate::process::cgroup::Groups;
 use crate::process::identity::{self, children};
 use crate::process::records::{LaunchRecord, ReplicaDir};
@@ -26,6 +26,13 @@ const CHUNKS_MAX: usize = 16;
 /// Between two looks at processes that were killed and are not gone yet.
 const SWEEP_DELAY: Duration = Duration::from_millis(10);
 
+/// Last lines that tell of the cause of an end.
+const LINES_LOOKED_AT: usize = 50;
+
+/// What an operator can do if level 1 is too little for an engine.
+const ISOLATION_HINT: &str = "isolation level 1 may have refused that: runtime.read_pass and runtime.write_pass let \
+     engines reach more files, runtime.isolation = 0 lets them reach everything";
+
 pub(super) struct Supervisor<'a> {
     dir: &'a ReplicaDir,
     record: &'a LaunchRecord,
@@ -34,6 +41,7 @@ pub(super) struct Supervisor<'a> {
     output: Option<PipeReader>,
     signals: Signals,
     log: LogFile,
+    isolation: u8,
     /// Set when somebody asked us to end: when the grace is over.
     kill_at: Option<Instant>,
     was_killed: bool,
@@ -45,8 +53,7 @@ impl<'a> Supervisor<'a> {
         dir: &'a ReplicaDir,
         record: &'a LaunchRecord,
         groups: Groups,
-        engine: i32,
-        output: PipeReader,
+        started: Started,
         signals: Signals,
         log: LogFile,
     ) -> Self {
@@ -54,10 +61,11 @@ impl<'a> Supervisor<'a> {
             dir,
             record,
             groups,
-            engine,
-            output: Some(output),
+            engine: started.pid(),
+            output: Some(started.output),
             signals,
             log,
+            isolation: started.isolation,
             kill_at: None,
             was_killed: false,
             chunk: vec![0; CHUNK_BYTES],
@@ -91,16 +99,21 @@ impl<'a> Supervisor<'a> {
         self.sweep();
         self.take_output();
         self.log.finish();
+        let was_ready = self.dir.ready().ok().flatten().is_some();
         let ending = Ending {
             code,
             signal,
             oom_kills: self.groups.oom_kills(),
             forks_refused: self.groups.forks_refused(),
             has_gpus: self.record.launch.devices.iter().any(|it| !it.kind.is_cpu()),
-            was_ready: self.dir.ready().ok().flatten().is_some(),
+            was_ready,
         };
-        let cause = classify(ending, self.log.tail().rev());
+        let cause = classify(ending, self.log.tail().rev().take(LINES_LOOKED_AT));
         let was_asked = self.kill_at.is_some();
+        let may_lack = self.isolation > 0 && !was_asked && !was_ready && code != Some(0);
+        if may_lack && self.log.tail().rev().take(LINES_LOOKED_AT).any(|it| names_refusal(&it)) {
+            self.log.note(ISOLATION_HINT);
+        }
         let exit = Exit { code, signal, cause, at, log_tail: self.log.into_tail() };
         if was_asked { stopped(at, exit) } else { exit }
     }

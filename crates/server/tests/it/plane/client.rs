@@ -30,6 +30,22 @@ impl Answer {
 }
 
 impl Client {
+    /// The same client with another key.
+    pub(crate) fn with_key(&self, key: &str) -> Self {
+        Self { key: key.to_owned(), ..self.clone() }
+    }
+
+    /// Where the server listens.
+    pub(crate) fn address(&self) -> &str {
+        self.base_url.trim_start_matches("http://").trim_end_matches("/v1")
+    }
+
+    /// The same client, but one that keeps connections for its next requests.
+    pub(crate) fn keeping_connections(&self) -> Self {
+        let agent = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE));
+        Self { agent: agent.build().into(), ..self.clone() }
+    }
+
     pub(crate) fn get(&self, path: &str) -> Answer {
         answer(
             self.agent.get(format!("{}{path}", self.base_url)).header("Authorization", self.bearer()).call(),
@@ -115,7 +131,7 @@ impl Client {
             .header("Authorization", self.bearer())
             .send_json(body)
             .unwrap();
-        assert_eq!(request.status(), 200);
+        assert_eq!(request.status(), 200, "{:?}", request.into_body().read_to_string());
         let mut events = Vec::new();
         for line in BufReader::new(request.into_body().into_reader()).lines() {
             let Ok(line) = line else { break };

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-pub(crate) use self::client::Client;
+pub(crate) use self::client::{Answer, Client};
 use self::processes::processes;
 pub(crate) use self::processes::{signal, until};
 
@@ -141,18 +141,18 @@ impl TestPlane {
         until("readiness", || self.agent.get(&ready).call().ok().filter(|it| it.status() == 200).map(|_| ()));
     }
 
-    /// Starts a server that takes over from the running one, and waits until that one has ended.
-    pub(crate) fn take_over(&mut self) {
+    /// Starts a server that takes over from the running one, which may still finish its requests.
+    pub(crate) fn begin_take_over(&mut self) -> Child {
+        let n_listening = |plane: &Self| plane.log().matches("listening on http://").count();
+        let before = n_listening(self);
         let successor = self.spawn(&["--takeover"]);
-        let mut old = self.server.replace(successor).unwrap();
-        let ended = until("the old server's end", || old.try_wait().unwrap());
-        assert!(ended.success(), "the old server ended with {ended}\n{}", self.log());
-        let successor = self.server.as_mut().unwrap();
+        let old = self.server.replace(successor).unwrap();
         until("the new server's address", || {
-            let ended = successor.try_wait().unwrap();
-            assert!(ended.is_none(), "the new server ended: {ended:?}");
-            self.folder.path().join("d/address").exists().then_some(())
+            let ended = self.server.as_mut().unwrap().try_wait().unwrap();
+            assert!(ended.is_none(), "the new server ended: {ended:?}\n{}", self.log());
+            (n_listening(self) > before).then_some(())
         });
+        old
     }
 
     fn spawn(&self, more: &[&str]) -> Child {

@@ -1,15 +1,17 @@
-//! How many replicas each endpoint should have now. Remembers the size it last chose and since when the load
-//! has needed less; without a fresh report it keeps the size.
+//! The size of each endpoint over time.
 
 use std::collections::BTreeMap;
 
-use dedi_domain::autoscale::{Policy, replicas_for, target};
-use dedi_domain::route::EndpointLoad;
-use dedi_domain::{Desired, EndpointId, EndpointState, Timestamp};
+use super::{Policy, replicas_for, target};
+use crate::endpoint::{Desired, EndpointState};
+use crate::ids::EndpointId;
+use crate::route::EndpointLoad;
+use crate::time::Timestamp;
 
-/// The sizes chosen.
-#[derive(Debug, Default)]
-pub(super) struct Scaler {
+/// Chooses how many replicas each endpoint should have now. Remembers the size it last chose and since when
+/// the load has needed less; without a fresh report it keeps the size.
+#[derive(Clone, Debug, Default)]
+pub struct Scaler {
     sizes: BTreeMap<EndpointId, Size>,
 }
 
@@ -23,7 +25,7 @@ struct Size {
 
 impl Scaler {
     /// The size for an endpoint that has `n_running` replicas now.
-    pub(super) fn target(
+    pub fn target(
         &mut self,
         policy: &Policy,
         desired: &Desired,
@@ -70,18 +72,23 @@ impl Scaler {
     }
 
     /// Forgets endpoints that are not among `present`.
-    pub(super) fn keep(&mut self, present: impl Fn(EndpointId) -> bool) {
+    pub fn keep(&mut self, present: impl Fn(EndpointId) -> bool) {
         self.sizes.retain(|id, _| present(*id));
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::reconciler::tests::desired;
     use std::time::Duration;
 
+    use super::*;
+
     const POLICY: Policy = Policy { slots_per_replica: 2, scale_down_delay: Duration::from_secs(60) };
+
+    fn desired(min: i64, max: i64) -> Desired {
+        let published = EndpointState::Pending;
+        Desired { published, ..crate::reconcile::tests::endpoint(min, max).desired }
+    }
 
     fn load(in_flight: u32, waiting: u32) -> Option<EndpointLoad> {
         Some(EndpointLoad { in_flight, waiting, last_finished_at: None })

@@ -1,7 +1,6 @@
-use std::io::Write;
+use std::io::Cursor;
 
 use proptest::prelude::*;
-use tempfile::NamedTempFile;
 
 use super::*;
 
@@ -34,18 +33,16 @@ fn text(file: &mut Vec<u8>, text: &str) {
     file.extend(text.as_bytes());
 }
 
-fn checked(bytes: &[u8]) -> Result<Header, GgufError> {
-    let mut file = NamedTempFile::new().unwrap();
-    file.write_all(bytes).unwrap();
-    check(file.path())
+fn checked(bytes: &[u8]) -> Result<Header, Fault> {
+    read(Cursor::new(bytes), bytes.len() as u64)
 }
 
 #[test]
 fn a_sound_file_tells_what_it_is() {
     let header = checked(&sound()).unwrap();
-    assert_eq!(header.architecture, "llama");
-    assert_eq!(header.context_length, 512);
-    assert_eq!(header.weights_bytes, 16);
+    assert_eq!(header.architecture(), "llama");
+    assert_eq!(header.number("context_length"), Some(512));
+    assert_eq!(header.tensor_bytes, 16);
 }
 
 #[test]
@@ -67,14 +64,42 @@ fn a_cut_file_says_what_it_has_and_what_it_needs() {
 #[test]
 fn other_files_are_named_as_such() {
     let said = checked(b"<!doctype html>").unwrap_err().to_string();
-    assert!(said.contains("is not a GGUF model"), "{said}");
+    assert!(said.contains("does not begin with the letters GGUF"), "{said}");
 }
 
 #[test]
 fn impossible_counts_are_refused_without_memory_for_them() {
     let mut file = sound();
     file[8..16].copy_from_slice(&u64::MAX.to_le_bytes());
-    assert!(matches!(checked(&file), Err(GgufError::Damaged { .. })));
+    assert!(matches!(checked(&file), Err(Fault::Damaged(_))));
+}
+
+/// A header that ends with this metadata value, without tensors.
+fn with_value(kind: u32, value: &[u8]) -> Vec<u8> {
+    let mut file = b"GGUF".to_vec();
+    file.extend(3_u32.to_le_bytes());
+    file.extend(0_u64.to_le_bytes());
+    file.extend(1_u64.to_le_bytes());
+    text(&mut file, "a.key");
+    file.extend(kind.to_le_bytes());
+    file.extend(value);
+    file
+}
+
+#[test]
+fn values_are_kept_by_their_kind() {
+    let kept = |kind, value: &[u8]| checked(&with_value(kind, value)).unwrap().metadata.remove("a.key");
+    assert_eq!(kept(7, &[1]), Some(Value::Number(1)));
+    assert_eq!(kept(5, &7_i32.to_le_bytes()), Some(Value::Number(7)));
+    assert_eq!(kept(5, &(-1_i32).to_le_bytes()), None, "a negative number");
+    assert_eq!(kept(6, &1.0_f32.to_le_bytes()), None, "a fraction");
+    let mut layers = 4_u32.to_le_bytes().to_vec();
+    layers.extend(2_u64.to_le_bytes());
+    layers.extend([8, 0, 0, 0, 2, 0, 0, 0]);
+    assert_eq!(kept(9, &layers), Some(Value::List(2, Some(8))));
+    let mut long = 300_u64.to_le_bytes().to_vec();
+    long.extend([b'x'; 300]);
+    assert_eq!(kept(8, &long), None, "a chat template");
 }
 
 proptest! {

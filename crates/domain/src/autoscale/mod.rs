@@ -1,7 +1,10 @@
 //! How many replicas an endpoint needs now, from the load the gateway reports.
 
+mod scaler;
+
 use std::time::Duration;
 
+pub use self::scaler::Scaler;
 use crate::endpoint::ReplicaRange;
 use crate::route::EndpointLoad;
 use crate::time::Timestamp;

@@ -1,0 +1,77 @@
+//! `/v1/checks`: reading a model's files again and comparing them with what they must be. The store is the host's,
+//! so only those who manage a tenant may ask.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use dedi_api::{ModelCheck, RefusalCode};
+use dedi_domain::ModelName;
+use dedi_domain::fetch::percent;
+
+use super::auth::Caller;
+use super::body::JsonBody;
+use super::deployable::no_model;
+use super::error::ApiError;
+use super::{models, views};
+use crate::models::{Check, ModelError, Scope};
+use crate::shared::Shared;
+
+pub(super) async fn start(
+    State(shared): State<Arc<Shared>>,
+    caller: Caller,
+    body: JsonBody,
+) -> Result<Json<ModelCheck>, ApiError> {
+    caller.must_manage_models()?;
+    let text = body.fields.text("model")?.flatten().unwrap_or_default();
+    if text.trim().is_empty() {
+        return Err(ApiError::field("model", "model is required: ORG/NAME, as GET /v1/models lists it"));
+    }
+    let model = ModelName::parse(&text).map_err(|_malformed| no_model(&text))?;
+    let accepts = body.fields.boolean("accept")?.flatten().unwrap_or(false);
+    let scope = if accepts { Scope::Accept } else { Scope::All };
+    let check = shared.checks.start(&model, scope).await.map_err(|err| match err {
+        ModelError::Absent(_) => no_model(model.as_str()),
+        ModelError::Unusable(message) => ApiError::Invalid {
+            message,
+            param: Some("model".to_owned()),
+            code: Some(RefusalCode::ModelUnusable),
+        },
+    })?;
+    tracing::info!(%model, by = %caller.0.key, accepts, "a check of a model's files was asked for");
+    Ok(Json(shown(&check)))
+}
+
+pub(super) async fn retrieve(
+    State(shared): State<Arc<Shared>>,
+    caller: Caller,
+    path: Result<Path<String>, PathRejection>,
+) -> Result<Json<ModelCheck>, ApiError> {
+    caller.must_manage_models()?;
+    let model = models::named(path)?;
+    let check = shared.checks.get(&model);
+    check
+        .map(|it| Json(shown(&it)))
+        .ok_or_else(|| ApiError::NotFound(format!("No check of {model} is known")))
+}
+
+fn shown(check: &Check) -> ModelCheck {
+    let (state, message, files) = match &check.ended {
+        None => ("running", None, None),
+        Some((_, Ok(right))) => ("done", None, Some(right.n_files)),
+        Some((_, Err(wrong))) => ("failed", Some(wrong.clone()), None),
+    };
+    ModelCheck {
+        object: "model.check".to_owned(),
+        model: check.model.to_string(),
+        state: state.to_owned(),
+        percent: (check.bytes_total > 0).then(|| percent(check.bytes_done, check.bytes_total)),
+        bytes_done: check.bytes_done,
+        bytes_total: check.bytes_total,
+        files,
+        message,
+        started_at: views::time(check.started_at),
+        ended_at: check.ended.as_ref().map(|(at, _)| views::time(*at)),
+    }
+}

@@ -1,0 +1,106 @@
+//! What would help against a failure, in a command or a change. In step with docs/reasons.md.
+
+use crate::endpoint::Desired;
+use crate::replica::FailureCause;
+
+/// The next step after a failure that is not mended by trying again.
+pub(crate) fn next_step(cause: FailureCause, desired: &Desired) -> String {
+    let (id, model, hardware) = (desired.id, &desired.model, &desired.hardware);
+    let logs = format!("`dedi endpoints logs {id}`");
+    let again = format!("then `dedi endpoints start {id}`");
+    match cause {
+        FailureCause::EngineExited => format!("mend what the last lines of {logs} say, {again}"),
+        FailureCause::EngineKilled => {
+            format!(
+                "see the host's log (`journalctl -k`) for who killed it, such as a memory killer, {again}"
+            )
+        }
+        FailureCause::OutOfMemory => format!(
+            "make another endpoint on hardware with more memory, or lower `slots` or `context_tokens` in the config, {again}"
+        ),
+        FailureCause::DeviceOutOfMemory => format!(
+            "see what it needs with `dedi endpoints create --plan --model {model} --hardware {hardware}`; make another endpoint on larger hardware, or lower `slots` or `context_tokens` in the config, {again}"
+        ),
+        FailureCause::ModelUnusable => {
+            format!("fetch the model again with `dedi models pull {model}`, {again}")
+        }
+        FailureCause::SpawnFailed => format!("see `dedi doctor`, {again}"),
+        FailureCause::StartupDeadline => {
+            format!("see {logs}; for a slow disk raise `startup_deadline_secs` in the config, {again}")
+        }
+        FailureCause::Unresponsive => format!("see {logs} for what it hangs on, {again}"),
+        FailureCause::ProcessLimit => {
+            format!(
+                "see {logs} for what starts processes without end, or raise `pids_max` in the config, {again}"
+            )
+        }
+        FailureCause::Lost => {
+            format!("see the host's log for who killed the engine and its supervisor, {again}")
+        }
+        FailureCause::HostRestarted | FailureCause::Stopped => again.replacen("then ", "", 1),
+        FailureCause::DeviceLost => {
+            format!("look at the device that `dedi endpoints hardware` names, {again}")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::endpoint::{EndpointState, ReplicaRange, Run, RunCause};
+    use crate::hardware::HardwareId;
+    use crate::ids::{EndpointId, EndpointName, ModelName, Owner};
+    use crate::time::Timestamp;
+
+    fn desired() -> Desired {
+        let owner = Owner::parse("team").unwrap();
+        let model = ModelName::parse("dedi/demo").unwrap();
+        Desired {
+            id: EndpointId::from_uuid(Uuid::nil()),
+            name: EndpointName::compose(&owner, &model, 1),
+            owner,
+            display_name: String::new(),
+            model,
+            hardware: HardwareId::parse("1x_gpu_80gb").unwrap(),
+            replicas: ReplicaRange::new(1, 1).unwrap(),
+            run: Run::Started,
+            run_cause: RunCause::User,
+            deleted: false,
+            inactive_timeout_minutes: None,
+            availability_zone: None,
+            disable_speculative_decoding: false,
+            generation: 1,
+            observed_generation: 1,
+            published: EndpointState::Error,
+            published_at: Timestamp(0),
+            created_at: Timestamp(0),
+            started_at: Timestamp(0),
+        }
+    }
+
+    #[test]
+    fn each_failure_that_counts_has_a_step_of_its_own_that_ends_in_another_try() {
+        let steps: Vec<String> = FailureCause::ALL
+            .into_iter()
+            .filter(|it| it.counts())
+            .map(|it| next_step(it, &desired()))
+            .collect();
+        assert_eq!(steps.iter().collect::<BTreeSet<_>>().len(), steps.len(), "{steps:#?}");
+        let again = "dedi endpoints start endpoint-00000000-0000-0000-0000-000000000000`";
+        assert!(steps.iter().all(|it| it.ends_with(again)), "{steps:#?}");
+    }
+
+    #[test]
+    fn too_little_device_memory_is_answered_with_the_command_that_shows_the_arithmetic() {
+        let step = next_step(FailureCause::DeviceOutOfMemory, &desired());
+        assert!(
+            step.contains("`dedi endpoints create --plan --model dedi/demo --hardware 1x_gpu_80gb`"),
+            "{step}"
+        );
+        assert!(next_step(FailureCause::ModelUnusable, &desired()).contains("`dedi models pull dedi/demo`"));
+    }
+}

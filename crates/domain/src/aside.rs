@@ -1,0 +1,42 @@
+//! What nobody can decide about now: endpoints whose rows can't be read, or whose steps fail. What is theirs stays
+//! theirs: none of their devices is given away, and none of their processes is begun or ended.
+
+use std::collections::BTreeSet;
+
+use crate::hardware::DeviceId;
+use crate::ids::{EndpointId, ReplicaId};
+use crate::reconcile::World;
+use crate::replica::ObservedReplica;
+
+/// Endpoints that a decision leaves as they are, with what they hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SetAside {
+    /// Which endpoints, as far as their ids can be read.
+    pub endpoints: BTreeSet<EndpointId>,
+    /// Their replicas: a process of one is no stranger, whatever its mark.
+    pub replicas: BTreeSet<ReplicaId>,
+    /// Their devices.
+    pub devices: BTreeSet<DeviceId>,
+    /// Whether the id of some replica of theirs can't be read: any process may be that one.
+    pub has_nameless: bool,
+}
+
+impl SetAside {
+    /// Whether a process without a row may belong to an endpoint that was set aside.
+    pub fn may_own(&self, it: &ObservedReplica) -> bool {
+        self.has_nameless || self.replicas.contains(&it.id)
+    }
+}
+
+impl World {
+    /// Takes an endpoint out of the decision.
+    pub fn set_aside(&mut self, endpoint: EndpointId) {
+        for view in self.endpoints.extract_if(.., |it| it.desired.id == endpoint) {
+            self.aside.endpoints.insert(endpoint);
+            for it in view.replicas {
+                self.aside.replicas.insert(it.row.id);
+                self.aside.devices.extend(it.row.devices);
+            }
+        }
+    }
+}

@@ -1,0 +1,92 @@
+use serde_json::{Value, json};
+
+use crate::client::{self, Events};
+use crate::engine::Engine;
+
+const CHAT: &str = "/v1/chat/completions";
+
+fn asked(more: Value) -> Value {
+    let schema = json!({"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"],
+        "additionalProperties": false});
+    let mut body = json!({"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 200, "seed": 3,
+        "tools": [{"type": "function", "function": {"name": "set", "parameters": schema}}]});
+    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    body
+}
+
+/// What was said: content, the first call's name and arguments, why it ended.
+type Said = (Option<String>, Option<(String, String)>, String);
+
+fn call(of: &Value) -> Option<(String, String)> {
+    let function = of["tool_calls"].get(0)?["function"].clone();
+    Some((function["name"].as_str()?.to_owned(), function["arguments"].as_str()?.to_owned()))
+}
+
+async fn whole(engine: &Engine, more: Value) -> Said {
+    let (status, answer) = client::post(&engine.socket(), CHAT, &asked(more)).await;
+    assert_eq!(status, 200, "{answer}");
+    let choice = &answer["choices"][0];
+    let content = choice["message"]["content"].as_str().map(str::to_owned);
+    (content, call(&choice["message"]), choice["finish_reason"].as_str().unwrap().to_owned())
+}
+
+/// The same, of a stream; no content at all reads like an empty one there.
+async fn streamed(engine: &Engine, mut more: Value) -> Said {
+    more["stream"] = json!(true);
+    let chunks = Events::open(&engine.socket(), CHAT, &asked(more)).await.chunks().await;
+    let deltas = || chunks.iter().map(|it| &it["choices"][0]["delta"]);
+    let content: String = deltas().filter_map(|it| it["content"].as_str()).collect();
+    let finish = chunks.iter().find_map(|it| it["choices"][0]["finish_reason"].as_str());
+    (Some(content).filter(|it| !it.is_empty()), deltas().find_map(call), finish.unwrap().to_owned())
+}
+
+fn pattern(reply: &str) -> Value {
+    json!({"type": "regex", "pattern": reply.replace('{', "\\{").replace('}', "\\}")})
+}
+
+#[tokio::test]
+async fn stop_texts_end_what_is_read_and_no_call() {
+    let engine = Engine::start(&[]).await;
+    for stop in ["tool", "\n", "<", "ok"] {
+        let (content, call, finish) =
+            whole(&engine, json!({"tool_choice": "required", "stop": [stop]})).await;
+        let (name, arguments) = call.unwrap_or_else(|| panic!("{stop:?} ended the call after {content:?}"));
+        assert_eq!((content, name.as_str(), finish.as_str()), (None, "set", "tool_calls"));
+        assert!(serde_json::from_str::<Value>(&arguments).unwrap()["ok"].is_boolean());
+    }
+    let reply = "Look here<tool_call>\n{\"name\": \"set\", \"arguments\": {\"ok\": true}}\n</tool_call>";
+    for (stop, content, is_called) in [("here", "Look", false), ("name", "Look here", true)] {
+        let more = json!({"stop": [stop], "response_format": pattern(reply)});
+        for (said, call, finish) in [whole(&engine, more.clone()).await, streamed(&engine, more).await] {
+            assert_eq!(said.as_deref().map(str::trim_end), Some(content));
+            assert_eq!(
+                (call.is_some(), finish.as_str()),
+                (is_called, if is_called { "tool_calls" } else { "stop" })
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_is_cut_off_is_a_call_as_far_as_it_came() {
+    let engine = Engine::start(&[]).await;
+    let mut longest = String::new();
+    for max_tokens in (5..60).step_by(6) {
+        let more = json!({"tool_choice": "required", "max_tokens": max_tokens, "temperature": 0});
+        for (content, call, finish) in [whole(&engine, more.clone()).await, streamed(&engine, more).await] {
+            let (name, arguments) = call.unwrap_or_else(|| panic!("{content:?} at {max_tokens}"));
+            assert_eq!((content, name.as_str()), (None, "set"), "at {max_tokens}");
+            assert!(arguments.starts_with(longest.trim_end()), "{longest} was shortened to {arguments}");
+            let is_whole = serde_json::from_str::<Value>(&arguments).is_ok();
+            assert!(is_whole || finish == "length", "{arguments} ends with {finish}");
+            longest = arguments;
+        }
+    }
+    assert!(longest.starts_with("{\"ok\""), "{longest}");
+    let reply = "Look here\n<tool_call>\n{\"name\": \"set\", \"arguments\": {\"ok\": true}}\n</tool_call>";
+    let more = json!({"max_tokens": 45, "response_format": pattern(reply)});
+    for (content, call, finish) in [whole(&engine, more.clone()).await, streamed(&engine, more).await] {
+        assert_eq!((content.as_deref(), finish.as_str()), (Some("Look here"), "length"));
+        assert_eq!(call.unwrap().0, "set");
+    }
+}

@@ -1,0 +1,81 @@
+//! What a server still carries after another took over from it. Its requests finish where they are, on replicas
+//! that the new server decides about: so it says which, until the last is done, and a replica is not ended under
+//! a stream because another process holds it.
+
+use std::time::Duration;
+
+use dedi_domain::LoadReport;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// Where load reports come from.
+pub(crate) struct Loads {
+    /// This server's gateway.
+    pub own: watch::Receiver<LoadReport>,
+    /// The server that this one took over from, which says what it still carries.
+    pub predecessor: Option<UnixStream>,
+}
+
+/// Publishes this server's load with what its predecessor carries. Until that one has said a word, it may carry
+/// anything: its report is one of no table. Runs until it is dropped.
+pub(crate) async fn join(loads: Loads, all: watch::Sender<LoadReport>) {
+    let Loads { mut own, predecessor } = loads;
+    if let Some(stream) = predecessor {
+        let mut lines = BufReader::new(stream).lines();
+        let mut theirs = LoadReport::default();
+        loop {
+            all.send_replace(own.borrow_and_update().with(&theirs));
+            tokio::select! {
+                Ok(()) = own.changed() => {}
+                line = lines.next_line() => match line {
+                    Ok(Some(line)) => match serde_json::from_str(&line) {
+                        Ok(report) => theirs = report,
+                        Err(err) => {
+                            tracing::debug!(error = %err, "the server before this one said something unknown");
+                        }
+                    },
+                    Ok(None) | Err(_) => break,
+                },
+            }
+        }
+        tracing::info!("the server before this one has ended: nothing is carried there any more");
+    }
+    loop {
+        all.send_replace(own.borrow_and_update().clone());
+        if own.changed().await.is_err() {
+            return std::future::pending().await;
+        }
+    }
+}
+
+/// Says what is carried here, with every change, until the successor does not want to know any more.
+pub(crate) async fn tell(
+    mut successor: UnixStream,
+    mut loads: watch::Receiver<LoadReport>,
+    closed: CancellationToken,
+) {
+    loop {
+        let mut report = loads.borrow_and_update().clone();
+        // This server's table is of a control plane that is gone: either requests are still routed by it, or
+        // none is any more, here and in servers before this one.
+        let routes_none = closed.is_cancelled() && report.routes_version > 0;
+        report.routes_version = if routes_none { u64::MAX } else { 0 };
+        let Ok(mut line) = serde_json::to_vec(&report) else { return };
+        line.push(b'\n');
+        if successor.write_all(&line).await.is_err() {
+            return;
+        }
+        tokio::select! {
+            changed = loads.changed() => if changed.is_err() { return },
+            () = closed.cancelled(), if !closed.is_cancelled() => {}
+        }
+    }
+}
+
+/// Waits until nothing is carried here or in servers before this one, at most for `limit`.
+pub(crate) async fn until_none(loads: &mut watch::Receiver<LoadReport>, limit: Duration) {
+    let none = loads.wait_for(|it| it.in_flight.is_empty());
+    let _elapsed = tokio::time::timeout(limit, none).await;
+}
