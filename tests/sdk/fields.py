@@ -201,21 +201,12 @@ def stops(asks, *stops):
 
 
 def a_seed_repeats_its_text(asks):
-    hot = {"temperature": 3, "max_tokens": 24}
+    hot = {"temperature": 2, "max_tokens": 16}
     texts = {seed: text_of(asks.chat(**hot, seed=seed)) for seed in (1, 2, 3)}
     assert all(text_of(asks.chat(**hot, seed=seed)) == text for seed, text in texts.items())
     assert all(joined(asks.stream(**hot, seed=seed)) == text for seed, text in texts.items())
     assert len(set(texts.values())) > 1, "the seed is what decides"
     assert asks.chat(**hot, seed=1)["choices"][0]["seed"] == 1
-
-
-def a_seed_repeats_every_choice(asks):
-    asked = {"n": 3, "max_tokens": 24, "temperature": 3, "seed": 5}
-    texts = lambda answer: {it["index"]: it["message"]["content"] for it in answer["choices"]}
-    first = texts(asks.chat(**asked))
-    chunks = asks.stream(**asked)
-    assert texts(asks.chat(**asked)) == first
-    assert {n: joined(chunks, n) for n in range(3)} == first
 
 
 def penalties(asks, *names):

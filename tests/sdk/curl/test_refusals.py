@@ -138,6 +138,41 @@ def test_a_zone_in_the_query_and_in_the_body(shell, dedi, hardware, sweep):
     check(shell(both), 400, words="nowhere-1")  # the body wins
 
 
+def test_every_option_of_a_create(shell, hardware, sweep):
+    asked = {
+        "model": MODEL,
+        "hardware": hardware,
+        "autoscaling": {"min_replicas": 0, "max_replicas": 2},
+        "availability_zone": "local",
+        "disable_prompt_cache": True,
+        "disable_speculative_decoding": True,
+        "display_name": "",
+        "inactive_timeout": 5,
+        "state": "STOPPED",
+    }
+    status, _, made = shell(f'curl -X POST {AUTH} {JSON} "$BASE/endpoints" -d "$BODY"', BODY=json.dumps(asked))
+    assert status == 200 and {name: made[name] for name in asked if name != "disable_prompt_cache"} == {
+        name: value for name, value in asked.items() if name != "disable_prompt_cache"
+    }
+
+
+def test_nulls_and_defaults_of_a_create(shell, hardware, sweep):
+    asked = {
+        "model": MODEL,
+        "hardware": hardware,
+        "autoscaling": {"min_replicas": 1, "max_replicas": 1},
+        "state": "STOPPED",
+    }
+    line = f'curl -X POST {AUTH} {JSON} "$BASE/endpoints" -d "$BODY"'
+    optional = ("availability_zone", "disable_prompt_cache", "disable_speculative_decoding", "display_name")
+    nulls = dict.fromkeys([*optional, "inactive_timeout"])
+    for more, timeout in ((nulls, None), ({}, 60), ({"inactive_timeout": 0}, 0)):
+        status, _, made = shell(line, BODY=json.dumps(asked | more))
+        assert status == 200, made
+        assert made["display_name"] == made["name"].split("/", 1)[1].split("/", 1)[1] and not made["availability_zone"]
+        assert made["disable_speculative_decoding"] is False and made["inactive_timeout"] == timeout
+
+
 def test_an_idempotency_key_makes_one_endpoint(shell, hardware, sweep):
     body = BODY.replace("$MODEL", MODEL).replace("$HARDWARE", hardware)
     create = f"""curl -X POST {AUTH} {JSON} -H "Idempotency-Key: once" "$BASE/endpoints" -d '{body}'"""

@@ -49,10 +49,6 @@ def test_a_seed_repeats_its_text(asks):
     fields.a_seed_repeats_its_text(asks)
 
 
-def test_a_seed_repeats_every_choice(asks):
-    fields.a_seed_repeats_every_choice(asks)
-
-
 def test_penalties(asks):
     fields.penalties(asks, "presence_penalty", "frequency_penalty", "repetition_penalty")
 
