@@ -63,12 +63,18 @@ def test_a_wrong_request(shell, line, status):
         ("completions", "safety_model", "guard"),
         ("completions", "response_format", {"type": "json_object"}),
         ("completions", "tools", [{"type": "function", "function": {"name": "f"}}]),
-        ("embeddings", "dimensions", 8),
+        ("completions", "top_logprobs", 2),
+        ("completions", "suffix", "the end"),
+        ("chat/completions", "best_of", 2),
+        ("chat/completions", "functions", [{"name": "f"}]),
+        ("chat/completions", "chat_template_kwargs", {"messages": []}),
+        ("embeddings", "input", [1, 2]),
+        ("embeddings", "input", 5),
     ],
 )
 def test_a_field_that_can_not_be_honoured(shell, started, route, field, value):
     needed = {"chat/completions": {"messages": [{"role": "user", "content": "x"}]}, "completions": {"prompt": "x"}}
-    body = {"model": started["id"], field: value, **needed.get(route, {"input": "x"})}
+    body = {"model": started["id"], **needed.get(route, {"input": "x"}), field: value}
     answer = shell(f"curl -X POST {AUTH} {JSON} \"$BASE/{route}\" -d '{json.dumps(body)}'")
     check(answer, 400, words=field)
 

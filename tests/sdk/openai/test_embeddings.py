@@ -44,6 +44,14 @@ def test_both_forms_are_the_same_vector(client, endpoint):
     assert all(math.isclose(a, b, abs_tol=1e-6) for a, b in pairs)
 
 
+def test_vectors_have_one_length(client, endpoint):
+    answer = client.embeddings.create(model=endpoint["id"], input=QUERY, dimensions=384)
+    assert len(answer.data[0].embedding) == 384
+    with pytest.raises(openai.BadRequestError, match="384") as refused:
+        client.embeddings.create(model=endpoint["id"], input=QUERY, dimensions=256)
+    assert refused.value.param == "dimensions"
+
+
 def test_what_it_can_not_do_is_a_sentence(client, endpoint):
     with pytest.raises(openai.BadRequestError, match="embedding|vectors"):
         client.chat.completions.create(model=endpoint["id"], messages=[{"role": "user", "content": "Hello!"}])

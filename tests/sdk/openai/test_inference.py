@@ -108,6 +108,29 @@ def test_models(client, started):
     assert started["name"] in models
 
 
+def test_one_model(client, started):
+    for name in (MODEL, started["name"]):
+        one = client.models.retrieve(name)
+        assert (one.id, one.object, one.owned_by) == (name, "model", "dedi")
+    with pytest.raises(openai.NotFoundError):
+        client.models.retrieve("nobody/nothing")
+
+
+def test_a_call_is_neither_stopped_nor_told_as_text(client, started):
+    tool = {"type": "function", "function": {"name": "set", "parameters": {"type": "object", "properties": {}}}}
+    asked = {
+        "model": started["id"],
+        "messages": [{"role": "user", "content": "Hi"}],
+        "tools": [tool],
+        "tool_choice": "required",
+    }
+    choice = client.chat.completions.create(**asked, stop=["\n", "tool"], max_tokens=200).choices[0]
+    assert choice.message.tool_calls[0].function.name == "set" and not choice.message.content
+    choice = client.chat.completions.create(**asked, max_tokens=20).choices[0]
+    assert (choice.finish_reason, choice.message.content) == ("length", None)
+    assert choice.message.tool_calls[0].function.name == "set"
+
+
 def test_embeddings_of_a_model_that_makes_none(client, started):
     with pytest.raises(openai.BadRequestError) as refused:
         client.embeddings.create(model=started["id"], input="Once")

@@ -18,7 +18,7 @@ pub(super) const ERRORS: &[(u16, &str)] = &[
     (413, "The request is too long"),
     (414, "The path and query are too long"),
     (415, "The body is not uncompressed JSON"),
-    (429, "Too many requests; try again after `retry-after-ms`"),
+    (429, "Too many requests; try again after `retry-after-ms`, or with a valid key"),
     (431, "The header fields are too many or too long"),
     (500, "The server failed"),
     (502, "The replica failed"),
