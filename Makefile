@@ -56,7 +56,7 @@ deny: ## Check licences, bans and sources of dependencies; advisories when their
 build-test: tools
 	cargo build --workspace $(KILLABLE)
 
-sdk-test: build-test ## Run the official SDKs and command lines against a real server (SUITES="v2 v1 openai node curl")
+sdk-test: build-test ## Run the official SDKs and command lines against a real server (SUITES="v2 v1 openai node curl snippets")
 	@scripts/sdk-test
 
 schemathesis: build-test ## Send made-up requests, valid and not, to a real server and hold the answers against /openapi.json

@@ -1,10 +1,17 @@
 """The server under test, one per run; the suites are its clients."""
 
 import os
+import subprocess
+from pathlib import Path
 
+import minilm
 import pytest
+import rough
 from harness import ISOLATION, served
-from helpers import MODEL
+from helpers import EMBEDDING_MODEL, MODEL
+
+pytest.register_assert_rewrite("fields")
+NODE = Path(__file__).parent / "node"
 
 
 @pytest.fixture(scope="session")
@@ -18,6 +25,16 @@ def dedi():
 
 
 @pytest.fixture(scope="session")
+def modules():
+    """The folder of the packages of Node's lock file, installed once."""
+    installed = NODE / "node_modules" / ".package-lock.json"
+    if not installed.exists() or installed.stat().st_mtime < (NODE / "package-lock.json").stat().st_mtime:
+        subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"], cwd=NODE, check=True, timeout=600)
+        installed.touch()
+    return NODE / "node_modules"
+
+
+@pytest.fixture(scope="session")
 def hardware(dedi):
     return dedi.hardware_for(MODEL)
 
@@ -27,6 +44,44 @@ def started(dedi, hardware):
     """A started endpoint that every test may ask and none may change."""
     endpoint = dedi.create(hardware, display_name="shared", inactive_timeout=0)
     return dedi.until_state(endpoint["id"], "STARTED")
+
+
+@pytest.fixture(scope="module")
+def embedder(dedi):
+    """A started endpoint of a real model that makes vectors."""
+    minilm.write(dedi.data_dir / "models" / EMBEDDING_MODEL / "minilm.gguf")
+    made = dedi.create(dedi.hardware_for(EMBEDDING_MODEL), model=EMBEDDING_MODEL)
+    yield dedi.until_state(made["id"], "STARTED")
+    dedi.request("DELETE", f"/endpoints/{made['id']}")
+    dedi.until_gone(made["id"])
+
+
+@pytest.fixture(scope="session")
+def rough_dedi(dedi):
+    """A second server, whose engines fail when they are told to."""
+    with rough.rough_server() as server:
+        yield server
+
+
+@pytest.fixture
+def mortal(rough_dedi):
+    """An endpoint with ten tokens a second, and what kills its engine."""
+    with rough.endpoint(rough_dedi, "slow-tokens.100") as made:
+        yield made, rough.killer(rough_dedi, made)
+
+
+@pytest.fixture
+def cold(rough_dedi):
+    """A started endpoint without a replica, which gets none in time."""
+    with rough.cold(rough_dedi) as made:
+        yield made
+
+
+@pytest.fixture
+def full(rough_dedi):
+    """An endpoint whose one place is taken."""
+    with rough.full(rough_dedi) as made:
+        yield made
 
 
 @pytest.fixture

@@ -108,6 +108,10 @@ class Dedi:
             assert time.monotonic() < deadline, f"after {secs_max} s still not so: {what}"
             time.sleep(0.1)
 
+    def until(self, what, holds):
+        """Waits for what takes as long as a change of state."""
+        self._until(STATE_SECS_MAX, what, holds)
+
     def until_state(self, endpoint_id, state):
         """Waits for a state; an ERROR on the way is the end."""
         seen = {}
@@ -167,14 +171,16 @@ def processes_that_name(text):
 
 
 @contextlib.contextmanager
-def served(config="", **world):
-    """A server on a folder of its own, gone afterwards with everything it started. `world` goes into its environment."""
+def served(config="", engine=None, gateway="", **world):
+    """A server on a folder of its own, gone afterwards with everything it started. `gateway` are more lines of that
+    table, `world` goes into its environment."""
     # A short path: sockets lie below it.
     data_dir = tempfile.mkdtemp(prefix="dedi-")
     home = tempfile.mkdtemp(prefix="home-")
     # The suites send more wrong keys a minute than anybody should be let.
-    patient = "[gateway]\nkey_failures_per_minute_max = 10000\n"
-    (Path(data_dir) / "dedi.toml").write_text(patient + config)
+    patient = f"[gateway]\nkey_failures_per_minute_max = 10000\n{gateway}"
+    program = f'engine = "{engine}"\n' if engine else ""
+    (Path(data_dir) / "dedi.toml").write_text(program + patient + config)
     server = Dedi(data_dir, home, world)
     server.start()
     try:

@@ -3,6 +3,8 @@
 import time
 
 MODEL = "dedi/demo"
+# Written by `minilm`.
+EMBEDDING_MODEL = "tests/minilm"
 STATE_SECS_MAX = 120
 # What no endpoint has as its id.
 UNKNOWN = "endpoint-00000000-0000-4000-8000-000000000000"

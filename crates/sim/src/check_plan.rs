@@ -6,7 +6,7 @@ use dedi_domain::hardware::Health;
 use dedi_domain::reconcile::{EndpointView, Observation, World};
 use dedi_domain::replica::ReplicaRow;
 use dedi_domain::{Action, EndpointState, Inventory, ObservedReplica, ReplicaId, ReplicaPhase};
-use dedi_domain::{Intent, Nonce, SetAside};
+use dedi_domain::{Fetch, Intent, Nonce, SetAside};
 
 use crate::check::check_step;
 use crate::devices::{DeviceSet, NEEDED_BYTES, bit, set_of};
@@ -144,7 +144,8 @@ impl Plan<'_> {
     fn is_passed_over(&self, other: &EndpointView, view: &EndpointView) -> bool {
         let (a, b) = (&other.desired, &view.desired);
         let is_first = other.replicas.is_empty() && (a.started_at, a.id) < (b.started_at, b.id);
-        let is_asking = a.wants_replicas() && a.replicas.min() > 0 && other.failures.is_empty();
+        let is_asking =
+            a.wants_replicas() && a.replicas.min() > 0 && other.failures.is_empty() && other.fetch.is_none();
         let is_aside = self.aside.endpoints.contains(&a.id);
         if !is_first || is_aside || !is_asking || a.hardware.kind_name() != b.hardware.kind_name() {
             return false;
@@ -225,7 +226,10 @@ impl Plan<'_> {
             {
                 broken("S6", format!("{} shows PENDING before its last run has drained", it.id))
             }
-            EndpointState::Error if !view.failures.iter().any(|failure| failure.at >= it.started_at) => {
+            EndpointState::Error
+                if !view.failures.iter().any(|failure| failure.at >= it.started_at)
+                    && !matches!(view.fetch, Some(Fetch::Failed { .. })) =>
+            {
                 broken("L4", format!("{} shows ERROR and nothing failed", it.id))
             }
             EndpointState::Pending

@@ -152,11 +152,86 @@ def test_a_zone_in_the_query_and_in_the_body(shell, dedi, hardware, sweep):
     check(shell(both), 400, words="nowhere-1")  # the body wins
 
 
+def test_every_option_of_a_create(shell, hardware, sweep):
+    asked = {
+        "model": MODEL,
+        "hardware": hardware,
+        "autoscaling": {"min_replicas": 0, "max_replicas": 2},
+        "availability_zone": "local",
+        "disable_prompt_cache": True,
+        "disable_speculative_decoding": True,
+        "display_name": "",
+        "inactive_timeout": 5,
+        "state": "STOPPED",
+    }
+    status, _, made = shell(f'curl -X POST {AUTH} {JSON} "$BASE/endpoints" -d "$BODY"', BODY=json.dumps(asked))
+    assert status == 200 and {name: made[name] for name in asked if name != "disable_prompt_cache"} == {
+        name: value for name, value in asked.items() if name != "disable_prompt_cache"
+    }
+
+
+def test_nulls_and_defaults_of_a_create(shell, hardware, sweep):
+    asked = {
+        "model": MODEL,
+        "hardware": hardware,
+        "autoscaling": {"min_replicas": 1, "max_replicas": 1},
+        "state": "STOPPED",
+    }
+    line = f'curl -X POST {AUTH} {JSON} "$BASE/endpoints" -d "$BODY"'
+    optional = ("availability_zone", "disable_prompt_cache", "disable_speculative_decoding", "display_name")
+    nulls = dict.fromkeys([*optional, "inactive_timeout"])
+    for more, timeout in ((nulls, None), ({}, 60), ({"inactive_timeout": 0}, 0)):
+        status, _, made = shell(line, BODY=json.dumps(asked | more))
+        assert status == 200, made
+        assert made["display_name"] == made["name"].split("/", 1)[1].split("/", 1)[1] and not made["availability_zone"]
+        assert made["disable_speculative_decoding"] is False and made["inactive_timeout"] == timeout
+
+
 def test_an_idempotency_key_makes_one_endpoint(shell, hardware, sweep):
     body = BODY.replace("$MODEL", MODEL).replace("$HARDWARE", hardware)
     create = f"""curl -X POST {AUTH} {JSON} -H "Idempotency-Key: once" "$BASE/endpoints" -d '{body}'"""
     assert shell(create)[2]["id"] == shell(create)[2]["id"]
     check(shell(create.replace('"max_replicas":1', '"max_replicas":2')), 400, words="Idempotency-Key")
+
+
+@pytest.mark.parametrize(
+    "wrong, status, param",
+    [
+        ({"autoscaling": {"min_replicas": 2, "max_replicas": 1}}, 400, "autoscaling"),
+        ({"autoscaling": {"min_replicas": -1, "max_replicas": 1}}, 400, "autoscaling"),
+        ({"autoscaling": {"min_replicas": 1}}, 400, "autoscaling"),
+        ({"autoscaling": {"min_replicas": 1, "max_replicas": "1"}}, 400, "autoscaling"),
+        ({"autoscaling": None}, 400, "autoscaling"),
+        ({"model": ""}, 400, "model"),
+        ({"model": "nobody/nothing"}, 404, "model"),
+        ({"hardware": ""}, 400, "hardware"),
+        ({"hardware": "8x_nvidia_h100_80gb_sxm"}, 400, "hardware"),
+        ({"state": "RUNNING"}, 400, "state"),
+        ({"availability_zone": "nowhere-1"}, 400, "availability_zone"),
+        ({"inactive_timeout": -1}, 400, "inactive_timeout"),
+        ({"display_name": 7}, 400, "display_name"),
+    ],
+)
+def test_a_wrong_create_names_the_field(shell, hardware, wrong, status, param):
+    asked = {"model": MODEL, "hardware": hardware, "autoscaling": {"min_replicas": 1, "max_replicas": 1}, **wrong}
+    answer = shell(f'curl -X POST {AUTH} {JSON} "$BASE/endpoints" -d "$BODY"', BODY=json.dumps(asked))
+    check(answer, status)
+    assert answer[2]["error"]["param"].startswith(param)
+
+
+def test_no_capacity_is_pending_not_an_error(shell, dedi, started, hardware, sweep):
+    # Every device of the kind for one replica, while another endpoint has one of them.
+    most = max(dedi.kinds(hardware), key=lambda it: it["specs"]["gpu_count"])["id"]
+    asked = {"model": MODEL, "hardware": most, "autoscaling": {"min_replicas": 1, "max_replicas": 1}}
+    line = f'curl -X POST {AUTH} {JSON} "$BASE/endpoints" -d "$BODY"'
+    status, _, made = shell(line, BODY=json.dumps(asked))
+    assert (status, made["state"]) == (200, "PENDING")
+    chat = {"model": made["id"], "messages": [{"role": "user", "content": "x"}]}
+    line = f'curl -X POST {AUTH} {JSON} "$BASE/chat/completions" -d "$BODY"'
+    check(shell(line, BODY=json.dumps(chat)), 400, "dedicated_endpoint_not_running", "PENDING")
+    _, _, listed = shell(f'curl {AUTH} "$BASE/hardware?model={MODEL}"')
+    fit = {it["id"]: it["availability"]["status"] for it in listed["data"]}
+    assert fit[most] in ("insufficient", "unavailable")
 
 
 def test_inference_that_can_not_be_had(shell, own):

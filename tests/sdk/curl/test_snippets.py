@@ -84,6 +84,11 @@ def test_start_then_stop(shell, dedi, own):
     assert status == 200 and body["state"] == "STOPPED", "stopping a stopped endpoint changes nothing"
 
 
+def test_start_of_what_is_started(shell, started):
+    status, _, body = shell(START, ID=started["id"])
+    assert status == 200 and body["state"] == "STARTED"
+
+
 def test_hardware(shell, hardware):
     status, _, body = shell(HARDWARE)
     assert status == 200 and hardware in [it["id"] for it in body["data"]]

@@ -3,6 +3,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import OpenAI from 'openai';
+import { makeParseableResponseFormat } from 'openai/lib/parser';
+import { fits, schema } from './fields.mjs';
 
 const openai = new OpenAI();
 const model = process.env.DEDI_STARTED;
@@ -46,6 +48,33 @@ test('the helper that puts a stream together', async () => {
   assert.ok(answer.choices[0].message.content.length > 0);
 });
 
+test('parse', async () => {
+  const asked = { model, messages, max_tokens: 64 };
+  const json_schema = { name: 'answer', schema, strict: true };
+  const response_format = makeParseableResponseFormat({ type: 'json_schema', json_schema }, (text) => {
+    fits(text);
+    return JSON.parse(text);
+  });
+  const answer = await openai.chat.completions.parse({ ...asked, response_format });
+  assert.equal(typeof answer.choices[0].message.parsed.ok, 'boolean');
+  const streamed = await openai.chat.completions.stream({ ...asked, response_format }).finalChatCompletion();
+  assert.equal(typeof streamed.choices[0].message.parsed.ok, 'boolean');
+});
+
+test('the helper passes over the numbers of a stream', async () => {
+  // A known difference: it would keep OpenAI's objects; the text it puts together is whole.
+  const stream = openai.chat.completions.stream({ model, messages, max_tokens: 4, logprobs: true });
+  const answer = await stream.finalChatCompletion();
+  assert.equal(answer.choices[0].message.content, 'Hell');
+});
+
+test('an echo', async () => {
+  const text = await openai.completions.create({ model, prompt: 'Once', max_tokens: 4, echo: true });
+  assert.equal(text.prompt[0].text, 'Once');
+  const chat = await openai.chat.completions.create({ model, messages, max_tokens: 4, echo: true });
+  assert.match(chat.prompt[0].text, /Hello!/);
+});
+
 test('a completion, plain and streamed', async () => {
   const answer = await openai.completions.create({ model, prompt: 'Once', max_tokens: 4 });
   assert.equal(typeof answer.choices[0].text, 'string');
@@ -74,7 +103,9 @@ for (const [name, call] of Object.entries(calls)) {
     await assert.rejects(call(wrong, model), refused(OpenAI.AuthenticationError, 'invalid_api_key'));
     const stopped = process.env.DEDI_STOPPED;
     await assert.rejects(call(openai, stopped), refused(OpenAI.BadRequestError, 'dedicated_endpoint_not_running'));
-    await assert.rejects(call(openai, 'nobody/nothing'), refused(OpenAI.NotFoundError, 'model_not_available'));
+    for (const unknown of ['nobody/nothing', 'endpoint-00000000-0000-4000-8000-000000000000']) {
+      await assert.rejects(call(openai, unknown), refused(OpenAI.NotFoundError, 'model_not_available'));
+    }
     await assert.rejects(call(openai, 'dedi/demo'), refused(OpenAI.BadRequestError, 'model_not_available'));
   });
 }

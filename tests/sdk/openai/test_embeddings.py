@@ -2,11 +2,10 @@
 
 import math
 
-import minilm
 import openai
 import pytest
+from helpers import EMBEDDING_MODEL
 
-MODEL = "tests/minilm"
 QUERY = "A man is eating pasta."
 # What the authors' own library says of these sentences and the query.
 KNOWN = {
@@ -18,17 +17,8 @@ KNOWN = {
 
 
 @pytest.fixture(scope="module")
-def client(dedi):
-    return openai.OpenAI(api_key=dedi.key, base_url=dedi.base_url, max_retries=0)
-
-
-@pytest.fixture(scope="module")
-def endpoint(dedi):
-    minilm.write(dedi.data_dir / "models" / MODEL / "minilm.gguf")
-    made = dedi.create(dedi.hardware_for(MODEL), model=MODEL)
-    yield dedi.until_state(made["id"], "STARTED")
-    dedi.request("DELETE", f"/endpoints/{made['id']}")
-    dedi.until_gone(made["id"])
+def endpoint(embedder):
+    return embedder
 
 
 def likeness(one, other):
@@ -73,4 +63,4 @@ def test_what_it_can_not_do_is_a_sentence(client, endpoint):
 
 def test_the_list_says_what_it_is(client, endpoint):
     kinds = {it.id: it.type for it in client.models.list()}
-    assert kinds[MODEL] == "embedding"
+    assert kinds[EMBEDDING_MODEL] == "embedding"

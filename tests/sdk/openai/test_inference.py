@@ -2,9 +2,12 @@
 
 import asyncio
 
+import typing
+
 import openai
+import pydantic
 import pytest
-from helpers import MODEL, WRONG_KEY
+from helpers import MODEL, UNKNOWN, WRONG_KEY
 
 HELLO = [{"role": "user", "content": "Hello!"}]
 FINISHED = ("stop", "length")
@@ -16,11 +19,6 @@ CALLS = {
     "embeddings": lambda c, model: c.embeddings.create(model=model, input="Once"),
 }
 every_call = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-
-
-@pytest.fixture(scope="session")
-def client(dedi):
-    return openai.OpenAI(api_key=dedi.key, base_url=dedi.base_url, max_retries=0)
 
 
 def test_a_chat(client, started):
@@ -46,6 +44,40 @@ def test_the_helper_that_puts_a_stream_together(client, started):
     with client.chat.completions.stream(model=started["id"], messages=HELLO, temperature=0) as stream:
         answer = stream.get_final_completion()
     assert answer.choices[0].message.content and answer.choices[0].finish_reason == "stop"
+
+
+class Answer(pydantic.BaseModel):
+    ok: bool
+    word: typing.Literal["red", "blue"]
+
+
+def test_parse(client, started):
+    asked = {"model": started["id"], "messages": HELLO, "response_format": Answer, "max_tokens": 64}
+    answer = client.chat.completions.parse(**asked)
+    assert isinstance(answer.choices[0].message.parsed, Answer)
+    with client.chat.completions.stream(**asked) as stream:
+        assert isinstance(stream.get_final_completion().choices[0].message.parsed, Answer)
+
+
+def test_the_helper_can_not_read_the_numbers_of_a_stream(client, started):
+    """A known difference: a stream has Together's number for each token, where OpenAI's has an object, and the helper
+    that puts OpenAI's streams together wants the object. Chunks without the helper have the number."""
+    asked = {"model": started["id"], "messages": HELLO, "logprobs": True, "max_tokens": 4}
+    with pytest.raises(AttributeError, match="'float' object has no attribute 'content'"):
+        with client.chat.completions.stream(**asked) as stream:
+            stream.get_final_completion()
+    chunks = list(client.chat.completions.create(**asked, stream=True))
+    assert [it.choices[0].logprobs <= 0 for it in chunks if it.choices[0].delta.content] == [True] * 4
+
+
+def test_an_echo(client, started):
+    answer = client.completions.create(model=started["id"], prompt="Once", max_tokens=4, echo=True, logprobs=1)
+    (prompt,) = answer.prompt
+    assert prompt["text"] == "Once" and len(prompt["logprobs"]["tokens"]) == answer.usage.prompt_tokens
+    assert "Once" not in answer.choices[0].text
+    echo = {"echo": True}
+    answer = client.chat.completions.create(model=started["id"], messages=HELLO, max_tokens=4, extra_body=echo)
+    assert "Hello!" in answer.prompt[0]["text"]
 
 
 def test_async(dedi, started):
@@ -128,9 +160,10 @@ def test_a_stopped_endpoint(client, own, call):
 
 @every_call
 def test_a_wrong_model(client, call):
-    with pytest.raises(openai.NotFoundError) as refused:
-        call(client, "nobody/nothing")
-    assert refused.value.code == "model_not_available"
+    for unknown in ("nobody/nothing", UNKNOWN):
+        with pytest.raises(openai.NotFoundError) as refused:
+            call(client, unknown)
+        assert refused.value.code == "model_not_available"
     with pytest.raises(openai.BadRequestError) as refused:
         call(client, MODEL)
     assert refused.value.code == "model_not_available", "it could be deployed"

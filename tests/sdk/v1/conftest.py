@@ -6,12 +6,25 @@ from pathlib import Path
 
 import pytest
 import together
+from asks import V1
 from harness import served
 
 
 @pytest.fixture(scope="session")
 def client(dedi):
     return together.Together(api_key=dedi.key, base_url=dedi.base_url, max_retries=0)
+
+
+@pytest.fixture(scope="session")
+def asks(client, started):
+    return V1(client, started["id"])
+
+
+@pytest.fixture
+def rough_asks(rough_dedi):
+    """Asks the server whose engines fail, once."""
+    client = together.Together(api_key=rough_dedi.key, base_url=rough_dedi.base_url, max_retries=0)
+    return lambda endpoint: V1(client, endpoint["id"])
 
 
 class Cli:
@@ -55,5 +68,8 @@ def gpu_cli(tmp_path_factory):
     ]
     file = tmp_path_factory.mktemp("nvml") / "gpus"
     file.write_text(json.dumps({"gpus": gpus}))
-    with served(f'[runtime.hardware]\nnvml_library = "{library}"\n', DEDI_FAKE_NVML=str(file)) as server:
+    # What runs on them is an engine without a model, which needs no GPU.
+    engine = Path(os.environ["DEDI_BIN"]).with_name("dedi-fake-engine")
+    hardware = f'[runtime.hardware]\nnvml_library = "{library}"\n'
+    with served(hardware, engine=engine, DEDI_FAKE_NVML=str(file)) as server:
         yield Cli(server)

@@ -2,6 +2,7 @@
 prints its result, mostly an id, on stdout."""
 
 import json
+import re
 
 import pytest
 from helpers import MODEL
@@ -30,6 +31,18 @@ def test_create_with_nothing_but_what_is_required(gpu_cli):
     it = gpu_cli.dedi.request("GET", f"/endpoints/{made}")[1]
     assert (it["hardware"], it["inactive_timeout"]) == ("1x_nvidia_l40_48gb_pcie", 60)
     assert it["disable_speculative_decoding"] is False
+
+
+def test_create_waits_unless_told_not_to_and_no_capacity_is_pending(gpu_cli):
+    made = gpu_cli("create", "--model", MODEL, "--gpu", "h200")[0].strip()
+    assert json.loads(gpu_cli("get", made, "--json")[0])["state"] == "STARTED"
+    second, said = gpu_cli("create", "--model", MODEL, "--gpu", "h200", "--no-wait")
+    assert f"Endpoint created successfully, id: {second.strip()}" in said
+    assert json.loads(gpu_cli("get", second.strip(), "--json")[0])["state"] == "PENDING"
+    assert re.search(r"^State:\s+PENDING$", gpu_cli("get", second.strip())[0], re.M)
+    for it in (second.strip(), made):
+        gpu_cli("delete", it)
+        gpu_cli.dedi.until_gone(it)
 
 
 @pytest.mark.parametrize("gpu", ["b200", "h100", "a100", "l40s", "rtx-6000"])
@@ -109,6 +122,10 @@ def test_hardware(cli, hardware):
 def test_zones(cli):
     assert "local" in cli("availability-zones")[0]
     assert json.loads(cli("availability-zones", "--json")[0]) == {"avzones": ["local"]}
+
+
+def test_models(cli):
+    assert MODEL in cli.run("models", "list")[0]
 
 
 def test_global_options(dedi, cli, started):

@@ -23,8 +23,10 @@ def test_a_whole_life(dedi, client, hardware, sweep):
     eventually_state(client.endpoints.get, made.id, "STARTED")
     assert client.endpoints.delete(made.id) is None
     dedi.until_gone(made.id)
-    with pytest.raises(InvalidRequestError):
-        client.endpoints.get(made.id)
+    for call in (client.endpoints.get, client.endpoints.delete):
+        with pytest.raises(InvalidRequestError) as gone:
+            call(made.id)
+        assert gone.value.http_status == 404
 
 
 def test_update(client, own):
@@ -76,5 +78,10 @@ def test_every_option_of_a_create(client, hardware, sweep):
         availability_zone="local",
     )
     assert (made.display_name, made.state, made.autoscaling.min_replicas) == ("All of it", "STOPPED", 0)
-    for state in ("STOPPED", "STOPPED"):
-        assert client.endpoints.update(made.id, state=state).state == "STOPPED", "changes nothing"
+
+
+def test_start_and_stop_change_nothing_where_nothing_is_to_change(client, own, started):
+    stopped = own()
+    for _ in range(2):
+        assert client.endpoints.update(stopped["id"], state="STOPPED").state == "STOPPED"
+        assert client.endpoints.update(started["id"], state="STARTED").state == "STARTED"

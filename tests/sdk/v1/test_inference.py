@@ -23,11 +23,6 @@ def test_a_streamed_chat_ends_with_its_marker(client, started):
     assert chunks[-1].usage.total_tokens > 0
 
 
-def test_streamed_logprobs_are_numbers(client, started):
-    stream = client.chat.completions.create(model=started["id"], messages=HELLO, max_tokens=6, logprobs=1, stream=True)
-    assert [it for it in stream]
-
-
 def test_an_echo(client, started):
     answer = client.chat.completions.create(
         model=started["id"], messages=HELLO, max_tokens=4, echo=True, logprobs=1
@@ -44,14 +39,6 @@ def test_a_completion(client, started):
     answer = client.completions.create(model=started["id"], prompt="Once", max_tokens=4)
     assert answer.choices[0].index == 0 and isinstance(answer.choices[0].text, str)
     assert list(client.completions.create(model=started["id"], prompt="Once", max_tokens=4, stream=True))
-
-
-def test_the_old_shape_of_a_schema(client, started):
-    shape = {"type": "json_object", "schema": {"type": "object", "properties": {"ok": {"type": "boolean"}}}}
-    answer = client.chat.completions.create(
-        model=started["id"], messages=HELLO, max_tokens=64, response_format=shape
-    )
-    assert answer.choices[0].message.content.lstrip().startswith("{")
 
 
 def test_async(dedi, started):

@@ -5,11 +5,24 @@ from pathlib import Path
 
 import pytest
 import together
+from asks import V2
 
 
 @pytest.fixture(scope="session")
 def client(dedi):
     return together.Together(api_key=dedi.key, base_url=dedi.base_url)
+
+
+@pytest.fixture(scope="session")
+def asks(client, started):
+    return V2(client, started["id"])
+
+
+@pytest.fixture
+def rough_asks(rough_dedi):
+    """Asks the server whose engines fail, once."""
+    client = together.Together(api_key=rough_dedi.key, base_url=rough_dedi.base_url, max_retries=0)
+    return lambda endpoint: V2(client, endpoint["id"])
 
 
 class Cli:

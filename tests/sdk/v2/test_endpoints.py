@@ -43,8 +43,10 @@ def test_a_whole_life(dedi, client, hardware, sweep):
 
     assert client.endpoints.delete(made.id) is None
     dedi.until_gone(made.id)
-    with pytest.raises(together.NotFoundError):
-        client.endpoints.retrieve(made.id)
+    for call in (client.endpoints.retrieve, client.endpoints.delete):
+        with pytest.raises(together.NotFoundError) as gone:
+            call(made.id)
+        assert gone.value.body["error"]["message"].startswith(f"Endpoint {made.id} not found")
 
 
 def test_update_changes_only_what_it_names(client, own):

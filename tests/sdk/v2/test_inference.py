@@ -80,44 +80,16 @@ def test_stop_and_sampling_options_are_taken(client, started):
     assert answer.choices[0].finish_reason in FINISHED
 
 
-def test_logprobs_are_numbers(client, started):
-    stream = client.chat.completions.create(
-        model=started["id"], messages=HELLO, max_tokens=6, logprobs=1, stream=True
-    )
-    for chunk in stream:
-        logprobs = chunk.choices[0].logprobs
-        assert logprobs is None or isinstance(logprobs, float), logprobs
-
-
 def test_an_echo(client, started):
     answer = client.chat.completions.create(
         model=started["id"], messages=HELLO, max_tokens=4, echo=True, logprobs=1
     )
     prompt = answer.prompt[0]
     assert "Hello!" in prompt.text and len(prompt.logprobs.tokens) == answer.usage.prompt_tokens
+    first, *others = prompt.logprobs.token_logprobs
+    assert first is None and all(it <= 0 for it in others)
     answer = client.completions.create(model=started["id"], prompt="Once", max_tokens=4, echo=True)
     assert answer.prompt[0].text == "Once"
-
-
-def test_json_comes_out_as_json(client, started):
-    answer = client.chat.completions.create(
-        model=started["id"],
-        messages=HELLO,
-        max_tokens=64,
-        response_format={
-            "type": "json_schema",
-            "json_schema": {
-                "name": "answer",
-                "schema": {
-                    "type": "object",
-                    "properties": {"ok": {"type": "boolean"}},
-                    "required": ["ok"],
-                    "additionalProperties": False,
-                },
-            },
-        },
-    )
-    assert isinstance(json.loads(answer.choices[0].message.content)["ok"], bool)
 
 
 def test_a_completion_plain_and_streamed(client, started):
@@ -142,18 +114,6 @@ def test_a_model_without_an_endpoint(client):
     with pytest.raises((together.BadRequestError, together.NotFoundError)) as refused:
         client.chat.completions.create(model="nobody/nothing", messages=HELLO)
     assert refused.value.body["error"]["code"] == "model_not_available"
-
-
-def test_a_request_without_messages(client, started):
-    with pytest.raises(together.BadRequestError) as refused:
-        client.chat.completions.create(model=started["id"], messages=[])
-    assert refused.value.body["error"]["type"] == "invalid_request_error"
-
-
-def test_too_long_a_prompt_is_refused_with_400(client, started):
-    with pytest.raises(together.BadRequestError) as refused:
-        client.chat.completions.create(model=started["id"], messages=[{"role": "user", "content": "word " * 20_000}])
-    assert refused.value.body["error"]["type"] == "invalid_request_error"
 
 
 def test_a_client_that_leaves_frees_its_place(client, started):

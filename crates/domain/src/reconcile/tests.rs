@@ -269,9 +269,13 @@ fn an_endpoint_whose_replicas_are_ended_again_and_again_says_when_it_is_launched
     view.failures = (0..10).rev().map(ended).collect();
     insta::assert_snapshot!(said(&world(view.clone(), Vec::new())), @"reserve d1");
     view.failures = (0..13).rev().map(ended).collect();
-    let paused = world(view, Vec::new());
+    let paused = world(view.clone(), Vec::new());
     insta::assert_snapshot!(said(&paused), @"nothing");
     let status = crate::status::explain(&paused.endpoints[0], &paused);
     insta::assert_snapshot!(status.reason.message, @"its replicas end again and again soon after they start, the last because it was stopped on the host, by `dedi down` or a signal; the next launch is in 4 s");
     assert!(status.next_retry_at.is_some_and(|it| it > NOW));
+    // What waits for the user is not tried again by itself, whatever else happened.
+    view.failures.push(Failure { cause: FailureCause::ModelUnusable, ..ended(0) });
+    let waits = world(view, Vec::new());
+    assert_eq!(crate::status::explain(&waits.endpoints[0], &waits).next_retry_at, None);
 }

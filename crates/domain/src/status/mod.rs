@@ -64,14 +64,15 @@ pub fn explain(view: &EndpointView, world: &World) -> Status {
     let desired = &view.desired;
     let counted: Vec<&Failure> = counted(view).collect();
     let judged = verdict(desired.id, &view.failures, desired.started_at, &world.settings.backoff);
-    let next_retry_at = match &judged {
-        Verdict::Clean => None,
-        Verdict::BackingOff { retry_at, .. } => Some(*retry_at),
-        Verdict::Broken { retry_at, .. } => *retry_at,
-    };
     let paused = paused(view, world).map(|(until, _)| until);
+    let next_retry_at = match &judged {
+        Verdict::Clean => paused,
+        Verdict::BackingOff { retry_at, .. } | Verdict::Broken { retry_at: Some(retry_at), .. } => {
+            paused.max(Some(*retry_at))
+        }
+        Verdict::Broken { retry_at: None, .. } => None,
+    };
     let count = count_replicas(view, world);
-    let next_retry_at = next_retry_at.max(paused);
     let next_retry_at = view.fetch.as_ref().and_then(Fetch::retry_at).or(next_retry_at);
     Status {
         reason: reason(view, world, &judged, &count),

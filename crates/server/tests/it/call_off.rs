@@ -49,7 +49,7 @@ fn a_start_is_called_off_while_it_waits_for_a_device() {
     for deletes in [false, true] {
         let id = fakes::create(&plane, "slow-load.100");
         let queued = until_reason(&plane, &id, "no_capacity");
-        assert!(queued["status"]["message"].as_str().unwrap().contains("0 are free"), "{queued:#}");
+        assert!(queued["status"]["message"].as_str().unwrap().contains("none is free"), "{queued:#}");
         call_off(&plane, &id, 2, deletes);
         if !deletes {
             never_started(&plane, &id);

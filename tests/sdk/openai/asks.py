@@ -1,0 +1,32 @@
+"""How OpenAI's Python SDK asks and is refused. What is Together's alone goes beside its own parameters, as its users do."""
+
+import inspect
+
+import openai
+import pytest
+from fields import Asks, Refusal
+
+
+class OpenAI(Asks):
+    def send(self, kind, **body):
+        create = self.route(kind)
+        known = inspect.signature(create).parameters
+        extra = {name: body.pop(name) for name in list(body) if name not in known}
+        answer = create(**body, extra_body=extra or None)
+        if body.get("stream"):
+            return [read(it) for it in answer]
+        return read(answer)
+
+    def route(self, kind):
+        client = self.client
+        routes = {"chat": client.chat.completions, "completion": client.completions, "embedding": client.embeddings}
+        return routes[kind].create
+
+    def refused(self, kind="chat", **body):
+        with pytest.raises(openai.APIStatusError) as refused:
+            getattr(self, kind)(**body)
+        return Refusal(refused.value.status_code, refused.value.body, refused.value.response.headers)
+
+
+def read(answer):
+    return answer.to_dict(mode="json", warnings=False)
