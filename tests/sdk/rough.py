@@ -73,7 +73,7 @@ def killer(server, endpoint):
 def full(server):
     """An endpoint whose one place is taken by a stream that goes on until the end of the test."""
     with endpoint(server, "slow-tokens.100") as made:
-        body = {"model": made["id"], "messages": [{"role": "user", "content": "x"}], "stream": True, "max_tokens": 3000}
+        body = {"model": made["id"], "messages": [{"role": "user", "content": "x"}], "stream": True, "max_tokens": 1000}
         headers = {"Authorization": f"Bearer {server.key}", "Content-Type": "application/json"}
         request = urllib.request.Request(f"{server.base_url}/chat/completions", json.dumps(body).encode(), headers)
         stream = server._open(request)
