@@ -219,6 +219,9 @@ impl Sim {
         let Some(row) = view.replicas.iter().map(|it| &it.row).find(|it| it.id == replica) else {
             return Ok(());
         };
+        if !view.desired.wants_replicas() {
+            return broken("S14", format!("{replica} is made for an endpoint that is not wanted up"));
+        }
         if view.fetch.is_some() {
             return broken("S2", format!("{replica} takes devices before its model is here"));
         }

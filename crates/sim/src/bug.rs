@@ -88,6 +88,8 @@ bugs! {
     NoDrainTimeout = "no-drain-timeout",
     /// Plan: devices are taken before the model is here.
     LaunchWithoutModel = "launch-without-model",
+    /// Plan: a request for a stopped endpoint starts it.
+    WakeStopped = "wake-stopped",
     /// Plan: the process is started before its row is written.
     SpawnBeforeReserve = "spawn-before-reserve",
     /// Plan: STARTED is shown while the first replica loads.

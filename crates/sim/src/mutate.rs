@@ -5,7 +5,7 @@ use std::time::Duration;
 use dedi_domain::hardware::Health;
 use dedi_domain::reconcile::{Observation, World, decide as healthy};
 use dedi_domain::route::EndpointLoad;
-use dedi_domain::{Action, EndpointState, FailureCause, Intent, ReplicaId, ReplicaPhase};
+use dedi_domain::{Action, EndpointState, FailureCause, Intent, ReplicaId, ReplicaPhase, Run};
 
 use crate::bug::Bug;
 use crate::devices::NEEDED_BYTES;
@@ -68,6 +68,10 @@ fn before(bug: Bug, world: &mut World) {
         }
         if bug == Bug::LaunchWithoutModel && view.fetch.take().is_some() {
             view.bytes_per_device = Some(NEEDED_BYTES);
+        }
+        if bug == Bug::WakeStopped && view.load.is_some_and(|it| it.waiting > 0) && !view.desired.deleted {
+            view.desired.run = Run::Started;
+            view.target = 1;
         }
         if bug == Bug::RetryTerminal {
             for it in &mut view.failures {

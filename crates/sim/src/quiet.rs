@@ -1,4 +1,5 @@
-//! The quiet part: no fault any more, the clock runs on. What is wanted must come about and then stay.
+//! The quiet part: no fault any more, the clock runs on. What is wanted must come about and then stay. Faulty
+//! devices, strangers' memory and requests that never end stay as they are: nobody but users could end them.
 
 use dedi_domain::hardware::Health;
 use dedi_domain::reconcile::{EndpointView, Observation, World};
@@ -6,7 +7,7 @@ use dedi_domain::status::explain;
 use dedi_domain::{EndpointState, Intent, SetAside, Timestamp};
 
 use crate::devices::{NEEDED_BYTES, PRODUCTS, set_of};
-use crate::fault::{Fault, Faults};
+use crate::fault::Faults;
 use crate::runtime::Life;
 use crate::sim::Sim;
 use crate::trace::{Checked, broken};
@@ -67,7 +68,8 @@ impl Sim {
             self.advance(gap);
             self.check()?;
         }
-        self.check_errors()
+        self.check_errors()?;
+        self.check_leak()
     }
 
     /// One round: the gateway catches up, then each control plane looks and carries its plan out.
@@ -235,6 +237,18 @@ impl Sim {
     }
 
     /// L4: an error says why, and when it is tried again or that it is not.
+    /// L7: what is held is what live processes use.
+    fn check_leak(&self) -> Checked {
+        let rows = self.store.endpoints.iter().flat_map(|it| &it.replicas);
+        let held = rows.fold(0, |sum, it| sum | set_of(&it.row.devices));
+        let live = self.runtime.processes.iter().filter(|it| it.life.is_alive());
+        let used = live.fold(0, |sum, it| sum | it.devices);
+        if held != used {
+            return broken("L7", format!("devices {held:b} are held, {used:b} are used"));
+        }
+        Ok(())
+    }
+
     fn check_errors(&mut self) -> Checked {
         if !self.store.endpoints.iter().any(|it| it.desired.published == EndpointState::Error) {
             return Ok(());
@@ -272,7 +286,3 @@ enum Settled {
     Waits,
     No(String),
 }
-
-/// Faults that hold on in the quiet part, because nobody but us could end them.
-#[expect(dead_code, reason = "named for readers of the list of faults")]
-const LASTING: [Fault; 3] = [Fault::DeviceFaulty, Fault::ForeignMemory, Fault::StuckRequest];

@@ -207,8 +207,10 @@ impl Sim {
     fn request(&mut self) -> Checked {
         let routed = &self.gateway.applied.routed;
         if self.rng.percent(30) || routed.is_empty() {
+            // One for a stopped endpoint is refused; the planted bug holds it too.
+            let wakes_stopped = self.bug == Some(Bug::WakeStopped);
             let sleeping = self.store.endpoints.iter().find(|it| {
-                it.desired.wants_replicas()
+                (it.desired.wants_replicas() || wakes_stopped)
                     && it.desired.replicas.min() == 0
                     && !routed.iter().any(|known| known.0 == it.desired.id)
             });

@@ -124,9 +124,10 @@ impl Store {
             return Err(Refused::Conflict);
         }
         let ignores_generation = self.has(Bug::ReserveIgnoresGeneration);
+        let wakes_stopped = self.has(Bug::WakeStopped);
         let view = self.view_mut(endpoint)?;
         let is_moved = view.desired.generation != generation && !ignores_generation;
-        if !view.desired.wants_replicas() || is_moved {
+        if (!view.desired.wants_replicas() && !wakes_stopped) || is_moved {
             return Err(Refused::Conflict);
         }
         let attempt = match self.attempts.iter_mut().find(|it| it.0 == endpoint) {

@@ -30,6 +30,7 @@ pub(crate) struct Engine {
     started: Instant,
     n_health: AtomicU64,
     n_requests: AtomicU64,
+    n_chats: AtomicU64,
     n_running: AtomicU64,
     n_cancelled: AtomicU64,
 }
@@ -59,6 +60,7 @@ impl Engine {
             started: Instant::now(),
             n_health: AtomicU64::new(0),
             n_requests: AtomicU64::new(0),
+            n_chats: AtomicU64::new(0),
             n_running: AtomicU64::new(0),
             n_cancelled: AtomicU64::new(0),
         }
@@ -110,6 +112,7 @@ async fn stats(State(engine): State<Arc<Engine>>) -> Json<Value> {
     let read = |it: &AtomicU64| it.load(Ordering::Relaxed);
     Json(json!({
         "requests": read(&engine.n_requests),
+        "chats": read(&engine.n_chats),
         "running": read(&engine.n_running),
         "cancelled": read(&engine.n_cancelled),
     }))
@@ -124,6 +127,7 @@ async fn completions(State(engine): State<Arc<Engine>>, Json(request): Json<Requ
 }
 
 async fn chat(State(engine): State<Arc<Engine>>, Json(request): Json<Request>) -> Response {
+    engine.n_chats.fetch_add(1, Ordering::Relaxed);
     generate(engine, request, true).await
 }
 

@@ -79,7 +79,7 @@ impl Default for ProcessConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Written", into = "Written")]
 pub enum IsolationSetting {
-    /// The highest that the host allows.
+    /// The highest that the host allows; on GPUs 0, as level 1 has not been tried with their drivers.
     #[default]
     Auto,
     /// What needs nothing of the host.

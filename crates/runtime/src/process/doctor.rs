@@ -82,9 +82,15 @@ impl Isolation {
                     "; with this kernel's Landlock, replicas can also send each other and the server signals (Linux \
                      6.12 prevents that)"
                 };
+                let on_gpus = match self.setting {
+                    IsolationSetting::Auto => {
+                        "replicas on GPUs stay at level 0 unless runtime.isolation = 1 demands more. "
+                    }
+                    IsolationSetting::Level0 | IsolationSetting::Level1 => "",
+                };
                 format!(
-                    "level 2 needs a user for each tenant and control of each device, which this version does not set \
-                     up: replicas share the server's user and all GPUs' device files{signals}"
+                    "{on_gpus}level 2 needs a user for each tenant and control of each device, which this version does \
+                     not set up: replicas share the server's user and all GPUs' device files{signals}"
                 )
             }
         }

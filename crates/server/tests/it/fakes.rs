@@ -50,7 +50,7 @@ pub(crate) fn create(plane: &TestPlane, mode: &str) -> String {
 /// The engines' sockets, of live and dead ones.
 pub(crate) fn sockets(plane: &TestPlane) -> Vec<PathBuf> {
     let folders = std::fs::read_dir(plane.data().join("run")).unwrap().flatten();
-    folders.map(|it| it.path().join("engine.sock")).filter(|it| it.exists()).collect()
+    folders.map(|it| it.path().join("own/engine.sock")).filter(|it| it.exists()).collect()
 }
 
 /// What a unix socket answers to a GET, head and all.
@@ -64,7 +64,9 @@ pub(crate) fn ask(socket: &Path, path: &str) -> String {
 
 /// The sum of one number of all fake engines' statistics.
 pub(crate) fn stat(plane: &TestPlane, name: &str) -> u64 {
-    let each = sockets(plane).into_iter().map(|socket| {
+    let sockets = sockets(plane);
+    assert!(!sockets.is_empty(), "no engine has a socket");
+    let each = sockets.into_iter().map(|socket| {
         let answer = ask(&socket, "/fake/stats");
         let (_, body) = answer.split_once("\r\n\r\n").unwrap();
         serde_json::from_str::<Value>(body).unwrap()[name].as_u64().unwrap()

@@ -24,3 +24,4 @@ mod refusals;
 mod retries;
 mod upgrade;
 mod upstream;
+mod wait;

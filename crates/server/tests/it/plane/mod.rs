@@ -211,17 +211,22 @@ impl TestPlane {
         processes(&self.data(), wanted)
     }
 
-    /// Runs `dedi` with the plane's folder; status code, stdout, stderr.
-    pub(crate) fn cli(&self, args: &[&str]) -> (Option<i32>, String, String) {
-        let output = Command::new(dedi())
+    /// `dedi` with the plane's folder, to be run.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(dedi());
+        command
             .args(args)
             .env("DEDI_DATA_DIR", self.data())
             .env("DEDI_FAKE_NVML", self.folder.path().join("gpus"))
             .env("DEDI_BASE_URL", &self.base_url)
             .env_remove("TOGETHER_API_KEY")
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs `dedi` with the plane's folder; status code, stdout, stderr.
+    pub(crate) fn cli(&self, args: &[&str]) -> (Option<i32>, String, String) {
+        let output = self.command(args).output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         (output.status.code(), text(&output.stdout), text(&output.stderr))
     }
