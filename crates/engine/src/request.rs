@@ -7,7 +7,8 @@ use crate::constrain::Form;
 use crate::http::ApiError;
 use crate::sample::SamplingParams;
 
-const CHOICES_MAX: i64 = 16;
+// A choice that waits for a slot costs a few words; the prompt and what it is sampled by are its request's.
+const CHOICES_MAX: i64 = 128;
 const STOPS_MAX: usize = 4;
 const STOP_BYTES_MAX: usize = 1024;
 const LOGPROBS_MAX: i64 = 20;
@@ -288,7 +289,7 @@ mod tests {
     #[test]
     fn numbers_out_of_range_say_the_range() {
         assert_eq!(refusal(r#"{"temperature":-1}"#).1, "`temperature` is -1 and must be from 0 to 5.");
-        assert_eq!(refusal(r#"{"n":17}"#).1, "`n` is 17 and must be from 1 to 16.");
+        assert_eq!(refusal(r#"{"n":129}"#).1, "`n` is 129 and must be from 1 to 128.");
         assert_eq!(refusal(r#"{"max_tokens":0}"#).0.as_deref(), Some("max_tokens"));
         assert_eq!(refusal(r#"{"top_p":1.5}"#).0.as_deref(), Some("top_p"));
         assert_eq!(refusal(r#"{"logprobs":21}"#).0.as_deref(), Some("logprobs"));

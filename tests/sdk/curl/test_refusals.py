@@ -79,6 +79,14 @@ def test_a_field_that_can_not_be_honoured(shell, started, route, field, value):
     check(answer, 400, words=field)
 
 
+def test_a_refusal_says_the_context_that_the_list_says(shell, started):
+    length = next(it for it in shell(f'curl "$BASE/models" {AUTH}')[2] if it["id"] == started["name"])["context_length"]
+    for asked in (length + 1, 4_097, 1_000_000):
+        body = {"model": started["id"], "prompt": "x", "max_tokens": asked}
+        answer = shell(f"curl -X POST {AUTH} {JSON} \"$BASE/completions\" -d '{json.dumps(body)}'")
+        check(answer, 400, words=f"must be {length} or less")
+
+
 def test_a_head_that_is_too_long(shell):
     many = " ".join(f'-H "x-{it}: 1"' for it in range(70))
     check(shell(f'curl {many} {AUTH} "$BASE/endpoints"'), 431, "headers_too_large")

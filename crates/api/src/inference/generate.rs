@@ -78,7 +78,7 @@ pub struct GenerateRequest<'a> {
     pub seed: Option<i64>,
     /// Choices to generate.
     #[serde(default, deserialize_with = "whole")]
-    #[schema(minimum = 1, maximum = 16)]
+    #[schema(minimum = 1, maximum = 128)]
     pub n: Option<i64>,
     /// Whether to answer with server-sent events.
     #[serde(default)]

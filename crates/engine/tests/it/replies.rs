@@ -124,6 +124,18 @@ async fn several_choices_share_one_prompt() {
 }
 
 #[tokio::test]
+async fn many_choices_wait_for_few_slots() {
+    let engine = Engine::start(&["--slots", "2", "--queue", "1"]).await;
+    let body = json!({"prompt": "Once", "max_tokens": 2, "n": 128, "temperature": 3, "ignore_eos": true});
+    let (status, answer) = client::post(&engine.socket(), TEXT, &body).await;
+    assert_eq!(status, 200, "{answer}");
+    let choices = answer["choices"].as_array().unwrap();
+    assert!((0..128).eq(choices.iter().map(|it| it["index"].as_u64().unwrap())));
+    assert_eq!(answer["usage"]["completion_tokens"], 256);
+    assert_eq!(engine.metric("requests_waiting").await, 0);
+}
+
+#[tokio::test]
 async fn a_conversation_goes_on_from_the_cache() {
     let engine = Engine::start(&[]).await;
     let body = json!({"prompt": "a text that is long enough", "max_tokens": 4, "temperature": 0});

@@ -46,7 +46,8 @@ pub(super) fn never_given(request: &GenerateRequest<'_>) -> Result<(), ApiError>
 /// A field that asks a completion for something only a chat can give.
 pub(super) fn only_for_chat(request: &GenerateRequest<'_>) -> Result<(), ApiError> {
     if request.top_logprobs.is_some() {
-        let message = "a completion takes the number of candidates in `logprobs`, from 0 to 20";
+        let message =
+            "`top_logprobs` is for conversations; a completion takes the number of candidates in `logprobs`";
         return Err(ApiError::field("top_logprobs", message));
     }
     let is_text = |it: &ResponseFormat<'_>| it.kind.as_ref().is_some_and(|kind| kind.as_str() == "text");

@@ -136,7 +136,7 @@ fn a_refusal_names_its_field() {
         (json!({"max_tokens": 4097}), "max_tokens"),
         (json!({"temperature": -0.1}), "temperature"),
         (json!({"top_p": 1.1}), "top_p"),
-        (json!({"n": 17}), "n"),
+        (json!({"n": 129}), "n"),
         (json!({"n": 0}), "n"),
         (json!({"logprobs": 21}), "logprobs"),
         (json!({"stop": ["a", "b", "c", "d", "e"]}), "stop"),
