@@ -1,6 +1,7 @@
 """The server under test, one per run; the suites are its clients."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -49,11 +50,13 @@ def started(dedi, hardware):
 @pytest.fixture(scope="module")
 def embedder(dedi):
     """A started endpoint of a real model that makes vectors."""
-    minilm.write(dedi.data_dir / "models" / EMBEDDING_MODEL / "minilm.gguf")
+    folder = dedi.data_dir / "models" / EMBEDDING_MODEL
+    minilm.write(folder / "minilm.gguf")
     made = dedi.create(dedi.hardware_for(EMBEDDING_MODEL), model=EMBEDDING_MODEL)
     yield dedi.until_state(made["id"], "STARTED")
     dedi.request("DELETE", f"/endpoints/{made['id']}")
     dedi.until_gone(made["id"])
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

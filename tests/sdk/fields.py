@@ -197,7 +197,10 @@ def stops(asks, *stops):
         assert (text_of(answer), answer["choices"][0]["finish_reason"]) == (expected, "stop")
         chunks = asks.stream(stop=stop)
         assert (joined(chunks), finish_of(chunks)) == (expected, "stop")
-        assert asks.completion(prompt="Once", stop=stop)["choices"][0]["finish_reason"] in ("stop", "length")
+    paris = {"prompt": "The capital of France is", "stop": ["Q", "s"], "max_tokens": 16}
+    choice = asks.completion(**paris)["choices"][0]
+    assert (choice["text"], choice["finish_reason"]) == (" Pari", "stop")
+    assert joined(asks.completion_stream(**paris)) == " Pari"
 
 
 def a_seed_repeats_its_text(asks):
@@ -333,6 +336,9 @@ def longer_than_the_context(asks):
         assert refusal.status == 400 and "context" in refusal.error["message"], refusal
     answer = asks.chat(**asked, context_length_exceeded_behavior="truncate")
     assert text_of(answer) == "Hello"
+    long = [{"role": "user", "content": "word " * 20_000}]
+    refusal = asks.refused(messages=long, context_length_exceeded_behavior="truncate")
+    assert refusal.error["code"] == "context_length_exceeded", "a prompt is never cut"
 
 
 def too_long_a_prompt(asks):

@@ -1,5 +1,4 @@
-"""What the API pages do with curl, one command line for each of their samples, in the same form: the same method
-options, headers and quoting, the same members in the body."""
+"""The calls of the API pages' curl samples, and what each answers. The samples themselves, as printed, are in `snippets/`."""
 
 from helpers import MODEL, WRONG_KEY
 

@@ -1,6 +1,5 @@
 """What `together>=2,<3` makes of engines that die, endpoints that are full or asleep, and bodies that are too long."""
 
-import threading
 import time
 
 import fields
@@ -29,15 +28,13 @@ def test_a_full_endpoint(full, rough_asks):
 def test_a_full_endpoint_is_asked_again(rough_dedi, rough_asks):
     """The client waits as long as it is told and succeeds once there is a place."""
     with rough.endpoint(rough_dedi, "slow-tokens.100") as made:
-        slow = rough_asks(made)
-        busy = threading.Thread(target=slow.chat, kwargs={"max_tokens": 8})
-        busy.start()
-        time.sleep(0.3)  # it has the only place, for half a second more
+        client, asked = rough_asks(made).client, {"model": made["id"], "messages": fields.HELLO}
+        busy = client.chat.completions.create(**asked, max_tokens=30, stream=True)
+        next(iter(busy))  # it has the only place, for three seconds more
         begun = time.monotonic()
-        patient = slow.client.with_options(max_retries=5)
-        answer = patient.chat.completions.create(model=made["id"], messages=fields.HELLO, max_tokens=1)
+        answer = client.with_options(max_retries=5).chat.completions.create(**asked, max_tokens=1)
         assert answer.choices and 1 <= time.monotonic() - begun < 20
-        busy.join(30)
+        busy.close()
 
 
 def test_a_cold_endpoint(cold, rough_asks):
