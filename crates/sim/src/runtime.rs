@@ -289,6 +289,8 @@ impl Runtime {
     /// Nothing here knows the mark any more.
     pub(crate) fn forget(&mut self, nonce: Nonce) {
         self.used.retain(|it| *it != nonce);
+        // Or every planted bug would show as a second start: they let replicas vanish that were never seen.
+        self.started.retain(|it| *it != nonce);
         self.last = None;
     }
 
