@@ -98,15 +98,26 @@ def shorten(body):
         value = body.get(name)
         if value is None and name == "max_tokens":
             body[name] = most
-        elif is_int(value) and most < value <= (16 if name == "n" else INT64_MAX):
+        elif is_int(value) and most < value <= (128 if name == "n" else INT64_MAX):
             body[name] = most
     if isinstance(body.get("logit_bias"), dict):
         # The model has only so many tokens.
         bias = body["logit_bias"].items()
         body["logit_bias"] = {shorter_id(id): value for id, value in bias}
+    shape = body.get("response_format")
+    if isinstance(shape, dict) and isinstance(shape.get("pattern"), str) and not is_regex(shape["pattern"]):
+        shape["pattern"] = re.escape(shape["pattern"])
     for name in ("tool_choice", "function_call"):
         if named_tool(body.get(name)) is not None:
             body[name] = "auto"
+
+
+def is_regex(text):
+    try:
+        re.compile(text)
+    except re.error:
+        return False
+    return True
 
 
 def shorter_id(token):
