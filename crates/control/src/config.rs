@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use dedi_domain::HardwareId;
 use dedi_domain::autoscale::Policy;
 use dedi_domain::failure::BackoffSettings;
 use dedi_domain::fit::{ModelFacts, Serving};
@@ -67,6 +68,8 @@ pub struct ControlConfig {
     pub keys_per_owner_max: u32,
     /// Days an endpoint's events are kept.
     pub events_kept_days: u32,
+    /// Days the running times of replicas are kept after their end.
+    pub usage_kept_days: u32,
     /// Hours the answer to an `Idempotency-Key` is kept.
     pub idempotency_kept_hours: u32,
     /// Seconds in which a create is taken for a repetition when the answer to the same one was lost; 0 is never.
@@ -126,6 +129,8 @@ impl Default for ControlConfig {
             keys_per_owner_max: 50,
             // A quarter: what somebody asks about has usually happened since.
             events_kept_days: 90,
+            // A year and the month in which its last bill is looked at.
+            usage_kept_days: 400,
             // SDKs and job runners retry within a day.
             idempotency_kept_hours: 24,
             // SDKs repeat within eight seconds, two times; people who want two of the same take longer.
@@ -185,6 +190,12 @@ impl ControlConfig {
     pub(crate) fn serving(&self, facts: Option<&ModelFacts>) -> Serving {
         let most = facts.map_or(u32::MAX, |it| it.context_tokens_max.max(1));
         Serving { context_tokens: self.context_tokens.min(most), slots: self.slots }
+    }
+
+    /// Price of a replica on this hardware, by today's config.
+    pub(crate) fn cents_per_minute(&self, hardware: &HardwareId) -> f64 {
+        let each = self.cents_per_device_minute.get(hardware.kind_name()).copied().unwrap_or(0.0);
+        each * f64::from(hardware.count())
     }
 
     pub(crate) fn timeout(minutes: u32) -> Option<u32> {

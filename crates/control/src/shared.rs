@@ -3,10 +3,11 @@
 
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use dedi_domain::fit::{MemoryNeed, ModelFacts, Serving, memory_need};
 use dedi_domain::reconcile::World;
-use dedi_domain::{KeyTable, ModelName, Observation, RouteTable, Timestamp};
+use dedi_domain::{HardwareId, KeyTable, ModelName, Observation, RouteTable, Timestamp};
 use dedi_runtime::Runtime;
 use rand::Rng;
 use tokio::sync::watch;
@@ -18,27 +19,37 @@ use crate::hub::{HubConfig, Pulls};
 use crate::logs::LogSource;
 use crate::looks::Looks;
 use crate::models::{Checks, ModelError, ModelStore};
-use crate::store::{Store, StoreError};
+use crate::store::{Moment, Store, StoreError};
 
 /// Where the time comes from.
 #[derive(Clone)]
 pub struct Clock {
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    uptime: Arc<dyn Fn() -> Duration + Send + Sync>,
     begin_not_before: Arc<dyn Fn(Timestamp) + Send + Sync>,
 }
 
 impl Clock {
-    /// A clock that reads `now`, and is moved on by `begin_not_before` when the store has a newer stamp.
+    /// A clock that reads `now`, and is moved on by `begin_not_before` when the store has a newer stamp. It must not
+    /// be set while this runs, as it may be before the next start; `uptime`, how long the host has been up, never is.
     pub fn new(
         now: impl Fn() -> Timestamp + Send + Sync + 'static,
+        uptime: impl Fn() -> Duration + Send + Sync + 'static,
         begin_not_before: impl Fn(Timestamp) + Send + Sync + 'static,
     ) -> Self {
-        Self { now: Arc::new(now), begin_not_before: Arc::new(begin_not_before) }
+        Self { now: Arc::new(now), uptime: Arc::new(uptime), begin_not_before: Arc::new(begin_not_before) }
     }
 
     /// The time now.
     pub fn now(&self) -> Timestamp {
         (self.now)()
+    }
+
+    /// The moment at which this clock read `then`.
+    pub(crate) fn moment(&self, then: Timestamp) -> Moment {
+        let uptime_ms = i64::try_from((self.uptime)().as_millis()).unwrap_or(i64::MAX);
+        let ago_ms = self.now().0.saturating_sub(then.0);
+        Moment { at: then, uptime_ms: uptime_ms.saturating_sub(ago_ms) }
     }
 
     pub(crate) fn begin_not_before(&self, then: Timestamp) {
@@ -154,6 +165,13 @@ impl Shared {
             Ok(facts) => facts,
             Err(err) => Err(ModelError::Unusable(format!("{model}: its files could not be read ({err})"))),
         }
+    }
+
+    /// Cents per minute of a replica on this hardware, by today's config. A name that leaves out what goes without saying
+    /// costs what it means.
+    pub(crate) fn price(&self, world: &World, hardware: &HardwareId) -> f64 {
+        let meant = world.inventory.config(hardware).map(|it| it.id);
+        self.config.cents_per_minute(meant.as_ref().unwrap_or(hardware))
     }
 
     /// How a model is run here, and the memory that takes.

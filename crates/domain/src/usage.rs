@@ -49,7 +49,7 @@ pub fn beats(world: &World) -> Vec<Beat> {
     alive.into_iter().map(|(replica, _)| Beat { replica, until }).collect()
 }
 
-/// Up to when a replica ran whose attempt ends now: it fails, or is told to stop. `None` if it was never ready.
+/// Up to when a replica ran whose attempt ends now: it fails, or is told to stop. `None` if nothing is recorded of it.
 ///
 /// Never before what is recorded, and never after `listed_at`, which is before whatever is recorded of its end.
 pub fn ran_until(row: &ReplicaRow, phase: Option<&ReplicaPhase>, listed_at: Timestamp) -> Option<Timestamp> {
@@ -98,14 +98,54 @@ fn end_of(exit: &Exit) -> Option<Timestamp> {
     }
 }
 
+/// Up to when its time is recorded; `None` where none is.
 fn recorded(row: &ReplicaRow) -> Option<Timestamp> {
-    let ready_at = row.ready_at?;
-    Some(row.ran_until.map_or(ready_at, |it| it.max(ready_at)))
+    Some(row.ran_until?.max(row.ready_at?))
 }
 
-/// The part of a running interval that lies in the period [`from`, `to`).
-pub fn within(ran: (Timestamp, Timestamp), from: Timestamp, to: Timestamp) -> Duration {
-    ran.1.min(to).since(ran.0.max(from))
+/// A stretch of time, without its last moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Period {
+    /// Its first moment.
+    pub from: Timestamp,
+    /// The first moment after it.
+    pub to: Timestamp,
+}
+
+/// What is recorded of one replica.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Ran {
+    /// When it was ready.
+    pub from: Timestamp,
+    /// Up to when it ran.
+    pub until: Timestamp,
+    /// Its price, all its devices together.
+    pub cents_per_minute: f64,
+}
+
+/// What replicas ran, summed up.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Usage {
+    /// How many there were.
+    pub n_replicas: u64,
+    /// For how long, one after the other.
+    pub ran: Duration,
+    /// What that costs.
+    pub cents: f64,
+}
+
+impl Usage {
+    /// Adds the part of a replica's time that lies in the period, if there is any or it became ready in it.
+    pub fn add(&mut self, ran: &Ran, period: Period) {
+        let part = ran.until.min(period.to).since(ran.from.max(period.from));
+        let is_new = period.from <= ran.from && ran.from < period.to;
+        if part.is_zero() && !is_new {
+            return;
+        }
+        self.n_replicas = self.n_replicas.saturating_add(1);
+        self.ran = self.ran.saturating_add(part);
+        self.cents += part.as_secs_f64() / 60.0 * ran.cents_per_minute;
+    }
 }
 
 #[cfg(test)]
@@ -228,19 +268,45 @@ mod tests {
         (early.ready_at, early.ran_until) = (Some(Timestamp(7)), Some(Timestamp(3)));
         assert_eq!(ran_until(&early, None, NOW), Some(Timestamp(7)));
         early.ran_until = None;
-        assert_eq!(ran_until(&early, None, NOW), Some(Timestamp(7)));
+        assert_eq!(ran_until(&early, Some(&ready()), NOW), None);
+        early.ran_until = Some(Timestamp(3));
         early.ready_at = None;
         assert_eq!(ran_until(&early, Some(&ready()), NOW), None);
     }
 
+    fn sum(ran: &[(i64, i64)], (from, to): (i64, i64)) -> Usage {
+        let mut sum = Usage::default();
+        let period = Period { from: Timestamp(from), to: Timestamp(to) };
+        for (from, until) in ran {
+            let ran = Ran { from: Timestamp(*from), until: Timestamp(*until), cents_per_minute: 3.0 };
+            sum.add(&ran, period);
+        }
+        sum
+    }
+
     #[test]
-    fn periods_that_touch_share_no_time() {
-        let at = Timestamp;
-        let ran = (at(10), at(30));
-        let ms = |from, to| within(ran, at(from), at(to)).as_millis();
-        assert_eq!((ms(0, 100), ms(15, 25), ms(0, 10), ms(30, 40), ms(25, 15)), (20, 10, 0, 0, 0));
+    fn a_sum_has_what_lies_in_its_period() {
+        let minute = 60_000;
+        let ran = [(minute, 3 * minute), (2 * minute, 6 * minute)];
+        let all = sum(&ran, (0, 10 * minute));
+        assert_eq!((all.n_replicas, all.ran), (2, Duration::from_secs(6 * 60)));
+        assert!((all.cents - 18.0).abs() < 1e-9, "{all:?}");
+        let part = sum(&ran, (150_000, 5 * minute));
+        assert_eq!((part.n_replicas, part.ran), (2, Duration::from_secs(30 + 150)));
+        assert_eq!(sum(&ran, (3 * minute, 4 * minute)).n_replicas, 1);
+        assert_eq!(sum(&ran, (6 * minute, 9 * minute)), Usage::default());
+        assert_eq!(sum(&ran, (0, minute)), Usage::default());
+    }
+
+    #[test]
+    fn periods_that_touch_share_no_time_and_none_is_negative() {
+        let ran = [(10, 30)];
+        let ms = |from, to| sum(&ran, (from, to)).ran.as_millis();
         assert_eq!(ms(0, 17) + ms(17, 100), 20);
         assert_eq!(ms(i64::MIN, i64::MAX), 20);
-        assert_eq!(within((at(30), at(10)), at(0), at(100)), Duration::ZERO);
+        assert_eq!(ms(25, 15), 0);
+        assert_eq!(sum(&[(30, 10)], (0, 100)).ran, Duration::ZERO);
+        let short = sum(&[(10, 10)], (0, 100));
+        assert_eq!((short.n_replicas, short.ran), (1, Duration::ZERO));
     }
 }

@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dedi_domain::Timestamp;
 use rustix::time::{ClockId, clock_gettime};
@@ -26,6 +26,11 @@ pub fn begin_not_before(then: Timestamp) {
     if behind > 0 {
         AHEAD_MS.fetch_add(behind, Ordering::Relaxed);
     }
+}
+
+/// How long the host has been up, suspension included: the one time that nobody can set, the same for every process.
+pub fn uptime() -> Duration {
+    Duration::from_millis(u64::try_from(since_boot_ms()).unwrap_or(0))
 }
 
 fn wall_ms() -> i64 {

@@ -148,7 +148,7 @@ async fn open_control(
 ) -> Result<ControlPlane, Refusal> {
     let logs = Arc::new(FileLogs(ReplicaLogs::new(data.logs())));
     let paths = DataPaths::below(data.root());
-    let steady = Clock::new(clock::now, clock::begin_not_before);
+    let steady = Clock::new(clock::now, clock::uptime, clock::begin_not_before);
     let (control, hub) = (config.control.clone(), config.hub.clone());
     let control = ControlPlane::open_locked(lock, control, hub, paths, runtime, logs, steady).await?;
     let owner = Owner::parse(&config.owner).map_err(|err| Refusal::usage(format!("owner: {err}")))?;

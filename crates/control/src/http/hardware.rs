@@ -87,11 +87,10 @@ fn hardware(
     owner: &Owner,
 ) -> Hardware {
     let kind = &config.kind;
-    let price = shared.config.cents_per_device_minute.get(&kind.name()).copied().unwrap_or(0.0);
     Hardware {
         object: "hardware".to_owned(),
         id: config.id.to_string(),
-        pricing: HardwarePricing { cents_per_minute: price * f64::from(config.count) },
+        pricing: HardwarePricing { cents_per_minute: shared.config.cents_per_minute(&config.id) },
         specs: HardwareSpecs {
             gpu_type: kind.gpu_type(),
             gpu_link: kind.link.clone(),

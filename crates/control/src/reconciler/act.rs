@@ -7,12 +7,12 @@ use dedi_domain::fit::bytes_per_device;
 use dedi_domain::launch::AssignedDevice;
 use dedi_domain::reconcile::{EndpointView, ReplicaView, World};
 use dedi_domain::status::explain;
-use dedi_domain::{Action, EndpointId, EndpointState, FailureCause, Launch, Nonce, Observation, ReplicaId};
+use dedi_domain::{Action, EndpointId, EndpointState, FailureCause, Launch, Nonce, ReplicaId};
 use dedi_runtime::failpoint;
 use tokio::time::timeout;
 
 use super::ending::{ending, held, plain};
-use super::{chain, view_of};
+use super::{chain, running, view_of};
 use crate::models::Verdict;
 use crate::shared::{Shared, random_uuid};
 use crate::store::StoreError;
@@ -65,16 +65,18 @@ async fn carry_out(shared: &Shared, world: &World, action: &Action) -> Result<()
         Action::Spawn { replica } => spawn(shared, world, *replica).await?,
         Action::MarkSeen { replica } => store.mark_seen(*replica).await?,
         Action::MarkReady { replica } => {
-            store.mark_ready(*replica, isolation(world, *replica), now).await?;
+            store.mark_ready(*replica, &running::ready(shared, world, *replica)).await?;
             tracing::info!(replica.id = %replica, "a replica is ready");
         }
         Action::Fail { replica, cause } => {
             let ending = ending(shared, world, *replica, *cause).await;
-            store.fail(*replica, &ending, now).await?;
+            store.fail(*replica, &ending, running::last_moment(shared, world, *replica), now).await?;
             tracing::warn!(replica.id = %replica, detail = ending.detail, "a replica ended: {}", cause.sentence());
         }
         Action::Drain { replica } => store.drain(*replica, now).await?,
-        Action::Stop { replica } => store.stop(*replica, now).await?,
+        Action::Stop { replica } => {
+            store.stop(*replica, running::last_moment(shared, world, *replica), now).await?;
+        }
         Action::Remove { replica, nonce } => {
             match timeout(DO_MAX, shared.runtime.remove(*replica, *nonce)).await {
                 Ok(Ok(())) => {}
@@ -154,7 +156,7 @@ async fn spawn(shared: &Shared, world: &World, replica: ReplicaId) -> Result<(),
         Ok(launch) => launch,
         Err(sentence) => {
             let ending = plain(FailureCause::ModelUnusable, sentence);
-            shared.store.fail(replica, &ending, shared.clock.now()).await?;
+            shared.store.fail(replica, &ending, None, shared.clock.now()).await?;
             return Err(Trouble::Overtaken);
         }
     };
@@ -163,7 +165,7 @@ async fn spawn(shared: &Shared, world: &World, replica: ReplicaId) -> Result<(),
         Ok(Err(err)) => {
             let ending = plain(FailureCause::SpawnFailed, chain(&err));
             tracing::warn!(replica.id = %replica, detail = ending.detail, "a replica could not be launched");
-            shared.store.fail(replica, &ending, shared.clock.now()).await?;
+            shared.store.fail(replica, &ending, None, shared.clock.now()).await?;
             Err(Trouble::Overtaken)
         }
         // Whether it was started is not known; the next look tells.
@@ -225,12 +227,6 @@ async fn launch(
 
 fn generation(world: &World, endpoint: EndpointId) -> Option<u64> {
     world.endpoints.iter().map(|it| &it.desired).find(|it| it.id == endpoint).map(|it| it.generation)
-}
-
-/// The isolation level that the replica was seen to have.
-fn isolation(world: &World, replica: ReplicaId) -> Option<u8> {
-    let Observation::Known(observed) = &world.observation else { return None };
-    observed.iter().find(|it| it.id == replica)?.isolation
 }
 
 /// A replica's row and its endpoint, as they were at the look.

@@ -6,6 +6,7 @@ mod ending;
 mod isolate;
 mod observe;
 mod routes;
+mod running;
 
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
@@ -87,7 +88,7 @@ impl Reconciler {
             self.settle(&report).await;
             if last_clean_up.is_none_or(|it| it.elapsed() > Duration::from_secs(3_600)) {
                 last_clean_up = Some(Instant::now());
-                self.forget_events().await;
+                self.forget_old().await;
                 self.sweep_logs().await;
                 shared.pulls.forget_stale().await;
             }
@@ -142,6 +143,10 @@ impl Reconciler {
         self.published.publish(&self.shared, &world, (seen.models, &seen.contexts), keys);
         self.shared.looks.tell(look);
         self.tell_unread(&seen.unread, world.now).await;
+        // Before anything that may take long, and no action: a pass that does nothing else is at rest.
+        if let Err(err) = running::beat(&self.shared, &world).await {
+            troubles.insert(format!("the running times of replicas could not be recorded: {}", chain(&err)));
+        }
         let mut decided = world.clone();
         if !self.waits.is_empty() {
             self.waits.set_aside(Arc::make_mut(&mut decided));
@@ -247,14 +252,18 @@ impl Reconciler {
         self.sweep_logs().await;
     }
 
-    async fn forget_events(&self) {
-        let kept = Duration::from_secs(u64::from(self.shared.config.events_kept_days) * 86_400);
-        let before = Timestamp(
-            self.shared.clock.now().0.saturating_sub(i64::try_from(kept.as_millis()).unwrap_or(i64::MAX)),
-        );
-        if let Err(err) = self.shared.store.forget_events(before).await {
+    async fn forget_old(&self) {
+        let Shared { config, store, .. } = &*self.shared;
+        if let Err(err) = store.forget_events(self.days_ago(config.events_kept_days)).await {
             tracing::warn!("old events could not be removed: {}", chain(&err));
         }
+        if let Err(err) = store.forget_usage(self.days_ago(config.usage_kept_days)).await {
+            tracing::warn!("old running times could not be removed: {}", chain(&err));
+        }
+    }
+
+    fn days_ago(&self, days: u32) -> Timestamp {
+        Timestamp(self.shared.clock.now().0.saturating_sub(i64::from(days) * 86_400_000))
     }
 }
 

@@ -23,7 +23,8 @@ impl EndpointKey {
         text.parse().map(Self::Id).or_else(|_| EndpointName::parse(text).map(Self::Name)).ok()
     }
 
-    fn parts(&self) -> (String, String) {
+    /// Its id and its name; the one that it does not say is empty, as nothing is called.
+    pub(super) fn parts(&self) -> (String, String) {
         match self {
             Self::Id(id) => (id.to_string(), String::new()),
             Self::Name(name) => (String::new(), name.to_string()),

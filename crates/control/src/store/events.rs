@@ -76,11 +76,13 @@ pub struct EventRecord {
 }
 
 impl Store {
-    /// The newest stamp in the store; the epoch for an empty one. Every change writes an event with its time.
+    /// The newest stamp in the store; the epoch for an empty one. Every change writes an event with its time, but for the
+    /// running times of replicas.
     pub async fn newest_stamp(&self) -> Result<Timestamp, StoreError> {
         let newest: Option<i64> = sqlx::query_scalar(
             "SELECT max(at) FROM (\
                 SELECT at FROM (SELECT at FROM events ORDER BY id DESC LIMIT 1) \
+                UNION ALL SELECT max(seen_at) FROM usage WHERE closed = 0 \
                 UNION ALL SELECT max(published_at) FROM endpoints \
                 UNION ALL SELECT max(started_at) FROM endpoints)",
         )

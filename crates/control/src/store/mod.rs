@@ -16,6 +16,7 @@ mod schemas;
 mod snapshot;
 mod sqlite;
 mod start_times;
+mod usage;
 
 pub use backup::{BackupError, backup};
 pub use endpoints::{EndpointKey, Idempotency, Inserted, NewEndpoint};
@@ -26,3 +27,4 @@ pub use lock::{DataLock, LockError};
 pub use pass::Ending;
 pub use snapshot::{Attempt, EndpointRows, Readable, Unread};
 pub use sqlite::Store;
+pub use usage::{EndpointUsage, Moment, Ready};

@@ -9,6 +9,7 @@ use super::events::{EventKind, add_event, endpoint_of};
 use super::rows::{cause_word, stored};
 use super::sqlite::Store;
 use super::start_times::remember_start;
+use super::usage::{self, Moment, Ready};
 
 /// How an attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,13 +109,9 @@ impl Store {
         Self::commit(tx, "mark-seen").await
     }
 
-    /// It is ready for the first time, at that isolation level.
-    pub async fn mark_ready(
-        &self,
-        replica: ReplicaId,
-        isolation: Option<u8>,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
+    /// It is ready for the first time, and its running time begins.
+    pub async fn mark_ready(&self, replica: ReplicaId, ready: &Ready) -> Result<(), StoreError> {
+        let now = ready.at.at;
         let mut tx = self.write().await?;
         let done = sqlx::query("UPDATE replicas SET ready_at = ? WHERE id = ? AND ready_at IS NULL")
             .bind(now.0)
@@ -136,18 +133,26 @@ impl Store {
         let (endpoint, attempt) = endpoint_of(&mut tx, replica).await?;
         let took = now.since(Timestamp(reserved_at));
         remember_start(&mut tx, replica, took).await?;
-        let level = isolation.map_or(String::new(), |it| format!(", isolation level {it}"));
+        usage::begin(&mut tx, replica, ready).await?;
+        let level = ready.isolation.map_or(String::new(), |it| format!(", isolation level {it}"));
         let message = format!("attempt {attempt}: ready after {:.1} s{level}", took.as_secs_f64());
         add_event(&mut tx, now, endpoint, Some(replica), EventKind::ReplicaReady, &message).await?;
         Self::commit(tx, "mark-ready").await
     }
 
-    /// Ends the attempt with a cause and turns the row to stop.
-    pub async fn fail(&self, replica: ReplicaId, ending: &Ending, now: Timestamp) -> Result<(), StoreError> {
+    /// Ends the attempt with a cause and turns the row to stop. `ran` is up to when it is known to have run.
+    pub async fn fail(
+        &self,
+        replica: ReplicaId,
+        ending: &Ending,
+        ran: Option<Moment>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
         if !turn(&mut tx, replica, Turn::Stop, now).await? {
             return Ok(());
         }
+        usage::close(&mut tx, replica, ran).await?;
         sqlx::query(
             "UPDATE attempts SET ended_at = ?, cause = ?, exit_code = ?, signal = ?, detail = ?, log_tail = ? \
              WHERE replica = ? AND ended_at IS NULL",
@@ -179,10 +184,16 @@ impl Store {
         Self::commit(tx, "drain").await
     }
 
-    /// Its processes should be gone.
-    pub async fn stop(&self, replica: ReplicaId, now: Timestamp) -> Result<(), StoreError> {
+    /// Its processes should be gone. `ran` is up to when it is known to have run.
+    pub async fn stop(
+        &self,
+        replica: ReplicaId,
+        ran: Option<Moment>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
         if turn(&mut tx, replica, Turn::Stop, now).await? {
+            usage::close(&mut tx, replica, ran).await?;
             let (endpoint, attempt) = endpoint_of(&mut tx, replica).await?;
             let message = format!("attempt {attempt}: being ended");
             add_event(&mut tx, now, endpoint, Some(replica), EventKind::ReplicaStopping, &message).await?;
@@ -217,6 +228,7 @@ impl Store {
         if done.rows_affected() == 0 {
             return Err(StoreError::Conflict);
         }
+        usage::close(&mut tx, replica, None).await?;
         sqlx::query("UPDATE attempts SET ended_at = ? WHERE replica = ? AND ended_at IS NULL")
             .bind(now.0)
             .bind(replica.to_string())
@@ -285,6 +297,11 @@ impl Store {
             return Err(StoreError::Conflict);
         }
         sqlx::query("DELETE FROM attempts WHERE endpoint = ?").bind(&id).execute(&mut *tx).await?;
+        // Closed with its replicas, and closed for sure from here on.
+        sqlx::query("UPDATE usage SET closed = 1 WHERE endpoint = ? AND closed = 0")
+            .bind(&id)
+            .execute(&mut *tx)
+            .await?;
         Self::commit(tx, "erase").await
     }
 

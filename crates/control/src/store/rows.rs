@@ -114,6 +114,7 @@ pub(super) struct ReplicaRecord {
     intent_since: i64,
     seen: bool,
     ready_at: Option<i64>,
+    ran_until: Option<i64>,
     reserved_at: i64,
     gone_at: Option<i64>,
 }
@@ -136,7 +137,7 @@ impl ReplicaRecord {
             intent,
             seen: self.seen,
             ready_at: self.ready_at.map(Timestamp),
-            ran_until: self.ready_at.map(Timestamp),
+            ran_until: self.ran_until.map(Timestamp),
             reserved_at: Timestamp(self.reserved_at),
             gone_at: self.gone_at.map(Timestamp),
         })

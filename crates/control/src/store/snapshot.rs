@@ -182,10 +182,13 @@ async fn rows_of(
     for (replica, device) in devices {
         devices_of.entry(replica).or_default().push(DeviceId(device));
     }
-    let replicas = sqlx::query("SELECT * FROM replicas WHERE ?1 IS NULL OR endpoint = ?1 ORDER BY id")
-        .bind(only)
-        .fetch_all(&mut **tx)
-        .await?;
+    let replicas = sqlx::query(
+        "SELECT r.*, u.seen_at AS ran_until FROM replicas r LEFT JOIN usage u ON u.replica = r.id \
+         WHERE ?1 IS NULL OR r.endpoint = ?1 ORDER BY r.id",
+    )
+    .bind(only)
+    .fetch_all(&mut **tx)
+    .await?;
     let mut replicas_of: BTreeMap<String, Vec<ReplicaRow>> = BTreeMap::new();
     let mut names_of: BTreeMap<String, Vec<(String, Vec<DeviceId>)>> = BTreeMap::new();
     for row in replicas {

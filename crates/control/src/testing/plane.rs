@@ -47,12 +47,31 @@ impl Answer {
 pub(crate) struct Plane {
     pub(crate) control: ControlPlane,
     pub(crate) runtime: Arc<FakeRuntime>,
-    pub(crate) clock: Arc<AtomicI64>,
+    pub(crate) clock: Arc<TestClock>,
     pub(crate) admin: String,
     pub(crate) failures: Arc<KeyFailures>,
     pub(crate) dir: Arc<tempfile::TempDir>,
     pub(crate) config: ControlConfig,
     hub: HubConfig,
+}
+
+/// A clock that goes on when it is told to, and can be set.
+#[derive(Debug, Default)]
+pub(crate) struct TestClock {
+    now_ms: AtomicI64,
+    uptime_ms: AtomicI64,
+}
+
+impl TestClock {
+    pub(crate) fn go_on(&self, ms: i64) {
+        self.uptime_ms.fetch_add(ms, Ordering::Relaxed);
+        self.set(ms);
+    }
+
+    /// Sets it, as somebody does while the control plane is down.
+    pub(crate) fn set(&self, by_ms: i64) {
+        self.now_ms.fetch_add(by_ms, Ordering::Relaxed);
+    }
 }
 
 /// The loop, running.
@@ -87,7 +106,8 @@ impl Plane {
         let models = dir.path().join("models/dedi/demo");
         std::fs::create_dir_all(&models).unwrap();
         std::fs::write(models.join("demo.gguf"), gguf(&Gguf::default())).unwrap();
-        let clock = Arc::new(AtomicI64::new(START));
+        let clock = Arc::new(TestClock::default());
+        clock.set(START);
         let runtime = Arc::new(runtime);
         let control = open_with(&dir, &config, &hub, &runtime, &clock).await.unwrap();
         let mut admin = String::new();
@@ -120,11 +140,11 @@ impl Plane {
     }
 
     pub(crate) fn later(&self, secs: i64) {
-        self.clock.fetch_add(secs * 1_000, Ordering::Relaxed);
+        self.clock.go_on(secs * 1_000);
     }
 
     pub(crate) fn now(&self) -> Timestamp {
-        Timestamp(self.clock.load(Ordering::Relaxed))
+        Timestamp(self.clock.now_ms.load(Ordering::Relaxed))
     }
 
     /// Runs the loop itself, under a report without load, until it is told to end.
@@ -232,7 +252,7 @@ pub(crate) async fn open(
     dir: &tempfile::TempDir,
     config: &ControlConfig,
     runtime: &Arc<FakeRuntime>,
-    clock: &Arc<AtomicI64>,
+    clock: &Arc<TestClock>,
 ) -> Result<ControlPlane, crate::ControlError> {
     open_with(dir, config, &HubConfig::default(), runtime, clock).await
 }
@@ -242,9 +262,9 @@ async fn open_with(
     config: &ControlConfig,
     hub: &HubConfig,
     runtime: &Arc<FakeRuntime>,
-    clock: &Arc<AtomicI64>,
+    clock: &Arc<TestClock>,
 ) -> Result<ControlPlane, crate::ControlError> {
-    let (reads, moves) = (clock.clone(), clock.clone());
+    let (reads, counts, moves) = (clock.clone(), clock.clone(), clock.clone());
     let logs = dir.path().join("logs");
     std::fs::create_dir_all(&logs).unwrap();
     ControlPlane::open(
@@ -254,9 +274,10 @@ async fn open_with(
         runtime.clone(),
         Arc::new(FileLogs(ReplicaLogs::new(logs))),
         Clock::new(
-            move || Timestamp(reads.load(Ordering::Relaxed)),
+            move || Timestamp(reads.now_ms.load(Ordering::Relaxed)),
+            move || Duration::from_millis(counts.uptime_ms.load(Ordering::Relaxed).unsigned_abs()),
             move |then| {
-                moves.fetch_max(then.0, Ordering::Relaxed);
+                moves.now_ms.fetch_max(then.0, Ordering::Relaxed);
             },
         ),
     )
