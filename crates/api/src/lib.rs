@@ -11,6 +11,7 @@ pub mod keys;
 pub mod models;
 pub mod openapi;
 mod read;
+pub mod usage;
 pub mod whoami;
 pub mod words;
 
@@ -29,4 +30,5 @@ pub use models::{
     AutoscaleModel, CreateCheckRequest, CreatePullRequest, Model, ModelCheck, ModelPricing, ModelPull,
 };
 pub use read::exact_integer;
+pub use usage::{EndpointUsage, UsageReport};
 pub use whoami::{Named, Project, WhoamiV1, WhoamiV3};

@@ -83,6 +83,8 @@ words! {
     /// An object's word.
     KeyObject ["api_key"]
     /// An object's word.
+    UsageObject ["usage"]
+    /// An object's word.
     ModelObject ["model"]
     /// An object's word.
     ChatObject ["chat.completion"]

@@ -12,6 +12,7 @@ mod pull;
 mod render;
 mod resolve;
 mod settings;
+mod usage;
 mod wait;
 
 use std::process::ExitCode;
@@ -45,6 +46,9 @@ pub enum Command {
     /// API keys
     #[command(subcommand, after_help = EXIT_CODES)]
     Keys(account::KeysCommand),
+    /// How long endpoints ran, and what that costs
+    #[command(after_help = EXIT_CODES)]
+    Usage(usage::UsageArgs),
     /// Whose key is used
     #[command(after_help = EXIT_CODES)]
     Whoami,
@@ -81,6 +85,7 @@ pub async fn run_on(
         | Command::Chat(_)
         | Command::Models(_)
         | Command::Keys(_)
+        | Command::Usage(_)
         | Command::Whoami => ask_server(command, globals, console).await,
     };
     match done {
@@ -97,9 +102,14 @@ async fn ask_server(command: Command, globals: &Globals, console: &mut Console) 
         Command::Chat(args) => chat::run(args, &context, console).await,
         Command::Models(command) => models::run(command, &context, console).await,
         Command::Keys(command) => account::run(command, &context, console).await,
+        Command::Usage(args) => usage::run(args, &context, console).await,
         Command::Whoami => account::whoami(&context, console).await,
         Command::Completions { .. } => Ok(()),
     }
+}
+
+fn with_query(path: &str, query: &[String]) -> String {
+    if query.is_empty() { path.to_owned() } else { format!("{path}?{}", query.join("&")) }
 }
 
 /// What every command gets.

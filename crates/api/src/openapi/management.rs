@@ -7,7 +7,7 @@ use crate::words::{EndpointKind, UsageKind};
 use crate::{
     AutoscaleModel, AvailabilityZones, CreateCheckRequest, CreateEndpointRequest, CreateKeyRequest,
     CreatePullRequest, DedicatedEndpoint, EndpointEvent, EndpointPlan, Hardware, KeyInfo, ListEndpoint,
-    Model, ModelCheck, ModelPull, ReplicaInfo, UpdateEndpointRequest, WhoamiV1, WhoamiV3,
+    Model, ModelCheck, ModelPull, ReplicaInfo, UpdateEndpointRequest, UsageReport, WhoamiV1, WhoamiV3,
 };
 
 /// How any of them refuses.
@@ -27,6 +27,7 @@ pub(super) fn operations(schemas: &mut Schemas) -> Vec<Operation> {
     all.extend(host(schemas));
     all.extend(pulls(schemas));
     all.extend(keys(schemas));
+    all.push(usage(schemas));
     all
 }
 
@@ -219,4 +220,18 @@ fn keys(schemas: &mut Schemas) -> Vec<Operation> {
             .answers_nothing("It is not valid any more")
             .errors(NAMED),
     ]
+}
+
+fn usage(schemas: &mut Schemas) -> Operation {
+    let moment = || json!({"type": "string", "format": "date-time"});
+    Operation::get("/v1/usage", "readUsage", "Usage", "How long your endpoints ran, and what that costs")
+        .about(
+            "Minutes of each replica, from ready until its end, busy or not. A replica that runs is counted up to a few \
+             seconds ago. At most 1000 endpoints are listed, the latest; the sums have all of them.",
+        )
+        .query("from", moment(), "The first moment, or day, that counts: 30 days before `to` if absent")
+        .query("to", moment(), "The first moment, or day, that does not: now if absent")
+        .query("endpoint", json!({"type": "string"}), "Only this endpoint, by id or name; it may be deleted")
+        .answers("What ran", schemas.of::<UsageReport>())
+        .errors(NAMED)
 }

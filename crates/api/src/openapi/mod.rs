@@ -76,6 +76,7 @@ pub fn document(version: &str) -> Value {
             {"name": "Models", "description": "What can be run."},
             {"name": "Inference", "description": "Talking to it."},
             {"name": "Keys", "description": "Who may."},
+            {"name": "Usage", "description": "How long it ran."},
             {"name": "Server", "description": "The server itself; open to everybody."},
         ],
         "paths": paths,

@@ -3,13 +3,14 @@
 use clap::Args;
 use dedi_api::{EndpointEvent, List, ReplicaInfo};
 
-use super::{One, path_of, with_query};
+use super::{One, path_of};
 use crate::Context;
 use crate::client::encoded;
 use crate::console::Console;
 use crate::error::{CliError, Exit, Result};
 use crate::render;
 use crate::resolve::{Match, resolve};
+use crate::with_query;
 
 /// Flags of `events`.
 #[derive(Debug, Args)]

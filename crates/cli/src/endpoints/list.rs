@@ -3,12 +3,12 @@
 use clap::Args;
 use dedi_api::{AvailabilityZones, Hardware, List, ListEndpoint};
 
-use super::with_query;
 use crate::Context;
 use crate::client::encoded;
 use crate::console::Console;
 use crate::error::Result;
 use crate::render;
+use crate::with_query;
 
 /// Filters of `list`.
 #[derive(Debug, Args)]

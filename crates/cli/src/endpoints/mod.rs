@@ -126,10 +126,6 @@ fn path_of(id: &str) -> String {
     format!("/endpoints/{}", encoded(id))
 }
 
-fn with_query(path: &str, query: &[String]) -> String {
-    if query.is_empty() { path.to_owned() } else { format!("{path}?{}", query.join("&")) }
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;

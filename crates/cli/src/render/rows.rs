@@ -1,6 +1,6 @@
 //! Lists: a row for each endpoint, hardware, event, replica, model or key.
 
-use dedi_api::{EndpointEvent, Hardware, KeyInfo, ListEndpoint, Model, ReplicaInfo};
+use dedi_api::{EndpointEvent, Hardware, KeyInfo, ListEndpoint, Model, ReplicaInfo, UsageReport};
 
 use super::layout::{Cell, one_line, table};
 use super::units::{moment, short};
@@ -105,4 +105,24 @@ pub(crate) fn keys(list: &[KeyInfo]) -> String {
         })
         .collect();
     table(&["ID", "NAME", "OWNER", "ROLE", "CREATED", "EXPIRES"], &rows)
+}
+
+/// What each endpoint ran, newest first, and the sum.
+pub(crate) fn usage(report: &UsageReport) -> String {
+    let numbers = |minutes: f64, cents: f64| {
+        [Cell::plain(&format!("{minutes:.2}")), Cell::plain(&format!("${:.2}", cents / 100.0))]
+    };
+    let mut rows: Vec<Vec<Cell>> = report
+        .data
+        .iter()
+        .map(|it| {
+            let about = [&it.name, &it.hardware, &it.replicas.to_string()].map(|it| Cell::plain(it));
+            let now = Cell::plain(if it.running { "running" } else { "-" });
+            about.into_iter().chain(numbers(it.minutes, it.cents)).chain([now]).collect()
+        })
+        .collect();
+    let period = format!("all from {} to {}", moment(&report.from), moment(&report.to));
+    let about = [Cell::plain(&period), Cell::plain(""), Cell::plain("")];
+    rows.push(about.into_iter().chain(numbers(report.total_minutes, report.total_cents)).collect());
+    table(&["ENDPOINT", "HARDWARE", "REPLICAS", "MINUTES", "COST", "NOW"], &rows)
 }

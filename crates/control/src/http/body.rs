@@ -254,7 +254,8 @@ impl Query {
         self.given(name).filter(|it| !it.is_empty())
     }
 
-    fn given(&self, name: &str) -> Option<&str> {
+    /// The text of a member, also an empty one.
+    pub(crate) fn given(&self, name: &str) -> Option<&str> {
         let found = self.0.iter().rev().find(|(key, _)| key == name);
         found.map(|(_, value)| value.as_str())
     }

@@ -21,6 +21,7 @@ mod pulls;
 mod repeat;
 pub(crate) mod reply;
 mod update;
+mod usage;
 pub(crate) mod views;
 mod whoami;
 
@@ -54,6 +55,7 @@ pub const ROUTES: &[(&str, &[&str])] = &[
     ("/v3/whoami", &["GET"]),
     ("/v1/keys", &["GET", "POST"]),
     ("/v1/keys/{id}", &["DELETE"]),
+    ("/v1/usage", &["GET"]),
 ];
 
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
@@ -74,6 +76,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/v3/whoami", get(whoami::v3))
         .route("/v1/keys", get(keys::list).post(keys::create))
         .route("/v1/keys/{id}", delete(keys::revoke))
+        .route("/v1/usage", get(usage::report))
         .method_not_allowed_fallback(|| async { ApiError::Method })
         .fallback(|| async { ApiError::NotFound("There is no such route".to_owned()) })
         .layer(from_fn(layer::around))

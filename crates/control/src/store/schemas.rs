@@ -112,6 +112,14 @@ async fn a_database_of_each_released_schema_is_brought_up_to_date_and_read_back(
         assert_eq!(running.replicas[0].devices[0].0, "cpu-0");
         assert_eq!(running.failures.len(), 1, "{:?}", running.failures);
         assert_eq!(store.attempts(running.desired.id).await.unwrap().len(), 2);
+        // The one that was ready has run since, and how far is for the first look to say.
+        let begun: Vec<(String, i64, i64, Option<f64>, i64)> =
+            sqlx::query_as("SELECT endpoint, ready_at, until, cents_per_minute, closed FROM usage")
+                .fetch_all(&store.reader)
+                .await
+                .unwrap();
+        assert_eq!(begun, [(RUNNING.to_owned(), 1_795_257_519_874, 1_795_257_519_874, None, 0)]);
+        assert_eq!(running.replicas[0].ran_until, running.replicas[0].ready_at);
         let keys = store.keys(None).await.unwrap();
         assert!(keys.len() == 1 && keys[0].id == KeyId("lOTz5STAZR".to_owned()), "{keys:?}");
         let n_events: i64 =

@@ -136,8 +136,13 @@ impl FakeRuntime {
 
     /// Each live replica's engine is killed.
     pub(crate) fn kill_all(&self, at: Timestamp) {
+        self.end_all(FailureCause::EngineKilled, at);
+    }
+
+    /// Each replica has ended of this cause.
+    pub(crate) fn end_all(&self, cause: FailureCause, at: Timestamp) {
         for it in self.state.lock().unwrap().replicas.values_mut() {
-            it.phase = exited(FailureCause::EngineKilled, at);
+            it.phase = exited(cause, at);
         }
     }
 }

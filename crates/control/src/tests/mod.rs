@@ -19,3 +19,5 @@ mod retries;
 mod start_times;
 mod stopped;
 mod storage;
+mod usage;
+mod usage_rows;

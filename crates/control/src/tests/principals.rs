@@ -48,6 +48,8 @@ const TABLE: &[(&str, &str, &str, Needs)] = &[
     ("/v1/keys", "GET", "/v1/keys", Needs::Keys),
     ("/v1/keys", "POST", "/v1/keys", Needs::Keys),
     ("/v1/keys/{id}", "DELETE", "/v1/keys/nobody", Needs::Keys),
+    ("/v1/usage", "GET", "/v1/usage", Needs::Read),
+    ("/v1/usage", "GET", "/v1/usage?endpoint={id}", Needs::Read),
 ];
 
 fn may(role: Role, needs: Needs) -> bool {

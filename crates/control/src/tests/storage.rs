@@ -14,11 +14,11 @@ use crate::{ControlConfig, ControlError};
 const FLIPS: usize = 1_000;
 const NOW: Timestamp = Timestamp(1_000);
 
-async fn store(path: &Path) -> Result<Store, StoreError> {
+pub(super) async fn store(path: &Path) -> Result<Store, StoreError> {
     Store::open(path, Uuid::new_v4(), NOW).await
 }
 
-async fn with_owner(path: &Path) -> Store {
+pub(super) async fn with_owner(path: &Path) -> Store {
     let store = store(path).await.unwrap();
     let text = dedi_domain::keys::KeyText::from_random(&[1; 53]);
     let key = StoredKey {
@@ -33,7 +33,7 @@ async fn with_owner(path: &Path) -> Store {
     store
 }
 
-fn new(desired: dedi_domain::Desired) -> NewEndpoint {
+pub(super) fn new(desired: dedi_domain::Desired) -> NewEndpoint {
     NewEndpoint { desired, idempotency: None, quota: 1_000 }
 }
 

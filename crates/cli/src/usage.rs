@@ -1,0 +1,45 @@
+//! `dedi usage`: how long endpoints ran, and what that costs.
+
+use clap::Args;
+use dedi_api::UsageReport;
+
+use crate::Context;
+use crate::client::encoded;
+use crate::console::Console;
+use crate::error::Result;
+use crate::render;
+
+/// Whose usage, and when.
+#[derive(Debug, Args)]
+pub struct UsageArgs {
+    /// First moment or day, as 2026-11-21T07:00:00Z or 2026-11-21, UTC [default: 30 days before the end]
+    #[arg(long, value_name = "TIME")]
+    from: Option<String>,
+    /// First moment or day that does not count any more [default: now]
+    #[arg(long, value_name = "TIME")]
+    to: Option<String>,
+    /// Only this endpoint, by id or name; it may have been deleted
+    #[arg(long, value_name = "ENDPOINT")]
+    endpoint: Option<String>,
+}
+
+pub(crate) async fn run(args: UsageArgs, context: &Context, console: &mut Console) -> Result {
+    let named = [("from", args.from), ("to", args.to), ("endpoint", args.endpoint)];
+    let query: Vec<String> = named
+        .into_iter()
+        .filter_map(|(name, value)| value.map(|it| format!("{name}={}", encoded(&it))))
+        .collect();
+    let report: UsageReport = context.client.get(&crate::with_query("/usage", &query)).await?;
+    if context.json {
+        return console.json(&report);
+    }
+    if report.data.is_empty() {
+        console.say(&format!(
+            "Nothing ran from {} to {}.",
+            render::moment(&report.from),
+            render::moment(&report.to)
+        ));
+        return Ok(());
+    }
+    console.data(&render::usage(&report))
+}
