@@ -33,13 +33,11 @@ pub(crate) async fn run(args: UsageArgs, context: &Context, console: &mut Consol
     if context.json {
         return console.json(&report);
     }
+    let period = format!("from {} to {}", render::moment(&report.from), render::moment(&report.to));
     if report.data.is_empty() {
-        console.say(&format!(
-            "Nothing ran from {} to {}.",
-            render::moment(&report.from),
-            render::moment(&report.to)
-        ));
+        console.say(&format!("Nothing ran {period}."));
         return Ok(());
     }
+    console.say(&format!("What ran {period}:"));
     console.data(&render::usage(&report))
 }

@@ -46,6 +46,21 @@ def test_a_list_with_filters(shell, started):
         assert (started["id"] in [it["id"] for it in body["data"]]) == is_there, query
 
 
+def test_usage(shell, started):
+    query = f"from=2020-01-01&endpoint={started['id']}"
+    status, _, body = shell(f'curl "$BASE/usage?{query}" {KEY}')
+    assert status == 200 and body["object"] == "list" and body["from"] == "2020-01-01T00:00:00.000Z"
+    [item] = body["data"]
+    assert (item["object"], item["endpoint"], item["name"]) == ("usage", started["id"], started["name"])
+    assert item["running"] and item["replicas"] >= 1 and item["model"] == MODEL
+    assert 0 <= item["minutes"] == body["total_minutes"] and 0 <= item["cents"] == body["total_cents"]
+    whole = shell(f'curl "$BASE/usage" {KEY}')[2]
+    assert started["id"] in [it["endpoint"] for it in whole["data"]]
+    for query, param in (("from=yesterday", "from"), ("from=2020-02-01&to=2020-01-01", "from"), ("to=1", "to")):
+        status, _, body = shell(f'curl "$BASE/usage?{query}" {KEY}')
+        assert status == 400 and body["error"]["param"] == param, body
+
+
 def test_a_completion(shell, started):
     body = json.dumps({"model": started["id"], "prompt": "Once", "max_tokens": 4})
     status, _, answer = shell(f"curl \"$BASE/completions\" {KEY} {JSON} -d '{body}'")

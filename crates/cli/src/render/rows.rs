@@ -121,8 +121,7 @@ pub(crate) fn usage(report: &UsageReport) -> String {
             about.into_iter().chain(numbers(it.minutes, it.cents)).chain([now]).collect()
         })
         .collect();
-    let period = format!("all from {} to {}", moment(&report.from), moment(&report.to));
-    let about = [Cell::plain(&period), Cell::plain(""), Cell::plain("")];
+    let about = ["total", "", ""].map(Cell::plain);
     rows.push(about.into_iter().chain(numbers(report.total_minutes, report.total_cents)).collect());
     table(&["ENDPOINT", "HARDWARE", "REPLICAS", "MINUTES", "COST", "NOW"], &rows)
 }

@@ -7,6 +7,7 @@ mod endpoints;
 mod models;
 mod program;
 mod server;
+mod usage;
 mod waits;
 
 use std::path::PathBuf;

@@ -159,6 +159,21 @@ async fn an_end_that_nobody_saw_is_the_one_that_was_recorded_or_the_last_beat() 
 }
 
 #[tokio::test]
+async fn a_life_shorter_than_a_beat_counts_up_to_its_end() {
+    let plane = Plane::start().await;
+    let id = plane.create("").await;
+    plane.settle_idle().await;
+    plane.live(3).await;
+    assert_eq!(plane.ran().await, 0);
+    patch(&plane, &id, "STOPPED").await;
+    plane.later(1);
+    plane.settle_idle().await;
+    assert_eq!(plane.ran().await, 4_000);
+    plane.live(20).await;
+    assert_eq!(plane.ran().await, 4_000);
+}
+
+#[tokio::test]
 async fn a_clock_that_was_set_between_two_servers_neither_adds_nor_takes() {
     let plane = Plane::start().await;
     plane.create("").await;

@@ -24,4 +24,5 @@ mod refusals;
 mod retries;
 mod upgrade;
 mod upstream;
+mod usage;
 mod wait;
