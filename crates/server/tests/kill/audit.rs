@@ -32,10 +32,12 @@ pub(crate) enum Wrong {
     Stuck,
     /// Something is left on the host after everything was deleted: a folder, a control group, a device.
     Leftover,
+    /// A running time that is more than its replica ran, or that is nobody's.
+    Minutes,
 }
 
 impl Wrong {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Orphan,
         Self::Lost,
         Self::Stranger,
@@ -43,6 +45,7 @@ impl Wrong {
         Self::Disturbed,
         Self::Stuck,
         Self::Leftover,
+        Self::Minutes,
     ];
 }
 
@@ -105,6 +108,7 @@ impl Auditor {
                 found.push((Wrong::Disturbed, format!("engine {mark} should have been left alone")));
             }
         }
+        found.extend(look.minutes.iter().map(|it| (Wrong::Minutes, it.clone())));
         found.extend(self.strangers.signalled().into_iter().map(|what| (Wrong::Stranger, what)));
         found
     }

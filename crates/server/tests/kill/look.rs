@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
@@ -55,6 +56,8 @@ pub(crate) struct Look {
     pub(crate) erased: Vec<String>,
     /// Launches that failed, since ever.
     pub(crate) n_failed: i64,
+    /// What is wrong with running times.
+    pub(crate) minutes: Vec<String>,
     pub(crate) processes: Vec<Process>,
     /// Replicas' folders, and what removals and creations have left.
     pub(crate) folders: Vec<String>,
@@ -85,8 +88,8 @@ impl Look {
         for mark in noted.lines().filter_map(|it| it.split(' ').next()) {
             *starts.entry(mark.to_owned()).or_default() += 1;
         }
-        let (endpoints, replicas, devices_held, erased, n_failed) = rows;
-        Ok(Self { endpoints, replicas, devices_held, erased, n_failed, processes, folders, starts })
+        let Rows { endpoints, replicas, devices_held, erased, n_failed, minutes } = rows;
+        Ok(Self { endpoints, replicas, devices_held, erased, n_failed, minutes, processes, folders, starts })
     }
 
     pub(crate) fn engines(&self) -> impl Iterator<Item = (&Process, &str)> {
@@ -98,7 +101,33 @@ impl Look {
     }
 }
 
-type Rows = (Vec<EndpointRow>, Vec<ReplicaRow>, i64, Vec<String>, i64);
+struct Rows {
+    endpoints: Vec<EndpointRow>,
+    replicas: Vec<ReplicaRow>,
+    devices_held: i64,
+    erased: Vec<String>,
+    n_failed: i64,
+    minutes: Vec<String>,
+}
+
+/// Replicas that run without a running time under way, and running times under way of no replica that runs.
+const MINUTES_OF_NOBODY: &str = "\
+SELECT 'the running time of ' || coalesce(r.id, u.replica) || ' is under way without it, or not with it'
+FROM replicas r FULL JOIN usage u ON u.replica = r.id
+WHERE coalesce(r.ready_at IS NOT NULL AND r.intent <> 'stop', 0) <> coalesce(u.closed = 0, 0)";
+
+/// Running times that are more than the events say: from ready to the first word of the end, or until now.
+const MINUTES_TOO_MANY: &str = "\
+SELECT replica || ' ran ' || (until - ready_at) || ' ms, of ' || (ended - began) || ' ms'
+FROM (SELECT u.*,
+    (SELECT min(at) FROM events e WHERE e.replica = u.replica AND e.kind = 'replica_ready') AS began,
+    coalesce((SELECT min(at) FROM events e
+        WHERE e.replica = u.replica AND e.kind IN ('replica_failed', 'replica_stopping')), ?1) AS ended
+    FROM usage u)
+WHERE began IS NULL OR ready_at <> began OR until > ended";
+
+/// A server's clock may be a little ahead of this one's: it never begins before what was written last.
+const AHEAD_MS: i64 = 1_000;
 
 async fn rows(file: &Path) -> Result<Rows, sqlx::Error> {
     let options = SqliteConnectOptions::new().filename(file).read_only(true);
@@ -115,9 +144,13 @@ async fn rows(file: &Path) -> Result<Rows, sqlx::Error> {
     let erased = sqlx::query_scalar("SELECT id FROM erased").fetch_all(&mut *tx).await?;
     let failed = "SELECT count(*) FROM events WHERE kind = 'replica_failed'";
     let n_failed = sqlx::query_scalar(failed).fetch_one(&mut *tx).await?;
+    let mut minutes: Vec<String> = sqlx::query_scalar(MINUTES_OF_NOBODY).fetch_all(&mut *tx).await?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |it| it.as_millis());
+    let now = i64::try_from(now).unwrap_or(i64::MAX / 2) + AHEAD_MS;
+    minutes.extend(sqlx::query_scalar(MINUTES_TOO_MANY).bind(now).fetch_all(&mut *tx).await?);
     tx.commit().await?;
     connection.close().await?;
-    Ok((endpoints, replicas, held, erased, n_failed))
+    Ok(Rows { endpoints, replicas, devices_held: held, erased, n_failed, minutes })
 }
 
 /// Live processes that name the folder in their words or stand in it, servers excepted.
