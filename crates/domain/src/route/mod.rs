@@ -1,10 +1,13 @@
 //! The two values control plane and gateway share: routes one way, loads the other.
 
+mod publish;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::publish::{Published, Serving};
 use crate::endpoint::EndpointState;
 use crate::ids::{EndpointId, EndpointName, ModelName, Owner, ReplicaId};
 use crate::keys::KeyTable;

@@ -5,51 +5,61 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use dedi_domain::reconcile::{EndpointView, World, by_mark};
-use dedi_domain::status::outline;
-use dedi_domain::{
-    EndpointId, Intent, KeyTable, ModelName, Observation, ObservedReplica, ReplicaId, ReplicaPhase, Route,
-    RouteReplica, RouteTable,
-};
+use super::{Route, RouteReplica, RouteTable};
+use crate::ids::{EndpointId, ModelName, ReplicaId};
+use crate::keys::KeyTable;
+use crate::reconcile::{EndpointView, Observation, World, by_mark};
+use crate::replica::{Intent, ObservedReplica, ReplicaPhase};
+use crate::status::outline;
 
-use super::observe::Contexts;
-use crate::shared::Shared;
+/// What a table says besides what the world shows.
+#[derive(Clone, Debug, Default)]
+pub struct Serving {
+    /// All models of the store.
+    pub models: BTreeSet<ModelName>,
+    /// Tokens of context that deployed models are served with; absent where the model can't be read now.
+    pub contexts: BTreeMap<ModelName, u32>,
+    /// Requests one replica generates at the same time.
+    pub slots: u32,
+    /// Keys that may use the data plane.
+    pub keys: Arc<KeyTable>,
+}
 
 /// What was published.
-#[derive(Debug, Default)]
-pub(super) struct Published {
+#[derive(Clone, Debug, Default)]
+pub struct Published {
     version: u64,
+    is_out: bool,
     /// Existing replicas that are not in the table, with the first version that lacked them.
     absent: BTreeMap<ReplicaId, u64>,
 }
 
 impl Published {
+    /// Nothing is published yet; the first table's version will be above `version`. A gateway that outlives its control
+    /// plane drops tables that are older than the one it has.
+    pub fn above(version: u64) -> Self {
+        Self { version, ..Self::default() }
+    }
+
     /// The first table without this replica; `None` while it is in the table, or was never looked at.
-    pub(super) fn absent_since(&self, replica: ReplicaId) -> Option<u64> {
+    pub fn absent_since(&self, replica: ReplicaId) -> Option<u64> {
         self.absent.get(&replica).copied()
     }
 
-    /// Publishes what `world` shows, if it differs from what is out.
-    pub(super) fn publish(
-        &mut self,
-        shared: &Shared,
-        world: &World,
-        (models, contexts): (BTreeSet<ModelName>, &Contexts),
-        keys: Arc<KeyTable>,
-    ) {
-        let (routes, is_same) = {
-            let old = shared.routes.borrow();
-            let routes = routes(shared, world, contexts, &old);
-            let is_same =
-                self.version > 0 && old.routes == routes && old.models == models && old.keys == keys;
-            (routes, is_same)
-        };
-        if !is_same {
-            self.version += 1;
-            let version = self.version;
-            shared.routes.send_replace(RouteTable { version, routes, models, keys });
+    /// The table that `world` shows, to be put in the place of `old`; `None` where `old` says the same.
+    pub fn next(&mut self, old: &RouteTable, world: &World, serving: Serving) -> Option<RouteTable> {
+        let routes = routes(world, &serving, old);
+        let Serving { models, keys, .. } = serving;
+        let is_same = self.is_out && old.routes == routes && old.models == models && old.keys == keys;
+        if is_same {
+            self.note_absent(world, old);
+            return None;
         }
-        self.note_absent(world, &shared.routes.borrow());
+        self.is_out = true;
+        self.version += 1;
+        let table = RouteTable { version: self.version, routes, models, keys };
+        self.note_absent(world, &table);
+        Some(table)
     }
 
     fn note_absent(&mut self, world: &World, table: &RouteTable) {
@@ -64,18 +74,15 @@ impl Published {
     }
 }
 
-fn routes(shared: &Shared, world: &World, contexts: &Contexts, old: &RouteTable) -> Vec<Arc<Route>> {
+fn routes(world: &World, serving: &Serving, old: &RouteTable) -> Vec<Arc<Route>> {
     let mut routes: Vec<Arc<Route>> = world
         .endpoints
         .iter()
         .filter(|it| !it.desired.deleted)
         .filter_map(|it| {
             // One that can't be explained is routed as before, and the others all the same.
-            let route = catch_unwind(AssertUnwindSafe(|| route(shared, it, world, old)));
-            // 0 is what is not known: a model that can't be read now.
-            let context_tokens = contexts.get(&it.desired.model).copied().unwrap_or(0);
-            let route = route.map(|it| Arc::new(Route { context_tokens, ..it }));
-            route.ok().or_else(|| before(old, it.desired.id))
+            let route = catch_unwind(AssertUnwindSafe(|| route(it, world, serving, old)));
+            route.ok().map(Arc::new).or_else(|| before(old, it.desired.id))
         })
         .chain(world.aside.endpoints.iter().filter_map(|it| before(old, *it)))
         .collect();
@@ -87,7 +94,7 @@ fn before(old: &RouteTable, endpoint: EndpointId) -> Option<Arc<Route>> {
     old.routes.iter().find(|it| it.endpoint == endpoint).cloned()
 }
 
-fn route(shared: &Shared, view: &EndpointView, world: &World, old: &RouteTable) -> Route {
+fn route(view: &EndpointView, world: &World, serving: &Serving, old: &RouteTable) -> Route {
     let desired = &view.desired;
     let replicas = match &world.observation {
         _ if !desired.wants_replicas() => Vec::new(),
@@ -103,8 +110,9 @@ fn route(shared: &Shared, view: &EndpointView, world: &World, old: &RouteTable) 
         reason: outline(view, world),
         wakes_on_request: desired.wants_replicas() && desired.replicas.min() == 0,
         replicas,
-        slots_per_replica: shared.config.slots,
-        context_tokens: 0,
+        slots_per_replica: serving.slots,
+        // 0 is what is not known.
+        context_tokens: serving.contexts.get(&desired.model).copied().unwrap_or(0),
     }
 }
 
