@@ -254,7 +254,7 @@ impl Sim {
             Intent::Stop { .. } => true,
         };
         let is_asked = self.gateway.applied.routed.iter().any(|it| it.1 == replica)
-            || self.gateway.requests.iter().any(|it| it.replica == replica);
+            || self.gateway.requests.running.iter().any(|it| it.replica == replica);
         if is_asked && !is_overdue {
             return broken("S11", format!("{replica} is stopped while it gets or has requests"));
         }

@@ -14,6 +14,7 @@ impl Sim {
         self.check_processes()?;
         self.check_rows()?;
         self.check_counters()?;
+        self.gateway.requests.check()?;
         self.ledger.check(&self.store)
     }
 
@@ -51,6 +52,7 @@ impl Sim {
         let mut n_rows = 0;
         for view in &self.store.endpoints {
             let it = &view.desired;
+            self.tenants.check_secret(&it.display_name)?;
             if it.observed_generation > it.generation {
                 return broken("S7", format!("{} has seen generations that are not there yet", it.id));
             }
@@ -92,6 +94,9 @@ impl Sim {
         }
         if self.gateway.n_overdue > 0 {
             return broken("L5", "a request waited beyond its deadline");
+        }
+        if self.gateway.n_after_let_go > 0 {
+            return broken("S11", "a replica got a request after it was let go of");
         }
         if self.n_blind > 0 {
             return broken("F78", "an endpoint was made smaller without a load report");

@@ -156,7 +156,7 @@ impl Plan<'_> {
             .inventory
             .devices
             .iter()
-            .filter(|it| it.kind.name() == kind && it.health == Health::Healthy);
+            .filter(|it| it.kind.is_named(kind) && it.health == Health::Healthy);
         let n_healthy = of_kind.clone().count();
         // Memory that strangers or the dead hold may never come back, so waiting for it holds nobody up.
         let has_all_memory =

@@ -1,14 +1,17 @@
 //! One control plane: looks, decides, and carries its plan out one action at a time. Everything it remembers
 //! is lost when it is killed.
 
+use std::sync::Arc;
+
 use dedi_domain::reconcile::{EndpointView, Observation, World};
-use dedi_domain::{Action, Intent, Nonce, ReplicaId, ReplicaPhase, SetAside, Timestamp};
+use dedi_domain::route::{Published, RouteTable};
+use dedi_domain::{Action, Intent, ReplicaPhase, SetAside, Timestamp};
 
 use crate::bug::Bug;
 use crate::check_plan::check_plan;
 use crate::clock::Clock;
 use crate::fault::Fault;
-use crate::gateway::{REPORT_AGE_MAX, Table};
+use crate::gateway::REPORT_AGE_MAX;
 use crate::mutate;
 use crate::scaler::Scaler;
 use crate::sim::{LEASE_MS, Sim};
@@ -32,9 +35,9 @@ pub(crate) struct Controller {
     pub(crate) clock: Clock,
     pub(crate) opened_at: Timestamp,
     scaler: Scaler,
-    /// Existing replicas outside the published table, with the first version that lacked them.
-    absent: Vec<(ReplicaId, u64)>,
-    published: Table,
+    pub(crate) published: Published,
+    /// The table that is out.
+    pub(crate) table: Arc<RouteTable>,
     /// Rows that were read before the rest of the look.
     early_rows: Option<Vec<EndpointView>>,
 }
@@ -50,8 +53,8 @@ impl Controller {
             clock,
             opened_at,
             scaler: Scaler::default(),
-            absent: Vec::new(),
-            published: Table::default(),
+            published: Published::default(),
+            table: Arc::default(),
             early_rows: None,
         }
     }
@@ -113,6 +116,8 @@ impl Sim {
         if !is_first {
             self.controllers[who] = Controller::start(clock, self.now);
         }
+        let used = if self.has(Bug::VersionRestarts) { 0 } else { epoch << 32 };
+        self.controllers[who].published = Published::above(used);
         self.controllers[who].epoch = epoch;
         self.trace.note(self.now, || format!("cp{who} leads with epoch {epoch}"));
         true
@@ -231,8 +236,8 @@ impl Sim {
                 .max()
                 .unwrap_or(now);
             for it in &mut view.replicas {
-                let absent = controller.absent.iter().find(|known| known.0 == it.row.id);
-                it.out_of_routing = absent.is_some_and(|known| report.version >= known.1);
+                let absent = controller.published.absent_since(it.row.id);
+                it.out_of_routing = absent.is_some_and(|version| report.version >= version);
                 let running = report.in_flight.iter().find(|known| known.0 == it.row.id);
                 it.in_flight = running.map_or(0, |known| known.1);
             }
@@ -240,14 +245,18 @@ impl Sim {
     }
 
     fn plan(&mut self, who: usize, world: &World) -> Checked {
-        if world.observation != Observation::Unknown {
-            self.publish_routes(who, world);
-        }
-        let (aside, actions) = match self.set_aside(world) {
+        let rest = self.set_aside(world);
+        let is_unread = rest.is_some() && self.rng.percent(50);
+        self.publish_routes(who, rest.as_ref().filter(|_| is_unread).unwrap_or(world))?;
+        let (aside, actions) = match rest {
             Some(rest) => (rest.aside.clone(), mutate::decide(self.bug, &rest)),
             None => (SetAside::default(), mutate::decide(self.bug, world)),
         };
         check_plan(world, &aside, &actions)?;
+        let shows = |it: &Action| matches!(it, Action::Publish { from, state, .. } if from != state);
+        if actions.iter().any(shows) {
+            self.check_explained(world)?;
+        }
         if self.faults.has(Fault::Shuffle) && self.rng.percent(10) {
             self.check_order(world)?;
         }
@@ -313,46 +322,5 @@ impl Sim {
             return crate::trace::broken("S16", format!("the order decides: {one:?} or {two:?}"));
         }
         Ok(())
-    }
-
-    /// Publishes the table that `world` shows, and notes since which version each other replica is absent.
-    fn publish_routes(&mut self, who: usize, world: &World) {
-        let Observation::Known(listed) = &world.observation else { return };
-        let is_ready = |id: ReplicaId, nonce: Nonce| {
-            listed
-                .iter()
-                .any(|it| it.id == id && it.nonce == nonce && matches!(it.phase, ReplicaPhase::Ready { .. }))
-        };
-        let mut routed: Vec<_> = world
-            .endpoints
-            .iter()
-            .filter(|it| it.desired.wants_replicas())
-            .flat_map(|it| &it.replicas)
-            .filter(|it| it.row.intent == Intent::Run && is_ready(it.row.id, it.row.nonce))
-            .map(|it| (it.row.endpoint, it.row.id))
-            .collect();
-        routed.sort();
-        let restarts = self.has(Bug::VersionRestarts);
-        let controller = &mut self.controllers[who];
-        if controller.published.version == 0 || controller.published.routed != routed {
-            let first = if restarts { 0 } else { controller.epoch << 32 };
-            let version = controller.published.version.max(first) + 1;
-            controller.published = Table { version, routed };
-            let table = controller.published.clone();
-            self.gateway.let_go.retain(|it| !table.routed.iter().any(|known| known.1 == *it));
-            self.gateway.publish(table);
-        }
-        let version = controller.published.version;
-        let routed = &controller.published.routed;
-        let exists =
-            |id: ReplicaId| world.endpoints.iter().flat_map(|it| &it.replicas).any(|it| it.row.id == id);
-        controller.absent.retain(|it| exists(it.0) && !routed.iter().any(|known| known.1 == it.0));
-        for it in world.endpoints.iter().flat_map(|it| &it.replicas) {
-            let id = it.row.id;
-            let is_known = controller.absent.iter().any(|known| known.0 == id);
-            if !is_known && !routed.iter().any(|known| known.1 == id) {
-                controller.absent.push((id, version));
-            }
-        }
     }
 }

@@ -5,6 +5,7 @@ use dedi_domain::{EndpointId, Fetch, Timestamp};
 use crate::devices::NEEDED_BYTES;
 use crate::fault::Fault;
 use crate::sim::Sim;
+use crate::tenants::OVERHEARD;
 
 /// One endpoint's download.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +43,8 @@ impl Sim {
                     it.n_failures += 1;
                     let retry_at = now.plus(std::time::Duration::from_secs(5));
                     let (n_failures, is_final) = (it.n_failures, self.rng.percent(30));
-                    Some(Fetch::Failed { what: "the hub is away".to_owned(), n_failures, retry_at, is_final })
+                    let what = format!("the hub is away: {OVERHEARD}");
+                    Some(Fetch::Failed { what, n_failures, retry_at, is_final })
                 }
                 _ => None,
             };

@@ -42,7 +42,8 @@ impl Sim {
         }
         let mut gap = GAP_FIRST_MS;
         let mut n_at_rest = 0;
-        // From an inactivity stop and from a launch the bounds count anew: others may follow on its devices.
+        // From an inactivity stop, a launch and the end of a request the bounds count anew: others may follow on its
+        // devices, and what has nothing more to do falls asleep.
         let mut turned = (self.n_begun(), begun);
         while n_at_rest < PASSES_AT_REST {
             let since = self.now - begun;
@@ -74,7 +75,7 @@ impl Sim {
 
     /// One round: the gateway catches up, then each control plane looks and carries its plan out.
     fn step(&mut self) -> Checked {
-        self.gateway.apply(true);
+        self.gateway.apply(usize::MAX);
         self.gateway.tell(self.now);
         for who in 0..self.controllers.len() {
             while !self.controllers[who].plan.is_empty() {
@@ -93,7 +94,7 @@ impl Sim {
 
     fn n_begun(&self) -> u64 {
         let generations: u64 = self.store.endpoints.iter().map(|it| it.desired.generation).sum();
-        generations + self.store.n_reserved()
+        generations + self.store.n_reserved() + self.gateway.requests.n_ended() as u64
     }
 
     fn check_bounds(&self, begun: i64, turned_at: i64) -> Checked {

@@ -1,7 +1,7 @@
 //! One life: a host, its users and its control planes, under the faults that the seed drew.
 
 use dedi_domain::reconcile::Settings;
-use dedi_domain::{Action, EndpointName, ModelName, Nonce, Owner, ReplicaId, ReplicaRange};
+use dedi_domain::{Action, FailureCause, Nonce, ReplicaId, ReplicaRange};
 
 use crate::bug::Bug;
 use crate::check_plan::settings;
@@ -10,14 +10,14 @@ use crate::controller::Controller;
 use crate::devices::Devices;
 use crate::fault::{Fault, Faults};
 use crate::fetches::Download;
-use crate::gateway::{Gateway, Request};
+use crate::gateway::Gateway;
 use crate::ledger::{Ledger, Watch};
 use crate::rng::Rng;
 use crate::runtime::{Life, Process, Runtime};
 use crate::store::Store;
+use crate::tenants::Tenants;
 use crate::trace::{Checked, Trace, broken};
-use crate::users::{Racing, names};
-use dedi_domain::FailureCause;
+use crate::users::Racing;
 
 /// How long a lease holds without being renewed.
 pub(crate) const LEASE_MS: i64 = 5_000;
@@ -48,9 +48,7 @@ pub(crate) struct Sim {
     pub(crate) n_blind: u32,
     pub(crate) n_decisions: u64,
     pub(crate) n_actions: u64,
-    pub(crate) name: EndpointName,
-    pub(crate) owner: Owner,
-    pub(crate) model: ModelName,
+    pub(crate) tenants: Tenants,
     pub(crate) first_range: ReplicaRange,
 }
 
@@ -60,7 +58,6 @@ impl Sim {
         let faults = Faults::draw(&mut rng);
         let devices = Devices::draw(&mut rng);
         let n_controllers = if faults.has(Fault::SecondController) { 2 } else { 1 };
-        let (name, owner, model) = names()?;
         let mut controllers = Vec::new();
         for _ in 0..n_controllers {
             let steps = faults.has(Fault::ClockStep);
@@ -91,9 +88,7 @@ impl Sim {
             n_blind: 0,
             n_decisions: 0,
             n_actions: 0,
-            name,
-            owner,
-            model,
+            tenants: Tenants::new()?,
             first_range: ReplicaRange::new(1, 1).ok()?,
         };
         it.trace.note(BIRTH, || format!("faults: {}", faults.names().join(", ")));
@@ -133,8 +128,8 @@ impl Sim {
             72..=79 => {
                 let is_late = self.faults.has(Fault::LateRoutes) && self.rng.percent(50);
                 if !is_late {
-                    let all = self.rng.percent(50);
-                    self.gateway.apply(all);
+                    let n = self.rng.between(1, 4);
+                    self.gateway.apply(if n > 2 { usize::MAX } else { 1 });
                 }
                 let is_silent = self.faults.has(Fault::LateReports) && self.rng.percent(70);
                 if !is_silent {
@@ -151,10 +146,13 @@ impl Sim {
     /// A while in which nobody asks for anything, long enough to be called idle.
     fn calm(&mut self) -> Checked {
         let n_steps = self.rng.between(15, 30);
+        let is_silent = self.faults.has(Fault::LateReports) && self.rng.percent(50);
         for _ in 0..n_steps {
             self.advance(3_000);
-            self.gateway.apply(true);
-            self.gateway.tell(self.now);
+            self.gateway.apply(usize::MAX);
+            if !is_silent {
+                self.gateway.tell(self.now);
+            }
             self.controller_event()?;
             self.check()?;
         }
@@ -203,32 +201,42 @@ impl Sim {
         Ok(())
     }
 
-    /// A request of an inference user.
+    /// A request of an inference user, most often for an endpoint of its own tenant; or one of them leaves.
     fn request(&mut self) -> Checked {
-        let routed = &self.gateway.applied.routed;
-        if self.rng.percent(30) || routed.is_empty() {
+        if self.rng.percent(5) {
+            let at = self.rng.below(self.gateway.requests.running.len());
+            self.gateway.leave(at, self.now);
+            return Ok(());
+        }
+        let known = &self.gateway.applied.routes.routes;
+        let Some(wanted) = known.get(self.rng.below(known.len())) else { return Ok(()) };
+        let (id, owner) = (wanted.endpoint, wanted.owner.clone());
+        let is_foreign = self.rng.percent(10);
+        let Some(caller) = self.tenants.both.iter().find(|it| (it.owner == owner) != is_foreign) else {
+            return Ok(());
+        };
+        let Some((caller, route)) = self.gateway.find(&id.to_string(), caller.key.reveal(), self.now) else {
+            return Ok(());
+        };
+        if route.owner != caller {
+            return broken("S13", format!("{caller} is answered by {id} of {}", route.owner));
+        }
+        let at = self.rng.below(route.replicas.len());
+        let Some(replica) = route.replicas.get(at).map(|it| it.id) else {
             // One for a stopped endpoint is refused; the planted bug holds it too.
-            let wakes_stopped = self.bug == Some(Bug::WakeStopped);
-            let sleeping = self.store.endpoints.iter().find(|it| {
-                (it.desired.wants_replicas() || wakes_stopped)
-                    && it.desired.replicas.min() == 0
-                    && !routed.iter().any(|known| known.0 == it.desired.id)
-            });
-            if let Some(id) = sleeping.map(|it| it.desired.id) {
+            if route.wakes_on_request || self.bug == Some(Bug::WakeStopped) {
                 self.gateway.wait(id, self.now);
             }
             return Ok(());
-        }
-        let at = self.rng.below(routed.len());
-        let (endpoint, replica) = routed[at];
-        if self.gateway.let_go.contains(&replica) {
-            return broken("S11", format!("{replica} gets a request after it was let go of"));
-        }
-        if self.runtime.is_ready(replica) {
-            let is_stuck = self.faults.has(Fault::StuckRequest) && self.rng.percent(30);
-            let lasts = if is_stuck { i64::MAX / 2 } else { self.rng.between(100, 20_000) };
-            self.gateway.requests.push(Request { endpoint, replica, ends_at: self.now + lasts });
-        }
+        };
+        let never = i64::MAX / 4;
+        let is_stuck = self.faults.has(Fault::StuckRequest) && self.rng.percent(30);
+        let (first, lasts) = match is_stuck {
+            false => (self.rng.between(50, 2_000), self.rng.between(50, 20_000)),
+            true if self.rng.percent(30) => (never, 0),
+            true => (self.rng.between(50, 2_000), never),
+        };
+        self.gateway.begin((id, replica), self.runtime.is_ready(replica), (self.now, first, lasts));
         Ok(())
     }
 
@@ -261,12 +269,12 @@ impl Sim {
         if died.iter().any(|it| it.2) {
             self.runtime.forget_ended();
         }
-        self.gateway.advance(now);
+        self.gateway.advance(now, |it| self.runtime.is_ready(it));
     }
 
     /// A process is gone: its requests end with an error, its memory comes back, sometimes late.
     pub(crate) fn bury(&mut self, replica: ReplicaId, devices: u32) {
-        self.gateway.lose(replica);
+        self.gateway.lose(replica, self.now, |it| self.runtime.is_ready(it));
         if self.faults.has(Fault::SlowMemory) {
             let until = self.now + [0, 2_000, 20_000, 200_000][self.rng.below(4)];
             self.devices.leave(devices, until);

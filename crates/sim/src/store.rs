@@ -20,11 +20,12 @@ use dedi_domain::endpoint::RunCause;
 use dedi_domain::failure::Failure;
 use dedi_domain::reconcile::{EndpointView, ReplicaView};
 use dedi_domain::{
-    Desired, DeviceId, EndpointId, EndpointState, FailureCause, Intent, Nonce, ReplicaId, ReplicaRow, Run,
-    Timestamp,
+    Desired, DeviceId, EndpointId, EndpointState, FailureCause, Intent, Nonce, Owner, ReplicaId, ReplicaRow,
+    Run, Timestamp,
 };
 
 use crate::bug::Bug;
+use crate::tenants::OVERHEARD;
 
 /// Why a write was not done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +86,12 @@ impl Store {
 
     pub(crate) fn view(&self, id: EndpointId) -> Option<&EndpointView> {
         self.endpoints.iter().find(|it| it.desired.id == id)
+    }
+
+    /// The endpoint, if it is this tenant's.
+    pub(crate) fn view_of(&self, owner: &Owner, id: EndpointId) -> Option<&EndpointView> {
+        let finds_all = self.has(Bug::ChangesForeign);
+        self.view(id).filter(|it| it.desired.owner == *owner || finds_all)
     }
 
     fn view_mut(&mut self, id: EndpointId) -> Result<&mut EndpointView, Refused> {
@@ -190,7 +197,7 @@ impl Store {
             cause,
             at: now,
             ready_for: row.ready_at.map_or_else(Default::default, |it| now.since(it)),
-            detail: String::new(),
+            detail: OVERHEARD.to_owned(),
         };
         let endpoint = row.endpoint;
         if !forgets {

@@ -2,10 +2,7 @@
 
 use dedi_domain::endpoint::RunCause;
 use dedi_domain::reconcile::EndpointView;
-use dedi_domain::{
-    Desired, EndpointId, EndpointName, EndpointState, HardwareId, ModelName, Owner, ReplicaRange, Run,
-    Timestamp,
-};
+use dedi_domain::{Desired, EndpointId, EndpointState, HardwareId, Owner, ReplicaRange, Run, Timestamp};
 
 use crate::bug::Bug;
 use crate::devices::{NEEDED_BYTES, PRODUCTS};
@@ -27,6 +24,7 @@ pub(crate) enum Wish {
 /// A change that was read and is not written yet.
 #[derive(Clone, Debug)]
 pub(crate) struct Racing {
+    caller: Owner,
     wish: Wish,
     after: Desired,
     read: (u64, EndpointState),
@@ -46,6 +44,7 @@ impl Sim {
         }
         let at = self.rng.below(n);
         let id = self.store.endpoints[at].desired.id;
+        let caller = self.tenants.both[self.rng.below(2)].owner.clone();
         let wish = match self.rng.below(10) {
             0..=2 => Wish::Start,
             3 | 4 => Wish::Stop,
@@ -53,8 +52,8 @@ impl Sim {
             7 => Wish::Idle(self.rng.percent(70).then_some(1)),
             _ => Wish::Delete,
         };
-        let Some((after, read)) = self.read(id, wish) else { return Ok(()) };
-        let racing = Racing { wish, after, read };
+        let Some((after, read)) = self.read(&caller, id, wish) else { return Ok(()) };
+        let racing = Racing { caller, wish, after, read };
         if self.faults.has(Fault::RacingChange) && self.rng.percent(50) {
             self.trace.note(self.now, || format!("a user reads {id} to {wish:?} it"));
             self.racing = Some(racing);
@@ -70,16 +69,21 @@ impl Sim {
     }
 
     /// The endpoint as it would be after `wish`; `None` when it is not there or nothing would change.
-    fn read(&mut self, id: EndpointId, wish: Wish) -> Option<(Desired, (u64, EndpointState))> {
+    fn read(
+        &mut self,
+        caller: &Owner,
+        id: EndpointId,
+        wish: Wish,
+    ) -> Option<(Desired, (u64, EndpointState))> {
         let now = self.api_clock();
-        let before = &self.store.view(id).filter(|it| !it.desired.deleted)?.desired;
+        let before = &self.store.view_of(caller, id).filter(|it| !it.desired.deleted)?.desired;
         let after = applied(before, wish, now);
         (after != *before).then_some((after, (before.generation, before.published)))
     }
 
     /// The write of a change; on a conflict it is read anew, as often as it takes.
     fn finish(&mut self, racing: Racing) -> Checked {
-        let Racing { wish, mut after, mut read } = racing;
+        let Racing { caller, wish, mut after, mut read } = racing;
         let id = after.id;
         loop {
             let now = self.api_clock();
@@ -87,7 +91,10 @@ impl Sim {
             let started_at = after.started_at;
             let shown = after.published;
             if self.store.change(after, read, now).is_ok() {
-                self.trace.note(self.now, || format!("a user does {wish:?} to {id}"));
+                self.trace.note(self.now, || format!("a user of {caller} does {wish:?} to {id}"));
+                if before.as_ref().is_some_and(|it| it.owner != caller) {
+                    return broken("S13", format!("{caller} has changed {id}, which is another's"));
+                }
                 self.ledger.acknowledge(id, wish);
                 if let Some(before) = before {
                     crate::check::check_step(before.published, shown, &before)?;
@@ -101,7 +108,7 @@ impl Sim {
                 self.ledger.acknowledge(id, wish);
                 return Ok(());
             }
-            match self.read(id, wish) {
+            match self.read(&caller, id, wish) {
                 Some(again) => (after, read) = again,
                 None => return Ok(()),
             }
@@ -130,12 +137,14 @@ impl Sim {
         let Ok(hardware) = HardwareId::parse(&format!("{count}x_{}_80gb", PRODUCTS[kind])) else {
             return broken("sim", "hardware name");
         };
+        let tenant = &self.tenants.both[self.rng.below(2)];
+        let display_name = if self.has(Bug::KeepsKey) { tenant.key.reveal() } else { "" };
         let desired = Desired {
             id,
-            name: self.name.clone(),
-            owner: self.owner.clone(),
-            display_name: String::new(),
-            model: self.model.clone(),
+            name: tenant.endpoint.clone(),
+            owner: tenant.owner.clone(),
+            display_name: display_name.to_owned(),
+            model: self.tenants.model.clone(),
             hardware,
             replicas: range,
             run,
@@ -217,11 +226,4 @@ fn show(after: &mut Desired, state: EndpointState, now: Timestamp) {
         after.published = state;
         after.published_at = now;
     }
-}
-
-/// Names that every endpoint of a life shares; nothing here depends on them.
-pub(crate) fn names() -> Option<(EndpointName, Owner, ModelName)> {
-    let owner = Owner::parse("team").ok()?;
-    let model = ModelName::parse("dedi/demo").ok()?;
-    Some((EndpointName::compose(&owner, &model, 1), owner, model))
 }

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use super::{Route, RouteReplica, RouteTable};
 use crate::ids::{EndpointId, ModelName, ReplicaId};
 use crate::keys::KeyTable;
-use crate::reconcile::{EndpointView, Observation, World, by_mark};
-use crate::replica::{Intent, ObservedReplica, ReplicaPhase};
-use crate::status::outline;
+use crate::reconcile::{EndpointView, Observation, World};
+use crate::replica::{Intent, ReplicaPhase};
+use crate::status::Explainer;
 
 /// What a table says besides what the world shows.
 #[derive(Clone, Debug, Default)]
@@ -75,13 +75,14 @@ impl Published {
 }
 
 fn routes(world: &World, serving: &Serving, old: &RouteTable) -> Vec<Arc<Route>> {
+    let seen = Explainer::new(world);
     let mut routes: Vec<Arc<Route>> = world
         .endpoints
         .iter()
         .filter(|it| !it.desired.deleted)
         .filter_map(|it| {
             // One that can't be explained is routed as before, and the others all the same.
-            let route = catch_unwind(AssertUnwindSafe(|| route(it, world, serving, old)));
+            let route = catch_unwind(AssertUnwindSafe(|| route(it, (world, &seen), serving, old)));
             route.ok().map(Arc::new).or_else(|| before(old, it.desired.id))
         })
         .chain(world.aside.endpoints.iter().filter_map(|it| before(old, *it)))
@@ -94,11 +95,16 @@ fn before(old: &RouteTable, endpoint: EndpointId) -> Option<Arc<Route>> {
     old.routes.iter().find(|it| it.endpoint == endpoint).cloned()
 }
 
-fn route(view: &EndpointView, world: &World, serving: &Serving, old: &RouteTable) -> Route {
+fn route(
+    view: &EndpointView,
+    (world, seen): (&World, &Explainer<'_>),
+    serving: &Serving,
+    old: &RouteTable,
+) -> Route {
     let desired = &view.desired;
     let replicas = match &world.observation {
         _ if !desired.wants_replicas() => Vec::new(),
-        Observation::Known(observed) => ready(view, observed),
+        Observation::Known(_) => ready(view, seen),
         Observation::Unknown => kept(view, old),
     };
     Route {
@@ -107,7 +113,7 @@ fn route(view: &EndpointView, world: &World, serving: &Serving, old: &RouteTable
         owner: desired.owner.clone(),
         model: desired.model.clone(),
         state: desired.published,
-        reason: outline(view, world),
+        reason: seen.outline(view),
         wakes_on_request: desired.wants_replicas() && desired.replicas.min() == 0,
         replicas,
         slots_per_replica: serving.slots,
@@ -116,15 +122,13 @@ fn route(view: &EndpointView, world: &World, serving: &Serving, old: &RouteTable
     }
 }
 
-fn ready(view: &EndpointView, observed: &[ObservedReplica]) -> Vec<RouteReplica> {
-    let seen = by_mark(observed);
+fn ready(view: &EndpointView, seen: &Explainer<'_>) -> Vec<RouteReplica> {
     let mut replicas: Vec<RouteReplica> = view
         .replicas
         .iter()
         .filter(|it| it.row.intent == Intent::Run)
         .filter_map(|it| {
-            let process = seen.get(&(it.row.id, it.row.nonce))?;
-            let ReplicaPhase::Ready { address } = &process.phase else { return None };
+            let ReplicaPhase::Ready { address } = seen.phase(&it.row)? else { return None };
             Some(RouteReplica {
                 id: it.row.id,
                 address: address.clone(),
