@@ -95,6 +95,7 @@ impl Shared {
             endpoints: Vec::new(),
             aside: dedi_domain::SetAside::default(),
             observation: Observation::Unknown,
+            listed_at: now,
             inventory: dedi_domain::Inventory::default(),
             settings: config.settings(),
         }));

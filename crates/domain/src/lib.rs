@@ -19,6 +19,7 @@ pub mod replica;
 pub mod route;
 pub mod status;
 pub mod time;
+pub mod usage;
 pub mod words;
 
 pub use aside::SetAside;

@@ -46,6 +46,8 @@ pub struct ReplicaRow {
     pub seen: bool,
     /// When it was first seen ready.
     pub ready_at: Option<Timestamp>,
+    /// Up to when its running time is recorded; `ready_at` at first, and `None` before it.
+    pub ran_until: Option<Timestamp>,
     /// When the row was written.
     pub reserved_at: Timestamp,
     /// When the runtime's list first lacked it after its processes had existed: device memory is awaited.

@@ -173,6 +173,7 @@ impl Sim {
             endpoints: rows,
             aside: SetAside::default(),
             observation,
+            listed_at: now,
             inventory: std::mem::take(&mut self.devices.measured),
             settings: self.settings,
         };

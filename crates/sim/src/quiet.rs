@@ -261,6 +261,7 @@ impl Sim {
             endpoints: self.store.endpoints.clone(),
             aside: SetAside::default(),
             observation: Observation::Known(Vec::new()),
+            listed_at: now,
             inventory: self.devices.measured.clone(),
             settings: self.settings,
         };

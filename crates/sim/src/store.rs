@@ -156,6 +156,7 @@ impl Store {
             intent: Intent::Run,
             seen: false,
             ready_at: None,
+            ran_until: None,
             reserved_at: now,
             gone_at: None,
         };
@@ -173,7 +174,9 @@ impl Store {
 
     pub(crate) fn mark_ready(&mut self, epoch: u64, replica: ReplicaId, now: Timestamp) -> Written {
         self.enter(epoch, now)?;
-        self.row_mut(replica)?.ready_at.get_or_insert(now);
+        let row = self.row_mut(replica)?;
+        let ready_at = *row.ready_at.get_or_insert(now);
+        row.ran_until.get_or_insert(ready_at);
         Ok(())
     }
 

@@ -159,6 +159,7 @@ mod tests {
             endpoints: (0..n).map(|_| view()).collect(),
             aside: dedi_domain::SetAside::default(),
             observation: Observation::Known(Vec::new()),
+            listed_at: Timestamp(0),
             inventory: dedi_domain::Inventory::default(),
             settings: dedi_domain::reconcile::Settings::default(),
         }

@@ -49,6 +49,7 @@ pub(super) async fn observe(
     }
     let (models, needs, contexts) = read.unwrap_or_default();
     let checking = check_deployed(shared, &rows, &models).await;
+    let listed_at = shared.clock.now();
     let (observation, inventory, trouble) = match ask_runtime(shared).await {
         Ok((replicas, inventory)) => (Observation::Known(replicas), inventory, None),
         // The last devices stay for those who only want to see them.
@@ -79,7 +80,7 @@ pub(super) async fn observe(
         })
         .collect();
     let settings = shared.config.settings();
-    let world = World { now, endpoints, aside, observation, inventory, settings };
+    let world = World { now, endpoints, aside, observation, listed_at, inventory, settings };
     Ok(Seen { world, unread, models, contexts, trouble })
 }
 

@@ -136,6 +136,7 @@ impl ReplicaRecord {
             intent,
             seen: self.seen,
             ready_at: self.ready_at.map(Timestamp),
+            ran_until: self.ready_at.map(Timestamp),
             reserved_at: Timestamp(self.reserved_at),
             gone_at: self.gone_at.map(Timestamp),
         })

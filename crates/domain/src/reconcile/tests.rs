@@ -12,7 +12,7 @@ use crate::ids::{EndpointId, EndpointName, ModelName, Owner};
 use crate::launch::Address;
 use crate::route::EndpointLoad;
 
-const NOW: Timestamp = Timestamp(1_000_000);
+pub(crate) const NOW: Timestamp = Timestamp(1_000_000);
 
 pub(crate) fn endpoint(min: i64, max: i64) -> EndpointView {
     let owner = Owner::parse("team").unwrap();
@@ -50,7 +50,7 @@ pub(crate) fn endpoint(min: i64, max: i64) -> EndpointView {
     }
 }
 
-fn replica(n: u128, intent: Intent) -> ReplicaView {
+pub(crate) fn replica(n: u128, intent: Intent) -> ReplicaView {
     let row = ReplicaRow {
         id: ReplicaId::from_uuid(Uuid::from_u128(n)),
         endpoint: EndpointId::from_uuid(Uuid::from_u128(1)),
@@ -60,13 +60,14 @@ fn replica(n: u128, intent: Intent) -> ReplicaView {
         intent,
         seen: true,
         ready_at: Some(Timestamp(0)),
+        ran_until: Some(Timestamp(0)),
         reserved_at: Timestamp(0),
         gone_at: None,
     };
     ReplicaView { row, out_of_routing: false, in_flight: 0, unanswered: 0 }
 }
 
-fn seen(n: u128, nonce: u128, phase: ReplicaPhase) -> ObservedReplica {
+pub(crate) fn seen(n: u128, nonce: u128, phase: ReplicaPhase) -> ObservedReplica {
     ObservedReplica {
         id: ReplicaId::from_uuid(Uuid::from_u128(n)),
         nonce: Nonce::from_uuid(Uuid::from_u128(nonce)),
@@ -75,11 +76,11 @@ fn seen(n: u128, nonce: u128, phase: ReplicaPhase) -> ObservedReplica {
     }
 }
 
-fn ready() -> ReplicaPhase {
+pub(crate) fn ready() -> ReplicaPhase {
     ReplicaPhase::Ready { address: Address::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 1))) }
 }
 
-fn launching() -> ReplicaPhase {
+pub(crate) fn launching() -> ReplicaPhase {
     ReplicaPhase::Launching { progress_at: NOW, percent: None }
 }
 
@@ -98,12 +99,13 @@ fn devices(n: u32) -> Inventory {
     Inventory { devices: (0..n).map(device).collect() }
 }
 
-fn world(view: EndpointView, observed: Vec<ObservedReplica>) -> World {
+pub(crate) fn world(view: EndpointView, observed: Vec<ObservedReplica>) -> World {
     World {
         now: NOW,
         endpoints: vec![view],
         aside: SetAside::default(),
         observation: Observation::Known(observed),
+        listed_at: NOW,
         inventory: devices(2),
         settings: Settings::default(),
     }

@@ -100,6 +100,8 @@ pub struct World {
     pub aside: SetAside,
     /// What the runtime shows.
     pub observation: Observation,
+    /// A moment before the runtime was asked: no process that the observation shows alive was gone by then.
+    pub listed_at: Timestamp,
     /// The host's devices.
     pub inventory: Inventory,
     /// Durations.

@@ -1,0 +1,246 @@
+//! How long replicas run, which is what is billed: from ready until the last moment they were seen to live. What
+//! nobody saw is not counted, so whatever is lost is lost by him who bills.
+//!
+//! While a replica lives, its recorded time follows in steps of [`BEAT`]; its end adds what is known since the last
+//! one. Both only ever move on, and stay within what the clock of the control plane has passed.
+
+use std::time::Duration;
+
+use crate::ids::ReplicaId;
+use crate::reconcile::{Observation, World, by_mark, phase_of};
+use crate::replica::{Exit, FailureCause, Intent, ReplicaPhase, ReplicaRow};
+use crate::time::Timestamp;
+
+/// How far the recorded time of a living replica may lag: half of what a crash may lose.
+pub const BEAT: Duration = Duration::from_secs(5);
+
+/// A replica was seen to live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Beat {
+    /// Which.
+    pub replica: ReplicaId,
+    /// Up to when it is known to have run.
+    pub until: Timestamp,
+}
+
+/// What to record of the replicas that are seen to live, by replica: nothing until one of them lags by a [`BEAT`],
+/// then all of them, so that many replicas are no more writes than one.
+///
+/// One process has one mark, so a replica that is seen again has lived since it was last seen, however long ago.
+/// Endpoints that were set aside, and a look that could not be had, are caught up with in this way.
+pub fn beats(world: &World) -> Vec<Beat> {
+    let Observation::Known(observed) = &world.observation else { return Vec::new() };
+    let seen = by_mark(observed);
+    let until = world.listed_at;
+    let mut alive: Vec<(ReplicaId, Timestamp)> = world
+        .endpoints
+        .iter()
+        .flat_map(|it| &it.replicas)
+        .map(|it| &it.row)
+        .filter(|row| !matches!(row.intent, Intent::Stop { .. }))
+        .filter(|row| phase_of(row, &seen).is_some_and(is_alive))
+        .filter_map(|row| Some((row.id, recorded(row)?)))
+        .filter(|(_, recorded)| *recorded < until)
+        .collect();
+    if alive.iter().all(|(_, recorded)| until.since(*recorded) < BEAT) {
+        return Vec::new();
+    }
+    alive.sort();
+    alive.into_iter().map(|(replica, _)| Beat { replica, until }).collect()
+}
+
+/// Up to when a replica ran whose attempt ends now: it fails, or is told to stop. `None` if it was never ready.
+///
+/// Never before what is recorded, and never after `listed_at`, which is before whatever is recorded of its end.
+pub fn ran_until(row: &ReplicaRow, phase: Option<&ReplicaPhase>, listed_at: Timestamp) -> Option<Timestamp> {
+    let recorded = recorded(row)?;
+    let known = match phase {
+        Some(phase) if is_alive(phase) => listed_at,
+        Some(ReplicaPhase::Exited(exit)) => end_of(exit).unwrap_or(recorded),
+        // Nobody knows when its last process went, or whether it has: its supervisor is gone, or somebody else
+        // told it to go, or there is no trace of it.
+        Some(_) | None => recorded,
+    };
+    // The exit's time is its supervisor's, whose clock may have been set otherwise than ours.
+    Some(known.min(listed_at).max(recorded))
+}
+
+/// Whether what is seen says that the process was there when it was listed.
+fn is_alive(phase: &ReplicaPhase) -> bool {
+    match phase {
+        // A server that has just begun may not have asked it yet, and one that hangs holds its devices.
+        ReplicaPhase::Launching { .. } | ReplicaPhase::Ready { .. } | ReplicaPhase::Unresponsive { .. } => {
+            true
+        }
+        ReplicaPhase::Unstarted
+        | ReplicaPhase::Stopping
+        | ReplicaPhase::Orphaned
+        | ReplicaPhase::Exited(_) => false,
+    }
+}
+
+/// When the process ended, where its record says so.
+fn end_of(exit: &Exit) -> Option<Timestamp> {
+    match exit.cause {
+        // Made up by who found it missing.
+        FailureCause::Lost | FailureCause::HostRestarted => None,
+        FailureCause::EngineExited
+        | FailureCause::EngineKilled
+        | FailureCause::OutOfMemory
+        | FailureCause::DeviceOutOfMemory
+        | FailureCause::ModelUnusable
+        | FailureCause::SpawnFailed
+        | FailureCause::StartupDeadline
+        | FailureCause::Unresponsive
+        | FailureCause::ProcessLimit
+        | FailureCause::DeviceLost
+        | FailureCause::Stopped => Some(exit.at),
+    }
+}
+
+fn recorded(row: &ReplicaRow) -> Option<Timestamp> {
+    let ready_at = row.ready_at?;
+    Some(row.ran_until.map_or(ready_at, |it| it.max(ready_at)))
+}
+
+/// The part of a running interval that lies in the period [`from`, `to`).
+pub fn within(ran: (Timestamp, Timestamp), from: Timestamp, to: Timestamp) -> Duration {
+    ran.1.min(to).since(ran.0.max(from))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reconcile::ReplicaView;
+    use crate::reconcile::tests::{NOW, endpoint, launching, ready, replica, seen, world};
+
+    fn exited(cause: FailureCause, at: i64) -> ReplicaPhase {
+        let at = Timestamp(at);
+        ReplicaPhase::Exited(Exit { code: None, signal: None, cause, at, log_tail: Vec::new() })
+    }
+
+    fn unresponsive() -> ReplicaPhase {
+        let ReplicaPhase::Ready { address } = ready() else { unreachable!() };
+        ReplicaPhase::Unresponsive { since: NOW, address }
+    }
+
+    /// A running replica whose time is recorded up to so many milliseconds before the list.
+    fn lagging(n: u128, by_ms: i64) -> ReplicaView {
+        let mut it = replica(n, Intent::Run);
+        it.row.ran_until = Some(Timestamp(NOW.0 - by_ms));
+        it
+    }
+
+    /// Who is credited, given replicas and what is seen of each.
+    fn credited(shown: Vec<(ReplicaView, Option<ReplicaPhase>)>) -> Vec<ReplicaId> {
+        let mut view = endpoint(1, 2);
+        let mut observed = Vec::new();
+        for (n, (it, phase)) in shown.into_iter().enumerate() {
+            let n = u128::try_from(n).unwrap() + 1;
+            observed.extend(phase.map(|phase| seen(n, n, phase)));
+            view.replicas.push(it);
+        }
+        let beats = beats(&world(view, observed));
+        assert!(beats.iter().all(|it| it.until == NOW), "{beats:?}");
+        beats.into_iter().map(|it| it.replica).collect()
+    }
+
+    fn is_credited(it: ReplicaView, phase: Option<ReplicaPhase>) -> bool {
+        !credited(vec![(it, phase)]).is_empty()
+    }
+
+    #[test]
+    fn who_is_seen_to_live_is_credited_and_nobody_else() {
+        let draining = || {
+            let mut it = lagging(1, 60_000);
+            it.row.intent = Intent::Drain { since: NOW };
+            it
+        };
+        for phase in [ready(), unresponsive(), launching()] {
+            assert!(is_credited(lagging(1, 60_000), Some(phase.clone())), "{phase:?}");
+            assert!(is_credited(draining(), Some(phase)));
+        }
+        let gone = exited(FailureCause::EngineExited, NOW.0);
+        for phase in [ReplicaPhase::Stopping, ReplicaPhase::Orphaned, ReplicaPhase::Unstarted, gone] {
+            assert!(!is_credited(lagging(1, 60_000), Some(phase.clone())), "{phase:?}");
+        }
+        assert!(!is_credited(lagging(1, 60_000), None));
+        let mut stopping = lagging(1, 60_000);
+        stopping.row.intent = Intent::Stop { since: NOW };
+        assert!(!is_credited(stopping, Some(ready())));
+        let mut unready = lagging(1, 60_000);
+        (unready.row.ready_at, unready.row.ran_until) = (None, None);
+        assert!(!is_credited(unready, Some(launching())));
+    }
+
+    #[test]
+    fn another_process_under_its_id_and_an_unknown_look_credit_nothing() {
+        let mut view = endpoint(1, 1);
+        view.replicas.push(lagging(1, 60_000));
+        assert!(beats(&world(view.clone(), vec![seen(1, 2, ready())])).is_empty());
+        let mut unknown = world(view, vec![seen(1, 1, ready())]);
+        assert_eq!(beats(&unknown).len(), 1);
+        unknown.observation = Observation::Unknown;
+        assert!(beats(&unknown).is_empty());
+    }
+
+    #[test]
+    fn nothing_is_written_before_a_beat_and_all_are_then() {
+        let beat = i64::try_from(BEAT.as_millis()).unwrap();
+        let both = |first, second| {
+            credited(vec![(lagging(1, first), ready().into()), (lagging(2, second), ready().into())])
+        };
+        assert!(both(beat - 1, 1).is_empty());
+        assert_eq!(both(beat, 1).len(), 2);
+        // Recorded up to here already, or by a clock that was ahead.
+        assert_eq!(both(beat, 0).len(), 1);
+        assert!(both(-1, i64::MIN / 2).is_empty());
+    }
+
+    #[test]
+    fn an_end_is_what_is_known_of_it() {
+        let row = lagging(1, 60_000).row;
+        let last = row.ran_until;
+        let end = |phase: Option<ReplicaPhase>| ran_until(&row, phase.as_ref(), NOW);
+        for phase in [ready(), unresponsive(), launching()] {
+            assert_eq!(end(Some(phase)), Some(NOW));
+        }
+        for phase in [ReplicaPhase::Stopping, ReplicaPhase::Orphaned, ReplicaPhase::Unstarted] {
+            assert_eq!(end(Some(phase)), last);
+        }
+        assert_eq!(end(None), last);
+        let exit = |cause, at| end(Some(exited(cause, at)));
+        let at = NOW.0 - 20_000;
+        assert_eq!(exit(FailureCause::EngineKilled, at), Some(Timestamp(at)));
+        assert_eq!(exit(FailureCause::Stopped, at), Some(Timestamp(at)));
+        assert_eq!(exit(FailureCause::Lost, at), last);
+        assert_eq!(exit(FailureCause::HostRestarted, at), last);
+    }
+
+    #[test]
+    fn no_clock_takes_time_back_or_adds_some() {
+        let row = lagging(1, 60_000).row;
+        let exit = |at| exited(FailureCause::EngineExited, at);
+        assert_eq!(ran_until(&row, Some(&exit(i64::MAX)), NOW), Some(NOW));
+        assert_eq!(ran_until(&row, Some(&exit(i64::MIN)), NOW), row.ran_until);
+        assert_eq!(ran_until(&row, Some(&ready()), Timestamp(i64::MIN)), row.ran_until);
+        let mut early = row.clone();
+        (early.ready_at, early.ran_until) = (Some(Timestamp(7)), Some(Timestamp(3)));
+        assert_eq!(ran_until(&early, None, NOW), Some(Timestamp(7)));
+        early.ran_until = None;
+        assert_eq!(ran_until(&early, None, NOW), Some(Timestamp(7)));
+        early.ready_at = None;
+        assert_eq!(ran_until(&early, Some(&ready()), NOW), None);
+    }
+
+    #[test]
+    fn periods_that_touch_share_no_time() {
+        let at = Timestamp;
+        let ran = (at(10), at(30));
+        let ms = |from, to| within(ran, at(from), at(to)).as_millis();
+        assert_eq!((ms(0, 100), ms(15, 25), ms(0, 10), ms(30, 40), ms(25, 15)), (20, 10, 0, 0, 0));
+        assert_eq!(ms(0, 17) + ms(17, 100), 20);
+        assert_eq!(ms(i64::MIN, i64::MAX), 20);
+        assert_eq!(within((at(30), at(10)), at(0), at(100)), Duration::ZERO);
+    }
+}
