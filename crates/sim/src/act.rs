@@ -67,13 +67,13 @@ impl Sim {
             Action::Spawn { replica } => self.spawn(who, *replica, epoch),
             Action::MarkSeen { replica } => store.mark_seen(epoch, *replica, now),
             Action::MarkReady { replica } => store.mark_ready(epoch, *replica, now),
-            Action::Fail { replica, cause } => self.fail(*replica, *cause, epoch, now),
+            Action::Fail { replica, cause } => self.fail(*replica, (*cause, step.ran_until), epoch, now),
             Action::Drain { replica } => store.drain(epoch, *replica, now),
             Action::Stop { replica } => {
                 if epoch == store.lease.epoch {
                     self.check_stop(*replica, now)?;
                 }
-                self.store.stop(epoch, *replica, now)
+                self.store.stop(epoch, *replica, step.ran_until, now)
             }
             Action::Remove { replica, nonce } => self.remove(*replica, *nonce, epoch)?,
             Action::MarkGone { replica } => store.mark_gone(epoch, *replica, now),
@@ -139,7 +139,12 @@ impl Sim {
             // knowing.
             self.controllers[who].plan.clear();
             let action = Action::Fail { replica, cause: FailureCause::SpawnFailed };
-            self.controllers[who].plan.push(Step { action, generation: 0, missed_devices: false });
+            self.controllers[who].plan.push(Step {
+                action,
+                generation: 0,
+                missed_devices: false,
+                ran_until: None,
+            });
         }
         Ok(())
     }
@@ -171,8 +176,14 @@ impl Sim {
         }
     }
 
-    fn fail(&mut self, replica: ReplicaId, cause: FailureCause, epoch: u64, now: Timestamp) -> Written {
-        let recorded = self.store.fail(epoch, replica, cause, now)?;
+    fn fail(
+        &mut self,
+        replica: ReplicaId,
+        (cause, ran_until): (FailureCause, Option<Timestamp>),
+        epoch: u64,
+        now: Timestamp,
+    ) -> Written {
+        let recorded = self.store.fail(epoch, replica, (cause, ran_until), now)?;
         if recorded && let Some(row) = self.store.row(replica) {
             let ready_for = row.ready_at.map(|it| now.since(it));
             let is_healthy = ready_for.is_some_and(|it| it >= self.settings.backoff.healthy_after);

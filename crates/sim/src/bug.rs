@@ -94,6 +94,18 @@ bugs! {
     ChangesForeign = "changes-foreign",
     /// Store: the key that a request came with is kept.
     KeepsKey = "keeps-key",
+    /// Running times: nothing is recorded before the end.
+    NoBeats = "no-beats",
+    /// Running times: who is not listed counts as alive.
+    BillsUnseen = "bills-unseen",
+    /// Running times: a late list counts as one of now.
+    BillsLateList = "bills-late-list",
+    /// Running times: a replica is billed from its reservation.
+    BillsLoading = "bills-loading",
+    /// Running times: they end when the devices are free.
+    BillsUntilRelease = "bills-until-release",
+    /// Running times: a late beat moves on what has ended.
+    BeatsTheDead = "beats-the-dead",
     /// Plan: devices are freed when the process was told to go.
     FreeBeforeExit = "free-before-exit",
     /// Plan: a draining replica is stopped before the gateway let go of it.

@@ -3,7 +3,9 @@
 
 use dedi_domain::{Desired, EndpointState, Intent, ReplicaId};
 
+use crate::bug::Bug;
 use crate::devices::set_of;
+use crate::fault::Fault;
 use crate::runtime::Life;
 use crate::sim::Sim;
 use crate::trace::{Checked, broken};
@@ -15,6 +17,7 @@ impl Sim {
         self.check_rows()?;
         self.check_counters()?;
         self.gateway.requests.check()?;
+        self.check_usage()?;
         self.ledger.check(&self.store)
     }
 
@@ -78,6 +81,15 @@ impl Sim {
             ranks.retain(|it| is_there(it.0));
         }
         Ok(())
+    }
+
+    /// S12.
+    fn check_usage(&mut self) -> Checked {
+        // What a stranger's time is billed for is the smaller part of taking it for ours.
+        let is_other = self.has(Bug::RawClock) || self.has(Bug::IgnoreBoot);
+        let is_clock_fair = !self.faults.has(Fault::ClockStep) && !self.had_clock_step && !is_other;
+        let ahead = self.controllers.iter().map(|it| it.clock.ahead()).max().unwrap_or(0);
+        self.meter.check(&self.store, is_clock_fair.then_some(ahead))
     }
 
     /// Counters of the layers: what a layer had to stop or let through, though a healthy system never asks.

@@ -21,6 +21,11 @@ impl Clock {
         Self { base: true_now + wall_offset, anchor: true_now, wall_offset, is_raw }
     }
 
+    /// How far it is ahead of the true time.
+    pub(crate) fn ahead(&self) -> i64 {
+        self.base - self.anchor
+    }
+
     pub(crate) fn read(&mut self, true_now: i64, newest: Timestamp) -> Timestamp {
         if self.is_raw {
             return Timestamp(true_now + self.wall_offset);

@@ -16,6 +16,7 @@ use crate::mutate;
 use crate::scaler::Scaler;
 use crate::sim::{LEASE_MS, Sim};
 use crate::trace::Checked;
+use crate::usage::ran;
 
 /// An action with what the decision knew and the action does not say.
 #[derive(Clone, Debug)]
@@ -25,6 +26,8 @@ pub(crate) struct Step {
     pub(crate) generation: u64,
     /// Whether devices were measured as gone when this was decided.
     pub(crate) missed_devices: bool,
+    /// Up to when the replica ran that this ends.
+    pub(crate) ran_until: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug)]
@@ -148,7 +151,7 @@ impl Sim {
             let ms = self.rng.between(0, 3_000);
             self.advance(ms);
         }
-        let observation = self.list(epoch, now);
+        let (observation, listed_at) = self.list(epoch, now);
         if !self.has(Bug::InventoryFirst) {
             if self.rng.percent(10) {
                 self.advance(200);
@@ -173,7 +176,7 @@ impl Sim {
             endpoints: rows,
             aside: SetAside::default(),
             observation,
-            listed_at: now,
+            listed_at,
             inventory: std::mem::take(&mut self.devices.measured),
             settings: self.settings,
         };
@@ -183,13 +186,14 @@ impl Sim {
         outcome
     }
 
-    fn list(&mut self, epoch: u64, now: Timestamp) -> Observation {
+    /// What the runtime shows, and when that was so.
+    fn list(&mut self, epoch: u64, now: Timestamp) -> (Observation, Timestamp) {
         let fails = self.faults.has(Fault::ListFails) && self.rng.percent(15);
         let is_late = self.faults.has(Fault::LateList) && self.rng.percent(40);
         let listed = if fails { None } else { self.runtime.list(epoch, self.now, now, is_late) };
-        let Some(mut listed) = listed else {
+        let Some((mut listed, true_at)) = listed else {
             let is_empty = fails && self.has(Bug::UnknownIsEmpty);
-            return if is_empty { Observation::Known(Vec::new()) } else { Observation::Unknown };
+            return (if is_empty { Observation::Known(Vec::new()) } else { Observation::Unknown }, now);
         };
         if self.has(Bug::PartialList) && !listed.is_empty() && self.rng.percent(20) {
             let at = self.rng.below(listed.len());
@@ -206,7 +210,7 @@ impl Sim {
         if self.faults.has(Fault::Shuffle) {
             self.rng.shuffle(&mut listed);
         }
-        Observation::Known(listed)
+        (Observation::Known(listed), Timestamp(now.0 - (self.now - true_at)))
     }
 
     /// What is known besides rows, as the control plane puts it together.
@@ -248,7 +252,9 @@ impl Sim {
     fn plan(&mut self, who: usize, world: &World) -> Checked {
         let rest = self.set_aside(world);
         let is_unread = rest.is_some() && self.rng.percent(50);
-        self.publish_routes(who, rest.as_ref().filter(|_| is_unread).unwrap_or(world))?;
+        let readable = rest.as_ref().filter(|_| is_unread).unwrap_or(world);
+        self.publish_routes(who, readable)?;
+        self.beat(self.controllers[who].epoch, readable, world.now);
         let (aside, actions) = match rest {
             Some(rest) => (rest.aside.clone(), mutate::decide(self.bug, &rest)),
             None => (SetAside::default(), mutate::decide(self.bug, world)),
@@ -279,7 +285,8 @@ impl Sim {
             } else {
                 0
             };
-            Step { action, generation, missed_devices }
+            let ran_until = ran(world, &action);
+            Step { action, generation, missed_devices, ran_until }
         });
         let plan = &mut self.controllers[who].plan;
         plan.clear();

@@ -18,6 +18,7 @@ mod gateway;
 mod ledger;
 mod mutate;
 mod quiet;
+mod ran;
 mod requests;
 mod rng;
 mod routes;
@@ -29,6 +30,7 @@ mod storm;
 mod sweep;
 mod tenants;
 mod trace;
+mod usage;
 mod users;
 mod words;
 

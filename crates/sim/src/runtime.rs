@@ -55,6 +55,8 @@ pub(crate) struct Process {
     /// Gone for good then, once told to go.
     pub(crate) gone_at: i64,
     pub(crate) started_at: i64,
+    /// When it ended, as its record says.
+    pub(crate) ended_at: i64,
     /// Carries our mark though no row ever knew it.
     pub(crate) is_impostor: bool,
     /// Its process id belongs to a stranger since the host restarted.
@@ -73,6 +75,7 @@ impl Process {
             next: start.next,
             gone_at: 0,
             started_at: now,
+            ended_at: now,
             is_impostor: false,
             is_reused: false,
             is_stopped_on_host: false,
@@ -115,7 +118,7 @@ pub(crate) struct Runtime {
     used: Vec<Nonce>,
     floor: u64,
     /// The last list, as long as a late list may repeat it.
-    last: Option<Vec<ObservedReplica>>,
+    last: Option<(Vec<ObservedReplica>, i64)>,
     /// Commands of a lease that was not the newest, taken nevertheless.
     pub(crate) n_unfenced: u32,
     /// Signals sent to processes of strangers.
@@ -245,14 +248,14 @@ impl Runtime {
         Done::Nothing
     }
 
-    /// All replicas, as the caller's clock stamps them; `None` when that can't be said.
+    /// All replicas, as the caller's clock stamps them, and when it was so; `None` when that can't be said.
     pub(crate) fn list(
         &mut self,
         epoch: u64,
         now: i64,
         caller_now: Timestamp,
         is_late: bool,
-    ) -> Option<Vec<ObservedReplica>> {
+    ) -> Option<(Vec<ObservedReplica>, i64)> {
         if epoch < self.floor {
             return None;
         }
@@ -282,8 +285,8 @@ impl Runtime {
                 isolation: None,
             })
             .collect();
-        self.last = Some(listed.clone());
-        Some(listed)
+        self.last = Some((listed.clone(), now));
+        Some((listed, now))
     }
 
     /// Nothing here knows the mark any more.
@@ -314,7 +317,7 @@ fn phase(it: &Process, now: i64, caller_now: Timestamp) -> ReplicaPhase {
         Life::Orphaned => ReplicaPhase::Orphaned,
         Life::Stopping => ReplicaPhase::Stopping,
         Life::Exited(cause) => {
-            let at = stamp(now);
+            let at = stamp(it.ended_at);
             ReplicaPhase::Exited(Exit { code: None, signal: None, cause, at, log_tail: Vec::new() })
         }
     }

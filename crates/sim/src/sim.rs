@@ -17,6 +17,7 @@ use crate::runtime::{Life, Process, Runtime};
 use crate::store::Store;
 use crate::tenants::Tenants;
 use crate::trace::{Checked, Trace, broken};
+use crate::usage::Meter;
 use crate::users::Racing;
 
 /// How long a lease holds without being renewed.
@@ -45,6 +46,7 @@ pub(crate) struct Sim {
     /// How far down each row's intent has moved.
     pub(crate) ranks: Vec<(ReplicaId, u8)>,
     pub(crate) downloads: Vec<Download>,
+    pub(crate) meter: Meter,
     pub(crate) n_blind: u32,
     pub(crate) n_decisions: u64,
     pub(crate) n_actions: u64,
@@ -85,6 +87,7 @@ impl Sim {
             outside_stops: Vec::new(),
             ranks: Vec::new(),
             downloads: Vec::new(),
+            meter: Meter::default(),
             n_blind: 0,
             n_decisions: 0,
             n_actions: 0,
@@ -250,7 +253,8 @@ impl Sim {
         for it in &mut self.runtime.processes {
             if it.life == Life::Stopping && it.gone_at <= now {
                 it.life = Life::Exited(FailureCause::Stopped);
-                died.push((it.replica, it.devices, true));
+                it.ended_at = it.gone_at;
+                died.push((it.clone(), true));
             }
             if let Some((at, next)) = it.next
                 && at <= now
@@ -258,26 +262,32 @@ impl Sim {
             {
                 it.life = next;
                 it.next = None;
+                if next == Life::Ready {
+                    self.meter.is_ready(it.nonce, at);
+                }
                 if !next.is_alive() {
-                    died.push((it.replica, it.devices, false));
+                    it.ended_at = at;
+                    died.push((it.clone(), false));
                 }
             }
         }
-        for (replica, devices, _) in &died {
-            self.bury(*replica, *devices);
+        for (it, _) in &died {
+            self.bury(it);
         }
-        if died.iter().any(|it| it.2) {
+        if died.iter().any(|it| it.1) {
             self.runtime.forget_ended();
         }
         self.gateway.advance(now, |it| self.runtime.is_ready(it));
     }
 
     /// A process is gone: its requests end with an error, its memory comes back, sometimes late.
-    pub(crate) fn bury(&mut self, replica: ReplicaId, devices: u32) {
+    pub(crate) fn bury(&mut self, process: &Process) {
+        let replica = process.replica;
+        self.meter.is_gone(process.nonce, process.ended_at);
         self.gateway.lose(replica, self.now, |it| self.runtime.is_ready(it));
         if self.faults.has(Fault::SlowMemory) {
             let until = self.now + [0, 2_000, 20_000, 200_000][self.rng.below(4)];
-            self.devices.leave(devices, until);
+            self.devices.leave(process.devices, until);
         }
         self.trace.note(self.now, || format!("the process of {replica} is gone"));
     }
@@ -286,8 +296,9 @@ impl Sim {
         let it = &mut self.runtime.processes[at];
         it.life = Life::Exited(cause);
         it.next = None;
-        let (replica, devices) = (it.replica, it.devices);
-        self.bury(replica, devices);
+        it.ended_at = self.now;
+        let process = it.clone();
+        self.bury(&process);
     }
 
     /// A live process of ours, drawn among all.

@@ -6,6 +6,8 @@
 //! - an intent only moves down: run, drain, stop. Repeating a move changes nothing, its time included.
 //! - `fail` records the cause once and turns the row to stop in one transaction. A row that was told to stop
 //!   before has no failure to record.
+//! - a running time begins with the first `mark_ready`, is moved on by beats, and is closed in the transaction that
+//!   turns the row to stop, by what is known then; it never goes back, and nothing moves a closed one.
 //! - `release` deletes only a row that was told to stop. When the replica had been ready and ended without a
 //!   cause, the endpoint's failures before that are forgotten: it works.
 //! - `publish` is refused unless state and generation are what the pass saw; `observed_generation` never
@@ -25,6 +27,7 @@ use dedi_domain::{
 };
 
 use crate::bug::Bug;
+use crate::ran::{Happened, Ran};
 use crate::tenants::OVERHEARD;
 
 /// Why a write was not done.
@@ -53,6 +56,10 @@ pub(crate) struct Store {
     pub(crate) erased: Vec<EndpointId>,
     attempts: Vec<(EndpointId, u32)>,
     pub(crate) lease: Lease,
+    /// Running times, which outlive rows and endpoints.
+    pub(crate) usage: Vec<Ran>,
+    /// The part of the event log that tells of them.
+    pub(crate) happened: Vec<(ReplicaId, Happened)>,
     /// The newest stamp written.
     pub(crate) newest: Timestamp,
     /// Writes of an older lease that were taken.
@@ -64,11 +71,11 @@ impl Store {
         Self { bug, ..Self::default() }
     }
 
-    fn has(&self, bug: Bug) -> bool {
+    pub(crate) fn has(&self, bug: Bug) -> bool {
         self.bug == Some(bug)
     }
 
-    fn enter(&mut self, epoch: u64, now: Timestamp) -> Written {
+    pub(crate) fn enter(&mut self, epoch: u64, now: Timestamp) -> Written {
         if epoch != self.lease.epoch {
             if !self.has(Bug::NoEpochCheck) {
                 return Err(Refused::Epoch);
@@ -102,7 +109,7 @@ impl Store {
         self.endpoints.iter().flat_map(|it| &it.replicas).map(|it| &it.row).find(|it| it.id == replica)
     }
 
-    fn row_mut(&mut self, replica: ReplicaId) -> Result<&mut ReplicaRow, Refused> {
+    pub(crate) fn row_mut(&mut self, replica: ReplicaId) -> Result<&mut ReplicaRow, Refused> {
         self.endpoints
             .iter_mut()
             .flat_map(|it| &mut it.replicas)
@@ -174,9 +181,16 @@ impl Store {
 
     pub(crate) fn mark_ready(&mut self, epoch: u64, replica: ReplicaId, now: Timestamp) -> Written {
         self.enter(epoch, now)?;
+        let bills_loading = self.has(Bug::BillsLoading);
         let row = self.row_mut(replica)?;
-        let ready_at = *row.ready_at.get_or_insert(now);
-        row.ran_until.get_or_insert(ready_at);
+        if row.ready_at.is_some() {
+            return Ok(());
+        }
+        row.ready_at = Some(now);
+        row.ran_until = Some(now);
+        let from = if bills_loading { row.reserved_at } else { now };
+        let ran = Ran { replica, nonce: row.nonce, from, until: now, is_closed: false };
+        self.open(ran);
         Ok(())
     }
 
@@ -185,7 +199,7 @@ impl Store {
         &mut self,
         epoch: u64,
         replica: ReplicaId,
-        cause: FailureCause,
+        (cause, ran_until): (FailureCause, Option<Timestamp>),
         now: Timestamp,
     ) -> Result<bool, Refused> {
         self.enter(epoch, now)?;
@@ -206,6 +220,9 @@ impl Store {
         if !forgets {
             self.view_mut(endpoint)?.failures.push(failure);
         }
+        if !self.has(Bug::BillsUntilRelease) {
+            self.close(replica, ran_until);
+        }
         Ok(true)
     }
 
@@ -219,11 +236,20 @@ impl Store {
         Ok(())
     }
 
-    pub(crate) fn stop(&mut self, epoch: u64, replica: ReplicaId, now: Timestamp) -> Written {
+    pub(crate) fn stop(
+        &mut self,
+        epoch: u64,
+        replica: ReplicaId,
+        ran_until: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Written {
         self.enter(epoch, now)?;
         let row = self.row_mut(replica)?;
         if !matches!(row.intent, Intent::Stop { .. }) {
             row.intent = Intent::Stop { since: now };
+            if !self.has(Bug::BillsUntilRelease) {
+                self.close(replica, ran_until);
+            }
         }
         Ok(())
     }
@@ -247,6 +273,8 @@ impl Store {
             return Err(Refused::Conflict);
         }
         let (endpoint, attempt, had_been_ready) = (row.endpoint, row.attempt, row.ready_at.is_some());
+        let ran_until = self.has(Bug::BillsUntilRelease).then_some(now);
+        self.close(replica, ran_until);
         let view = self.view_mut(endpoint)?;
         view.replicas.retain(|it| it.row.id != replica);
         let ended_well = had_been_ready && view.failures.iter().all(|it| it.attempt != attempt);
