@@ -4,13 +4,13 @@
 use dedi_domain::{Action, EndpointId, FailureCause, Intent, Nonce, ReplicaId, Timestamp};
 
 use crate::bug::Bug;
-use crate::controller::Step;
-use crate::devices::{NEEDED_BYTES, set_of};
-use crate::fault::Fault;
-use crate::runtime::{Done, Landing, Life, Start};
-use crate::sim::Sim;
-use crate::store::{Refused, Written};
+use crate::life::Sim;
+use crate::life::controller::Step;
+use crate::life::fault::Fault;
 use crate::trace::{Checked, broken};
+use crate::world::devices::{NEEDED_BYTES, set_of};
+use crate::world::runtime::{Done, Landing, Life, Start};
+use crate::world::store::{Refused, Written};
 
 impl Sim {
     /// The next action of a plan. A control plane that stood still goes on here, whoever leads by now.
@@ -20,7 +20,8 @@ impl Sim {
         let is_spawn = matches!(step.action, Action::Spawn { .. } | Action::Remove { .. });
         let doubt = self.faults.has(Fault::CommitUnknown) && !is_spawn;
         if doubt && self.rng.percent(10) {
-            self.trace.note(self.now, || format!("cp{who} could not {}", crate::words::action(&step.action)));
+            self.trace
+                .note(self.now, || format!("cp{who} could not {}", crate::life::words::action(&step.action)));
             return Ok(());
         }
         // With the other half of the doubt the write is done and its answer lost; the plan goes on alike.
@@ -33,7 +34,7 @@ impl Sim {
                 Err(Refused::Epoch) => "is refused, for its lease is over, to",
                 Err(Refused::Conflict) => "finds it changed and does not",
             };
-            format!("cp{who} {how} {}", crate::words::action(&step.action))
+            format!("cp{who} {how} {}", crate::life::words::action(&step.action))
         });
         if outcome == Err(Refused::Epoch) {
             self.controllers[who].plan.clear();

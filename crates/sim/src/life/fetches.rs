@@ -2,10 +2,10 @@
 
 use dedi_domain::{EndpointId, Fetch, Timestamp};
 
-use crate::devices::NEEDED_BYTES;
-use crate::fault::Fault;
-use crate::sim::Sim;
-use crate::tenants::OVERHEARD;
+use crate::life::Sim;
+use crate::life::fault::Fault;
+use crate::world::devices::NEEDED_BYTES;
+use crate::world::tenants::OVERHEARD;
 
 /// One endpoint's download.
 #[derive(Clone, Copy, Debug)]

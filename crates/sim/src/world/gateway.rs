@@ -14,7 +14,7 @@ use dedi_domain::route::EndpointLoad;
 use dedi_domain::{EndpointId, Owner, ReplicaId, Route, RouteTable, Timestamp};
 
 use crate::bug::Bug;
-use crate::requests::{Ending, Request, Requests, Waiting};
+use crate::world::requests::{Ending, Request, Requests, Waiting};
 
 /// A replica that may be asked, and whose it is.
 pub(crate) type Routed = (EndpointId, ReplicaId);

@@ -1,14 +1,18 @@
 //! The safety rules that hold of the true state after every event. They are written anew from the
 //! specification and share no code with the decision.
 
+pub(crate) mod ledger;
+pub(crate) mod plan;
+pub(crate) mod usage;
+
 use dedi_domain::{Desired, EndpointState, Intent, ReplicaId};
 
 use crate::bug::Bug;
-use crate::devices::set_of;
-use crate::fault::Fault;
-use crate::runtime::Life;
-use crate::sim::Sim;
+use crate::life::Sim;
+use crate::life::fault::Fault;
 use crate::trace::{Checked, broken};
+use crate::world::devices::set_of;
+use crate::world::runtime::Life;
 
 impl Sim {
     /// After every event, at every point where a crash may come.
@@ -34,7 +38,7 @@ impl Sim {
                 );
             }
             used |= it.devices;
-            let is_twin = |other: &crate::runtime::Process| other.nonce == it.nonce;
+            let is_twin = |other: &crate::world::runtime::Process| other.nonce == it.nonce;
             if self.runtime.processes[..at].iter().any(is_twin) {
                 return broken("S3", format!("{} has two processes", it.replica));
             }

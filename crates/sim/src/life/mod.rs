@@ -1,24 +1,39 @@
 //! One life: a host, its users and its control planes, under the faults that the seed drew.
 
+mod act;
+mod asking;
+pub(crate) mod controller;
+pub(crate) mod fault;
+pub(crate) mod fetches;
+mod mutate;
+mod plan;
+mod quiet;
+mod routes;
+mod scaler;
+mod storm;
+mod time;
+pub(crate) mod users;
+mod words;
+
 use dedi_domain::reconcile::Settings;
-use dedi_domain::{Action, FailureCause, Nonce, ReplicaId, ReplicaRange};
+use dedi_domain::{Action, Nonce, ReplicaId, ReplicaRange};
 
 use crate::bug::Bug;
-use crate::check_plan::settings;
-use crate::clock::Clock;
-use crate::controller::Controller;
-use crate::devices::Devices;
-use crate::fault::{Fault, Faults};
-use crate::fetches::Download;
-use crate::gateway::Gateway;
-use crate::ledger::{Ledger, Watch};
+use crate::check::ledger::{Ledger, Watch};
+use crate::check::plan::settings;
+use crate::check::usage::Meter;
+use crate::life::controller::Controller;
+use crate::life::fault::{Fault, Faults};
+use crate::life::fetches::Download;
+use crate::life::users::Racing;
 use crate::rng::Rng;
-use crate::runtime::{Life, Process, Runtime};
-use crate::store::Store;
-use crate::tenants::Tenants;
-use crate::trace::{Checked, Trace, broken};
-use crate::usage::Meter;
-use crate::users::Racing;
+use crate::trace::{Checked, Trace};
+use crate::world::clock::Clock;
+use crate::world::devices::Devices;
+use crate::world::gateway::Gateway;
+use crate::world::runtime::Runtime;
+use crate::world::store::Store;
+use crate::world::tenants::Tenants;
 
 /// How long a lease holds without being renewed.
 pub(crate) const LEASE_MS: i64 = 5_000;
@@ -202,116 +217,5 @@ impl Sim {
             self.check()?;
         }
         Ok(())
-    }
-
-    /// A request of an inference user, most often for an endpoint of its own tenant; or one of them leaves.
-    fn request(&mut self) -> Checked {
-        if self.rng.percent(5) {
-            let at = self.rng.below(self.gateway.requests.running.len());
-            self.gateway.leave(at, self.now);
-            return Ok(());
-        }
-        let known = &self.gateway.applied.routes.routes;
-        let Some(wanted) = known.get(self.rng.below(known.len())) else { return Ok(()) };
-        let (id, owner) = (wanted.endpoint, wanted.owner.clone());
-        let is_foreign = self.rng.percent(10);
-        let Some(caller) = self.tenants.both.iter().find(|it| (it.owner == owner) != is_foreign) else {
-            return Ok(());
-        };
-        let Some((caller, route)) = self.gateway.find(&id.to_string(), caller.key.reveal(), self.now) else {
-            return Ok(());
-        };
-        if route.owner != caller {
-            return broken("S13", format!("{caller} is answered by {id} of {}", route.owner));
-        }
-        let at = self.rng.below(route.replicas.len());
-        let Some(replica) = route.replicas.get(at).map(|it| it.id) else {
-            // One for a stopped endpoint is refused; the planted bug holds it too.
-            if route.wakes_on_request || self.bug == Some(Bug::WakeStopped) {
-                self.gateway.wait(id, self.now);
-            }
-            return Ok(());
-        };
-        let never = i64::MAX / 4;
-        let is_stuck = self.faults.has(Fault::StuckRequest) && self.rng.percent(30);
-        let (first, lasts) = match is_stuck {
-            false => (self.rng.between(50, 2_000), self.rng.between(50, 20_000)),
-            true if self.rng.percent(30) => (never, 0),
-            true => (self.rng.between(50, 2_000), never),
-        };
-        self.gateway.begin((id, replica), self.runtime.is_ready(replica), (self.now, first, lasts));
-        Ok(())
-    }
-
-    /// True time goes on: processes, launches, requests and device memory follow.
-    pub(crate) fn advance(&mut self, ms: i64) {
-        self.now += ms;
-        self.land();
-        self.advance_fetches();
-        let now = self.now;
-        let mut died = Vec::new();
-        for it in &mut self.runtime.processes {
-            if it.life == Life::Stopping && it.gone_at <= now {
-                it.life = Life::Exited(FailureCause::Stopped);
-                it.ended_at = it.gone_at;
-                died.push((it.clone(), true));
-            }
-            if let Some((at, next)) = it.next
-                && at <= now
-                && it.life.is_alive()
-            {
-                it.life = next;
-                it.next = None;
-                if next == Life::Ready {
-                    self.meter.is_ready(it.nonce, at);
-                }
-                if !next.is_alive() {
-                    it.ended_at = at;
-                    died.push((it.clone(), false));
-                }
-            }
-        }
-        for (it, _) in &died {
-            self.bury(it);
-        }
-        if died.iter().any(|it| it.1) {
-            self.runtime.forget_ended();
-        }
-        self.gateway.advance(now, |it| self.runtime.is_ready(it));
-    }
-
-    /// A process is gone: its requests end with an error, its memory comes back, sometimes late.
-    pub(crate) fn bury(&mut self, process: &Process) {
-        let replica = process.replica;
-        self.meter.is_gone(process.nonce, process.ended_at);
-        self.gateway.lose(replica, self.now, |it| self.runtime.is_ready(it));
-        if self.faults.has(Fault::SlowMemory) {
-            let until = self.now + [0, 2_000, 20_000, 200_000][self.rng.below(4)];
-            self.devices.leave(process.devices, until);
-        }
-        self.trace.note(self.now, || format!("the process of {replica} is gone"));
-    }
-
-    pub(crate) fn end_process(&mut self, at: usize, cause: FailureCause) {
-        let it = &mut self.runtime.processes[at];
-        it.life = Life::Exited(cause);
-        it.next = None;
-        it.ended_at = self.now;
-        let process = it.clone();
-        self.bury(&process);
-    }
-
-    /// A live process of ours, drawn among all.
-    pub(crate) fn draw_process(&mut self, fits: impl Fn(&Process) -> bool) -> Option<usize> {
-        let fitting: Vec<usize> = self
-            .runtime
-            .processes
-            .iter()
-            .enumerate()
-            .filter(|(_, it)| it.life.is_alive() && it.life != Life::Stopping && fits(it))
-            .map(|(at, _)| at)
-            .collect();
-        let at = self.rng.below(fitting.len());
-        fitting.get(at).copied()
     }
 }

@@ -6,10 +6,10 @@ use dedi_domain::usage::{BEAT, Beat, beats, ran_until};
 use dedi_domain::{Action, Intent, Nonce, ReplicaId, ReplicaPhase, ReplicaRow, Timestamp};
 
 use crate::bug::Bug;
-use crate::ran::{Happened, Ran};
-use crate::sim::Sim;
-use crate::store::Store;
+use crate::life::Sim;
 use crate::trace::{Checked, broken};
+use crate::world::store::Store;
+use crate::world::store::ran::{Happened, Ran};
 
 /// When a process truly served.
 #[derive(Clone, Copy, Debug)]

@@ -8,10 +8,10 @@ use dedi_domain::route::{Route, RouteTable, Serving};
 use dedi_domain::status::explain;
 
 use crate::bug::Bug;
-use crate::gateway::Table;
-use crate::sim::Sim;
-use crate::tenants::OVERHEARD;
+use crate::life::Sim;
 use crate::trace::{Checked, broken};
+use crate::world::gateway::Table;
+use crate::world::tenants::OVERHEARD;
 
 /// Requests a replica generates at the same time.
 const SLOTS: u32 = 2;

@@ -4,7 +4,7 @@ use dedi_domain::usage::Beat;
 use dedi_domain::{Nonce, ReplicaId, Timestamp};
 
 use crate::bug::Bug;
-use crate::store::{Store, Written};
+use crate::world::store::{Store, Written};
 
 /// What is recorded of one replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,11 +2,11 @@
 
 use dedi_domain::{FailureCause, Intent, Nonce};
 
-use crate::clock::Clock;
-use crate::fault::Fault;
-use crate::runtime::{Life, Process, Start};
-use crate::sim::Sim;
+use crate::life::Sim;
+use crate::life::fault::Fault;
 use crate::trace::Checked;
+use crate::world::clock::Clock;
+use crate::world::runtime::{Life, Process, Start};
 
 impl Sim {
     pub(crate) fn fault(&mut self) -> Checked {

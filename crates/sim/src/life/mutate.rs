@@ -8,7 +8,7 @@ use dedi_domain::route::EndpointLoad;
 use dedi_domain::{Action, EndpointState, FailureCause, Intent, ReplicaId, ReplicaPhase, Run};
 
 use crate::bug::Bug;
-use crate::devices::NEEDED_BYTES;
+use crate::world::devices::NEEDED_BYTES;
 
 pub(crate) fn decide(bug: Option<Bug>, world: &World) -> Vec<Action> {
     let Some(bug) = bug else { return healthy(world) };

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use dedi_domain::{EndpointId, FailureCause, ReplicaRange, Run, Timestamp};
 
-use crate::store::Store;
+use crate::life::users::Wish;
 use crate::trace::{Checked, broken};
-use crate::users::Wish;
+use crate::world::store::Store;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Told {

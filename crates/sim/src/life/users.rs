@@ -5,11 +5,11 @@ use dedi_domain::reconcile::EndpointView;
 use dedi_domain::{Desired, EndpointId, EndpointState, HardwareId, Owner, ReplicaRange, Run, Timestamp};
 
 use crate::bug::Bug;
-use crate::devices::{NEEDED_BYTES, PRODUCTS};
-use crate::fault::Fault;
-use crate::ledger::Told;
-use crate::sim::Sim;
+use crate::check::ledger::Told;
+use crate::life::Sim;
+use crate::life::fault::Fault;
 use crate::trace::{Checked, broken};
+use crate::world::devices::{NEEDED_BYTES, PRODUCTS};
 
 /// What a user asks of an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,11 +6,11 @@ use dedi_domain::reconcile::{EndpointView, Observation, World};
 use dedi_domain::status::explain;
 use dedi_domain::{EndpointState, Intent, SetAside, Timestamp};
 
-use crate::devices::{NEEDED_BYTES, PRODUCTS, set_of};
-use crate::fault::Faults;
-use crate::runtime::Life;
-use crate::sim::Sim;
+use crate::life::Sim;
+use crate::life::fault::Faults;
 use crate::trace::{Checked, broken};
+use crate::world::devices::{NEEDED_BYTES, PRODUCTS, set_of};
+use crate::world::runtime::Life;
 
 /// Passes without any action that count as rest.
 const PASSES_AT_REST: u32 = 10;

@@ -9,8 +9,8 @@ use dedi_domain::{Action, EndpointState, Inventory, ObservedReplica, ReplicaId, 
 use dedi_domain::{Fetch, Intent, Nonce, SetAside};
 
 use crate::check::check_step;
-use crate::devices::{DeviceSet, NEEDED_BYTES, bit, set_of};
 use crate::trace::{Checked, broken};
+use crate::world::devices::{DeviceSet, NEEDED_BYTES, bit, set_of};
 
 /// `world` has all there is, `aside` what the decision was made without.
 pub(crate) fn check_plan(world: &World, aside: &SetAside, actions: &[Action]) -> Checked {

@@ -17,7 +17,7 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use dedi_domain::{Address, Exit, FailureCause, Nonce, ObservedReplica, ReplicaId, ReplicaPhase, Timestamp};
 
 use crate::bug::Bug;
-use crate::devices::DeviceSet;
+use crate::world::devices::DeviceSet;
 
 /// How a process is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
