@@ -21,6 +21,7 @@ EXAMPLES ?= 1000
 SEED ?= 1
 # Failpoints in the programs under test; without it the tests in crates/server/tests/kill are not built.
 KILLABLE := --features dedi-server/failpoints
+# The shim is built by itself, since it is linked otherwise than everything else.
 KILLABLE_SHIM := --features dedi-shim/failpoints
 
 .PHONY: help tools up down test lint deny build-test sdk-test schemathesis schemathesis-long sim kill-sweep demo-model bench fmt

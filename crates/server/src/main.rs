@@ -1,5 +1,5 @@
-//! `dedi`: the server, its command line, and the shim that keeps a replica's engine. This file only sorts
-//! out which of the three is meant.
+//! `dedi`: the server and its command line, and what keeps a replica's engine where `dedi-shim` is not there to do
+//! it. This file only sorts out which of the three is meant.
 
 mod admin;
 mod backup;
@@ -59,7 +59,7 @@ enum Command {
     },
     /// Print the effective configuration as TOML
     Config(Overrides),
-    /// Check this host: engine, devices, isolation, disk
+    /// Check this host: engine, shim, devices, isolation, disk
     Doctor(Overrides),
     /// Supervise one replica (started by the server)
     #[command(hide = true)]
