@@ -23,27 +23,37 @@ use dedi_domain::{Exit, Launch, Nonce, ReplicaId, Timestamp};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::confine::Confinement;
-use super::identity::ProcessId;
+use crate::confine::Confinement;
 use crate::failpoint;
+use crate::identity::ProcessId;
 
 /// Everything the shim needs to know, decided by the server. Unknown fields are ignored and fields that were
 /// added after 0.1 have defaults: a shim may be older or newer than the server that reads its folder.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct LaunchRecord {
+pub struct LaunchRecord {
     /// Whose folder this is.
     pub installation: String,
     /// The boot it was written in.
     pub boot_id: String,
+    /// When it was written.
     pub at: Timestamp,
+    /// What was decided: replica, mark, model, devices.
     pub launch: Launch,
+    /// The engine's program.
     pub program: PathBuf,
+    /// Its arguments, one word each.
     pub args: Vec<String>,
+    /// Its whole environment.
     pub env: Vec<(String, String)>,
+    /// The file that its output goes to.
     pub log: PathBuf,
+    /// Bytes of one log file; a full one is rotated away.
     pub log_bytes_max: u64,
+    /// Log files kept, the current one included.
     pub log_files: u32,
+    /// Seconds between the request to end (TERM) and the kill of the whole group.
     pub stop_grace_secs: u64,
+    /// Processes and threads that the replica may have, where the host can enforce it.
     pub pids_max: u64,
     /// What the engine may reach at isolation level 1. `None` where that was not asked for, as by an older server.
     #[serde(default)]
@@ -52,9 +62,12 @@ pub(crate) struct LaunchRecord {
 
 /// Who the replica's processes are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct ShimRecord {
+pub struct ShimRecord {
+    /// The boot it was written in.
     pub boot_id: String,
+    /// The launch's mark.
     pub nonce: Nonce,
+    /// The shim itself.
     pub shim: ProcessId,
     /// Also the id of the engine's process group. `None` until it is started.
     pub engine: Option<ProcessId>,
@@ -68,51 +81,54 @@ pub(crate) struct ShimRecord {
 
 /// The folder of one replica.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ReplicaDir {
+pub struct ReplicaDir {
     path: PathBuf,
 }
 
 /// Longest path of a unix socket that the kernel takes.
-pub(crate) const SOCKET_PATH_BYTES_MAX: usize = 107;
+pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 
 /// The engine's folder.
 const OWN: &str = "own";
 
 /// Relative to the engine's folder, in which it is started, so that no length limit is met by the engine.
-pub(crate) const SOCKET: &str = "engine.sock";
+pub const SOCKET: &str = "engine.sock";
 
 impl ReplicaDir {
     /// The folder of that replica below `run`. Short, because a socket lies in it.
-    pub(crate) fn of(run: &Path, replica: ReplicaId) -> Self {
+    pub fn of(run: &Path, replica: ReplicaId) -> Self {
         let mut name = replica.uuid().simple().to_string();
         name.truncate(12);
         Self { path: run.join(name) }
     }
 
+    /// That folder.
     pub(crate) fn at(path: PathBuf) -> Self {
         Self { path }
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// The folder's name: the replica's short name.
-    pub(crate) fn name(&self) -> String {
+    pub fn name(&self) -> String {
         self.path.file_name().map(|it| it.to_string_lossy().into_owned()).unwrap_or_default()
     }
 
     /// Bytes that the socket's path adds to the run folder's.
-    pub(crate) fn socket_suffix_bytes() -> usize {
+    pub fn socket_suffix_bytes() -> usize {
         1 + 12 + 1 + OWN.len() + 1 + SOCKET.len()
     }
 
-    pub(crate) fn socket(&self) -> PathBuf {
+    /// The engine's socket.
+    pub fn socket(&self) -> PathBuf {
         self.engine_dir().join(SOCKET)
     }
 
     /// The engine's folder: it is started there.
-    pub(crate) fn own(&self) -> PathBuf {
+    pub fn own(&self) -> PathBuf {
         self.path.join(OWN)
     }
 
@@ -127,7 +143,7 @@ impl ReplicaDir {
     }
 
     /// All replica folders below `run`, others' and broken ones included.
-    pub(crate) fn all(run: &Path) -> io::Result<Vec<Self>> {
+    pub fn all(run: &Path) -> io::Result<Vec<Self>> {
         let mut dirs = Vec::new();
         for entry in fs::read_dir(run)? {
             let entry = entry?;
@@ -143,7 +159,7 @@ impl ReplicaDir {
     }
 
     /// Makes the folder with its launch record in one step. `false` if it exists already.
-    pub(crate) fn create(&self, run: &Path, record: &LaunchRecord) -> io::Result<bool> {
+    pub fn create(&self, run: &Path, record: &LaunchRecord) -> io::Result<bool> {
         let draft = run.join(format!(".new-{}-{}", self.name(), std::process::id()));
         let _ = fs::remove_dir_all(&draft);
         fs::DirBuilder::new().mode(0o700).create(&draft)?;
@@ -167,7 +183,7 @@ impl ReplicaDir {
     }
 
     /// Makes the folder absent in one step; what a kill in the middle leaves is swept by [`sweep_drafts`].
-    pub(crate) fn delete(&self, run: &Path) -> io::Result<()> {
+    pub fn delete(&self, run: &Path) -> io::Result<()> {
         let gone = run.join(format!(".gone-{}-{}", self.name(), std::process::id()));
         match fs::rename(&self.path, &gone) {
             Ok(()) => {}
@@ -183,7 +199,7 @@ impl ReplicaDir {
 
     /// `None` if the record is absent. One that is no record is an error: what it stands for may live, and use
     /// devices that nobody else may get.
-    pub(crate) fn launch(&self) -> io::Result<Option<LaunchRecord>> {
+    pub fn launch(&self) -> io::Result<Option<LaunchRecord>> {
         let path = self.path.join("launch.json");
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
@@ -196,12 +212,13 @@ impl ReplicaDir {
         })
     }
 
-    pub(crate) fn shim(&self) -> io::Result<Option<ShimRecord>> {
+    /// The shim's record; `None` if it is absent or can't be understood.
+    pub fn shim(&self) -> io::Result<Option<ShimRecord>> {
         read(&self.path.join("shim.json"))
     }
 
     /// Whether a shim ever got as far as naming itself, readable or not.
-    pub(crate) fn has_shim(&self) -> io::Result<bool> {
+    pub fn has_shim(&self) -> io::Result<bool> {
         self.path.join("shim.json").try_exists()
     }
 
@@ -209,47 +226,55 @@ impl ReplicaDir {
         write_atomically(&self.path, "shim.json", record)
     }
 
-    pub(crate) fn exit(&self) -> io::Result<Option<Exit>> {
+    /// How the replica ended; `None` if that is not written, or can't be understood.
+    pub fn exit(&self) -> io::Result<Option<Exit>> {
         read(&self.path.join("exit.json"))
     }
 
-    pub(crate) fn write_exit(&self, exit: &Exit) -> io::Result<()> {
+    /// Writes down how the replica ended. Last of all: no process of it is left.
+    pub fn write_exit(&self, exit: &Exit) -> io::Result<()> {
         write_atomically(&self.path, "exit.json", exit)
     }
 
-    pub(crate) fn has_exit(&self) -> io::Result<bool> {
+    /// Whether it has ended, readable or not.
+    pub fn has_exit(&self) -> io::Result<bool> {
         self.path.join("exit.json").try_exists()
     }
 
-    pub(crate) fn is_asked_to_stop(&self) -> io::Result<bool> {
+    /// Whether its end was asked for.
+    pub fn is_asked_to_stop(&self) -> io::Result<bool> {
         self.path.join("stop").try_exists()
     }
 
-    pub(crate) fn ask_to_stop(&self) -> io::Result<()> {
+    /// Marks that its end is asked for.
+    pub fn ask_to_stop(&self) -> io::Result<()> {
         mark(&self.path.join("stop"))
     }
 
-    pub(crate) fn is_to_be_removed(&self) -> io::Result<bool> {
+    /// Whether the folder is to go.
+    pub fn is_to_be_removed(&self) -> io::Result<bool> {
         self.path.join("remove").try_exists()
     }
 
-    pub(crate) fn mark_for_removal(&self) -> io::Result<()> {
+    /// Marks the folder as one that is to go.
+    pub fn mark_for_removal(&self) -> io::Result<()> {
         mark(&self.path.join("remove"))?;
         sync_dir(&self.path)
     }
 
     /// The engine process that has generated a token.
-    pub(crate) fn ready(&self) -> io::Result<Option<ProcessId>> {
+    pub fn ready(&self) -> io::Result<Option<ProcessId>> {
         read(&self.path.join("ready"))
     }
 
-    pub(crate) fn write_ready(&self, engine: ProcessId) -> io::Result<()> {
+    /// Writes down that this engine process has generated a token.
+    pub fn write_ready(&self, engine: ProcessId) -> io::Result<()> {
         write_atomically(&self.path, "ready", &engine)
     }
 
     /// Whether a shim holds the folder now. Asks without taking the lock, so that looking never makes a
     /// shim that is just starting believe that another one is there.
-    pub(crate) fn is_locked(&self) -> io::Result<bool> {
+    pub fn is_locked(&self) -> io::Result<bool> {
         let file = match OpenOptions::new().read(true).write(true).open(self.lock()) {
             Ok(file) => file,
             Err(err) if err.kind() == ErrorKind::NotFound => return Ok(false),
@@ -267,7 +292,7 @@ impl ReplicaDir {
 }
 
 /// Removes what creations and deletions cut short by a kill have left.
-pub(crate) fn sweep_drafts(run: &Path) -> io::Result<()> {
+pub fn sweep_drafts(run: &Path) -> io::Result<()> {
     for entry in fs::read_dir(run)? {
         let entry = entry?;
         let is_draft =
@@ -292,7 +317,7 @@ fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
 }
 
 /// Written under another name, on disk, then renamed.
-pub(crate) fn write_atomically<T: Serialize>(dir: &Path, name: &str, value: &T) -> io::Result<()> {
+pub fn write_atomically<T: Serialize>(dir: &Path, name: &str, value: &T) -> io::Result<()> {
     let draft = dir.join(format!(".{name}"));
     let bytes = serde_json::to_vec_pretty(value).map_err(io::Error::other)?;
     let written = OpenOptions::new()

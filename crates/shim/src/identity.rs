@@ -10,11 +10,12 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
 
 /// The variable that carries the launch's mark into every process of a replica.
-pub(crate) const NONCE_VARIABLE: &str = "DEDI_NONCE";
+pub const NONCE_VARIABLE: &str = "DEDI_NONCE";
 
 /// One process of this boot. Two processes with one pid differ in their start time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct ProcessId {
+pub struct ProcessId {
+    /// Its number, as long as it runs.
     pub pid: i32,
     /// Clock ticks after boot, as `/proc/<pid>/stat` says.
     pub start_time: u64,
@@ -38,7 +39,7 @@ impl Stat {
 }
 
 /// The kernel's id of this boot; pids and start times mean nothing in another one.
-pub(crate) fn boot_id() -> io::Result<String> {
+pub fn boot_id() -> io::Result<String> {
     Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
 }
 
@@ -71,17 +72,17 @@ pub(crate) fn is_gone(err: &io::Error) -> bool {
 
 impl ProcessId {
     /// The process that has this pid now.
-    pub(crate) fn of(pid: i32) -> io::Result<Option<Self>> {
+    pub fn of(pid: i32) -> io::Result<Option<Self>> {
         Ok(stat(pid)?.filter(|it| it.is_running()).map(|it| Self { pid, start_time: it.start_time }))
     }
 
     /// Whether it still runs. A zombie does not.
-    pub(crate) fn is_alive(self) -> io::Result<bool> {
+    pub fn is_alive(self) -> io::Result<bool> {
         Ok(Self::of(self.pid)? == Some(self))
     }
 
     /// A handle that can only ever mean this process; `None` if it is gone.
-    pub(crate) fn hold(self) -> io::Result<Option<Held>> {
+    pub fn hold(self) -> io::Result<Option<Held>> {
         let Some(pid) = Pid::from_raw(self.pid).filter(|_| self.pid > 1) else { return Ok(None) };
         let fd = match pidfd_open(pid, PidfdFlags::empty()) {
             Ok(fd) => fd,
@@ -96,13 +97,13 @@ impl ProcessId {
 
 /// A verified process, held so that a signal cannot reach another one.
 #[derive(Debug)]
-pub(crate) struct Held {
+pub struct Held {
     fd: OwnedFd,
 }
 
 impl Held {
     /// Sends it; a process that is gone is a success.
-    pub(crate) fn signal(&self, signal: Signal) -> io::Result<()> {
+    pub fn signal(&self, signal: Signal) -> io::Result<()> {
         match pidfd_send_signal(&self.fd, signal) {
             Ok(()) | Err(Errno::SRCH) => Ok(()),
             Err(err) => Err(err.into()),
@@ -110,13 +111,13 @@ impl Held {
     }
 
     /// The handle itself: readable once the process has ended.
-    pub(crate) fn into_fd(self) -> OwnedFd {
+    pub fn into_fd(self) -> OwnedFd {
         self.fd
     }
 }
 
 /// All pids there are now.
-pub(crate) fn pids() -> io::Result<Vec<i32>> {
+pub fn pids() -> io::Result<Vec<i32>> {
     let mut pids = Vec::new();
     for entry in fs::read_dir("/proc")? {
         if let Some(pid) = entry?.file_name().to_str().and_then(|it| it.parse().ok()) {
@@ -128,7 +129,7 @@ pub(crate) fn pids() -> io::Result<Vec<i32>> {
 
 /// Running processes whose environment carries the mark. Other users' processes can't be looked into and
 /// are not ours.
-pub(crate) fn marked(nonce: &str) -> io::Result<Vec<ProcessId>> {
+pub fn marked(nonce: &str) -> io::Result<Vec<ProcessId>> {
     let entry = format!("{NONCE_VARIABLE}={nonce}");
     let mut found = Vec::new();
     for pid in pids()? {
@@ -165,7 +166,7 @@ pub(crate) fn children(parent: i32) -> io::Result<Vec<i32>> {
 }
 
 /// A running process and everything below it. Empty if it is gone.
-pub(crate) fn family(root: ProcessId) -> io::Result<Vec<ProcessId>> {
+pub fn family(root: ProcessId) -> io::Result<Vec<ProcessId>> {
     let mut found: Vec<ProcessId> = Vec::new();
     found.extend(root.is_alive()?.then_some(root));
     let mut next = 0;

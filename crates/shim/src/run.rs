@@ -5,11 +5,6 @@
 //! is; the engine's pipe is never blocked. Absent on purpose: an async runtime, a network, and any
 //! need for the server to be alive. One thread, but for the moment in which the engine is started.
 
-mod classify;
-mod logfile;
-pub(crate) use self::logfile::numbered;
-mod supervise;
-
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -22,11 +17,11 @@ use dedi_domain::{Exit, FailureCause, Timestamp};
 use rustix::fs::{FlockOperation, Mode};
 use rustix::process::{Resource, Rlimit};
 
-use self::logfile::LogFile;
-use super::cgroup::{Groups, Hierarchies, Limits};
-use super::identity::{ProcessId, boot_id};
-use super::records::{LaunchRecord, ReplicaDir, ShimRecord};
-use crate::{clock, failpoint};
+use crate::cgroup::{Groups, Hierarchies, Limits};
+use crate::identity::{ProcessId, boot_id};
+use crate::logfile::LogFile;
+use crate::records::{LaunchRecord, ReplicaDir, ShimRecord};
+use crate::{clock, failpoint, supervise};
 
 /// Signals that ask the shim to end its replica.
 const STOP_SIGNALS: [i32; 3] =
@@ -169,14 +164,14 @@ fn take(dir: &ReplicaDir) -> io::Result<Option<fs::File>> {
 }
 
 /// An engine, and the isolation level it has.
-struct Started {
+pub(crate) struct Started {
     engine: Child,
-    output: io::PipeReader,
-    isolation: u8,
+    pub(crate) output: io::PipeReader,
+    pub(crate) isolation: u8,
 }
 
 impl Started {
-    fn pid(&self) -> i32 {
+    pub(crate) fn pid(&self) -> i32 {
         i32::try_from(self.engine.id()).unwrap_or(0)
     }
 }
@@ -215,9 +210,9 @@ fn start(dir: &ReplicaDir, record: &LaunchRecord, log: &mut LogFile) -> io::Resu
 }
 
 /// Signals as bytes in sockets, so that one poll waits for everything.
-struct Signals {
-    stop: UnixStream,
-    child: UnixStream,
+pub(crate) struct Signals {
+    pub(crate) stop: UnixStream,
+    pub(crate) child: UnixStream,
 }
 
 impl Signals {
@@ -235,7 +230,7 @@ impl Signals {
 }
 
 /// An end that was asked for is no failure, however it went.
-fn stopped(at: Timestamp, mut exit: Exit) -> Exit {
+pub(crate) fn stopped(at: Timestamp, mut exit: Exit) -> Exit {
     exit.cause = FailureCause::Stopped;
     exit.at = at;
     exit

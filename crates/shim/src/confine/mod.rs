@@ -7,15 +7,12 @@
 mod calls;
 mod files;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread;
 
-use dedi_domain::Launch;
 use landlock::{LandlockStatus, RestrictionStatus, RulesetStatus};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 use serde::{Deserialize, Serialize};
-
-use super::config::{IsolationSetting, ProcessConfig};
 
 /// Landlock's version from which on signals stay among the engine's own processes (Linux 6.12).
 const SIGNALS_SINCE: i32 = 6;
@@ -26,7 +23,7 @@ const STACK_BYTES: usize = 256 << 10;
 /// What one engine may reach besides what every program needs; decided by the server, kept in the launch record.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub(crate) struct Confinement {
+pub struct Confinement {
     /// The replica is not started without it.
     pub is_required: bool,
     /// Files and folders to read and run.
@@ -39,14 +36,14 @@ pub(crate) struct Confinement {
 
 /// Level 1 is in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Confined {
+pub struct Confined {
     /// Landlock's version in this kernel.
     pub landlock: i32,
 }
 
 impl Confined {
     /// Whether other processes of the engine's user are out of reach of its signals.
-    pub(crate) fn keeps_signals(self) -> bool {
+    pub fn keeps_signals(self) -> bool {
         self.landlock >= SIGNALS_SINCE
     }
 }
@@ -54,7 +51,7 @@ impl Confined {
 /// What this kernel lacks for level 1, in a clause.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct Lacking(String);
+pub struct Lacking(String);
 
 impl From<&str> for Lacking {
     fn from(clause: &str) -> Self {
@@ -63,39 +60,12 @@ impl From<&str> for Lacking {
 }
 
 impl Confinement {
-    /// That of a launch; `None` where the operator wants none, and on GPUs unless it is demanded: the rules follow
-    /// the drivers' documents, and an endpoint that does not start is worse for its user than one at level 0.
-    /// `own` is the engine's folder.
-    pub(crate) fn of(
-        config: &ProcessConfig,
-        launch: &Launch,
-        program: &Path,
-        own: &Path,
-        env: &[(String, String)],
-    ) -> Option<Self> {
-        let has_gpus = launch.devices.iter().any(|it| !it.kind.is_cpu());
-        let is_required = match config.isolation {
-            IsolationSetting::Auto if has_gpus => return None,
-            IsolationSetting::Auto => false,
-            IsolationSetting::Level0 => return None,
-            IsolationSetting::Level1 => true,
-        };
-        let mut read = files::of_model(&launch.model_path);
-        read.extend(files::of_program(program));
-        let libraries = env.iter().find(|it| it.0 == "LD_LIBRARY_PATH").map_or("", |it| it.1.as_str());
-        read.extend(libraries.split(':').map(PathBuf::from).filter(|it| it.is_absolute()));
-        read.extend(passed("read_pass", &config.read_pass));
-        let mut write = vec![own.to_owned()];
-        write.extend(passed("write_pass", &config.write_pass));
-        Some(Self { is_required, read, write, has_gpus })
-    }
-
     /// Does `work` behind the rules: what it starts has them from its first instruction. `work` is not done
     /// if they can't be set up.
     ///
     /// The rules bind a thread and what comes of it, not the process. So a thread that ends right after `work` is
     /// enough: this process keeps its rights, and nothing has to run between fork and exec.
-    pub(crate) fn behind<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<(T, Confined), Lacking> {
+    pub fn behind<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<(T, Confined), Lacking> {
         thread::scope(|scope| {
             let confined = || self.enter().map(|confined| (work(), confined));
             match thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, confined) {
@@ -118,16 +88,8 @@ impl Confinement {
     }
 }
 
-/// What the operator added. Rules are for what is there: one for nothing would be missed later.
-fn passed(key: &str, paths: &[PathBuf]) -> Vec<PathBuf> {
-    for path in paths.iter().filter(|it| !it.exists()) {
-        tracing::warn!("runtime.{key} names {}, which is not there: engines do not reach it", path.display());
-    }
-    paths.iter().filter_map(|it| std::path::absolute(it).ok()).collect()
-}
-
 /// What level 1 is on this host: tried out, by a thread that ends at once.
-pub(crate) fn tried_out() -> Result<Confined, Lacking> {
+pub fn tried_out() -> Result<Confined, Lacking> {
     Confinement::default().behind(|| ()).map(|((), confined)| confined)
 }
 
@@ -177,60 +139,6 @@ mod tests {
         assert_eq!(fs::read(&file).unwrap(), b"x");
         let allowed = Confinement { read: vec![file.clone()], ..Confinement::default() };
         assert_eq!(allowed.behind(|| fs::read(&file)).unwrap().0.unwrap(), b"x");
-    }
-
-    #[test]
-    fn replicas_on_gpus_are_confined_only_on_demand() {
-        let zero = "00000000-0000-4000-8000-000000000000".parse().unwrap();
-        let asked = |isolation, product: &str| {
-            let kind =
-                dedi_domain::DeviceKind { product: product.into(), memory_gb: 80, link: String::new() };
-            let id = dedi_domain::DeviceId("0".into());
-            let launch = Launch {
-                replica: dedi_domain::ReplicaId::from_uuid(zero),
-                nonce: dedi_domain::Nonce::from_uuid(zero),
-                endpoint: dedi_domain::EndpointId::from_uuid(zero),
-                attempt: 1,
-                model: dedi_domain::ModelName::parse("dedi/demo").unwrap(),
-                model_path: "/models/demo.gguf".into(),
-                devices: vec![dedi_domain::launch::AssignedDevice { id, kind, index: 0 }],
-                context_tokens: 2048,
-                slots: 4,
-                memory_limit_bytes: None,
-                embedding: false,
-            };
-            let config = ProcessConfig { isolation, ..ProcessConfig::default() };
-            Confinement::of(&config, &launch, Path::new("/bin/engine"), Path::new("/run/x/own"), &[])
-        };
-        let required = |it: Option<Confinement>| it.map(|it| it.is_required);
-        assert_eq!(required(asked(IsolationSetting::Auto, "cpu")), Some(false));
-        assert_eq!(required(asked(IsolationSetting::Auto, "nvidia_h100")), None);
-        assert_eq!(required(asked(IsolationSetting::Level1, "nvidia_h100")), Some(true));
-        assert_eq!(required(asked(IsolationSetting::Level0, "cpu")), None);
-    }
-
-    #[test]
-    fn what_the_operator_passes_is_reached_as_it_was_passed() {
-        if !dedi_testing::host::has(tried_out().is_ok(), "Landlock and a filter of system calls") {
-            return;
-        }
-        let dir = tempfile::tempdir().unwrap();
-        let (to_read, to_write) = (dir.path().join("r"), dir.path().join("w"));
-        for folder in [&to_read, &to_write] {
-            fs::create_dir(folder).unwrap();
-            fs::write(folder.join("x"), "x").unwrap();
-        }
-        let passed = Confinement {
-            read: passed("read_pass", &[to_read.clone(), dir.path().join("absent")]),
-            write: passed("write_pass", std::slice::from_ref(&to_write)),
-            ..Confinement::default()
-        };
-        let work = || {
-            let read = [&to_read, &to_write].map(|it| fs::read(it.join("x")).is_ok());
-            let written = [&to_read, &to_write].map(|it| fs::write(it.join("y"), "y").is_ok());
-            (read, written)
-        };
-        assert_eq!(passed.behind(work).unwrap().0, ([true, true], [false, true]));
     }
 
     #[test]

@@ -9,12 +9,12 @@ use dedi_domain::Exit;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions};
 
-use super::classify::{Ending, classify, names_refusal};
-use super::logfile::LogFile;
-use super::{Signals, Started, stopped};
-use crate::process::cgroup::Groups;
-use crate::process::identity::{self, children};
-use crate::process::records::{LaunchRecord, ReplicaDir};
+use crate::cgroup::Groups;
+use crate::classify::{Ending, classify, names_refusal};
+use crate::identity::{self, children};
+use crate::logfile::LogFile;
+use crate::records::{LaunchRecord, ReplicaDir};
+use crate::run::{Signals, Started, stopped};
 use crate::{clock, failpoint};
 
 /// Bytes taken from the pipe at a time.
@@ -33,7 +33,7 @@ const LINES_LOOKED_AT: usize = 50;
 const ISOLATION_HINT: &str = "isolation level 1 may have refused that: runtime.read_pass and runtime.write_pass let \
      engines reach more files, runtime.isolation = 0 lets them reach everything";
 
-pub(super) struct Supervisor<'a> {
+pub(crate) struct Supervisor<'a> {
     dir: &'a ReplicaDir,
     record: &'a LaunchRecord,
     groups: Groups,
@@ -49,7 +49,7 @@ pub(super) struct Supervisor<'a> {
 }
 
 impl<'a> Supervisor<'a> {
-    pub(super) fn new(
+    pub(crate) fn new(
         dir: &'a ReplicaDir,
         record: &'a LaunchRecord,
         groups: Groups,
@@ -73,7 +73,7 @@ impl<'a> Supervisor<'a> {
     }
 
     /// Returns when no process of the replica is left.
-    pub(super) fn run(mut self) -> Exit {
+    pub(crate) fn run(mut self) -> Exit {
         // Our own child that nobody else reaps: the pid is its own until we are done with it.
         let held = Pid::from_raw(self.engine)
             .and_then(|pid| rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok());

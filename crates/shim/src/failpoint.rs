@@ -14,8 +14,7 @@
 #[cfg(all(feature = "failpoints", not(debug_assertions)))]
 compile_error!("failpoints are for tests: a release must not be told to kill itself");
 
-pub(crate) use self::imp::environment;
-pub use self::imp::hit;
+pub use self::imp::{environment, hit};
 
 #[cfg(not(feature = "failpoints"))]
 mod imp {
@@ -23,7 +22,8 @@ mod imp {
     #[inline]
     pub fn hit(_place: &'static str, _step: &'static str) {}
 
-    pub(crate) fn environment() -> std::iter::Empty<(&'static str, String)> {
+    /// Nothing: a shim is given none of it.
+    pub fn environment() -> std::iter::Empty<(&'static str, String)> {
         std::iter::empty()
     }
 }
@@ -72,7 +72,7 @@ mod imp {
     }
 
     /// What a shim is given of it, since its environment is empty otherwise.
-    pub(crate) fn environment() -> impl Iterator<Item = (&'static str, String)> {
+    pub fn environment() -> impl Iterator<Item = (&'static str, String)> {
         [ARMED, TRACE].into_iter().filter_map(|name| Some((name, variable(name)?.to_owned())))
     }
 

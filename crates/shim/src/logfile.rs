@@ -173,7 +173,7 @@ impl LogFile {
 }
 
 /// The name of the n-th file before the current one.
-pub(crate) fn numbered(path: &Path, n: u32) -> PathBuf {
+pub fn numbered(path: &Path, n: u32) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{n}"));
     name.into()

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// Where below the host's hierarchies this process may make groups.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Hierarchies {
+pub struct Hierarchies {
     /// Version 2: our own group in the unified hierarchy.
     unified: Option<PathBuf>,
     /// Version 1: our own group in the memory hierarchy.
@@ -18,13 +18,13 @@ pub(crate) struct Hierarchies {
 
 impl Hierarchies {
     /// Those of this process.
-    pub(crate) fn discover() -> Self {
+    pub fn discover() -> Self {
         let read = |path| fs::read_to_string(path).unwrap_or_default();
         Self::parse(&read("/proc/self/mountinfo"), &read("/proc/self/cgroup"))
     }
 
     /// Where the groups of a replica would be, whether or not they can be made.
-    pub(crate) fn groups(&self, family: &str, name: &str) -> Vec<PathBuf> {
+    pub fn groups(&self, family: &str, name: &str) -> Vec<PathBuf> {
         let all = [&self.unified, &self.memory, &self.pids];
         all.into_iter().flatten().map(|it| it.join(family).join(name)).collect()
     }
@@ -66,28 +66,31 @@ impl Hierarchies {
 
 /// What a replica may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Limits {
+pub struct Limits {
+    /// Bytes of memory; `None` for all there are.
     pub memory_bytes: Option<u64>,
+    /// Processes and threads.
     pub pids: u64,
 }
 
 /// The groups of one replica; those that could be made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Groups {
+pub struct Groups {
     /// Ends everything in it at one word; version 2.
     unified: Option<PathBuf>,
     memory: Option<PathBuf>,
     pids: Option<PathBuf>,
     /// Groups we came from, and go back to.
     home: Vec<PathBuf>,
-    /// Limits that are in force.
+    /// The limit of memory is in force.
     pub memory_limited: bool,
+    /// The limit of processes is in force.
     pub pids_limited: bool,
 }
 
 impl Groups {
     /// Makes them, as many as the host allows, with the limits it can enforce.
-    pub(crate) fn create(host: &Hierarchies, family: &str, name: &str, limits: Limits) -> Self {
+    pub fn create(host: &Hierarchies, family: &str, name: &str, limits: Limits) -> Self {
         let mut groups = Self::default();
         if let Some(own) = &host.unified {
             let parent = own.join(family);
@@ -130,7 +133,7 @@ impl Groups {
     }
 
     /// The groups that a record names, as far as they exist.
-    pub(crate) fn named(paths: &[PathBuf]) -> Self {
+    pub fn named(paths: &[PathBuf]) -> Self {
         let mut groups = Self::default();
         for path in paths {
             if path.join("cgroup.kill").exists() {
@@ -145,7 +148,7 @@ impl Groups {
     }
 
     /// Whether everything in them can be ended at one word.
-    pub(crate) fn can_kill(&self) -> bool {
+    pub fn can_kill(&self) -> bool {
         self.unified.as_ref().is_some_and(|it| it.join("cgroup.kill").exists())
     }
 
@@ -178,14 +181,14 @@ impl Groups {
     }
 
     /// Ends every process in the unified group at once, those being forked included.
-    pub(crate) fn kill(&self) {
+    pub fn kill(&self) {
         if let Some(group) = &self.unified {
             let _ = write(&group.join("cgroup.kill"), "1");
         }
     }
 
     /// Processes in any of them, this one excepted. Zombies leave a group when they are reaped.
-    pub(crate) fn members(&self) -> Vec<i32> {
+    pub fn members(&self) -> Vec<i32> {
         let own = i32::try_from(std::process::id()).unwrap_or(0);
         let mut members: Vec<i32> = self
             .each()
@@ -215,7 +218,7 @@ impl Groups {
     }
 
     /// Removes them; a group that still has processes stays.
-    pub(crate) fn remove(&self) {
+    pub fn remove(&self) {
         for group in self.each() {
             let _ = fs::remove_dir(group);
             // The parent goes with the last replica.

@@ -2,7 +2,7 @@
 //! opened, listed, made, renamed or removed.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr,
@@ -101,73 +101,10 @@ pub(super) fn rules(it: &Confinement) -> Result<RulesetCreated, RulesetError> {
     Ok(rules)
 }
 
-/// A model's folder, and where links in it lead to. A file that lies directly in the root has no folder of its own.
-pub(super) fn of_model(path: &Path) -> Vec<PathBuf> {
-    let Ok(real) = path.canonicalize() else { return Vec::new() };
-    let folder = if path.is_dir() { Some(path) } else { path.parent() };
-    let folder = folder.and_then(|it| it.canonicalize().ok()).filter(|it| it.parent().is_some());
-    let Some(folder) = folder else { return vec![real] };
-    let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
-    let linked = entries
-        .filter(|it| it.file_type().is_ok_and(|it| it.is_symlink()))
-        .filter_map(|it| it.path().canonicalize().ok());
-    let mut found: Vec<PathBuf> = linked.chain([real]).filter(|it| !it.starts_with(&folder)).collect();
-    found.push(folder);
-    found
-}
-
-/// A program and the libraries beside it. Not its folder: that may be somebody's home.
-pub(super) fn of_program(program: &Path) -> Vec<PathBuf> {
-    let Ok(real) = program.canonicalize() else { return Vec::new() };
-    let is_library = |name: &str| name.ends_with(".so") || name.contains(".so.");
-    let mut found: Vec<PathBuf> = real
-        .parent()
-        .and_then(|it| fs::read_dir(it).ok())
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter(|it| it.file_name().to_str().is_some_and(is_library))
-        .map(|it| it.path())
-        .collect();
-    found.push(real);
-    found
-}
-
 fn beginning_with(folder: &str, name: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries
         .filter(|it| it.file_name().to_str().is_some_and(|it| it.starts_with(name)))
         .map(|it| it.path())
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::os::unix::fs::symlink;
-
-    #[test]
-    fn a_model_is_its_folder_and_what_is_linked_into_it() {
-        let temp = tempfile::tempdir().unwrap();
-        let root = temp.path().canonicalize().unwrap();
-        let (folder, other) = (root.join("org/name"), root.join("blobs"));
-        fs::create_dir_all(&folder).unwrap();
-        fs::create_dir_all(&other).unwrap();
-        fs::write(folder.join("a.gguf"), "").unwrap();
-        fs::write(other.join("b"), "").unwrap();
-        symlink(other.join("b"), folder.join("b.gguf")).unwrap();
-        assert_eq!(of_model(&folder.join("a.gguf")), [other.join("b"), folder.clone()]);
-        assert_eq!(of_model(&folder), [other.join("b"), folder]);
-        assert!(of_model(Path::new("/nowhere/model.gguf")).is_empty());
-    }
-
-    #[test]
-    fn a_program_does_not_open_the_folder_it_lies_in() {
-        let temp = tempfile::tempdir().unwrap();
-        let root = temp.path().canonicalize().unwrap();
-        for name in ["engine", "libx.so.1", "diary.txt"] {
-            fs::write(root.join(name), "").unwrap();
-        }
-        assert_eq!(of_program(&root.join("engine")), [root.join("libx.so.1"), root.join("engine")]);
-    }
 }
