@@ -21,6 +21,8 @@ EXAMPLES ?= 1000
 SEED ?= 1
 # Failpoints in the programs under test; without it the tests in crates/server/tests/kill are not built.
 KILLABLE := --features dedi-server/failpoints
+# The shim is built by itself, since it is linked otherwise than everything else.
+KILLABLE_SHIM := --features dedi-shim/failpoints
 
 .PHONY: help tools up down test lint deny build-test sdk-test schemathesis schemathesis-long sim kill-sweep demo-model bench fmt
 
@@ -33,6 +35,7 @@ tools:
 up: tools ## Build, start the server, deploy the demo model and chat with it (DEDI_PORT=7437)
 	@scripts/need curl
 	@cargo build --release -p dedi-server -p dedi-engine
+	@scripts/build-shim --release
 	@scripts/up
 
 down: ## Stop the server and every replica it left
@@ -47,7 +50,7 @@ test: lint deny build-test ## Format, lints, licences, all Rust tests, the SDK s
 lint: tools
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	cargo clippy -p dedi-runtime -p dedi-server --all-targets $(KILLABLE) -- -D warnings
+	cargo clippy -p dedi-shim -p dedi-runtime -p dedi-server --all-targets $(KILLABLE) --features dedi-shim/program -- -D warnings
 
 deny: ## Check licences, bans and sources of dependencies; advisories when their database is reachable
 	@scripts/deny
@@ -55,6 +58,7 @@ deny: ## Check licences, bans and sources of dependencies; advisories when their
 # The profile of the tests: one build serves the system tests and the SDK suites. Its programs can be told where to die.
 build-test: tools
 	cargo build --workspace $(KILLABLE)
+	scripts/build-shim $(KILLABLE_SHIM)
 
 sdk-test: build-test ## Run the official SDKs and command lines against a real server (SUITES="v2 v1 openai node curl snippets")
 	@scripts/sdk-test
@@ -70,6 +74,7 @@ sim: tools ## Drive the reconciler through seeded faults (SEEDS=1000000)
 
 kill-sweep: tools ## Kill server, shims and engines at every step of every operation and audit what is left (KILLS=2000 SEED=1)
 	cargo build -p dedi-testing --bins
+	scripts/build-shim $(KILLABLE_SHIM)
 	DEDI_KILLS=$(KILLS) DEDI_SEED=$(SEED) cargo test -p dedi-server --features failpoints --test kill -- --nocapture
 
 demo-model: ## Train the bundled demo model again (MINUTES=60 on all cores)

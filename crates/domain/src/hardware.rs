@@ -99,10 +99,23 @@ impl DeviceKind {
 
     /// The kind's part of a hardware id: `nvidia_h100_80gb_sxm`.
     pub fn name(&self) -> String {
-        if self.link.is_empty() {
-            format!("{}_{}gb", self.product, self.memory_gb)
-        } else {
-            format!("{}_{}gb_{}", self.product, self.memory_gb, self.link)
+        let mut name = String::new();
+        // Writing into a text does not fail.
+        let _ = self.write_name(&mut name);
+        name
+    }
+
+    /// Whether that is its [`DeviceKind::name`]; asked of every device in each decision, so nothing is built for it.
+    pub fn is_named(&self, name: &str) -> bool {
+        let mut rest = Rest(name);
+        self.write_name(&mut rest).is_ok() && rest.0.is_empty()
+    }
+
+    fn write_name(&self, out: &mut impl fmt::Write) -> fmt::Result {
+        let Self { product, memory_gb, link } = self;
+        match link.as_str() {
+            "" => write!(out, "{product}_{memory_gb}gb"),
+            link => write!(out, "{product}_{memory_gb}gb_{link}"),
         }
     }
 
@@ -124,6 +137,16 @@ impl DeviceKind {
     /// The configuration of `count` such devices.
     pub fn hardware_id(&self, count: u32) -> HardwareId {
         HardwareId(format!("{count}x_{}", self.name()))
+    }
+}
+
+/// The rest of a text that begins with all that was written so far.
+struct Rest<'a>(&'a str);
+
+impl fmt::Write for Rest<'_> {
+    fn write_str(&mut self, part: &str) -> fmt::Result {
+        self.0 = self.0.strip_prefix(part).ok_or(fmt::Error)?;
+        Ok(())
     }
 }
 
@@ -257,7 +280,14 @@ mod tests {
         assert_eq!(kind.hardware_id(2).as_str(), "2x_nvidia_h100_80gb_sxm");
         assert_eq!(kind.gpu_type(), "h100-80gb");
         assert_eq!(kind.hardware_id(2).kind_name(), "nvidia_h100_80gb_sxm");
+        assert!(kind.is_named("nvidia_h100_80gb_sxm"));
+        for other in
+            ["nvidia_h100_80gb", "nvidia_h100_80gb_sxm5", "nvidia_h100_8gb_sxm", "nvidia_h10_80gb_sxm", ""]
+        {
+            assert!(!kind.is_named(other), "{other}");
+        }
     }
+
     #[test]
     fn a_short_name_means_the_one_kind_it_can_mean() {
         let device = |product: &str, memory_gb, link: &str, index| Device {

@@ -55,7 +55,7 @@ impl<'a> Pool<'a> {
     pub(crate) fn take(&mut self, hardware: &HardwareId, bytes_each: u64) -> Result<Vec<DeviceId>, Shortage> {
         let kind = hardware.kind_name();
         let n_needed = hardware.count();
-        let of_kind = || self.inventory.devices.iter().filter(|it| it.kind.name() == kind);
+        let of_kind = || self.inventory.devices.iter().filter(|it| it.kind.is_named(kind));
         let healthy: Vec<&'a Device> = of_kind().filter(|it| it.health == Health::Healthy).collect();
         if healthy.len() < n_needed as usize {
             let n_healthy = u32::try_from(healthy.len()).unwrap_or(u32::MAX);

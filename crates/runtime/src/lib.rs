@@ -1,9 +1,9 @@
 //! Makes replicas exist and says how they and the host's devices are. Decides nothing.
 
-pub mod clock;
-pub mod failpoint;
 pub mod hardware;
 pub mod process;
+
+pub use dedi_shim::{clock, failpoint};
 
 use async_trait::async_trait;
 use dedi_domain::{Inventory, Launch, Nonce, ObservedReplica, ReplicaId};

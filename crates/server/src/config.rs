@@ -28,6 +28,8 @@ pub(crate) struct Config {
     pub owner: String,
     /// The engine program; empty looks for `dedi-engine` beside `dedi`, then in PATH.
     pub engine: PathBuf,
+    /// The program that supervises a replica; empty looks for `dedi-shim` beside `dedi`, then takes `dedi` itself.
+    pub shim: PathBuf,
     /// The public listener's limits.
     pub http: ListenConfig,
     /// The control plane.
@@ -54,6 +56,7 @@ impl Default for Config {
             log_format: LogFormat::Text,
             owner: "local".to_owned(),
             engine: PathBuf::new(),
+            shim: PathBuf::new(),
             http: ListenConfig::default(),
             control: dedi_control::ControlConfig::default(),
             hub: dedi_control::HubConfig::default(),

@@ -11,7 +11,7 @@ use dedi_runtime::process::{ProcessRuntime, isolation_level};
 
 use crate::config::Config;
 use crate::paths::DataDir;
-use crate::{demo, serve};
+use crate::{demo, programs};
 
 /// Free disk below which downloads and logs will soon fail.
 const DISK_FREE_BYTES_MIN: u64 = 2 << 30;
@@ -25,7 +25,9 @@ enum Finding {
 /// Prints the findings; exits 1 if one would keep endpoints from running.
 #[expect(clippy::print_stdout, reason = "the findings are what was asked for")]
 pub(crate) async fn doctor(data: &DataDir, config: &Config) -> ExitCode {
-    let mut findings = vec![engine(config).await, disk(data.root())];
+    let mut findings = vec![engine(config).await];
+    findings.extend(shim(config).await);
+    findings.push(disk(data.root()));
     findings.extend(devices(data, config).await);
     let isolation = isolation_level(config.runtime.isolation);
     let sentence = format!("isolation: {}", isolation.sentence());
@@ -55,26 +57,46 @@ pub(crate) async fn doctor(data: &DataDir, config: &Config) -> ExitCode {
 }
 
 async fn engine(config: &Config) -> Finding {
-    let program = match serve::find_engine(config) {
+    match programs::engine(config) {
+        Ok(program) => starts("engine", &program).await,
+        Err(why) => Finding::Bad("engine: not found".to_owned(), why),
+    }
+}
+
+/// What supervises replicas, and whether it is the small program that is meant to.
+async fn shim(config: &Config) -> Vec<Finding> {
+    let program = match programs::shim(config) {
         Ok(program) => program,
-        Err(why) => return Finding::Bad("engine: not found".to_owned(), why),
+        Err(why) => return vec![Finding::Bad("shim: not found".to_owned(), why)],
     };
-    let asked = tokio::process::Command::new(&program).arg("--version").kill_on_drop(true).output();
+    let linked = match programs::is_static(&program) {
+        Ok(true) => Finding::Good("shim: statically linked".to_owned()),
+        Ok(false) => Finding::Note(
+            "shim: it needs shared libraries, and some MiB of memory more for each replica than the dedi-shim that \
+             `make up` builds beside dedi"
+                .to_owned(),
+        ),
+        Err(err) => Finding::Note(format!("shim: how it is linked can't be read: {err}")),
+    };
+    vec![starts("shim", &program).await, linked]
+}
+
+/// Whether the program runs on this host.
+async fn starts(what: &str, program: &Path) -> Finding {
+    let shown = program.display();
+    let asked = tokio::process::Command::new(program).arg("--version").kill_on_drop(true).output();
     match tokio::time::timeout(std::time::Duration::from_secs(10), asked).await {
-        Ok(Ok(said)) if said.status.success() => Finding::Good(format!(
-            "engine: {} ({})",
-            program.display(),
-            String::from_utf8_lossy(&said.stdout).trim()
-        )),
+        Ok(Ok(said)) if said.status.success() => {
+            Finding::Good(format!("{what}: {shown} ({})", String::from_utf8_lossy(&said.stdout).trim()))
+        }
         Ok(Ok(said)) => Finding::Bad(
-            format!("engine: {} --version ended with {}", program.display(), said.status),
+            format!("{what}: {shown} --version ended with {}", said.status),
             "build it on this host: a build for another processor does not start".to_owned(),
         ),
-        Ok(Err(err)) => Finding::Bad(
-            format!("engine: {} does not start: {err}", program.display()),
-            "build it again".to_owned(),
-        ),
-        Err(_) => Finding::Bad(format!("engine: {} hangs", program.display()), "build it again".to_owned()),
+        Ok(Err(err)) => {
+            Finding::Bad(format!("{what}: {shown} does not start: {err}"), "build it again".to_owned())
+        }
+        Err(_) => Finding::Bad(format!("{what}: {shown} hangs"), "build it again".to_owned()),
     }
 }
 
@@ -119,7 +141,7 @@ async fn devices(data: &DataDir, config: &Config) -> Vec<Finding> {
         let todo = "choose another folder with --data-dir".to_owned();
         return vec![Finding::Bad(format!("data folder {}: {err}", data.root().display()), todo)];
     }
-    let engine = serve::find_engine(config).unwrap_or_else(|_| "dedi-engine".into());
+    let engine = programs::engine(config).unwrap_or_else(|_| "dedi-engine".into());
     let opened =
         ProcessRuntime::open(config.runtime.clone(), temp, data.logs(), engine.clone(), engine).await;
     let (inventory, running) = match opened {

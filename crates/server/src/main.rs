@@ -1,5 +1,5 @@
-//! `dedi`: the server, its command line, and the shim that keeps a replica's engine. This file only sorts
-//! out which of the three is meant.
+//! `dedi`: the server and its command line, and what keeps a replica's engine where `dedi-shim` is not there to do
+//! it. This file only sorts out which of the three is meant.
 
 mod admin;
 mod backup;
@@ -16,6 +16,7 @@ mod listener;
 mod logging;
 mod openapi;
 mod paths;
+mod programs;
 mod refusal;
 mod running;
 mod serve;
@@ -58,7 +59,7 @@ enum Command {
     },
     /// Print the effective configuration as TOML
     Config(Overrides),
-    /// Check this host: engine, devices, isolation, disk
+    /// Check this host: engine, shim, devices, isolation, disk
     Doctor(Overrides),
     /// Supervise one replica (started by the server)
     #[command(hide = true)]
@@ -107,7 +108,7 @@ fn main() -> ExitCode {
     if args.next().is_some_and(|it| it == "shim")
         && let (Some(dir), None) = (args.next(), args.next())
     {
-        return dedi_runtime::process::shim::main(&PathBuf::from(dir));
+        return dedi_shim::main(&PathBuf::from(dir));
     }
     let cli = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -140,7 +141,7 @@ async fn run(cli: Cli) -> ExitCode {
             Ok((data, config)) => doctor::doctor(&data, &config).await,
             Err(code) => code,
         },
-        Command::Shim { dir } => dedi_runtime::process::shim::main(&dir),
+        Command::Shim { dir } => dedi_shim::main(&dir),
         Command::Client(command) => dedi_cli::run(command, &cli.globals, &mut Cli::command()).await,
     }
 }

@@ -1,7 +1,6 @@
 //! `dedi serve`: opens everything in order, joins control plane and gateway, and closes in the reverse order.
 
 use std::io;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +19,7 @@ use crate::config::Config;
 use crate::paths::{DataDir, write_atomically};
 use crate::running::Server;
 use crate::takeover::{self, Takeover};
-use crate::{EXIT_USAGE, carried, demo, descriptors, fail, logging};
+use crate::{EXIT_USAGE, carried, demo, descriptors, fail, logging, programs};
 
 /// Longest wait for replicas of an earlier server to be found ready.
 const REPLICAS_WAIT: Duration = Duration::from_secs(3);
@@ -193,32 +192,12 @@ fn with_causes(err: &dyn std::error::Error) -> String {
 
 /// The process runtime on this data folder.
 pub(crate) async fn open_runtime(data: &DataDir, config: &Config) -> Result<Arc<ProcessRuntime>, Refusal> {
-    let engine = find_engine(config).map_err(Refusal::usage)?;
-    let shim = std::env::current_exe()
-        .map_err(|err| Refusal::broken(format!("the path of this program is unknown: {err}")))?;
+    let engine = programs::engine(config).map_err(Refusal::usage)?;
+    let shim = programs::shim(config).map_err(Refusal::usage)?;
     ProcessRuntime::open(config.runtime.clone(), data.run(), data.logs(), shim, engine)
         .await
         .map(Arc::new)
         .map_err(|err| {
             Refusal::broken(format!("replicas can't be managed in {}: {err}", data.run().display()))
         })
-}
-
-/// The engine program: the configured one, else `dedi-engine` beside this program, else in PATH.
-pub(crate) fn find_engine(config: &Config) -> Result<PathBuf, String> {
-    if !config.engine.as_os_str().is_empty() {
-        return if config.engine.is_file() {
-            Ok(config.engine.clone())
-        } else {
-            Err(format!("engine = \"{}\" is not a file", config.engine.display()))
-        };
-    }
-    let beside = std::env::current_exe().ok().and_then(|it| Some(it.parent()?.join("dedi-engine")));
-    let in_path = std::env::var_os("PATH")
-        .map(|paths| std::env::split_paths(&paths).map(|it| it.join("dedi-engine")).collect::<Vec<_>>());
-    beside
-        .into_iter()
-        .chain(in_path.into_iter().flatten())
-        .find(|it| it.is_file())
-        .ok_or_else(|| "the program dedi-engine is neither beside dedi nor in PATH: build it with `cargo build --release -p dedi-engine`, or name it with `engine` in the config".to_owned())
 }

@@ -78,6 +78,34 @@ bugs! {
     AckBeforeApply = "ack-before-apply",
     /// Gateway: table versions begin anew when the control plane restarts.
     VersionRestarts = "version-restarts",
+    /// Gateway: finds an endpoint by its id, whoever asks.
+    FindsForeign = "finds-foreign",
+    /// Gateway: what has waited for too long is dropped without a word.
+    ForgetsWaiting = "forgets-waiting",
+    /// Gateway: a client that left is counted, and its request goes on.
+    EndsTwice = "ends-twice",
+    /// Gateway: sends a request to another replica though its client has bytes of the first.
+    RetryAfterBytes = "retry-after-bytes",
+    /// Routes: whoever may only ask for tokens is told what engines and hubs have said.
+    TellsOverheard = "tells-overheard",
+    /// Routes: a shortage names who holds the devices.
+    NamesHolder = "names-holder",
+    /// Users: a change finds the endpoint by its id, whoever asks.
+    ChangesForeign = "changes-foreign",
+    /// Store: the key that a request came with is kept.
+    KeepsKey = "keeps-key",
+    /// Running times: nothing is recorded before the end.
+    NoBeats = "no-beats",
+    /// Running times: who is not listed counts as alive.
+    BillsUnseen = "bills-unseen",
+    /// Running times: a late list counts as one of now.
+    BillsLateList = "bills-late-list",
+    /// Running times: a replica is billed from its reservation.
+    BillsLoading = "bills-loading",
+    /// Running times: they end when the devices are free.
+    BillsUntilRelease = "bills-until-release",
+    /// Running times: a late beat moves on what has ended.
+    BeatsTheDead = "beats-the-dead",
     /// Plan: devices are freed when the process was told to go.
     FreeBeforeExit = "free-before-exit",
     /// Plan: a draining replica is stopped before the gateway let go of it.

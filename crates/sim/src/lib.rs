@@ -5,29 +5,13 @@
 //! what is wanted must come about and stay. The models are also contracts: the heads of `store`, `runtime`,
 //! `gateway` and `clock` say what the real ones must keep for the checks to mean anything.
 
-mod act;
 mod bug;
 mod check;
-mod check_plan;
-mod clock;
-mod controller;
-mod devices;
-mod fault;
-mod fetches;
-mod gateway;
-mod ledger;
-mod mutate;
-mod quiet;
+mod life;
 mod rng;
-mod runtime;
-mod scaler;
-mod sim;
-mod store;
-mod storm;
 mod sweep;
 mod trace;
-mod users;
-mod words;
+mod world;
 
 pub use bug::Bug;
 pub use sweep::{Found, Sweep, sweep};
@@ -53,7 +37,7 @@ pub fn tell(seed: u64, bug: Option<Bug>) -> (Result<Life, Box<Violation>>, Vec<S
 }
 
 fn run(seed: u64, bug: Option<Bug>, is_traced: bool) -> (Result<Life, Box<Violation>>, Vec<String>) {
-    let Some(mut sim) = sim::Sim::new(seed, bug, is_traced) else {
+    let Some(mut sim) = life::Sim::new(seed, bug, is_traced) else {
         return (trace::broken("sim", "the life can't be set up"), Vec::new());
     };
     let outcome = sim.storm().and_then(|()| sim.quiet());

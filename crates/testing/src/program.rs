@@ -32,33 +32,70 @@ pub fn fake_nvml() -> PathBuf {
     BUILT.get_or_init(|| built("dedi-fake-nvml", &["--lib"], "libdedi_fake_nvml.so")).clone()
 }
 
-#[expect(clippy::expect_used, reason = "for tests, which end here")]
+/// The program that supervises a replica, as it is shipped but for the places where a test lets it die; built first
+/// if need be.
+///
+/// # Panics
+/// If it can't be built.
+pub fn shim() -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT
+        .get_or_init(|| {
+            let place = Place::of_this_test();
+            // A release refuses to be built with them.
+            let failpoints = ["--features", "dedi-shim/failpoints"];
+            let failpoints = if cfg!(debug_assertions) { &failpoints[..] } else { &[] };
+            let made_of = ["shim/src", "shim/Cargo.toml", "domain/src"];
+            let mut build = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/build-shim"));
+            place.built("dedi-shim", &made_of, build.arg("--quiet").args(failpoints))
+        })
+        .clone()
+}
+
 fn built(package: &str, target: &[&str], file: &str) -> PathBuf {
-    // <target>/<profile>/deps/<test>
-    let test = std::env::current_exe().expect("the test has a path");
-    let profile_dir = test.parent().and_then(|it| it.parent()).expect("the test lies in a profile's folder");
-    let target_dir = profile_dir.parent().expect("the profile's folder lies in the target folder");
-    let profile = match profile_dir.file_name().and_then(|it| it.to_str()) {
-        Some("debug") | None => "dev",
-        Some(name) => name,
-    };
-    let path = profile_dir.join(file);
-    // Not asking cargo when there is nothing to do: it would wait for whoever else is building.
-    if is_newer(&path, &Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name(package_folder(package))) {
-        return path;
-    }
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let ran = Command::new(cargo)
-        .args(["build", "--quiet", "--package", package, "--profile", profile])
-        .args(target)
-        .arg("--target-dir")
-        .arg(target_dir)
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
-        .output()
-        .expect("cargo runs");
-    assert!(ran.status.success(), "{file} was not built: {}", String::from_utf8_lossy(&ran.stderr));
-    assert!(path.is_file(), "{} is not there", path.display());
-    path
+    let mut build = Command::new(cargo);
+    build.args(["build", "--quiet", "--package", package]).args(target);
+    Place::of_this_test().built(file, &[package_folder(package)], &mut build)
+}
+
+/// The folder that the running test lies in, where programs go that tests start.
+struct Place {
+    folder: PathBuf,
+}
+
+impl Place {
+    #[expect(clippy::expect_used, reason = "for tests, which end here")]
+    fn of_this_test() -> Self {
+        // <target>/<profile>/deps/<test>
+        let test = std::env::current_exe().expect("the test has a path");
+        let folder = test.parent().and_then(|it| it.parent()).expect("the test lies in a profile's folder");
+        Self { folder: folder.to_owned() }
+    }
+
+    /// The file in it, made by `build` if it is older than what it is made of: paths below `crates`.
+    #[expect(clippy::expect_used, reason = "for tests, which end here")]
+    fn built(&self, file: &str, made_of: &[&str], build: &mut Command) -> PathBuf {
+        let path = self.folder.join(file);
+        let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("it lies in `crates`");
+        // Not asking cargo when there is nothing to do: it would wait for whoever else is building.
+        if is_newer(&path, made_of.iter().map(|it| crates.join(it)).collect()) {
+            return path;
+        }
+        let profile = match self.folder.file_name().and_then(|it| it.to_str()) {
+            Some("debug") | None => "dev",
+            Some(name) => name,
+        };
+        let ran = build
+            .args(["--profile", profile, "--target-dir"])
+            .arg(self.folder.parent().expect("the profile's folder lies in the target folder"))
+            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+            .output()
+            .expect("cargo runs");
+        assert!(ran.status.success(), "{file} was not built: {}", String::from_utf8_lossy(&ran.stderr));
+        assert!(path.is_file(), "{} is not there", path.display());
+        path
+    }
 }
 
 /// `dedi-testing` lies in `crates/testing`.
@@ -66,20 +103,17 @@ fn package_folder(package: &str) -> &str {
     package.strip_prefix("dedi-").unwrap_or(package)
 }
 
-/// Whether the program is newer than every file of its package. Other packages' changes are not seen; the
+/// Whether the program is newer than every file of those folders. Other packages' changes are not seen; the
 /// programs that tests start hang on none that would matter.
-fn is_newer(program: &Path, package: &Path) -> bool {
+fn is_newer(program: &Path, mut made_of: Vec<PathBuf>) -> bool {
     let Ok(built_at) = program.metadata().and_then(|it| it.modified()) else { return false };
-    let mut folders = vec![package.to_owned()];
-    while let Some(folder) = folders.pop() {
-        let Ok(entries) = std::fs::read_dir(&folder) else { return false };
-        for entry in entries.flatten() {
-            let Ok(meta) = entry.metadata() else { return false };
-            if meta.is_dir() {
-                folders.push(entry.path());
-            } else if meta.modified().is_ok_and(|it| it > built_at) {
-                return false;
-            }
+    while let Some(path) = made_of.pop() {
+        let Ok(meta) = path.metadata() else { return false };
+        if meta.is_dir() {
+            let Ok(entries) = std::fs::read_dir(&path) else { return false };
+            made_of.extend(entries.flatten().map(|it| it.path()));
+        } else if meta.modified().is_ok_and(|it| it > built_at) {
+            return false;
         }
     }
     true

@@ -5,7 +5,6 @@ mod act;
 mod ending;
 mod isolate;
 mod observe;
-mod routes;
 mod running;
 
 use std::collections::BTreeSet;
@@ -15,6 +14,7 @@ use std::time::Duration;
 
 use dedi_domain::autoscale::Scaler;
 use dedi_domain::reconcile::{World, decide};
+use dedi_domain::route::{Published, Serving};
 use dedi_domain::{Action, EndpointId, LoadReport, Timestamp};
 use dedi_runtime::failpoint;
 use futures_util::FutureExt;
@@ -25,7 +25,6 @@ use tokio_util::sync::CancellationToken;
 use crate::shared::Shared;
 use crate::store::{EventKind, StoreError, Unread};
 use isolate::{Subject, Waits, decide_each};
-use routes::Published;
 
 /// Passes in a row while each does something: a stop takes about six, so this ends only endless ones.
 const PASSES_IN_A_ROW_MAX: u32 = 16;
@@ -140,7 +139,8 @@ impl Reconciler {
         self.shared.set_world(world.clone());
         let keys = self.shared.reload_keys().await?;
         failpoint::hit("pass.before", "routes");
-        self.published.publish(&self.shared, &world, (seen.models, &seen.contexts), keys);
+        let slots = self.shared.config.slots;
+        self.publish(&world, Serving { models: seen.models, contexts: seen.contexts, slots, keys });
         self.shared.looks.tell(look);
         self.tell_unread(&seen.unread, world.now).await;
         // Before anything that may take long, and no action: a pass that does nothing else is at rest.
@@ -181,6 +181,13 @@ impl Reconciler {
         self.tell_panicked(&panicked, world.now).await;
         self.tell(troubles);
         Ok(n_done)
+    }
+
+    fn publish(&mut self, world: &World, serving: Serving) {
+        let table = self.published.next(&self.shared.routes.borrow(), world, serving);
+        if let Some(table) = table {
+            self.shared.routes.send_replace(table);
+        }
     }
 
     async fn act(&self, world: &World, action: &Action) -> Result<(), act::Trouble> {

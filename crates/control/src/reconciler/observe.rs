@@ -8,6 +8,7 @@ use std::time::Duration;
 use dedi_domain::autoscale::Scaler;
 use dedi_domain::fit::bytes_per_device;
 use dedi_domain::reconcile::{EndpointView, ReplicaView, World};
+use dedi_domain::route::Published;
 use dedi_domain::{
     EndpointId, Fetch, Intent, Inventory, LoadReport, ModelName, Observation, ObservedReplica, ReplicaId,
     ReplicaRow, SetAside, Timestamp,
@@ -15,7 +16,6 @@ use dedi_domain::{
 use tokio::time::timeout;
 
 use super::chain;
-use super::routes::Published;
 use crate::shared::Shared;
 use crate::store::{EndpointRows, Readable, StoreError, Unread};
 
@@ -30,7 +30,7 @@ pub(super) struct Seen {
     /// All models of the store.
     pub(super) models: BTreeSet<ModelName>,
     /// Tokens of context that deployed models are served with.
-    pub(super) contexts: Contexts,
+    pub(super) contexts: BTreeMap<ModelName, u32>,
     /// Why the world is unknown, if it is.
     pub(super) trouble: Option<String>,
 }
@@ -195,7 +195,7 @@ async fn ask_runtime(shared: &Shared) -> Result<(Vec<ObservedReplica>, Inventory
 
 type Needs = BTreeMap<ModelName, dedi_domain::fit::MemoryNeed>;
 /// By model, the tokens of context it is served with.
-pub(super) type Contexts = BTreeMap<ModelName, u32>;
+type Contexts = BTreeMap<ModelName, u32>;
 
 /// The models of the store, and what each deployed one needs and is served with; `None` when that could not be looked at.
 async fn read_models(

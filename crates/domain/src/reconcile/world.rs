@@ -108,7 +108,7 @@ pub struct World {
     pub settings: Settings,
 }
 
-pub(super) type Seen<'a> = BTreeMap<(ReplicaId, Nonce), &'a ObservedReplica>;
+pub(crate) type Seen<'a> = BTreeMap<(ReplicaId, Nonce), &'a ObservedReplica>;
 
 /// What is seen of a row's own process; one with another nonce is not it.
 pub(crate) fn phase_of<'a>(row: &ReplicaRow, seen: &Seen<'a>) -> Option<&'a ReplicaPhase> {

@@ -1,7 +1,7 @@
 //! An endpoint's replicas, counted by what they are doing.
 
-use super::Progress;
-use crate::reconcile::{EndpointView, Observation, World, by_mark, phase_of};
+use super::{Explainer, Progress};
+use crate::reconcile::{EndpointView, Observation};
 use crate::replica::{Intent, ReplicaPhase};
 
 #[derive(Default)]
@@ -15,36 +15,41 @@ pub(super) struct Count {
     pub(super) progress: Option<Progress>,
 }
 
-pub(super) fn count_replicas(view: &EndpointView, world: &World) -> Count {
-    let Observation::Known(observed) = &world.observation else { return Count::default() };
-    let seen = by_mark(observed);
-    let mut count = Count::default();
-    for it in &view.replicas {
-        let phase = phase_of(&it.row, &seen);
-        count.in_flight += it.in_flight;
-        match it.row.intent {
-            Intent::Run => match phase {
-                Some(ReplicaPhase::Ready { .. }) => count.ready += 1,
-                Some(ReplicaPhase::Launching { percent, .. }) => {
-                    count.launching += 1;
-                    let elapsed_secs = world.now.since(it.row.reserved_at).as_secs();
-                    if count.progress.is_none_or(|old| old.percent < *percent) {
-                        count.progress = Some(Progress { percent: *percent, elapsed_secs });
-                    }
-                }
-                None
-                | Some(
-                    ReplicaPhase::Unstarted
-                    | ReplicaPhase::Unresponsive { .. }
-                    | ReplicaPhase::Stopping
-                    | ReplicaPhase::Orphaned
-                    | ReplicaPhase::Exited(_),
-                ) => count.launching += 1,
-            },
-            Intent::Drain { .. } => count.draining += 1,
-            Intent::Stop { .. } if phase.is_none() => count.gone += 1,
-            Intent::Stop { .. } => count.stopping += 1,
+impl Count {
+    /// Of the endpoint `view`; of none, where nothing is known.
+    pub(super) fn of(view: &EndpointView, all: &Explainer<'_>) -> Self {
+        let world = all.world;
+        let mut count = Self::default();
+        if world.observation == Observation::Unknown {
+            return count;
         }
+        for it in &view.replicas {
+            let phase = all.phase(&it.row);
+            count.in_flight += it.in_flight;
+            match it.row.intent {
+                Intent::Run => match phase {
+                    Some(ReplicaPhase::Ready { .. }) => count.ready += 1,
+                    Some(ReplicaPhase::Launching { percent, .. }) => {
+                        count.launching += 1;
+                        let elapsed_secs = world.now.since(it.row.reserved_at).as_secs();
+                        if count.progress.is_none_or(|old| old.percent < *percent) {
+                            count.progress = Some(Progress { percent: *percent, elapsed_secs });
+                        }
+                    }
+                    None
+                    | Some(
+                        ReplicaPhase::Unstarted
+                        | ReplicaPhase::Unresponsive { .. }
+                        | ReplicaPhase::Stopping
+                        | ReplicaPhase::Orphaned
+                        | ReplicaPhase::Exited(_),
+                    ) => count.launching += 1,
+                },
+                Intent::Drain { .. } => count.draining += 1,
+                Intent::Stop { .. } if phase.is_none() => count.gone += 1,
+                Intent::Stop { .. } => count.stopping += 1,
+            }
+        }
+        count
     }
-    count
 }

@@ -1,18 +1,26 @@
 //! Why an endpoint has no replica yet: a download, a delay, replicas that end, or devices that are short.
 
 use super::count::Count;
-use super::{Reason, ReasonCode, advise, counted, say};
+use super::explainer::{Words, counted};
+use super::reason::{advise, say};
+use super::{Explainer, Reason, ReasonCode};
 use crate::failure::{Verdict, pause};
 use crate::fetch::Fetch;
 use crate::placement::Shortage;
-use crate::reconcile::{EndpointView, Observation, World, by_mark, launches};
+use crate::reconcile::{EndpointView, World};
 use crate::replica::FailureCause;
 use crate::time::Timestamp;
 use crate::words::{count as counting, is_or_are, so_many_are};
 
-pub(super) fn pending_reason(view: &EndpointView, world: &World, judged: &Verdict, count: &Count) -> Reason {
-    let desired = &view.desired;
-    if let Some(fetch) = &view.fetch {
+pub(super) fn pending_reason(
+    view: &EndpointView,
+    words: Words<'_>,
+    all: &Explainer<'_>,
+    judged: &Verdict,
+    count: &Count,
+) -> Reason {
+    let (desired, world) = (&view.desired, all.world);
+    if let Some(fetch) = words.fetch {
         return fetch_reason(view, fetch, world.now);
     }
     if let Verdict::BackingOff { retry_at, n_failures } = judged
@@ -45,8 +53,8 @@ pub(super) fn pending_reason(view: &EndpointView, world: &World, judged: &Verdic
             format!("waits until {replicas} of the last run {are} gone"),
         );
     }
-    match shortage(view, world) {
-        Some(shortage) => shortage_reason(view, &shortage),
+    match all.shortage(desired.id) {
+        Some(short) => shortage_reason(view, short),
         None => say(ReasonCode::Accepted, "accepted; the server is about to look at it"),
     }
 }
@@ -92,14 +100,6 @@ pub(super) fn fetch_reason(view: &EndpointView, fetch: &Fetch, now: Timestamp) -
             format!("mend it, then `dedi endpoints start {}`", view.desired.id),
         ),
     }
-}
-
-pub(super) fn shortage(view: &EndpointView, world: &World) -> Option<Shortage> {
-    let Observation::Known(observed) = &world.observation else { return None };
-    let endpoints: Vec<&EndpointView> = world.endpoints.iter().collect();
-    launches(&endpoints, &by_mark(observed), world)
-        .into_iter()
-        .find_map(|(id, devices)| (id == view.desired.id).then_some(devices.err()).flatten())
 }
 
 pub(super) fn shortage_reason(view: &EndpointView, shortage: &Shortage) -> Reason {

@@ -1,8 +1,8 @@
 //! What this host can and can't do for replicas, in sentences for `dedi doctor`.
 
-use super::cgroup::{Groups, Hierarchies, Limits};
 use super::config::IsolationSetting;
-use super::confine::{self, Confined, Lacking};
+use dedi_shim::cgroup::{Groups, Hierarchies, Limits};
+use dedi_shim::confine::{self, Confined, Lacking};
 
 /// How far a replica is kept apart from the rest of the host.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 use dedi_domain::{Exit, FailureCause, Nonce, ReplicaId};
 use rustix::process::Signal;
 
-use super::cgroup::Groups;
-use super::identity::{self, ProcessId};
-use super::records::{LaunchRecord, ReplicaDir, ShimRecord};
 use super::remove::Goal;
 use super::watched::Watched;
 use super::{Inner, blocking};
 use crate::{clock, failpoint};
+use dedi_shim::cgroup::Groups;
+use dedi_shim::identity::{self, ProcessId};
+use dedi_shim::records::{LaunchRecord, ReplicaDir, ShimRecord};
 
 /// Time beyond the grace that a shim gets before it is taken to be stuck.
 const SHIM_MARGIN: Duration = Duration::from_secs(5);

@@ -106,7 +106,7 @@ pub(crate) fn environment(
         launch.devices.iter().filter(|it| !it.kind.is_cpu()).map(|it| it.id.0.as_str()).collect();
     let dir = dir.to_string_lossy();
     let own = [
-        (super::identity::NONCE_VARIABLE, launch.nonce.to_string()),
+        (dedi_shim::identity::NONCE_VARIABLE, launch.nonce.to_string()),
         // Empty on CPU hardware: devices that were not given are not seen.
         ("CUDA_VISIBLE_DEVICES", gpus.join(",")),
         ("HOME", dir.to_string()),

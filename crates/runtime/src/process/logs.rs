@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use dedi_domain::{EndpointId, Timestamp};
 
-use super::shim::numbered;
+use dedi_shim::logfile::numbered;
 
 /// Most bytes read at once.
 const READ_BYTES_MAX: u64 = 256 << 10;

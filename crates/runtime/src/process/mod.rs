@@ -3,20 +3,16 @@
 //! What is true is in each replica's folder and in `/proc`; memory holds only what probes said last. Every
 //! look reads both anew, and picks up whatever an earlier run of the server left half done.
 
-mod cgroup;
 mod config;
-mod confine;
+mod confinement;
 mod doctor;
 mod end;
 mod engines;
-mod identity;
 mod logs;
 mod monitor;
 mod observe;
 mod probe;
-mod records;
 mod remove;
-pub mod shim;
 mod watched;
 
 use std::collections::HashMap;
@@ -37,15 +33,14 @@ pub use self::logs::{AttemptLog, LogChunk, LogCursor, ReplicaLogs};
 pub use crate::hardware::HardwareSettings;
 
 pub(crate) use self::config::given;
-pub(crate) use self::identity::pids;
+pub(crate) use dedi_shim::identity::pids;
 
-use self::confine::Confinement;
 use self::engines::Engine;
 use self::monitor::Tracked;
-use self::records::{LaunchRecord, ReplicaDir, SOCKET, SOCKET_PATH_BYTES_MAX};
 use crate::failpoint;
 use crate::hardware::Hardware;
 use crate::{Runtime, RuntimeError};
+use dedi_shim::records::{LaunchRecord, ReplicaDir, SOCKET, SOCKET_PATH_BYTES_MAX};
 
 /// Starts and ends replicas as processes. Dropping it, or the end of the server, leaves them running.
 #[derive(Debug)]
@@ -79,7 +74,7 @@ pub(crate) struct Inner {
 
 impl ProcessRuntime {
     /// Opens the run folder, makes it if it is absent, and finds the replicas that an earlier server left.
-    /// `shim` is the program that runs [`shim::main`] on `shim <folder>`; `engine` is the engine program.
+    /// `shim` is the program that runs [`dedi_shim::main`] on `shim <folder>`; `engine` is the engine program.
     pub async fn open(
         config: ProcessConfig,
         run: PathBuf,
@@ -95,7 +90,7 @@ impl ProcessRuntime {
             blocking(move || {
                 logs::create_root(&run)?;
                 logs::create_root(&logs)?;
-                records::sweep_drafts(&run)?;
+                dedi_shim::records::sweep_drafts(&run)?;
                 installation_of(&run)
             })
             .await?
@@ -106,7 +101,7 @@ impl ProcessRuntime {
             run,
             logs: ReplicaLogs::new(logs),
             installation,
-            boot_id: identity::boot_id()?,
+            boot_id: dedi_shim::identity::boot_id()?,
             shim,
             engine: Engine::dedi(engine),
             tracked: Mutex::default(),
@@ -258,7 +253,7 @@ impl Inner {
         launch.model_path = std::path::absolute(launch.model_path)?;
         let own = dir.own();
         let env = engines::environment(&launch, &own, &self.config.env_pass, |name| std::env::var(name).ok());
-        let confinement = Confinement::of(&self.config, &launch, self.engine.program(), &own, &env);
+        let confinement = confinement::of(&self.config, &launch, self.engine.program(), &own, &env);
         Ok(LaunchRecord {
             installation: self.installation.clone(),
             boot_id: self.boot_id.clone(),
@@ -310,7 +305,7 @@ fn installation_of(run: &Path) -> io::Result<String> {
         }
         Err(err) if err.kind() == io::ErrorKind::NotFound => {
             let id = written_in(run)?.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
-            records::write_atomically(run, "installation", &id)?;
+            dedi_shim::records::write_atomically(run, "installation", &id)?;
             Ok(id)
         }
         Err(err) => Err(err),

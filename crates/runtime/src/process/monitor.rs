@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use dedi_domain::{Exit, FailureCause, ReplicaId, Timestamp};
 
-use super::identity::ProcessId;
 use super::probe::{self, Health};
-use super::records::{LaunchRecord, ReplicaDir, ShimRecord};
 use super::watched::Watched;
 use super::{Inner, blocking, locked};
 use crate::{clock, failpoint};
+use dedi_shim::identity::ProcessId;
+use dedi_shim::records::{LaunchRecord, ReplicaDir, ShimRecord};
 
 /// Between two looks for the record of a shim that is starting.
 const SHIM_DELAY: Duration = Duration::from_millis(10);

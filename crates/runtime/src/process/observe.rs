@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use dedi_domain::{Address, Exit, FailureCause, ObservedReplica, ReplicaPhase};
 
-use super::identity;
 use super::monitor::Seen;
-use super::records::{LaunchRecord, ReplicaDir, ShimRecord};
 use super::remove::Goal;
 use super::{Inner, blocking, locked};
 use crate::hardware::Engines;
+use dedi_shim::identity;
+use dedi_shim::records::{LaunchRecord, ReplicaDir, ShimRecord};
 
 /// What a folder shows.
 enum Found {

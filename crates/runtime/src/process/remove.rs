@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use dedi_domain::{EndpointId, Nonce, ReplicaId};
 
-use super::cgroup::Groups;
-use super::records::{LaunchRecord, ReplicaDir};
 use super::{Inner, blocking, locked};
 use crate::failpoint;
+use dedi_shim::cgroup::Groups;
+use dedi_shim::records::{LaunchRecord, ReplicaDir};
 
 /// Longest wait for an end or a removal to be tried again after it failed.
 const RETRY_DELAY: Duration = Duration::from_secs(1);

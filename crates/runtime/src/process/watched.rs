@@ -8,7 +8,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::identity::Held;
+use dedi_shim::identity::Held;
 
 /// A process whose end can be awaited.
 #[derive(Debug)]

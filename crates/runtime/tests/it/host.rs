@@ -36,7 +36,7 @@ impl Host {
     }
 
     pub(crate) async fn open(&self) -> ProcessRuntime {
-        let shim = PathBuf::from(env!("CARGO_BIN_EXE_dedi-shim"));
+        let shim = dedi_testing::shim();
         let (run, logs) = (self.root.path().join("run"), self.root.path().join("logs"));
         ProcessRuntime::open(self.config.clone(), run, logs, shim, dedi_testing::fake_engine()).await.unwrap()
     }

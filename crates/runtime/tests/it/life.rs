@@ -134,7 +134,7 @@ async fn an_engine_that_crashes_leaves_its_code_and_its_last_words() {
 #[tokio::test]
 async fn an_engine_that_cannot_be_started_says_so() {
     let host = Host::new();
-    let shim = env!("CARGO_BIN_EXE_dedi-shim").into();
+    let shim = dedi_testing::shim();
     let (run, logs) = (host.root.path().join("run"), host.root.path().join("logs"));
     let engine = "/nowhere/dedi-engine".into();
     let runtime = dedi_runtime::process::ProcessRuntime::open(host.config.clone(), run, logs, shim, engine)

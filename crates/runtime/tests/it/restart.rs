@@ -76,7 +76,7 @@ async fn many_shims_for_one_folder_make_one_engine() {
     runtime.ensure(&launch).await.unwrap();
     let mut others: Vec<_> = (0..8)
         .map(|_| {
-            Command::new(env!("CARGO_BIN_EXE_dedi-shim"))
+            Command::new(dedi_testing::shim())
                 .arg("shim")
                 .arg(host.dir(&launch))
                 .stdin(Stdio::null())

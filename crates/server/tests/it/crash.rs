@@ -148,22 +148,3 @@ fn down_is_no_failure_however_often_and_the_next_server_starts_anew() {
     let (code, _, said) = plane.cli(&["down"]);
     assert!(code == Some(0) && said.contains("0 replicas"), "what has ended is not ended again: {said}");
 }
-
-#[test]
-fn a_shim_keeps_little_memory_of_its_own() {
-    /// The program's code is shared with the server; what a shim alone costs is this, in KiB.
-    const ANONYMOUS_KIB_MAX: u64 = 4 << 10;
-    let plane = TestPlane::start();
-    let id = plane.create("1x_cpu_1gb", 1, 1)["id"].as_str().unwrap().to_owned();
-    plane.until_state(&id, "STARTED");
-    let shims = plane.processes_with(|args| args.get(1).is_some_and(|it| it == "shim"));
-    assert_eq!(shims.len(), 1);
-    let status = std::fs::read_to_string(format!("/proc/{}/status", shims[0])).unwrap();
-    let kib = |name: &str| -> u64 {
-        let line = status.lines().find_map(|it| it.strip_prefix(name)).unwrap();
-        line.split_whitespace().next().unwrap().parse().unwrap()
-    };
-    println!("resident {} KiB, of them {} KiB its own", kib("VmRSS:"), kib("RssAnon:"));
-    assert!(kib("RssAnon:") < ANONYMOUS_KIB_MAX, "{status}");
-    assert_eq!(kib("Threads:"), 1, "{status}");
-}

@@ -22,6 +22,7 @@ mod plane;
 mod raw;
 mod refusals;
 mod retries;
+mod shims;
 mod upgrade;
 mod upstream;
 mod usage;

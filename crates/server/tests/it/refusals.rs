@@ -52,6 +52,13 @@ fn an_unknown_key_and_an_unreadable_file_are_named() {
 }
 
 #[test]
+fn a_shim_that_is_not_there_is_named() {
+    let (code, said) = serve("shim = \"/nowhere/dedi-shim\"\n", &["--listen", "127.0.0.1:0"]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("shim = \"/nowhere/dedi-shim\"") && is_one_sentence(&said), "{said}");
+}
+
+#[test]
 fn a_second_server_on_a_data_folder_is_refused() {
     let plane = TestPlane::start();
     let output = Command::new(dedi())

@@ -97,6 +97,11 @@ impl Traced {
             let names = life.trace(operation).unwrap_or_else(|found| panic!("{operation:?}: {found:?}"));
             operations.insert(operation, counted(names));
         }
+        let is_of_shim = |name: &String| name.starts_with("shim.");
+        assert!(
+            operations.values().flat_map(BTreeMap::keys).any(is_of_shim),
+            "no shim can be told where to die: `make kill-sweep` builds one that can"
+        );
         let takeover = life.trace_takeover().unwrap_or_else(|found| panic!("a takeover: {found:?}"));
         let down = life.trace_down().unwrap_or_else(|found| panic!("down: {found:?}"));
         life.end().unwrap_or_else(|found| panic!("an undisturbed plane: {found:?}"));

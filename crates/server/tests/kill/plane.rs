@@ -52,6 +52,8 @@ impl Plane {
         let folder = tempfile::Builder::new().prefix("dedi-kill-").tempdir_in(base).unwrap();
         let engine = dedi().with_file_name("dedi-fake-engine");
         assert!(engine.exists(), "{} is not built: run `make build-test` first", engine.display());
+        // The server finds it beside itself.
+        assert_eq!(dedi_testing::shim().parent(), dedi().parent());
         let plane = Self { folder, server: None, successor: None, client: Client::new("", "") };
         std::fs::create_dir(plane.data()).unwrap();
         // Engines note their starts in a file of the test's, which is not in their folder.

@@ -71,6 +71,8 @@ impl TestPlane {
     fn start_on(config: &str, hardware: &str, gpus: &Value, prepare: impl FnOnce(&Path)) -> Self {
         let folder = tempfile::Builder::new().prefix("dedi-it-").tempdir_in("/tmp").unwrap();
         let engine = beside("dedi-engine");
+        // The server finds it beside itself.
+        assert_eq!(dedi_testing::shim().parent(), dedi().parent());
         let engine_line = if config.contains("engine =") {
             String::new()
         } else {

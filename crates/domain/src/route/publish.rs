@@ -1,0 +1,148 @@
+//! The route table: which replicas may be asked what. It is published before anything is taken away from what
+//! it shows, and it remembers since which version a replica is no longer in it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use super::{Route, RouteReplica, RouteTable};
+use crate::ids::{EndpointId, ModelName, ReplicaId};
+use crate::keys::KeyTable;
+use crate::reconcile::{EndpointView, Observation, World};
+use crate::replica::{Intent, ReplicaPhase};
+use crate::status::Explainer;
+
+/// What a table says besides what the world shows.
+#[derive(Clone, Debug, Default)]
+pub struct Serving {
+    /// All models of the store.
+    pub models: BTreeSet<ModelName>,
+    /// Tokens of context that deployed models are served with; absent where the model can't be read now.
+    pub contexts: BTreeMap<ModelName, u32>,
+    /// Requests one replica generates at the same time.
+    pub slots: u32,
+    /// Keys that may use the data plane.
+    pub keys: Arc<KeyTable>,
+}
+
+/// What was published.
+#[derive(Clone, Debug, Default)]
+pub struct Published {
+    version: u64,
+    is_out: bool,
+    /// Existing replicas that are not in the table, with the first version that lacked them.
+    absent: BTreeMap<ReplicaId, u64>,
+}
+
+impl Published {
+    /// Nothing is published yet; the first table's version will be above `version`. A gateway that outlives its control
+    /// plane drops tables that are older than the one it has.
+    pub fn above(version: u64) -> Self {
+        Self { version, ..Self::default() }
+    }
+
+    /// The first table without this replica; `None` while it is in the table, or was never looked at.
+    pub fn absent_since(&self, replica: ReplicaId) -> Option<u64> {
+        self.absent.get(&replica).copied()
+    }
+
+    /// The table that `world` shows, to be put in the place of `old`; `None` where `old` says the same.
+    pub fn next(&mut self, old: &RouteTable, world: &World, serving: Serving) -> Option<RouteTable> {
+        let routes = routes(world, &serving, old);
+        let Serving { models, keys, .. } = serving;
+        let is_same = self.is_out && old.routes == routes && old.models == models && old.keys == keys;
+        if is_same {
+            self.note_absent(world, old);
+            return None;
+        }
+        self.is_out = true;
+        self.version += 1;
+        let table = RouteTable { version: self.version, routes, models, keys };
+        self.note_absent(world, &table);
+        Some(table)
+    }
+
+    fn note_absent(&mut self, world: &World, table: &RouteTable) {
+        let routed: BTreeSet<ReplicaId> =
+            table.routes.iter().flat_map(|it| &it.replicas).map(|it| it.id).collect();
+        let existing: BTreeSet<ReplicaId> =
+            world.endpoints.iter().flat_map(|it| &it.replicas).map(|it| it.row.id).collect();
+        self.absent.retain(|id, _| existing.contains(id) && !routed.contains(id));
+        for id in existing.difference(&routed) {
+            self.absent.entry(*id).or_insert(self.version);
+        }
+    }
+}
+
+fn routes(world: &World, serving: &Serving, old: &RouteTable) -> Vec<Arc<Route>> {
+    let seen = Explainer::new(world);
+    let mut routes: Vec<Arc<Route>> = world
+        .endpoints
+        .iter()
+        .filter(|it| !it.desired.deleted)
+        .filter_map(|it| {
+            // One that can't be explained is routed as before, and the others all the same.
+            let route = catch_unwind(AssertUnwindSafe(|| route(it, (world, &seen), serving, old)));
+            route.ok().map(Arc::new).or_else(|| before(old, it.desired.id))
+        })
+        .chain(world.aside.endpoints.iter().filter_map(|it| before(old, *it)))
+        .collect();
+    routes.sort_by_key(|it| it.endpoint);
+    routes
+}
+
+fn before(old: &RouteTable, endpoint: EndpointId) -> Option<Arc<Route>> {
+    old.routes.iter().find(|it| it.endpoint == endpoint).cloned()
+}
+
+fn route(
+    view: &EndpointView,
+    (world, seen): (&World, &Explainer<'_>),
+    serving: &Serving,
+    old: &RouteTable,
+) -> Route {
+    let desired = &view.desired;
+    let replicas = match &world.observation {
+        _ if !desired.wants_replicas() => Vec::new(),
+        Observation::Known(_) => ready(view, seen),
+        Observation::Unknown => kept(view, old),
+    };
+    Route {
+        endpoint: desired.id,
+        name: desired.name.clone(),
+        owner: desired.owner.clone(),
+        model: desired.model.clone(),
+        state: desired.published,
+        reason: seen.outline(view),
+        wakes_on_request: desired.wants_replicas() && desired.replicas.min() == 0,
+        replicas,
+        slots_per_replica: serving.slots,
+        // 0 is what is not known.
+        context_tokens: serving.contexts.get(&desired.model).copied().unwrap_or(0),
+    }
+}
+
+fn ready(view: &EndpointView, seen: &Explainer<'_>) -> Vec<RouteReplica> {
+    let mut replicas: Vec<RouteReplica> = view
+        .replicas
+        .iter()
+        .filter(|it| it.row.intent == Intent::Run)
+        .filter_map(|it| {
+            let ReplicaPhase::Ready { address } = seen.phase(&it.row)? else { return None };
+            Some(RouteReplica {
+                id: it.row.id,
+                address: address.clone(),
+                engine_model: view.desired.model.to_string(),
+            })
+        })
+        .collect();
+    replicas.sort_by_key(|it| it.id);
+    replicas
+}
+
+/// What was routed before, while the runtime can't be asked: no news is no reason to refuse requests.
+fn kept(view: &EndpointView, old: &RouteTable) -> Vec<RouteReplica> {
+    let runs = |id: ReplicaId| view.replicas.iter().any(|it| it.row.id == id && it.row.intent == Intent::Run);
+    let before = old.routes.iter().find(|it| it.endpoint == view.desired.id);
+    before.map_or_else(Vec::new, |it| it.replicas.iter().filter(|it| runs(it.id)).cloned().collect())
+}

@@ -1,0 +1,17 @@
+//! The supervisor of one replica, and what it shares with the server: the records in the replica's folder, who a
+//! process is, control groups, confinement, the clock, and the places where tests let either die.
+//!
+//! Absent on purpose: an async runtime, a network, and drivers. What is linked here is in memory once per replica.
+
+pub mod cgroup;
+mod classify;
+pub mod clock;
+pub mod confine;
+pub mod failpoint;
+pub mod identity;
+pub mod logfile;
+pub mod records;
+mod run;
+mod supervise;
+
+pub use self::run::main;

@@ -1,0 +1,73 @@
+//! Models that come from a hub: an endpoint waits for its own, which may fail for a while first.
+
+use dedi_domain::{EndpointId, Fetch, Timestamp};
+
+use crate::life::Sim;
+use crate::life::fault::Fault;
+use crate::world::devices::NEEDED_BYTES;
+use crate::world::tenants::OVERHEARD;
+
+/// One endpoint's download.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Download {
+    pub(crate) endpoint: EndpointId,
+    pub(crate) next_at: i64,
+    pub(crate) n_failures: u32,
+}
+
+impl Sim {
+    /// What a new endpoint waits for.
+    pub(crate) fn fetch(&mut self, endpoint: EndpointId) -> Option<Fetch> {
+        if !self.faults.has(Fault::SlowFetch) || self.rng.percent(50) {
+            return None;
+        }
+        let next_at = self.now + self.rng.between(500, 60_000);
+        self.downloads.push(Download { endpoint, next_at, n_failures: 0 });
+        Some(Fetch::Queued)
+    }
+
+    /// Downloads go on, fail and are tried again, or are done.
+    pub(crate) fn advance_fetches(&mut self) {
+        for mut it in std::mem::take(&mut self.downloads) {
+            if it.next_at > self.now {
+                self.downloads.push(it);
+                continue;
+            }
+            let now = Timestamp(self.now);
+            let fetch = match self.rng.below(10) {
+                0..=3 => {
+                    let bytes_total = self.rng.percent(50).then_some(100);
+                    Some(Fetch::Running { bytes_done: 50, bytes_total, since: now })
+                }
+                4 | 5 => {
+                    it.n_failures += 1;
+                    let retry_at = now.plus(std::time::Duration::from_secs(5));
+                    let (n_failures, is_final) = (it.n_failures, self.rng.percent(30));
+                    let what = format!("the hub is away: {OVERHEARD}");
+                    Some(Fetch::Failed { what, n_failures, retry_at, is_final })
+                }
+                _ => None,
+            };
+            it.next_at = self.now + self.rng.between(500, 30_000);
+            self.show_fetch(it.endpoint, fetch.clone());
+            if fetch.is_some() {
+                self.downloads.push(it);
+            }
+        }
+    }
+
+    /// The hub is well again: everything is here.
+    pub(crate) fn end_fetches(&mut self) {
+        for it in std::mem::take(&mut self.downloads) {
+            self.show_fetch(it.endpoint, None);
+        }
+    }
+
+    fn show_fetch(&mut self, endpoint: EndpointId, fetch: Option<Fetch>) {
+        self.trace.note(self.now, || format!("the model of {endpoint}: {fetch:?}"));
+        if let Some(view) = self.store.endpoints.iter_mut().find(|it| it.desired.id == endpoint) {
+            view.bytes_per_device = fetch.is_none().then_some(NEEDED_BYTES);
+            view.fetch = fetch;
+        }
+    }
+}

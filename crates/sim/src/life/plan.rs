@@ -1,0 +1,98 @@
+//! The decision of one look, and what is published and recorded beside it.
+
+use dedi_domain::reconcile::{Observation, World};
+use dedi_domain::{Action, SetAside};
+
+use super::controller::Step;
+use super::mutate;
+use crate::bug::Bug;
+use crate::check::plan::check_plan;
+use crate::check::usage::ran;
+use crate::life::Sim;
+use crate::life::fault::Fault;
+use crate::trace::{Checked, broken};
+
+impl Sim {
+    pub(crate) fn plan(&mut self, who: usize, world: &World) -> Checked {
+        let rest = self.set_aside(world);
+        let is_unread = rest.is_some() && self.rng.percent(50);
+        let readable = rest.as_ref().filter(|_| is_unread).unwrap_or(world);
+        self.publish_routes(who, readable)?;
+        self.beat(self.controllers[who].epoch, readable, world.now);
+        let (aside, actions) = match rest {
+            Some(rest) => (rest.aside.clone(), mutate::decide(self.bug, &rest)),
+            None => (SetAside::default(), mutate::decide(self.bug, world)),
+        };
+        check_plan(world, &aside, &actions)?;
+        let shows = |it: &Action| matches!(it, Action::Publish { from, state, .. } if from != state);
+        if actions.iter().any(shows) {
+            self.check_explained(world)?;
+        }
+        if self.faults.has(Fault::Shuffle) && self.rng.percent(10) {
+            self.check_order(world)?;
+        }
+        let n_present = world.inventory.devices.len();
+        let missed_devices = n_present < self.devices.count();
+        self.n_decisions += 1;
+        let trace_now = self.now;
+        self.trace.note(trace_now, || {
+            let words: Vec<String> = actions.iter().map(crate::life::words::action).collect();
+            format!(
+                "cp{who} decides: {}",
+                if words.is_empty() { "nothing".to_owned() } else { words.join(", ") }
+            )
+        });
+        let steps = actions.into_iter().map(|action| {
+            let generation = if let Action::Reserve { endpoint, .. } = &action {
+                let view = world.endpoints.iter().find(|it| it.desired.id == *endpoint);
+                view.map_or(0, |it| it.desired.generation)
+            } else {
+                0
+            };
+            let ran_until = ran(world, &action);
+            Step { action, generation, missed_devices, ran_until }
+        });
+        let plan = &mut self.controllers[who].plan;
+        plan.clear();
+        plan.extend(steps);
+        plan.reverse();
+        Ok(())
+    }
+
+    /// The world without an endpoint that can't be decided about now, where there is one.
+    fn set_aside(&mut self, world: &World) -> Option<World> {
+        if !self.faults.has(Fault::SetAside) || world.endpoints.is_empty() || !self.rng.percent(20) {
+            return None;
+        }
+        let mut rest = world.clone();
+        let at = self.rng.below(rest.endpoints.len());
+        rest.set_aside(world.endpoints[at].desired.id);
+        if self.has(Bug::AsideIsGone) {
+            rest.aside = SetAside::default();
+        }
+        Some(rest)
+    }
+
+    /// S16: another order of the same things gives the same decisions.
+    fn check_order(&mut self, world: &World) -> Checked {
+        let mut other = world.clone();
+        self.rng.shuffle(&mut other.endpoints);
+        for it in &mut other.endpoints {
+            self.rng.shuffle(&mut it.replicas);
+        }
+        self.rng.shuffle(&mut other.inventory.devices);
+        if let Observation::Known(listed) = &mut other.observation {
+            self.rng.shuffle(listed);
+        }
+        let order = |it: &Action| format!("{it:?}");
+        let bug = self.bug.filter(|it| *it == Bug::OrderMatters);
+        let mut one = mutate::decide(bug, world);
+        let mut two = mutate::decide(bug, &other);
+        one.sort_by_key(order);
+        two.sort_by_key(order);
+        if one != two {
+            return broken("S16", format!("the order decides: {one:?} or {two:?}"));
+        }
+        Ok(())
+    }
+}
