@@ -33,6 +33,16 @@ pub fn uptime() -> Duration {
     Duration::from_millis(u64::try_from(since_boot_ms()).unwrap_or(0))
 }
 
+/// How long the host had been up, in milliseconds, when this clock read `then`.
+pub(crate) fn uptime_ms_at(then: Timestamp) -> i64 {
+    then.0.saturating_sub(*BOOTED_AT + AHEAD_MS.load(Ordering::Relaxed))
+}
+
+/// What this clock read, or would have read, when the host had been up for so many milliseconds.
+pub(crate) fn at_uptime_ms(uptime_ms: i64) -> Timestamp {
+    Timestamp(uptime_ms.saturating_add(*BOOTED_AT + AHEAD_MS.load(Ordering::Relaxed)))
+}
+
 fn wall_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |it| it.as_millis());
     i64::try_from(since).unwrap_or(i64::MAX / 2)

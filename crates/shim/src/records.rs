@@ -24,6 +24,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::confine::Confinement;
+use crate::exit_record::ExitRecord;
 use crate::failpoint;
 use crate::identity::ProcessId;
 
@@ -226,14 +227,15 @@ impl ReplicaDir {
         write_atomically(&self.path, "shim.json", record)
     }
 
-    /// How the replica ended; `None` if that is not written, or can't be understood.
+    /// How the replica ended, by this process's clock; `None` if that is not written, or can't be understood.
     pub fn exit(&self) -> io::Result<Option<Exit>> {
-        read(&self.path.join("exit.json"))
+        let record: Option<ExitRecord> = read(&self.path.join("exit.json"))?;
+        Ok(record.map(ExitRecord::read))
     }
 
     /// Writes down how the replica ended. Last of all: no process of it is left.
     pub fn write_exit(&self, exit: &Exit) -> io::Result<()> {
-        write_atomically(&self.path, "exit.json", exit)
+        write_atomically(&self.path, "exit.json", &ExitRecord::new(exit))
     }
 
     /// Whether it has ended, readable or not.
