@@ -336,3 +336,48 @@ async fn a_period_has_what_lies_in_it_and_its_wrong_ends_are_named() {
         assert!(answer.message().contains("not found"), "{answer:?}");
     }
 }
+
+#[tokio::test]
+async fn what_ended_long_ago_is_forgotten_by_the_clean_up() {
+    let config = ControlConfig { usage_kept_days: 2, ..ControlConfig::default() };
+    let plane = Plane::with(config, FakeRuntime::with_cores(4)).await;
+    let ended = plane.create("").await;
+    plane.settle_idle().await;
+    plane.live(6).await;
+    patch(&plane, &ended, "STOPPED").await;
+    plane.live(2).await;
+    let runs = plane.create("").await;
+    plane.settle_idle().await;
+    assert_eq!(plane.usage(ALWAYS).await["data"].as_array().unwrap().len(), 2);
+    plane.later(3 * 86_400);
+    let running = plane.run();
+    for _ in 0..500 {
+        if plane.usage(ALWAYS).await["data"].as_array().unwrap().len() == 1 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    running.end().await;
+    let kept = plane.usage(ALWAYS).await;
+    assert_eq!(kept["data"].as_array().unwrap().len(), 1, "{kept}");
+    assert_eq!(kept["data"][0]["endpoint"], runs.as_str());
+}
+
+#[tokio::test]
+async fn an_answer_is_bounded_and_its_sums_are_whole() {
+    let plane = Plane::start().await;
+    let many = "INSERT INTO usage \
+        WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 1001) \
+        SELECT 'replica-' || i, 'endpoint-' || i, 'team/m-' || i, 'team', 'm', '1x_cpu_8gb', 1, 2.0, 1, \
+            ?1 + i, ?1 + i + 60000, ?1, 0, 1 FROM n";
+    let writer = plane.shared().store.writer_for_tests();
+    sqlx::query(many).bind(plane.now().0).execute(&writer).await.unwrap();
+    let usage = plane.usage(ALWAYS).await;
+    let data = usage["data"].as_array().unwrap();
+    assert_eq!(data.len(), 1_000);
+    assert_eq!(
+        (&data[0]["endpoint"], &data[999]["endpoint"]),
+        (&"endpoint-1001".into(), &"endpoint-2".into())
+    );
+    assert_eq!((ms(&usage["total_minutes"]), ms(&usage["total_cents"])), (1_001 * 60_000, 2_002 * 60_000));
+}
