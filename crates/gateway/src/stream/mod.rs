@@ -10,6 +10,7 @@ mod tests;
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use axum::body::Body;
 use axum::response::Response;
@@ -30,6 +31,8 @@ use crate::upstream::Exchange;
 
 /// A stream must have said something by then, even if only that it is alive.
 const FIRST_COMMENT_MS: u64 = 1_000;
+/// Bytes to the client at which what came after them waits for its own turn.
+const TOGETHER_BYTES: usize = 16 * 1024;
 const COMMENT: &[u8] = b": keep-alive\n\n";
 
 /// Begins the stream. An error that comes soon enough is the answer's status, a later one its last event.
@@ -132,7 +135,19 @@ impl Relay {
         let mut piece = first;
         loop {
             let mut out = Vec::with_capacity(piece.len() * 2);
-            let pushed = rewriter.push(&piece, &mut out);
+            let mut pushed = rewriter.push(&piece, &mut out);
+            // What has come already leaves together: a write to the client costs more than an event.
+            let mut come = None;
+            while pushed.is_ok() && !rewriter.is_done() && out.len() < TOGETHER_BYTES {
+                match exchange.chunk_now().await {
+                    Poll::Pending => break,
+                    Poll::Ready(Some(Ok(bytes))) => pushed = rewriter.push(&bytes, &mut out),
+                    Poll::Ready(end) => {
+                        come = Some(end);
+                        break;
+                    }
+                }
+            }
             self.record.usage = rewriter.usage();
             if !out.is_empty() {
                 self.record.first_token(core.clock.now());
@@ -150,7 +165,10 @@ impl Relay {
             }
             let idle = ms(core.config.idle_timeout_ms);
             let wait = in_flight.replica().wait();
-            let next = self.commenting(timeout(idle, exchange.chunk())).await?;
+            let next = match come {
+                Some(end) => Ok(end),
+                None => self.commenting(timeout(idle, exchange.chunk())).await?,
+            };
             piece = match next {
                 Err(_elapsed) => {
                     in_flight.replica().unanswered(wait);
