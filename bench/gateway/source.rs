@@ -68,14 +68,7 @@ impl Source {
 /// What is written at a time; before each but the first the client has got an event.
 fn writes(pace: Pace, events: usize) -> Vec<Bytes> {
     let steps = [vec![stream_head()], vec![says("token"); events], finishes()].concat();
-    let texts: Vec<_> = steps
-        .into_iter()
-        .map(|step| match step {
-            Step::Raw(text) => text,
-            Step::Chunk(text) => format!("{:x}\r\n{text}\r\n", text.len()),
-            Step::Flood(_) | Step::Gate | Step::UntilHangUp | Step::Cut => panic!("no bytes of an answer"),
-        })
-        .collect();
+    let texts: Vec<_> = steps.iter().map(Step::bytes).collect();
     // The head comes with the first event, and what ends the stream with the last.
     let turns = match pace {
         Pace::AtOnce => vec![&texts[..]],

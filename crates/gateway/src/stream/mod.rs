@@ -7,6 +7,7 @@ mod rewrite;
 mod sse;
 #[cfg(test)]
 mod tests;
+mod write;
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -131,7 +132,7 @@ impl Relay {
             End::Failed(broken)
         };
         let created = core.clock.now().0.div_euclid(1_000);
-        let mut rewriter = Rewriter::new(self.accepted.id.to_string(), created, &self.accepted.job);
+        let mut rewriter = Rewriter::new(&self.accepted.id.to_string(), created, &self.accepted.job);
         let mut piece = first;
         loop {
             let mut out = Vec::with_capacity(piece.len() * 2);
