@@ -136,12 +136,8 @@ impl Exchange {
         poll_fn(|cx| self.poll_chunk(cx)).await
     }
 
-    /// The next piece of the body if it has come already.
-    pub(crate) async fn chunk_now(&mut self) -> Poll<Option<Result<Bytes, hyper::Error>>> {
-        poll_fn(|cx| Poll::Ready(self.poll_chunk(cx))).await
-    }
-
-    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, hyper::Error>>> {
+    /// The same, polled.
+    pub(crate) fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, hyper::Error>>> {
         let mut asked = false;
         loop {
             self.connection.drive(cx);
