@@ -154,3 +154,21 @@ impl Alarm {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_alarm_rings_for_the_deadline_that_it_was_asked_for_last() {
+        let began = Instant::now();
+        let after = |millis| began + ms(millis);
+        let mut alarm = Alarm::new(after(20));
+        for deadline in [after(60), after(30), after(40), began] {
+            assert!(poll_fn(|cx| alarm.poll(deadline, cx)).await >= deadline);
+        }
+        let mut late = Alarm::new(after(3_600_000));
+        let rings = poll_fn(|cx| late.poll(after(100), cx));
+        assert!(timeout(ms(20_000), rings).await.is_ok(), "not at the deadline that it was made for");
+    }
+}

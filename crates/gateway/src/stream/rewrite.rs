@@ -125,8 +125,9 @@ impl Chunks {
         }
         let mut prompt =
             chunk.prompt.filter(|_| self.echo == Some(Echo::Rendered)).map(Prompt::into_contract);
-        let mut choices = Vec::new();
-        for mut choice in chunk.choices.unwrap_or_default() {
+        let said = chunk.choices.unwrap_or_default();
+        let mut choices = Vec::with_capacity(said.len());
+        for mut choice in said {
             prompt = self.take_prompt(&mut choice).or(prompt);
             if let Some(choice) = self.choice(choice)? {
                 choices.push(choice);
@@ -190,8 +191,8 @@ impl Chunks {
         Ok(Some(ChunkChoice {
             index: choice.index,
             text: content.clone(),
-            logprobs: choice.logprobs.as_ref().and_then(dialect::Logprobs::sum),
-            top_logprobs: choice.logprobs.as_ref().and_then(dialect::Logprobs::first_candidates),
+            logprobs: choice.logprobs.as_deref().and_then(dialect::Logprobs::sum),
+            top_logprobs: choice.logprobs.as_deref().and_then(dialect::Logprobs::first_candidates),
             finish_reason,
             seed: finish_reason.and(seed),
             delta: Delta {

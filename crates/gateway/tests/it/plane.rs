@@ -212,6 +212,22 @@ impl Client {
         .expect("an answer")
     }
 
+    /// Reads an answer in chunks to its end, a little at a time; what came, as it came.
+    pub(crate) async fn slowly(mut self) -> String {
+        let mut some = [0; 8 * 1024];
+        tokio::time::timeout(BOUND, async {
+            while !self.bytes.ends_with(b"\r\n0\r\n\r\n") {
+                let n = self.stream.read(&mut some).await.unwrap();
+                assert!(n > 0, "ended after {} bytes", self.bytes.len());
+                self.bytes.extend_from_slice(&some[..n]);
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+        .expect("a whole answer");
+        String::from_utf8(self.bytes).unwrap()
+    }
+
     /// Reads until the text has come.
     pub(crate) async fn until(&mut self, text: &str) {
         let came = async {
