@@ -31,7 +31,7 @@ use crate::http::error::ApiError;
 use crate::metrics::{Ended, Record};
 use crate::upstream::Exchange;
 
-/// Bytes to the client at which what came after them waits for its own turn.
+/// Bytes to the client at which what came after them waits for its own turn; a hundred events or so.
 const TOGETHER_BYTES: usize = 16 * 1024;
 
 /// Begins the stream. An error that comes soon enough is the answer's status, a later one its last event.
