@@ -81,7 +81,7 @@ demo-model: ## Train the bundled demo model again (MINUTES=60 on all cores)
 	@scripts/need python
 	@scripts/demo-model
 
-bench: tools ## Engine beside its library's bare loop, gateway beside no gateway: ratios of medians
+bench: tools ## Engine beside its library's bare loop, gateway beside a relay that only copies and beside none: ratios of medians
 	@cargo bench -p dedi-engine
 	@cargo bench -p dedi-gateway
 

@@ -5,7 +5,7 @@
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::{Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -136,21 +136,30 @@ impl Exchange {
         poll_fn(|cx| self.poll_chunk(cx)).await
     }
 
-    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, hyper::Error>>> {
-        let mut asked = false;
+    /// The same, polled.
+    pub(crate) fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, hyper::Error>>> {
+        // Body and connection wake each other for each piece, and both are polled here anyway: only what the
+        // socket has to say is worth a wake. So the connection hears of the task only when nothing has come.
+        let mut quiet = Context::from_waker(Waker::noop());
+        self.connection.drive(&mut quiet);
+        if let Poll::Ready(come) = self.poll_body(&mut quiet) {
+            return Poll::Ready(come);
+        }
+        // By now the body has also told the connection that it wants more.
+        self.connection.drive(cx);
+        self.poll_body(&mut quiet)
+    }
+
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, hyper::Error>>> {
         loop {
-            self.connection.drive(cx);
-            match Pin::new(self.response.body_mut()).poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) => {
+            match ready!(Pin::new(self.response.body_mut()).poll_frame(cx)) {
+                Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
                         return Poll::Ready(Some(Ok(data)));
                     }
                 }
-                Poll::Ready(Some(Err(err))) => return Poll::Ready(Some(Err(err))),
-                Poll::Ready(None) => return Poll::Ready(None),
-                // The body has told the connection that it wants more; let the connection hear it.
-                Poll::Pending if !asked => asked = true,
-                Poll::Pending => return Poll::Pending,
+                Some(Err(err)) => return Poll::Ready(Some(Err(err))),
+                None => return Poll::Ready(None),
             }
         }
     }

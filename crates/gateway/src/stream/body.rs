@@ -10,7 +10,7 @@ use http_body::{Frame, SizeHint};
 use tokio::sync::mpsc;
 use tokio::time::Sleep;
 
-/// Pieces under way to the client; each is at most a read from the engine, rewritten.
+/// Pieces under way to the client; each is at most `TOGETHER_BYTES` and a read from the engine, rewritten.
 const PIECES_MAX: usize = 2;
 /// How long the last event has to reach the socket before the connection is cut.
 const CUT_DELAY: Duration = Duration::from_millis(50);

@@ -28,8 +28,9 @@ pub(crate) struct ChunkChoice<'a> {
     pub(crate) delta: Option<Message<'a>>,
     #[serde(borrow, default)]
     pub(crate) text: Option<Text<'a>>,
+    /// Boxed, as most events have none.
     #[serde(borrow, default)]
-    pub(crate) logprobs: Option<Logprobs<'a>>,
+    pub(crate) logprobs: Option<Box<Logprobs<'a>>>,
     #[serde(borrow, default)]
     pub(crate) finish_reason: Option<Text<'a>>,
     #[serde(default)]

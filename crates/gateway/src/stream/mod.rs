@@ -2,23 +2,26 @@
 //! comes, and an end for every wait. It stops at once when the client hangs up.
 
 mod body;
+mod client;
 pub(crate) mod dialect;
 mod rewrite;
 mod sse;
 #[cfg(test)]
 mod tests;
+mod write;
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use http::StatusCode;
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
-use self::body::Piece;
+use self::client::Client;
 use self::rewrite::{Broken, Rewriter};
 use crate::Core;
 use crate::admission::InFlight;
@@ -28,9 +31,8 @@ use crate::http::error::ApiError;
 use crate::metrics::{Ended, Record};
 use crate::upstream::Exchange;
 
-/// A stream must have said something by then, even if only that it is alive.
-const FIRST_COMMENT_MS: u64 = 1_000;
-const COMMENT: &[u8] = b": keep-alive\n\n";
+/// Bytes to the client at which what came after them waits for its own turn; a hundred events or so.
+const TOGETHER_BYTES: usize = 16 * 1024;
 
 /// Begins the stream. An error that comes soon enough is the answer's status, a later one its last event.
 pub(crate) async fn respond(
@@ -42,7 +44,8 @@ pub(crate) async fn respond(
     let (pieces, body) = body::channel();
     let (head, mut began) = oneshot::channel();
     let id = accepted.id.clone();
-    let relay = Relay { core: core.clone(), accepted, record, pieces, head: Some(head) };
+    let client = Client::new(core.clone(), record, pieces, head);
+    let relay = Relay { core: core.clone(), accepted, client };
     core.streams.spawn(relay.run(in_flight));
     match timeout(ms(core.config.stream_head_wait_ms), &mut began).await {
         Ok(Ok(result)) => result?,
@@ -60,10 +63,7 @@ pub(crate) async fn respond(
 struct Relay {
     core: Arc<Core>,
     accepted: Accepted,
-    record: Record,
-    pieces: mpsc::Sender<Piece>,
-    /// Until the status is decided.
-    head: Option<oneshot::Sender<Result<(), ApiError>>>,
+    client: Client,
 }
 
 /// Why a relay ended before the answer did.
@@ -71,6 +71,14 @@ enum End {
     HungUp,
     Stalled,
     Failed(ApiError),
+}
+
+/// What a wait for the engine ended with.
+enum Next {
+    /// A piece of its body, or the body's end.
+    Come(Option<Result<Bytes, hyper::Error>>),
+    /// What was rewritten before finds no room at the client.
+    Full,
 }
 
 impl From<ApiError> for End {
@@ -82,7 +90,7 @@ impl From<ApiError> for End {
 impl Relay {
     async fn run(mut self, in_flight: InFlight) {
         let core = self.core.clone();
-        let client = self.pieces.clone();
+        let client = self.client.pieces();
         let limit = ms(core.config.total_timeout_ms);
         // Whatever ends the wait drops the relaying, and with it the connection to the engine.
         let done = tokio::select! {
@@ -95,22 +103,14 @@ impl Relay {
         };
         match done {
             Ok((in_flight, exchange)) => {
-                self.record.end(Ended::Whole);
+                self.client.record.end(Ended::Whole);
                 give_back(&core, &in_flight, exchange).await;
             }
-            Err(End::HungUp) => self.record.end(Ended::HungUp),
-            Err(End::Stalled) => self.record.end(Ended::Stalled),
+            Err(End::HungUp) => self.client.record.end(Ended::HungUp),
+            Err(End::Stalled) => self.client.record.end(Ended::Stalled),
             Err(End::Failed(error)) => {
-                self.record.end(Ended::Failed(&error));
-                // Its receiver is gone when the status has been sent; then the error is an event.
-                let unsent = match self.head.take() {
-                    Some(head) => head.send(Err(error)).err().and_then(Result::err),
-                    None => Some(error),
-                };
-                if let Some(error) = unsent {
-                    let cut = self.pieces.send(Piece::Cut(error.event().into()));
-                    let _ = timeout(ms(core.config.write_stall_timeout_ms), cut).await;
-                }
+                self.client.record.end(Ended::Failed(&error));
+                self.client.fail(error).await;
             }
         }
     }
@@ -118,92 +118,71 @@ impl Relay {
     /// Relays the whole answer; what it came by is left over.
     async fn relay(&mut self, in_flight: InFlight) -> Result<(InFlight, Exchange), End> {
         let core = self.core.clone();
+        let limit = ms(core.config.total_timeout_ms);
         let Begun { in_flight, mut exchange, first } = {
-            let begun = begin(&core, &self.accepted, in_flight);
-            self.commenting(begun).await??
+            let mut begun = pin!(begin(&core, &self.accepted, in_flight));
+            let begun = self.client.wait(limit, |_, cx| begun.as_mut().poll(cx)).await;
+            begun.ok_or(ApiError::TotalTimeout { after: limit })??
         };
         let blame = |broken: ApiError| {
             tracing::warn!(replica.id = %in_flight.replica().id, "a replica broke its stream: {broken}");
             core.blame(in_flight.replica());
             End::Failed(broken)
         };
+        let idle = ms(core.config.idle_timeout_ms);
         let created = core.clock.now().0.div_euclid(1_000);
-        let mut rewriter = Rewriter::new(self.accepted.id.to_string(), created, &self.accepted.job);
-        let mut piece = first;
+        let mut rewriter = Rewriter::new(&self.accepted.id.to_string(), created, &self.accepted.job);
+        let (mut piece, mut out) = (first, Vec::new());
         loop {
-            let mut out = Vec::with_capacity(piece.len() * 2);
+            out.reserve(piece.len() * 2);
             let pushed = rewriter.push(&piece, &mut out);
-            self.record.usage = rewriter.usage();
-            if !out.is_empty() {
-                self.record.first_token(core.clock.now());
-                self.decide_status();
-                let out = Bytes::from(out);
-                let done = rewriter.is_done();
-                self.send(if done { Piece::Last(out) } else { Piece::Part(out) }).await?;
+            self.client.record.usage = rewriter.usage();
+            let done = rewriter.is_done();
+            if done || pushed.is_err() || out.len() >= TOGETHER_BYTES {
+                self.client.send(&mut out, done).await?;
             }
             pushed.map_err(|broken| {
                 // A field that its engine does not know is no fault of the replica.
                 if broken == Broken::NoEcho { End::Failed(no_echo()) } else { blame(explain(broken)) }
             })?;
-            if rewriter.is_done() {
+            if done {
                 break;
             }
-            let idle = ms(core.config.idle_timeout_ms);
             let wait = in_flight.replica().wait();
-            let next = self.commenting(timeout(idle, exchange.chunk())).await?;
-            piece = match next {
-                Err(_elapsed) => {
-                    in_flight.replica().unanswered(wait);
-                    return Err(blame(ApiError::IdleTimeout { after: idle }));
-                }
-                Ok(Some(Ok(bytes))) => {
+            let next = self.client.wait(idle, |client, cx| match exchange.poll_chunk(cx) {
+                Poll::Ready(come) => Poll::Ready(Ok(Next::Come(come))),
+                // What came together leaves together, when nothing more has come: a write to the client costs
+                // more than an event.
+                Poll::Pending => match client.send_now(&mut out) {
+                    Ok(true) => Poll::Pending,
+                    Ok(false) => Poll::Ready(Ok(Next::Full)),
+                    Err(end) => Poll::Ready(Err(end)),
+                },
+            });
+            let broken = match next.await.transpose()? {
+                Some(Next::Come(Some(Ok(bytes)))) => {
                     in_flight.replica().heard();
-                    bytes
+                    piece = bytes;
+                    continue;
                 }
-                Ok(Some(Err(_))) => {
-                    return Err(blame(ApiError::failed("its connection broke; the answer is incomplete")));
+                Some(Next::Full) => {
+                    self.client.send(&mut out, false).await?;
+                    piece = Bytes::new();
+                    continue;
                 }
-                Ok(None) => return Err(blame(explain(Broken::Unfinished))),
+                None => {
+                    in_flight.replica().unanswered(wait);
+                    ApiError::IdleTimeout { after: idle }
+                }
+                Some(Next::Come(Some(Err(_)))) => {
+                    ApiError::failed("its connection broke; the answer is incomplete")
+                }
+                Some(Next::Come(None)) => explain(Broken::Unfinished),
             };
+            self.client.send(&mut out, false).await?;
+            return Err(blame(broken));
         }
         Ok((in_flight, exchange))
-    }
-
-    /// Says that the status may be sent.
-    fn decide_status(&mut self) {
-        if let Some(head) = self.head.take() {
-            let _ = head.send(Ok(()));
-        }
-    }
-
-    /// Waits, and lets the client know from time to time that we do.
-    async fn commenting<T>(&self, work: impl Future<Output = T>) -> Result<T, End> {
-        let mut work = pin!(work);
-        let mut next = Instant::now()
-            + if self.head.is_some() {
-                ms(FIRST_COMMENT_MS)
-            } else {
-                ms(self.core.config.keep_alive_interval_ms)
-            };
-        loop {
-            tokio::select! {
-                biased;
-                done = &mut work => return Ok(done),
-                () = sleep_until(next) => {
-                    // One that finds no room is not missed: the client has unread bytes.
-                    let _ = self.pieces.try_send(Piece::Part(Bytes::from_static(COMMENT)));
-                    next = Instant::now() + ms(self.core.config.keep_alive_interval_ms);
-                }
-            }
-        }
-    }
-
-    async fn send(&self, piece: Piece) -> Result<(), End> {
-        match timeout(ms(self.core.config.write_stall_timeout_ms), self.pieces.send(piece)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(End::HungUp),
-            Err(_elapsed) => Err(End::Stalled),
-        }
     }
 }
 

@@ -5,10 +5,11 @@
 use std::borrow::Cow;
 use std::io::Write as _;
 
-use dedi_api::inference::{ChunkChoice, Delta, PromptPart, StreamChunk, Text, Usage};
+use dedi_api::inference::{ChunkChoice, Delta, PromptPart, Text, Usage};
 
 use super::dialect::{self, Chunk, Prompt, without_prompt};
 use super::sse::{Events, TooLong};
+use super::write::Writer;
 use crate::request::{Echo, Job, Kind};
 
 /// Why an engine's stream can't be passed on.
@@ -41,10 +42,7 @@ pub(crate) struct Rewriter {
 
 #[derive(Debug)]
 struct Chunks {
-    id: String,
-    model: String,
-    object: &'static str,
-    created: i64,
+    writer: Writer,
     /// By choice.
     seeds: Vec<Option<i64>>,
     echo: Option<Echo>,
@@ -61,10 +59,10 @@ struct Chunks {
 }
 
 /// How an event ends whose usage is not known.
-const NO_USAGE: &[u8] = b"null}";
+const NO_USAGE: &[u8] = b"null}\n\n";
 
 impl Rewriter {
-    pub(crate) fn new(id: String, created: i64, job: &Job) -> Self {
+    pub(crate) fn new(id: &str, created: i64, job: &Job) -> Self {
         let object = match job.kind {
             Kind::Chat | Kind::Embeddings => "chat.completion.chunk",
             Kind::Completions => "completion.chunk",
@@ -74,10 +72,7 @@ impl Rewriter {
         Self {
             events: Events::default(),
             chunks: Chunks {
-                id,
-                model: job.model.clone(),
-                object,
-                created,
+                writer: Writer::new(id, object, created, &job.model),
                 seeds: (0..job.n).map(|it| job.seed_of(it)).collect(),
                 has_told: job.echo.is_none(),
                 repeated: vec![is_text.then_some(0); n],
@@ -121,7 +116,7 @@ impl Chunks {
             self.done = true;
             return Ok(());
         }
-        let chunk: Chunk<'_> = serde_json::from_slice(data).map_err(|_| Broken::Garbage)?;
+        let chunk: Chunk<'_> = read(data).map_err(|_| Broken::Garbage)?;
         if let Some(fault) = chunk.error {
             return Err(Broken::Engine(fault.message.unwrap_or_default().0.into_owned()));
         }
@@ -130,15 +125,16 @@ impl Chunks {
         }
         let mut prompt =
             chunk.prompt.filter(|_| self.echo == Some(Echo::Rendered)).map(Prompt::into_contract);
-        let mut choices = Vec::new();
-        for mut choice in chunk.choices.unwrap_or_default() {
+        let said = chunk.choices.unwrap_or_default();
+        let mut choices = Vec::with_capacity(said.len());
+        for mut choice in said {
             prompt = self.take_prompt(&mut choice).or(prompt);
             if let Some(choice) = self.choice(choice)? {
                 choices.push(choice);
             }
         }
         if !choices.is_empty() {
-            self.write(choices, prompt, out)?;
+            self.write(&choices, prompt, out)?;
         }
         if chunk.usage.is_some() {
             self.release(out);
@@ -195,8 +191,8 @@ impl Chunks {
         Ok(Some(ChunkChoice {
             index: choice.index,
             text: content.clone(),
-            logprobs: choice.logprobs.as_ref().and_then(dialect::Logprobs::sum),
-            top_logprobs: choice.logprobs.as_ref().and_then(dialect::Logprobs::first_candidates),
+            logprobs: choice.logprobs.as_deref().and_then(dialect::Logprobs::sum),
+            top_logprobs: choice.logprobs.as_deref().and_then(dialect::Logprobs::first_candidates),
             finish_reason,
             seed: finish_reason.and(seed),
             delta: Delta {
@@ -212,7 +208,7 @@ impl Chunks {
     /// Writes an event, or holds it if it ends the last choice.
     fn write(
         &mut self,
-        choices: Vec<ChunkChoice<'_>>,
+        choices: &[ChunkChoice<'_>],
         prompt: Option<PromptPart<'_>>,
         out: &mut Vec<u8>,
     ) -> Result<(), Broken> {
@@ -221,25 +217,13 @@ impl Chunks {
         if !self.has_told {
             return Err(Broken::NoEcho);
         }
-        let chunk = StreamChunk {
-            id: Cow::Borrowed(&self.id),
-            object: Cow::Borrowed(self.object),
-            created: self.created,
-            model: Cow::Borrowed(&self.model),
-            prompt: prompt.into_iter().collect(),
-            choices,
-            usage: None,
-        };
-        let all_ended = !self.ended.contains(&false);
-        let mut held = Vec::new();
-        let into = if all_ended { &mut held } else { &mut *out };
-        into.extend_from_slice(b"data: ");
-        serde_json::to_writer(&mut *into, &chunk).map_err(|_| Broken::Garbage)?;
-        if all_ended {
-            held.truncate(held.len().saturating_sub(NO_USAGE.len()));
-            self.held = Some(held);
+        if self.ended.contains(&false) {
+            self.writer.event(prompt.as_ref(), choices, out);
+            out.extend_from_slice(NO_USAGE);
         } else {
-            out.extend_from_slice(b"\n\n");
+            let mut held = Vec::new();
+            self.writer.event(prompt.as_ref(), choices, &mut held);
+            self.held = Some(held);
         }
         Ok(())
     }
@@ -253,11 +237,19 @@ impl Chunks {
                 let (prompt, completion, total) = (it.prompt_tokens, it.completion_tokens, it.total_tokens);
                 let _ = write!(
                     out,
-                    "{{\"prompt_tokens\":{prompt},\"completion_tokens\":{completion},\"total_tokens\":{total}}}}}"
+                    "{{\"prompt_tokens\":{prompt},\"completion_tokens\":{completion},\"total_tokens\":{total}}}}}\n\n"
                 );
             }
             None => out.extend_from_slice(NO_USAGE),
         }
-        out.extend_from_slice(b"\n\n");
+    }
+}
+
+/// Reads an event. Its letters are checked in one go, where that says that each text in it is right; a field
+/// that nobody reads may have wrong ones.
+fn read(data: &[u8]) -> serde_json::Result<Chunk<'_>> {
+    match std::str::from_utf8(data) {
+        Ok(text) => serde_json::from_str(text),
+        Err(_) => serde_json::from_slice(data),
     }
 }

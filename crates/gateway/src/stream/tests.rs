@@ -12,7 +12,7 @@ fn rewrite<'a>(
     n: u32,
     pieces: impl IntoIterator<Item = &'a [u8]>,
 ) -> (String, Result<bool, Broken>) {
-    let mut rewriter = Rewriter::new("req_1".to_owned(), 7, &Job::streamed(kind, n));
+    let mut rewriter = Rewriter::new("req_1", 7, &Job::streamed(kind, n));
     let mut out = Vec::new();
     for piece in pieces {
         if let Err(broken) = rewriter.push(piece, &mut out) {
@@ -26,7 +26,7 @@ fn rewrite<'a>(
 fn each_choice_tells_its_own_seed() {
     let mut job = Job::streamed(Kind::Chat, 2);
     job.seed = Some(i64::MAX);
-    let mut rewriter = Rewriter::new("req_1".to_owned(), 7, &job);
+    let mut rewriter = Rewriter::new("req_1", 7, &job);
     let mut out = Vec::new();
     for choice in [1, 0] {
         let event = format!(
@@ -78,6 +78,17 @@ fn every_cut_gives_the_same_stream() {
         assert_eq!(rewrite(Kind::Chat, 1, [left, right]).0, whole, "cut at {at}");
     }
     assert_eq!(rewrite(Kind::Chat, 1, stream.as_bytes().chunks(1)).0, whole);
+}
+
+#[test]
+fn letters_that_are_wrong_matter_only_where_they_are_read() {
+    let event = |unread: &[u8], read: &[u8]| {
+        let parts: [&[u8]; 5] =
+            [b"data: {\"x\":\"", unread, b"\",\"choices\":[{\"delta\":{\"content\":\"", read, b"\"}}]}\n\n"];
+        rewrite(Kind::Chat, 1, [&parts.concat()[..]])
+    };
+    assert_eq!(values(&event(b"\xff", b"a").0)[0]["choices"][0]["text"], "a");
+    assert_eq!(event(b"", b"\xff").1, Err(Broken::Garbage));
 }
 
 #[test]
@@ -134,7 +145,7 @@ fn completions_have_a_delta_and_numeric_log_probabilities_too() {
 fn echoed(kind: Kind, n: u32, echo: Echo, events: &[&str]) -> Result<Vec<Value>, Broken> {
     let mut job = Job::streamed(kind, n);
     job.echo = Some(echo);
-    let mut rewriter = Rewriter::new("req_1".to_owned(), 7, &job);
+    let mut rewriter = Rewriter::new("req_1", 7, &job);
     let mut out = Vec::new();
     rewriter.push(sse(events).as_bytes(), &mut out)?;
     Ok(values(&String::from_utf8(out).unwrap()))
@@ -210,6 +221,7 @@ proptest! {
         stream += &sse(&[&delta(0, "", "\"stop\""), USAGE, "[DONE]"]);
         let (out, went) = rewrite(Kind::Chat, 1, stream.as_bytes().chunks(size));
         prop_assert_eq!(went, Ok(true));
+        prop_assert_eq!(&out, &rewrite(Kind::Chat, 1, [stream.as_bytes()]).0);
         let said: String = values(&out)
             .iter()
             .filter_map(|it| it["choices"][0]["delta"]["content"].as_str().map(str::to_owned))

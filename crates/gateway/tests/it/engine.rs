@@ -20,7 +20,7 @@ pub(crate) const BOUND: Duration = Duration::from_secs(20);
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
     /// Writes bytes as they are.
-    Raw(String),
+    Raw(Vec<u8>),
     /// Writes them as one chunk of a chunked body.
     Chunk(String),
     /// Writes so many chunks of a kilobyte each as fast as they are taken.
@@ -31,6 +31,17 @@ pub(crate) enum Step {
     UntilHangUp,
     /// Drops the connection.
     Cut,
+}
+
+impl Step {
+    /// What it writes; nothing where that is not all it does.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        match self {
+            Self::Raw(bytes) => bytes.clone(),
+            Self::Chunk(text) => chunk(text).into(),
+            Self::Flood(_) | Self::Gate | Self::UntilHangUp | Self::Cut => Vec::new(),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -136,7 +147,7 @@ impl Worker {
             let mut gate = self.gate.subscribe();
             for step in next.unwrap_or_else(|| self.script.default.clone()) {
                 let done = match step {
-                    Step::Raw(text) => stream.write_all(text.as_bytes()).await,
+                    Step::Raw(bytes) => stream.write_all(&bytes).await,
                     Step::Chunk(text) => stream.write_all(chunk(&text).as_bytes()).await,
                     Step::Flood(n) => flood(&mut stream, n).await,
                     Step::Gate => {
@@ -198,7 +209,7 @@ async fn read_request(stream: &mut UnixStream, bytes: &mut Vec<u8>) -> Option<Va
 
 /// The head of a stream.
 pub(crate) fn stream_head() -> Step {
-    Step::Raw("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\nserver: evil\r\nset-cookie: a=b\r\ntransfer-encoding: chunked\r\n\r\n".to_owned())
+    Step::Raw("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\nserver: evil\r\nset-cookie: a=b\r\ntransfer-encoding: chunked\r\n\r\n".into())
 }
 
 /// One event of a stream.
@@ -208,7 +219,7 @@ pub(crate) fn event(data: &str) -> Step {
 
 /// The end of a chunked body.
 pub(crate) fn end() -> Step {
-    Step::Raw("0\r\n\r\n".to_owned())
+    Step::Raw("0\r\n\r\n".into())
 }
 
 /// A delta with a text.
@@ -236,9 +247,9 @@ pub(crate) fn short_stream() -> Vec<Step> {
 /// A JSON answer.
 pub(crate) fn json(status: &str, body: &str) -> Vec<Step> {
     let length = body.len();
-    vec![Step::Raw(format!(
-        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
-    ))]
+    let head =
+        format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n");
+    vec![Step::Raw((head + body).into())]
 }
 
 /// A chat answer in the engine's dialect.

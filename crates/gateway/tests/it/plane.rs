@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::serve::ListenerExt as _;
 use dedi_domain::keys::{KeyRecord, KeyText};
 use dedi_domain::{
     Address, EndpointId, EndpointName, EndpointState, KeyTable, LoadReport, ModelName, Owner, ReplicaId,
@@ -94,6 +95,8 @@ impl Plane {
         let gateway = Gateway::new(config, routes_seen, loads_made, Clock::system());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        // As the server does: an event does not wait for the client to acknowledge the one before.
+        let listener = listener.tap_io(|it| it.set_nodelay(true).unwrap());
         let app = gateway.router().into_make_service_with_connect_info::<SocketAddr>();
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { axum::serve(listener, app).await.unwrap() });
@@ -207,6 +210,22 @@ impl Client {
         })
         .await
         .expect("an answer")
+    }
+
+    /// Reads an answer in chunks to its end, a little at a time; what came, as it came.
+    pub(crate) async fn slowly(mut self) -> String {
+        let mut some = [0; 8 * 1024];
+        tokio::time::timeout(BOUND, async {
+            while !self.bytes.ends_with(b"\r\n0\r\n\r\n") {
+                let n = self.stream.read(&mut some).await.unwrap();
+                assert!(n > 0, "ended after {} bytes", self.bytes.len());
+                self.bytes.extend_from_slice(&some[..n]);
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+        .expect("a whole answer");
+        String::from_utf8(self.bytes).unwrap()
     }
 
     /// Reads until the text has come.

@@ -68,6 +68,52 @@ async fn a_stream_has_the_contracts_shape_to_the_byte() {
 }
 
 #[tokio::test]
+async fn however_an_engines_bytes_are_cut_its_client_gets_the_same() {
+    let steps = [vec![stream_head(), says("né\\u00e9🦀"), says(" you"), says("!")], finishes()].concat();
+    let bytes: Vec<_> = steps.iter().flat_map(Step::bytes).collect();
+    let engine = Engine::start(steps);
+    let plane = Plane::with(&[&engine]).await;
+    let created = |body: &str| body.split("\"created\":").nth(1).unwrap()[..10].to_owned();
+    let whole = plane.ask(true).await.answer().await;
+    let expected = whole.body_without_id().replace(&created(&whole.body), "T");
+    assert!(whole.complete && expected.ends_with("data: [DONE]\n\n"), "{expected}");
+    for size in [1, 2, 3, 7, 50, 200, bytes.len()] {
+        let pieces: Vec<_> = bytes.chunks(size).map(|it| Step::Raw(it.to_vec())).collect();
+        engine.then(pieces);
+        let answer = plane.ask(true).await.answer().await;
+        assert!(answer.complete, "cut into {size}: {}", answer.body);
+        let said = answer.body_without_id().replace(&created(&answer.body), "T");
+        assert_eq!(said, expected, "cut into {size}");
+    }
+}
+
+#[tokio::test]
+async fn an_event_alone_leaves_at_once_and_those_that_came_together_leave_together() {
+    let rest = [vec![says("you"); 100], finishes()].concat();
+    let rest = Step::Raw(rest.iter().flat_map(Step::bytes).collect());
+    let engine = Engine::start(vec![stream_head(), says("Hi"), Step::Gate, rest]);
+    let plane = Plane::with(&[&engine]).await;
+    let mut client = plane.ask(true).await;
+    client.until("Hi").await;
+    engine.open_gate();
+    let answer = client.slowly().await;
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert_eq!(body.matches("data: ").count(), 103);
+    let chunks = body.matches("\r\n").count() / 2;
+    assert!(chunks < 20, "{chunks} chunks");
+}
+
+#[tokio::test]
+async fn a_client_that_is_slower_than_its_engine_gets_every_event() {
+    let events = 10_000; // more bytes than all buffers between here and there have room for
+    let engine = Engine::start([vec![stream_head(), Step::Flood(events)], finishes()].concat());
+    let plane = Plane::with(&[&engine]).await;
+    let answer = plane.ask(true).await.slowly().await;
+    assert_eq!(answer.matches("data: {").count(), events + 1);
+    assert!(answer.contains("\"finish_reason\":\"stop\"") && answer.contains("data: [DONE]\n\n"));
+}
+
+#[tokio::test]
 async fn an_engine_that_dies_in_the_middle_gives_an_error_and_a_cut_never_a_shorter_answer() {
     let ways = [
         vec![Step::Cut],
