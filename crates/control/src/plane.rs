@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 
 use dedi_domain::keys::KeyText;
 use dedi_domain::{KeyFailures, LoadReport, Owner, Role, RouteTable};
-use dedi_runtime::{Runtime, RuntimeError};
+use dedi_runtime::{Listing, Runtime, RuntimeError};
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -209,10 +209,12 @@ async fn refuse_to_forget(database: &Path, runtime: &dyn Runtime) -> Result<(), 
     }
     let database = database.to_owned();
     match runtime.list().await {
-        Ok(replicas) => match replicas.iter().filter(|it| it.may_live()).count() {
-            0 => Ok(()),
-            n_replicas => Err(ControlError::Missing { database, n_replicas }),
-        },
+        Ok(Listing { replicas, unreadable }) => {
+            match replicas.iter().filter(|it| it.may_live()).count() + unreadable.len() {
+                0 => Ok(()),
+                n_replicas => Err(ControlError::Missing { database, n_replicas }),
+            }
+        }
         Err(source) => Err(ControlError::MissingUnseen { database, source }),
     }
 }

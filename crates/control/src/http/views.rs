@@ -28,7 +28,7 @@ pub(crate) async fn endpoint(shared: &Shared, desired: Desired) -> Result<Dedica
     let read = shared.store.rows(desired.clone()).await;
     let unread = match &read {
         Err(err @ StoreError::Value(_)) => Some(err.to_string()),
-        Ok(_) | Err(_) => None,
+        Ok(_) | Err(_) => world.aside.why.get(&desired.id).cloned(),
     };
     let rows = match read {
         Ok(rows) => rows,
@@ -40,7 +40,7 @@ pub(crate) async fn endpoint(shared: &Shared, desired: Desired) -> Result<Dedica
     if let Some(why) = unread {
         ReasonCode::Unobserved.as_str().clone_into(&mut status.reason);
         status.message = format!("{why}; the state is the last known one, and nothing is started or ended");
-        status.next_step = None;
+        status.next_step = Some("mend what it names on the server's host; its log says more".to_owned());
     }
     let replicas = replicas(&view, &world);
     let desired = view.desired;
@@ -182,9 +182,9 @@ fn failure(it: &Failure) -> FailureInfo {
 
 /// The replicas of an endpoint, oldest first.
 pub(crate) fn replicas(view: &EndpointView, world: &World) -> Vec<ReplicaInfo> {
-    let observed: &[ObservedReplica] = match &world.observation {
-        Observation::Known(observed) => observed,
-        Observation::Unknown => &[],
+    let (observed, is_known): (&[ObservedReplica], bool) = match &world.observation {
+        Observation::Known(observed) => (observed, !world.aside.endpoints.contains(&view.desired.id)),
+        Observation::Unknown => (&[], false),
     };
     let seen = by_mark(observed);
     let mut replicas: Vec<&ReplicaView> = view.replicas.iter().collect();
@@ -196,7 +196,11 @@ pub(crate) fn replicas(view: &EndpointView, world: &World) -> Vec<ReplicaInfo> {
             ReplicaInfo {
                 id: it.row.id.to_string(),
                 attempt: it.row.attempt,
-                phase: phase(it, process.map(|it| &it.phase)).to_owned(),
+                phase: match process {
+                    None if !is_known => "unknown",
+                    _ => phase(it, process.map(|it| &it.phase)),
+                }
+                .to_owned(),
                 devices: it.row.devices.iter().map(|it| it.0.clone()).collect(),
                 in_flight: it.in_flight,
                 created_at: time(it.row.reserved_at),

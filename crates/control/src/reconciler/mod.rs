@@ -199,8 +199,8 @@ impl Reconciler {
     async fn tell_unread(&mut self, unread: &[Unread], now: Timestamp) {
         for it in unread.iter().filter(|it| !self.unread.contains(&it.id)) {
             let Unread { id, why, .. } = it;
-            tracing::error!(endpoint.id = %id, "{id} can't be read from the database: {why}; nothing of it is started or ended");
-            let message = format!("its rows can't be read: {why}; nothing of it is started or ended");
+            tracing::error!(endpoint.id = %id, "{id} is left as it is, nothing of it is started or ended: {why}");
+            let message = format!("{why}; nothing of it is started or ended");
             if let Ok(id) = id.parse() {
                 self.add_event(id, &message, now).await;
             }

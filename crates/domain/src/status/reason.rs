@@ -29,9 +29,10 @@ impl Explainer<'_> {
     ) -> Reason {
         let (desired, world) = (&view.desired, self.world);
         if world.observation == Observation::Unknown {
-            return say(
+            return advise(
                 ReasonCode::Unobserved,
-                "the runtime has not been observed yet; the state is the last known one",
+                "the server can't look at its host's processes or devices now; the state is the last known one, and nothing is started or ended",
+                "see the server's log, or `dedi doctor` on its host",
             );
         }
         match desired.published {

@@ -22,7 +22,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use dedi_domain::{Inventory, Launch, Nonce, ObservedReplica, ReplicaId, Timestamp};
+use dedi_domain::{Inventory, Launch, Nonce, ReplicaId, Timestamp};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -39,7 +39,7 @@ use self::engines::Engine;
 use self::monitor::Tracked;
 use crate::failpoint;
 use crate::hardware::Hardware;
-use crate::{Runtime, RuntimeError};
+use crate::{Listing, Runtime, RuntimeError};
 use dedi_shim::records::{LaunchRecord, ReplicaDir, SOCKET, SOCKET_PATH_BYTES_MAX};
 
 /// Starts and ends replicas as processes. Dropping it, or the end of the server, leaves them running.
@@ -162,7 +162,7 @@ impl Runtime for ProcessRuntime {
         })
     }
 
-    async fn list(&self) -> Result<Vec<ObservedReplica>, RuntimeError> {
+    async fn list(&self) -> Result<Listing, RuntimeError> {
         Inner::look(&self.inner).await.map_err(|source| RuntimeError::Unavailable {
             what: format!("the replicas in {} could not be looked at", self.inner.run.display()),
             source,
@@ -315,14 +315,17 @@ fn installation_of(run: &Path) -> io::Result<String> {
 /// The installation that the replicas in the folder name: without this, a lost file would make strangers of them
 /// all, which nobody would end and whose devices would be given out again.
 fn written_in(run: &Path) -> io::Result<Option<String>> {
-    let mut found: Vec<String> = Vec::new();
+    let (mut found, mut unread): (Vec<String>, Option<io::Error>) = (Vec::new(), None);
     for dir in ReplicaDir::all(run)? {
-        found.extend(dir.launch()?.map(|it| it.installation));
+        match dir.launch() {
+            Ok(record) => found.extend(record.map(|it| it.installation)),
+            Err(err) => unread = Some(err),
+        }
     }
     found.sort();
     found.dedup();
     match found.as_slice() {
-        [] => Ok(None),
+        [] => unread.map_or(Ok(None), Err),
         [one] => {
             tracing::warn!("{} was lost; its replicas still name it", run.join("installation").display());
             Ok(Some(one.clone()))

@@ -23,6 +23,7 @@ mod raw;
 mod refusals;
 mod retries;
 mod shims;
+mod unreadable;
 mod upgrade;
 mod upstream;
 mod usage;
