@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal, test_kill_process};
 use serde::{Deserialize, Serialize};
 
 /// The variable that carries the launch's mark into every process of a replica.
@@ -114,6 +114,25 @@ impl Held {
     pub fn into_fd(self) -> OwnedFd {
         self.fd
     }
+}
+
+/// Whether it is certain that nothing runs under this pid. A process of another pid namespace can't be seen from
+/// here, nor can others' where `/proc` hides them: neither is known to be gone.
+pub fn is_certainly_gone(pid: i32) -> bool {
+    match stat(pid) {
+        Ok(Some(stat)) => !stat.is_running(),
+        Ok(None) => {
+            sees_all_pids() && Pid::from_raw(pid).is_some_and(|it| test_kill_process(it) == Err(Errno::SRCH))
+        }
+        Err(_) => false,
+    }
+}
+
+/// Whether this process is in the pid namespace that the host began with, in which all processes have a pid.
+fn sees_all_pids() -> bool {
+    /// The kernel's own number for it, the same on all hosts (`PROC_PID_INIT_INO`).
+    const FIRST_NAMESPACE: &str = "pid:[4026531836]";
+    fs::read_link("/proc/self/ns/pid").is_ok_and(|it| it.as_os_str() == FIRST_NAMESPACE)
 }
 
 /// All pids there are now.

@@ -115,7 +115,7 @@ impl Inner {
         locked(&self.tracked).get(&record.launch.nonce).map(|it| it.seen())
     }
 
-    /// All live engines, children included: whose use of devices is ours.
+    /// All live engines, children included, whose use of devices is ours; and those that have ended.
     pub(crate) fn engines(&self) -> io::Result<Engines> {
         let mut engines = Engines::default();
         for dir in ReplicaDir::all(&self.run)? {
@@ -124,10 +124,12 @@ impl Inner {
                 continue;
             }
             let family = identity::family(engine)?;
-            if !family.is_empty() {
+            if family.is_empty() {
+                engines.former.push(engine);
+            } else {
                 engines.devices.extend(dir.launch()?.into_iter().flat_map(|it| it.launch.devices));
             }
-            engines.pids.extend(family.into_iter().map(|it| it.pid));
+            engines.processes.extend(family);
         }
         Ok(engines)
     }
