@@ -213,6 +213,11 @@ impl ReplicaDir {
         })
     }
 
+    /// Writes the launch record anew.
+    pub fn write_launch(&self, record: &LaunchRecord) -> io::Result<()> {
+        write_atomically(&self.path, "launch.json", record)
+    }
+
     /// The shim's record; `None` if it is absent or can't be understood.
     pub fn shim(&self) -> io::Result<Option<ShimRecord>> {
         read(&self.path.join("shim.json"))
@@ -310,7 +315,8 @@ fn mark(path: &Path) -> io::Result<()> {
     OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).map(drop)
 }
 
-fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
+/// A record; `None` if it is absent or can't be understood.
+pub fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
     match fs::read(path) {
         Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
         Err(err) if err.kind() == ErrorKind::NotFound => Ok(None),

@@ -8,6 +8,7 @@ mod confinement;
 mod doctor;
 mod end;
 mod engines;
+mod installation;
 mod logs;
 mod monitor;
 mod observe;
@@ -85,13 +86,14 @@ impl ProcessRuntime {
         let absolute = |path: PathBuf| std::path::absolute(path);
         let (run, logs, shim, engine) = (absolute(run)?, absolute(logs)?, absolute(shim)?, absolute(engine)?);
         check_length(&run)?;
+        let boot_id = dedi_shim::identity::boot_id()?;
         let installation = {
-            let (run, logs) = (run.clone(), logs.clone());
+            let (run, logs, boot_id) = (run.clone(), logs.clone(), boot_id.clone());
             blocking(move || {
                 logs::create_root(&run)?;
                 logs::create_root(&logs)?;
                 dedi_shim::records::sweep_drafts(&run)?;
-                installation_of(&run)
+                installation::of(&run, &boot_id)
             })
             .await?
         };
@@ -101,7 +103,7 @@ impl ProcessRuntime {
             run,
             logs: ReplicaLogs::new(logs),
             installation,
-            boot_id: dedi_shim::identity::boot_id()?,
+            boot_id,
             shim,
             engine: Engine::dedi(engine),
             tracked: Mutex::default(),
@@ -290,52 +292,6 @@ fn check_length(run: &Path) -> io::Result<()> {
             run.display()
         ),
     ))
-}
-
-/// Whose run folder this is: drawn once, then kept in it. Marks replicas' records and control groups, so
-/// that two installations on one host never take the other's for their own.
-fn installation_of(run: &Path) -> io::Result<String> {
-    let file = run.join("installation");
-    match std::fs::read_to_string(&file) {
-        Ok(text) => {
-            let text = text.trim().trim_matches('"');
-            uuid::Uuid::try_parse(text).map(|it| it.to_string()).map_err(|_| {
-                io::Error::new(io::ErrorKind::InvalidData, format!("{} holds no UUID", file.display()))
-            })
-        }
-        Err(err) if err.kind() == io::ErrorKind::NotFound => {
-            let id = written_in(run)?.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
-            dedi_shim::records::write_atomically(run, "installation", &id)?;
-            Ok(id)
-        }
-        Err(err) => Err(err),
-    }
-}
-
-/// The installation that the replicas in the folder name: without this, a lost file would make strangers of them
-/// all, which nobody would end and whose devices would be given out again.
-fn written_in(run: &Path) -> io::Result<Option<String>> {
-    let mut found: Vec<String> = Vec::new();
-    for dir in ReplicaDir::all(run)? {
-        found.extend(dir.launch()?.map(|it| it.installation));
-    }
-    found.sort();
-    found.dedup();
-    match found.as_slice() {
-        [] => Ok(None),
-        [one] => {
-            tracing::warn!("{} was lost; its replicas still name it", run.join("installation").display());
-            Ok(Some(one.clone()))
-        }
-        [_, _, ..] => Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            format!(
-                "{} is missing, and the replicas there are of {} installations; end them and remove their folders",
-                run.join("installation").display(),
-                found.len()
-            ),
-        )),
-    }
 }
 
 /// Runs file work off the async threads.

@@ -123,11 +123,15 @@ impl Inner {
             if boot_id != self.boot_id {
                 continue;
             }
+            // A copied folder's engines are another installation's.
+            let Some(record) = dir.launch()?.filter(|it| it.installation == self.installation) else {
+                continue;
+            };
             let family = identity::family(engine)?;
             if family.is_empty() {
                 engines.former.push(engine);
             } else {
-                engines.devices.extend(dir.launch()?.into_iter().flat_map(|it| it.launch.devices));
+                engines.devices.extend(record.launch.devices);
             }
             engines.processes.extend(family);
         }

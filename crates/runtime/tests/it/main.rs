@@ -1,6 +1,8 @@
 //! The process runtime with real shims and an engine that misbehaves as told.
 
 #[cfg(test)]
+mod copies;
+#[cfg(test)]
 mod escape;
 #[cfg(test)]
 mod faults;
