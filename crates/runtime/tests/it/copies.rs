@@ -57,11 +57,14 @@ async fn a_copy_leaves_the_originals_replicas_alone_and_keeps_what_is_known_of_e
     assert!(is_alive(engine) && is_alive(shim) && copied.dir(&running).exists());
 
     // The original's server, and its next one, have lost nothing.
-    for runtime in [first, original.open().await] {
-        assert!(matches!(phase(&runtime, &running).await, Some(ReplicaPhase::Ready { .. })));
-        assert!(matches!(phase(&runtime, &ended).await, Some(ReplicaPhase::Exited(_))));
-        runtime.shutdown().await;
+    let next = original.open().await;
+    for runtime in [&first, &next] {
+        assert!(matches!(phase(runtime, &running).await, Some(ReplicaPhase::Ready { .. })));
+        assert!(matches!(phase(runtime, &ended).await, Some(ReplicaPhase::Exited(_))));
     }
+    first.shutdown().await;
+    next.remove(running.replica, running.nonce).await.unwrap();
+    until_gone(&next, &running).await;
 }
 
 #[tokio::test]
