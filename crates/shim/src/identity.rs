@@ -9,9 +9,6 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal, test_kill_process};
 use serde::{Deserialize, Serialize};
 
-/// The variable that carries the launch's mark into every process of a replica.
-pub const NONCE_VARIABLE: &str = "DEDI_NONCE";
-
 /// One process of this boot. Two processes with one pid differ in their start time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessId {
@@ -144,26 +141,6 @@ pub fn pids() -> io::Result<Vec<i32>> {
         }
     }
     Ok(pids)
-}
-
-/// Running processes whose environment carries the mark. Other users' processes can't be looked into and
-/// are not ours.
-pub fn marked(nonce: &str) -> io::Result<Vec<ProcessId>> {
-    let entry = format!("{NONCE_VARIABLE}={nonce}");
-    let mut found = Vec::new();
-    for pid in pids()? {
-        // The start time is read first: if the pid changes hands in between, it no longer fits.
-        let Some(process) = ProcessId::of(pid)? else { continue };
-        let environment = match fs::read(format!("/proc/{pid}/environ")) {
-            Ok(bytes) => bytes,
-            Err(err) if is_gone(&err) || err.kind() == ErrorKind::PermissionDenied => continue,
-            Err(err) => return Err(err),
-        };
-        if environment.split(|it| *it == 0).any(|it| it == entry.as_bytes()) {
-            found.push(process);
-        }
-    }
-    Ok(found)
 }
 
 /// Children of a process, zombies included.

@@ -14,6 +14,7 @@ mod monitor;
 mod observe;
 mod probe;
 mod remove;
+mod unrecorded;
 mod watched;
 
 use std::collections::HashMap;
@@ -38,9 +39,11 @@ pub(crate) use dedi_shim::identity::pids;
 
 use self::engines::Engine;
 use self::monitor::Tracked;
+use self::unrecorded::Known;
 use crate::failpoint;
 use crate::hardware::Hardware;
 use crate::{Runtime, RuntimeError};
+use dedi_shim::mark::SHIM_VARIABLE;
 use dedi_shim::records::{LaunchRecord, ReplicaDir, SOCKET, SOCKET_PATH_BYTES_MAX};
 
 /// Starts and ends replicas as processes. Dropping it, or the end of the server, leaves them running.
@@ -64,6 +67,8 @@ pub(crate) struct Inner {
     tracked: Mutex<HashMap<Nonce, Arc<Tracked>>>,
     /// Folders whose replica a task is ending.
     ending: Mutex<HashMap<PathBuf, Nonce>>,
+    /// What is known of replicas' processes, apart from their folders.
+    known: Mutex<HashMap<Nonce, Known>>,
     /// When it began to look: nobody watched before.
     opened_at: Timestamp,
     /// One launch at a time: two for one replica at once would be decided on the same sight.
@@ -108,6 +113,7 @@ impl ProcessRuntime {
             engine: Engine::dedi(engine),
             tracked: Mutex::default(),
             ending: Mutex::default(),
+            known: Mutex::default(),
             opened_at: crate::clock::now(),
             launching: tokio::sync::Mutex::default(),
             changed: Notify::new(),
@@ -115,6 +121,8 @@ impl ProcessRuntime {
             stop: CancellationToken::new(),
         };
         let runtime = Self { inner: Arc::new(inner) };
+        let inner = runtime.inner.clone();
+        blocking(move || inner.find_unrecorded()).await?;
         Inner::look(&runtime.inner).await?;
         Ok(runtime)
     }
@@ -237,6 +245,7 @@ impl Inner {
             .arg("shim")
             .arg(dir.path())
             .env_clear()
+            .env(SHIM_VARIABLE, engines::mark_of(launch, &self.installation).to_string())
             .envs(failpoint::environment())
             .current_dir("/")
             .stdin(Stdio::null())
@@ -254,7 +263,9 @@ impl Inner {
         let mut launch = launch.clone();
         launch.model_path = std::path::absolute(launch.model_path)?;
         let own = dir.own();
-        let env = engines::environment(&launch, &own, &self.config.env_pass, |name| std::env::var(name).ok());
+        let env = engines::environment(&launch, &own, &self.installation, &self.config.env_pass, |name| {
+            std::env::var(name).ok()
+        });
         let confinement = confinement::of(&self.config, &launch, self.engine.program(), &own, &env);
         Ok(LaunchRecord {
             installation: self.installation.clone(),

@@ -51,6 +51,7 @@ impl Inner {
                 Found::Foreign => {}
             }
         }
+        replicas.extend(self.unrecorded(&replicas).await?);
         replicas.sort_by_key(|it| it.id);
         Ok(replicas)
     }
@@ -92,6 +93,7 @@ impl Inner {
             // nobody takes the replica to be gone before the mark for removal stands in that shim's way.
             return replica(if dir.has_shim()? { ReplicaPhase::Orphaned } else { ReplicaPhase::Unstarted });
         };
+        self.remember(&record, &shim);
         let replica = |phase| {
             Ok(Found::Replica(ObservedReplica { isolation: shim.isolation, ..observed(&record, phase) }))
         };

@@ -11,4 +11,6 @@ mod host;
 #[cfg(test)]
 mod life;
 #[cfg(test)]
+mod lost_folders;
+#[cfg(test)]
 mod restart;
