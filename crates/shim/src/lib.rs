@@ -13,6 +13,7 @@ pub mod identity;
 pub mod logfile;
 pub mod mark;
 pub mod records;
+mod reserve;
 mod run;
 mod supervise;
 

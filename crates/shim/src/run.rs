@@ -66,6 +66,8 @@ fn run(dir: &ReplicaDir) -> io::Result<()> {
         cgroups: host.groups(&family, &name),
         isolation: None,
     };
+    // Without it, an end on a full disk would be known as a loss only.
+    let reserved = dir.reserve();
     // On disk before the engine or its groups exist: whoever finds it knows that this launch has been used up,
     // and where to look for what is left of it.
     failpoint::hit("shim.before", "record");
@@ -76,6 +78,9 @@ fn run(dir: &ReplicaDir) -> io::Result<()> {
     failpoint::hit("shim.after", "groups");
 
     let mut log = LogFile::open(&record.log, record.log_bytes_max, record.log_files);
+    if let Err(err) = reserved {
+        log.note(&format!("room for the record of its end could not be reserved: {err}"));
+    }
     groups.enter();
     failpoint::hit("shim.before", "engine");
     let started = start(dir, &record, &mut log);

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod copies;
 #[cfg(test)]
+mod disk;
+#[cfg(test)]
 mod escape;
 #[cfg(test)]
 mod faults;
