@@ -5,6 +5,11 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+/// The group above those of an installation's replicas.
+pub fn family(installation: &str) -> String {
+    format!("dedi-{}", installation.get(..8).unwrap_or("x"))
+}
+
 /// Where below the host's hierarchies this process may make groups.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hierarchies {

@@ -6,11 +6,8 @@ use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal, test_kill_process};
 use serde::{Deserialize, Serialize};
-
-/// The variable that carries the launch's mark into every process of a replica.
-pub const NONCE_VARIABLE: &str = "DEDI_NONCE";
 
 /// One process of this boot. Two processes with one pid differ in their start time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,6 +113,25 @@ impl Held {
     }
 }
 
+/// Whether it is certain that nothing runs under this pid. A process of another pid namespace can't be seen from
+/// here, nor can others' where `/proc` hides them: neither is known to be gone.
+pub fn is_certainly_gone(pid: i32) -> bool {
+    match stat(pid) {
+        Ok(Some(stat)) => !stat.is_running(),
+        Ok(None) => {
+            sees_all_pids() && Pid::from_raw(pid).is_some_and(|it| test_kill_process(it) == Err(Errno::SRCH))
+        }
+        Err(_) => false,
+    }
+}
+
+/// Whether this process is in the pid namespace that the host began with, in which all processes have a pid.
+fn sees_all_pids() -> bool {
+    /// The kernel's own number for it, the same on all hosts (`PROC_PID_INIT_INO`).
+    const FIRST_NAMESPACE: &str = "pid:[4026531836]";
+    fs::read_link("/proc/self/ns/pid").is_ok_and(|it| it.as_os_str() == FIRST_NAMESPACE)
+}
+
 /// All pids there are now.
 pub fn pids() -> io::Result<Vec<i32>> {
     let mut pids = Vec::new();
@@ -125,26 +141,6 @@ pub fn pids() -> io::Result<Vec<i32>> {
         }
     }
     Ok(pids)
-}
-
-/// Running processes whose environment carries the mark. Other users' processes can't be looked into and
-/// are not ours.
-pub fn marked(nonce: &str) -> io::Result<Vec<ProcessId>> {
-    let entry = format!("{NONCE_VARIABLE}={nonce}");
-    let mut found = Vec::new();
-    for pid in pids()? {
-        // The start time is read first: if the pid changes hands in between, it no longer fits.
-        let Some(process) = ProcessId::of(pid)? else { continue };
-        let environment = match fs::read(format!("/proc/{pid}/environ")) {
-            Ok(bytes) => bytes,
-            Err(err) if is_gone(&err) || err.kind() == ErrorKind::PermissionDenied => continue,
-            Err(err) => return Err(err),
-        };
-        if environment.split(|it| *it == 0).any(|it| it == entry.as_bytes()) {
-            found.push(process);
-        }
-    }
-    Ok(found)
 }
 
 /// Children of a process, zombies included.

@@ -1,5 +1,5 @@
 //! The supervisor of one replica, and what it shares with the server: the records in the replica's folder, who a
-//! process is, control groups, confinement, the clock, and the places where tests let either die.
+//! process is and whose, control groups, confinement, the clock, and the places where tests let either die.
 //!
 //! Absent on purpose: an async runtime, a network, and drivers. What is linked here is in memory once per replica.
 
@@ -11,7 +11,9 @@ mod exit_record;
 pub mod failpoint;
 pub mod identity;
 pub mod logfile;
+pub mod mark;
 pub mod records;
+mod reserve;
 mod run;
 mod supervise;
 

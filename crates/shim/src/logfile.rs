@@ -14,7 +14,7 @@ use dedi_domain::replica::LOG_TAIL_LINES_MAX;
 const LINE_BYTES_MAX: usize = 8 << 10;
 
 /// Bytes of one line in the tail that goes into the record of the exit.
-const TAIL_LINE_BYTES_MAX: usize = 1 << 10;
+pub(crate) const TAIL_LINE_BYTES_MAX: usize = 1 << 10;
 
 /// How long a disk that refused a write is left alone.
 const RETRY_DELAY: Duration = Duration::from_millis(500);

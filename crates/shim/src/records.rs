@@ -8,6 +8,7 @@
 //! | `shim.json` | shim, before and again after the engine is started | who they are |
 //! | `ready` | server, after the first generated token | that process has been ready |
 //! | `stop` | shim, when it is asked to end; `dedi down` | whatever happens from now on was asked for |
+//! | `reserve` | shim, before it names itself | room for `exit.json`, which it becomes, on a disk that gets full |
 //! | `exit.json` | shim, after the last process is gone; whoever ended it, if the shim is gone too | how it ended |
 //! | `remove` | server, before it begins to remove | the folder is to go |
 //!
@@ -27,6 +28,7 @@ use crate::confine::Confinement;
 use crate::exit_record::ExitRecord;
 use crate::failpoint;
 use crate::identity::ProcessId;
+use crate::reserve;
 
 /// Everything the shim needs to know, decided by the server. Unknown fields are ignored and fields that were
 /// added after 0.1 have defaults: a shim may be older or newer than the server that reads its folder.
@@ -91,6 +93,12 @@ pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 
 /// The engine's folder.
 const OWN: &str = "own";
+
+/// How the replica ended.
+const EXIT: &str = "exit.json";
+
+/// Room for that.
+const RESERVE: &str = "reserve";
 
 /// Relative to the engine's folder, in which it is started, so that no length limit is met by the engine.
 pub const SOCKET: &str = "engine.sock";
@@ -213,6 +221,11 @@ impl ReplicaDir {
         })
     }
 
+    /// Writes the launch record anew.
+    pub fn write_launch(&self, record: &LaunchRecord) -> io::Result<()> {
+        write_atomically(&self.path, "launch.json", record)
+    }
+
     /// The shim's record; `None` if it is absent or can't be understood.
     pub fn shim(&self) -> io::Result<Option<ShimRecord>> {
         read(&self.path.join("shim.json"))
@@ -229,18 +242,32 @@ impl ReplicaDir {
 
     /// How the replica ended, by this process's clock; `None` if that is not written, or can't be understood.
     pub fn exit(&self) -> io::Result<Option<Exit>> {
-        let record: Option<ExitRecord> = read(&self.path.join("exit.json"))?;
+        let record: Option<ExitRecord> = read(&self.path.join(EXIT))?;
         Ok(record.map(ExitRecord::read))
     }
 
-    /// Writes down how the replica ended. Last of all: no process of it is left.
+    /// Writes down how the replica ended. Last of all: no process of it is left. Where the disk is full, in the room
+    /// that was reserved.
     pub fn write_exit(&self, exit: &Exit) -> io::Result<()> {
-        write_atomically(&self.path, "exit.json", &ExitRecord::new(exit))
+        let reserve = self.path.join(RESERVE);
+        let in_reserve = reserve::write(&reserve, exit)
+            .and_then(|()| fs::rename(&reserve, self.path.join(EXIT)))
+            .and_then(|()| sync_dir(&self.path));
+        in_reserve.or_else(|_| {
+            // There is none, or a file system that writes nothing in place: then its room is free for another file.
+            let _ = fs::remove_file(&reserve);
+            write_atomically(&self.path, EXIT, &ExitRecord::new(exit))
+        })
+    }
+
+    /// Keeps room for the record of the exit.
+    pub(crate) fn reserve(&self) -> io::Result<()> {
+        reserve::make(&self.path.join(RESERVE))
     }
 
     /// Whether it has ended, readable or not.
     pub fn has_exit(&self) -> io::Result<bool> {
-        self.path.join("exit.json").try_exists()
+        self.path.join(EXIT).try_exists()
     }
 
     /// Whether its end was asked for.
@@ -310,7 +337,8 @@ fn mark(path: &Path) -> io::Result<()> {
     OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).map(drop)
 }
 
-fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
+/// A record; `None` if it is absent or can't be understood.
+pub fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
     match fs::read(path) {
         Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
         Err(err) if err.kind() == ErrorKind::NotFound => Ok(None),

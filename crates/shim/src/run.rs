@@ -21,7 +21,7 @@ use crate::cgroup::{Groups, Hierarchies, Limits};
 use crate::identity::{ProcessId, boot_id};
 use crate::logfile::LogFile;
 use crate::records::{LaunchRecord, ReplicaDir, ShimRecord};
-use crate::{clock, failpoint, supervise};
+use crate::{cgroup, clock, failpoint, supervise};
 
 /// Signals that ask the shim to end its replica.
 const STOP_SIGNALS: [i32; 3] =
@@ -55,7 +55,7 @@ fn run(dir: &ReplicaDir) -> io::Result<()> {
     let Some(record) = dir.launch()? else { return Ok(()) };
 
     let (host, name) = (Hierarchies::discover(), dir.name());
-    let family = format!("dedi-{}", record.installation.get(..8).unwrap_or("x"));
+    let family = cgroup::family(&record.installation);
     let own_pid = i32::try_from(std::process::id()).unwrap_or(0);
     let shim = ProcessId::of(own_pid)?.ok_or_else(|| io::Error::other("own start time is unknown"))?;
     let mut who = ShimRecord {
@@ -66,6 +66,8 @@ fn run(dir: &ReplicaDir) -> io::Result<()> {
         cgroups: host.groups(&family, &name),
         isolation: None,
     };
+    // Without it, an end on a full disk would be known as a loss only.
+    let reserved = dir.reserve();
     // On disk before the engine or its groups exist: whoever finds it knows that this launch has been used up,
     // and where to look for what is left of it.
     failpoint::hit("shim.before", "record");
@@ -76,6 +78,9 @@ fn run(dir: &ReplicaDir) -> io::Result<()> {
     failpoint::hit("shim.after", "groups");
 
     let mut log = LogFile::open(&record.log, record.log_bytes_max, record.log_files);
+    if let Err(err) = reserved {
+        log.note(&format!("room for the record of its end could not be reserved: {err}"));
+    }
     groups.enter();
     failpoint::hit("shim.before", "engine");
     let started = start(dir, &record, &mut log);

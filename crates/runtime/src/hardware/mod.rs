@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use dedi_domain::Inventory;
 use dedi_domain::launch::AssignedDevice;
+use dedi_shim::identity::ProcessId;
 use serde::{Deserialize, Serialize};
 
 /// What an operator can say about devices.
@@ -35,9 +36,17 @@ impl Default for HardwareSettings {
 #[derive(Debug, Default)]
 pub(crate) struct Engines {
     /// Their processes, children included.
-    pub(crate) pids: Vec<i32>,
+    pub(crate) processes: Vec<ProcessId>,
+    /// Engines that are recorded and run no more: what a device still has of them is left over.
+    pub(crate) former: Vec<ProcessId>,
     /// What they were given.
     pub(crate) devices: Vec<AssignedDevice>,
+}
+
+impl Engines {
+    fn pids(&self) -> Vec<i32> {
+        self.processes.iter().map(|it| it.pid).collect()
+    }
 }
 
 /// The host's devices, looked at anew each time.
@@ -55,7 +64,7 @@ impl Hardware {
 
     /// All devices. What our engines use is not foreign.
     pub(crate) fn inventory(&self, ours: &Engines) -> io::Result<Inventory> {
-        let mut devices = cpu::devices(&self.settings, &ours.pids)?;
+        let mut devices = cpu::devices(&self.settings, &ours.pids())?;
         if self.settings.gpus {
             devices.extend(self.gpus.devices(ours));
         }

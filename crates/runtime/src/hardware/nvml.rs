@@ -1,6 +1,7 @@
 //! GPUs as the driver shows them. Without a driver there are none, which is no error.
 
 mod faults;
+mod holders;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,11 +11,10 @@ use std::time::{Duration, Instant};
 use dedi_domain::hardware::Health;
 use dedi_domain::{Device, DeviceId};
 use nvml_wrapper::Nvml;
-use nvml_wrapper::enums::device::UsedGpuMemory;
 use nvml_wrapper::error::NvmlError;
-use nvml_wrapper::struct_wrappers::device::ProcessInfo;
 
 use self::faults::Faults;
+use self::holders::{Holders, account};
 use super::Engines;
 use super::cpu::process_label;
 use super::names::kind_of;
@@ -22,9 +22,6 @@ use crate::process::locked;
 
 /// How long a library that could not be loaded is left alone.
 const RETRY_DELAY: Duration = Duration::from_secs(60);
-
-/// Used memory that no process explains and nobody can be blamed for: the driver's own.
-const UNEXPLAINED_BYTES: u64 = 512 << 20;
 
 /// An open driver and what it has told of faults. It stays open for good: what it tells must outlive a look.
 #[derive(Debug)]
@@ -48,6 +45,8 @@ struct State {
     closed: String,
     /// By the driver's index, as last seen whole: a lost device can't say which one it is.
     known: BTreeMap<u32, Device>,
+    /// Whose the processes are that the driver names.
+    holders: Holders,
     /// What was wrong at the last look, which is logged when it is new.
     troubles: Vec<String>,
 }
@@ -61,7 +60,8 @@ impl Gpus {
     /// its files were replaced under it, those that are known or that our engines have are still there.
     pub(super) fn devices(&self, ours: &Engines) -> Vec<Device> {
         let mut state = locked(&self.state);
-        let State { driver, tried_at, closed, known, troubles } = &mut *state;
+        let State { driver, tried_at, closed, known, holders, troubles } = &mut *state;
+        holders.begin(ours);
         if driver.is_none() && tried_at.is_none_or(|it| it.elapsed() >= RETRY_DELAY) {
             *tried_at = Some(Instant::now());
             match self.open() {
@@ -86,13 +86,14 @@ impl Gpus {
                 let mut now = Vec::new();
                 let mut devices: Vec<Device> = match nvml.device_count() {
                     Ok(n_devices) => {
-                        (0..n_devices).filter_map(|at| look(nvml, at, &ours.pids, known, &mut now)).collect()
+                        (0..n_devices).filter_map(|at| look(nvml, at, holders, known, &mut now)).collect()
                     }
                     Err(err) => {
                         now.push(format!("the GPU driver does not answer: {err}"));
                         known.values().map(|it| troubled(it, &err)).collect()
                     }
                 };
+                holders.end(now.is_empty());
                 for trouble in now.iter().filter(|it| !troubles.contains(it)) {
                     tracing::warn!("{trouble}");
                 }
@@ -117,11 +118,11 @@ impl Gpus {
 fn look(
     nvml: &Nvml,
     at: u32,
-    ours: &[i32],
+    holders: &mut Holders,
     known: &mut BTreeMap<u32, Device>,
     troubles: &mut Vec<String>,
 ) -> Option<Device> {
-    match measure(nvml, at, ours) {
+    match measure(nvml, at, holders) {
         Ok(device) => {
             known.insert(at, device.clone());
             Some(device)
@@ -176,13 +177,13 @@ fn held(ours: &Engines, why: &str) -> Vec<Device> {
     .collect()
 }
 
-fn measure(nvml: &Nvml, at: u32, ours: &[i32]) -> Result<Device, NvmlError> {
+fn measure(nvml: &Nvml, at: u32, holders: &mut Holders) -> Result<Device, NvmlError> {
     let gpu = nvml.device_by_index(at)?;
     let memory = gpu.memory_info()?;
     let mut processes = gpu.running_compute_processes()?;
     // Older drivers and some products can't tell who draws.
     processes.extend(gpu.running_graphics_processes().unwrap_or_default());
-    let usage = account(memory.used, &processes, ours);
+    let usage = account(memory.used, &processes, |pid| holders.holder(pid));
     // A device cut into instances reports none of its parts' use as its own.
     let is_cut = gpu.mig_mode().is_ok_and(|it| it.current == 1);
     let health = if is_cut {
@@ -202,45 +203,6 @@ fn measure(nvml: &Nvml, at: u32, ours: &[i32]) -> Result<Device, NvmlError> {
     })
 }
 
-/// Who has a device's memory.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Use {
-    foreign_bytes: u64,
-    /// By what they use, most first.
-    strangers: Vec<i32>,
-    leftover_bytes: u64,
-}
-
-/// Divides the used bytes of a device among us, strangers and the dead.
-fn account(used_bytes: u64, processes: &[ProcessInfo], ours: &[i32]) -> Use {
-    // One that computes and draws is listed twice, each time with all it uses.
-    let mut by_pid: BTreeMap<i32, Option<u64>> = BTreeMap::new();
-    for process in processes {
-        let bytes = match process.used_gpu_memory {
-            UsedGpuMemory::Used(bytes) => Some(bytes),
-            UsedGpuMemory::Unavailable => None,
-        };
-        let known = by_pid.entry(i32::try_from(process.pid).unwrap_or(0)).or_default();
-        *known = (*known).max(bytes);
-    }
-    let named: u64 = by_pid.values().flatten().sum();
-    let unexplained = used_bytes.saturating_sub(named);
-    let (ours, strangers): (Vec<_>, Vec<_>) = by_pid.into_iter().partition(|it| ours.contains(&it.0));
-    let foreign_bytes: u64 = strangers.iter().filter_map(|it| it.1).sum();
-    let is_silent = strangers.iter().any(|it| it.1.is_none());
-    let mut strangers: Vec<_> = strangers.into_iter().map(|(pid, bytes)| (bytes, pid)).collect();
-    strangers.sort_unstable_by(|a, b| b.cmp(a));
-    let (foreign_bytes, leftover_bytes) = if !ours.is_empty() {
-        // What a context of ours costs beyond what is listed for it.
-        (foreign_bytes, 0)
-    } else if is_silent || unexplained <= UNEXPLAINED_BYTES {
-        (foreign_bytes + unexplained, 0)
-    } else {
-        (foreign_bytes, unexplained)
-    };
-    Use { foreign_bytes, strangers: strangers.into_iter().map(|it| it.1).collect(), leftover_bytes }
-}
-
 /// The driver counts all GPUs in one row; a kind's devices are counted by themselves.
 fn number_by_kind(devices: &mut [Device]) {
     let mut counts = BTreeMap::new();
@@ -248,36 +210,5 @@ fn number_by_kind(devices: &mut [Device]) {
         let count = counts.entry(device.kind.clone()).or_insert(0_u32);
         device.index = *count;
         *count += 1;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const GIB: u64 = 1 << 30;
-
-    fn process(pid: u32, bytes: Option<u64>) -> ProcessInfo {
-        let used_gpu_memory = bytes.map_or(UsedGpuMemory::Unavailable, UsedGpuMemory::Used);
-        ProcessInfo { pid, used_gpu_memory, gpu_instance_id: None, compute_instance_id: None }
-    }
-
-    #[test]
-    fn memory_that_nobody_has_is_leftover_only_where_nobody_could_have_it() {
-        let none: [ProcessInfo; 0] = [];
-        assert_eq!(account(0, &none, &[]), Use::default());
-        assert_eq!(account(GIB / 4, &none, &[]).foreign_bytes, GIB / 4, "the driver's own");
-        assert_eq!(account(9 * GIB, &none, &[]).leftover_bytes, 9 * GIB);
-        let ours = account(9 * GIB, &[process(7, Some(8 * GIB))], &[7]);
-        assert_eq!(ours, Use::default(), "a context costs more than is listed");
-        let silent = account(9 * GIB, &[process(8, None)], &[7]);
-        assert_eq!((silent.foreign_bytes, silent.leftover_bytes), (9 * GIB, 0));
-    }
-
-    #[test]
-    fn strangers_are_counted_once_and_named_by_what_they_use() {
-        let listed = [process(1, Some(GIB)), process(2, Some(3 * GIB)), process(1, Some(GIB))];
-        let seen = account(4 * GIB, &listed, &[]);
-        assert_eq!(seen, Use { foreign_bytes: 4 * GIB, strangers: vec![2, 1], leftover_bytes: 0 });
     }
 }

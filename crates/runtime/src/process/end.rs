@@ -3,6 +3,7 @@
 //! whoever comes next goes on.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,7 @@ use super::{Inner, blocking};
 use crate::{clock, failpoint};
 use dedi_shim::cgroup::Groups;
 use dedi_shim::identity::{self, ProcessId};
+use dedi_shim::mark;
 use dedi_shim::records::{LaunchRecord, ReplicaDir, ShimRecord};
 
 /// Time beyond the grace that a shim gets before it is taken to be stuck.
@@ -36,10 +38,11 @@ impl Inner {
                 Ok(())
             })
             .await?;
-        if let Some((dir, record)) = marked {
-            self.carry_on(Goal::Ended, dir, record);
-            self.changed.notify_one();
+        match marked {
+            Some((dir, record)) => self.carry_on(Goal::Ended, dir, record),
+            None => self.end_unrecorded(replica, nonce),
         }
+        self.changed.notify_one();
         Ok(())
     }
 
@@ -63,12 +66,14 @@ impl Inner {
     /// Returns when no process of the replica is left.
     pub(super) async fn end_processes(&self, dir: &ReplicaDir, record: &LaunchRecord) -> io::Result<()> {
         if let Some(shim) = self.shim_of(dir).await? {
-            self.end_shim(&shim, record).await?;
+            let grace = Duration::from_secs(record.stop_grace_secs);
+            self.end_shim(shim.shim, record.launch.replica, grace).await?;
         }
         let shim = dir.shim()?.filter(|it| it.boot_id == self.boot_id);
         if !dir.has_exit()? && record.boot_id == self.boot_id {
+            let (engine, cgroups) = shim.map(|it| (it.engine, it.cgroups)).unwrap_or_default();
             // The shim did not get to the end of its work: what it kept is ours to end.
-            while self.end_leftovers(shim.as_ref(), record).await? > 0 || dir.is_locked()? {
+            while self.end_leftovers(engine, &cgroups, record.launch.nonce).await? > 0 || dir.is_locked()? {
                 tokio::time::sleep(SWEEP_DELAY).await;
             }
         }
@@ -90,30 +95,40 @@ impl Inner {
     }
 
     /// Asks the shim to end its replica, and ends the shim itself if it doesn't in time.
-    async fn end_shim(&self, record: &ShimRecord, launch: &LaunchRecord) -> io::Result<()> {
-        let Some(held) = record.shim.hold()? else { return Ok(()) };
+    pub(super) async fn end_shim(
+        &self,
+        shim: ProcessId,
+        replica: ReplicaId,
+        grace: Duration,
+    ) -> io::Result<()> {
+        let Some(held) = shim.hold()? else { return Ok(()) };
         failpoint::hit("end.before", "term");
         held.signal(Signal::TERM)?;
         failpoint::hit("end.after", "term");
-        let grace = Duration::from_secs(launch.stop_grace_secs).max(self.config.stop_grace());
+        let grace = grace.max(self.config.stop_grace());
         let shim = Watched::held(held)?;
         if let Ok(ended) = tokio::time::timeout(grace + SHIM_MARGIN, shim.ended()).await {
             return ended;
         }
-        tracing::warn!(replica = %launch.launch.replica, "its shim does not end: killed");
+        tracing::warn!(%replica, "its shim does not end: killed");
         shim.kill()?;
         shim.ended().await
     }
 
     /// Kills what is left of a replica without a shim, and says how many there were.
-    async fn end_leftovers(&self, shim: Option<&ShimRecord>, record: &LaunchRecord) -> io::Result<usize> {
-        let (shim, nonce) = (shim.cloned(), record.launch.nonce.to_string());
+    pub(super) async fn end_leftovers(
+        &self,
+        engine: Option<ProcessId>,
+        cgroups: &[PathBuf],
+        nonce: Nonce,
+    ) -> io::Result<usize> {
+        let (cgroups, installation) = (cgroups.to_owned(), self.installation.clone());
         blocking(move || {
             let started = Instant::now();
-            let groups = shim.as_ref().map_or_else(Groups::default, |it| Groups::named(&it.cgroups));
+            let groups = Groups::named(&cgroups);
             groups.kill();
-            let mut left: Vec<ProcessId> = identity::marked(&nonce)?;
-            left.extend(shim.and_then(|it| it.engine));
+            let mut left: Vec<ProcessId> = mark::of_launch(nonce, &installation)?;
+            left.extend(engine);
             for pid in groups.members() {
                 left.extend(ProcessId::of(pid)?);
             }
@@ -134,6 +149,19 @@ impl Inner {
             Ok(n_alive)
         })
         .await
+    }
+
+    /// The same again and again, until there are none.
+    pub(super) async fn end_all_leftovers(
+        &self,
+        engine: Option<ProcessId>,
+        cgroups: &[PathBuf],
+        nonce: Nonce,
+    ) -> io::Result<()> {
+        while self.end_leftovers(engine, cgroups, nonce).await? > 0 {
+            tokio::time::sleep(SWEEP_DELAY).await;
+        }
+        Ok(())
     }
 }
 

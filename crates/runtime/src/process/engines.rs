@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use dedi_domain::Launch;
+use dedi_shim::mark::{self, Mark};
 
 /// How to run one kind of engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,6 +95,7 @@ const PASSED: [&str; 7] = ["PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "R
 pub(crate) fn environment(
     launch: &Launch,
     dir: &Path,
+    installation: &str,
     added: &[String],
     read: impl Fn(&str) -> Option<String>,
 ) -> Vec<(String, String)> {
@@ -106,7 +108,8 @@ pub(crate) fn environment(
         launch.devices.iter().filter(|it| !it.kind.is_cpu()).map(|it| it.id.0.as_str()).collect();
     let dir = dir.to_string_lossy();
     let own = [
-        (dedi_shim::identity::NONCE_VARIABLE, launch.nonce.to_string()),
+        (mark::NONCE_VARIABLE, launch.nonce.to_string()),
+        (mark::REPLICA_VARIABLE, mark_of(launch, installation).to_string()),
         // Empty on CPU hardware: devices that were not given are not seen.
         ("CUDA_VISIBLE_DEVICES", gpus.join(",")),
         ("HOME", dir.to_string()),
@@ -117,6 +120,11 @@ pub(crate) fn environment(
     env.retain(|(name, _)| own.iter().all(|it| it.0 != name));
     env.extend(own.into_iter().map(|(name, value)| (name.to_owned(), value)));
     env
+}
+
+/// What is known of a process's replica from its environment.
+pub(crate) fn mark_of(launch: &Launch, installation: &str) -> Mark {
+    Mark { installation: installation.to_owned(), replica: launch.replica, nonce: launch.nonce }
 }
 
 #[cfg(test)]
@@ -169,7 +177,7 @@ mod tests {
     #[test]
     fn a_gpu_replica_sees_its_devices_and_a_cpu_replica_none() {
         let value = |launch: &Launch, name: &str| {
-            let env = environment(launch, Path::new("/run/x"), &["CUDA_VISIBLE_DEVICES".into()], |_| {
+            let env = environment(launch, Path::new("/run/x"), "i", &["CUDA_VISIBLE_DEVICES".into()], |_| {
                 Some("stranger".into())
             });
             let mut found = env.into_iter().filter(|it| it.0 == name).map(|it| it.1);

@@ -8,11 +8,13 @@ mod confinement;
 mod doctor;
 mod end;
 mod engines;
+mod installation;
 mod logs;
 mod monitor;
 mod observe;
 mod probe;
 mod remove;
+mod unrecorded;
 mod watched;
 
 use std::collections::HashMap;
@@ -37,9 +39,11 @@ pub(crate) use dedi_shim::identity::pids;
 
 use self::engines::Engine;
 use self::monitor::Tracked;
+use self::unrecorded::Known;
 use crate::failpoint;
 use crate::hardware::Hardware;
 use crate::{Listing, Runtime, RuntimeError};
+use dedi_shim::mark::SHIM_VARIABLE;
 use dedi_shim::records::{LaunchRecord, ReplicaDir, SOCKET, SOCKET_PATH_BYTES_MAX};
 
 /// Starts and ends replicas as processes. Dropping it, or the end of the server, leaves them running.
@@ -63,6 +67,8 @@ pub(crate) struct Inner {
     tracked: Mutex<HashMap<Nonce, Arc<Tracked>>>,
     /// Folders whose replica a task is ending.
     ending: Mutex<HashMap<PathBuf, Nonce>>,
+    /// What is known of replicas' processes, apart from their folders.
+    known: Mutex<HashMap<Nonce, Known>>,
     /// When it began to look: nobody watched before.
     opened_at: Timestamp,
     /// One launch at a time: two for one replica at once would be decided on the same sight.
@@ -85,13 +91,14 @@ impl ProcessRuntime {
         let absolute = |path: PathBuf| std::path::absolute(path);
         let (run, logs, shim, engine) = (absolute(run)?, absolute(logs)?, absolute(shim)?, absolute(engine)?);
         check_length(&run)?;
+        let boot_id = dedi_shim::identity::boot_id()?;
         let installation = {
-            let (run, logs) = (run.clone(), logs.clone());
+            let (run, logs, boot_id) = (run.clone(), logs.clone(), boot_id.clone());
             blocking(move || {
                 logs::create_root(&run)?;
                 logs::create_root(&logs)?;
                 dedi_shim::records::sweep_drafts(&run)?;
-                installation_of(&run)
+                installation::of(&run, &boot_id)
             })
             .await?
         };
@@ -101,11 +108,12 @@ impl ProcessRuntime {
             run,
             logs: ReplicaLogs::new(logs),
             installation,
-            boot_id: dedi_shim::identity::boot_id()?,
+            boot_id,
             shim,
             engine: Engine::dedi(engine),
             tracked: Mutex::default(),
             ending: Mutex::default(),
+            known: Mutex::default(),
             opened_at: crate::clock::now(),
             launching: tokio::sync::Mutex::default(),
             changed: Notify::new(),
@@ -113,6 +121,8 @@ impl ProcessRuntime {
             stop: CancellationToken::new(),
         };
         let runtime = Self { inner: Arc::new(inner) };
+        let inner = runtime.inner.clone();
+        blocking(move || inner.find_unrecorded()).await?;
         Inner::look(&runtime.inner).await?;
         Ok(runtime)
     }
@@ -235,6 +245,7 @@ impl Inner {
             .arg("shim")
             .arg(dir.path())
             .env_clear()
+            .env(SHIM_VARIABLE, engines::mark_of(launch, &self.installation).to_string())
             .envs(failpoint::environment())
             .current_dir("/")
             .stdin(Stdio::null())
@@ -252,7 +263,9 @@ impl Inner {
         let mut launch = launch.clone();
         launch.model_path = std::path::absolute(launch.model_path)?;
         let own = dir.own();
-        let env = engines::environment(&launch, &own, &self.config.env_pass, |name| std::env::var(name).ok());
+        let env = engines::environment(&launch, &own, &self.installation, &self.config.env_pass, |name| {
+            std::env::var(name).ok()
+        });
         let confinement = confinement::of(&self.config, &launch, self.engine.program(), &own, &env);
         Ok(LaunchRecord {
             installation: self.installation.clone(),
@@ -290,55 +303,6 @@ fn check_length(run: &Path) -> io::Result<()> {
             run.display()
         ),
     ))
-}
-
-/// Whose run folder this is: drawn once, then kept in it. Marks replicas' records and control groups, so
-/// that two installations on one host never take the other's for their own.
-fn installation_of(run: &Path) -> io::Result<String> {
-    let file = run.join("installation");
-    match std::fs::read_to_string(&file) {
-        Ok(text) => {
-            let text = text.trim().trim_matches('"');
-            uuid::Uuid::try_parse(text).map(|it| it.to_string()).map_err(|_| {
-                io::Error::new(io::ErrorKind::InvalidData, format!("{} holds no UUID", file.display()))
-            })
-        }
-        Err(err) if err.kind() == io::ErrorKind::NotFound => {
-            let id = written_in(run)?.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
-            dedi_shim::records::write_atomically(run, "installation", &id)?;
-            Ok(id)
-        }
-        Err(err) => Err(err),
-    }
-}
-
-/// The installation that the replicas in the folder name: without this, a lost file would make strangers of them
-/// all, which nobody would end and whose devices would be given out again.
-fn written_in(run: &Path) -> io::Result<Option<String>> {
-    let (mut found, mut unread): (Vec<String>, Option<io::Error>) = (Vec::new(), None);
-    for dir in ReplicaDir::all(run)? {
-        match dir.launch() {
-            Ok(record) => found.extend(record.map(|it| it.installation)),
-            Err(err) => unread = Some(err),
-        }
-    }
-    found.sort();
-    found.dedup();
-    match found.as_slice() {
-        [] => unread.map_or(Ok(None), Err),
-        [one] => {
-            tracing::warn!("{} was lost; its replicas still name it", run.join("installation").display());
-            Ok(Some(one.clone()))
-        }
-        [_, _, ..] => Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            format!(
-                "{} is missing, and the replicas there are of {} installations; end them and remove their folders",
-                run.join("installation").display(),
-                found.len()
-            ),
-        )),
-    }
 }
 
 /// Runs file work off the async threads.

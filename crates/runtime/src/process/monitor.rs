@@ -111,6 +111,7 @@ impl Watch<'_> {
         let Some(shim) = shim else {
             return if own.is_some() { self.record_failed_start().await } else { Ok(()) };
         };
+        self.inner.remember(self.record, &shim);
         let shim = match own {
             Some(own) if child.is_some_and(|it| u32::try_from(shim.shim.pid) == Ok(it.id())) => own,
             Some(_) | None => match shim.shim.hold()? {

@@ -60,6 +60,7 @@ impl Inner {
                 Found::Foreign => {}
             }
         }
+        replicas.extend(self.unrecorded(&replicas).await?);
         replicas.sort_by_key(|it| it.id);
         Ok(Listing { replicas, unreadable })
     }
@@ -101,6 +102,7 @@ impl Inner {
             // nobody takes the replica to be gone before the mark for removal stands in that shim's way.
             return replica(if dir.has_shim()? { ReplicaPhase::Orphaned } else { ReplicaPhase::Unstarted });
         };
+        self.remember(&record, &shim);
         let replica = |phase| {
             Ok(Found::Replica(ObservedReplica { isolation: shim.isolation, ..observed(&record, phase) }))
         };
@@ -124,7 +126,7 @@ impl Inner {
         locked(&self.tracked).get(&record.launch.nonce).map(|it| it.seen())
     }
 
-    /// All live engines, children included: whose use of devices is ours.
+    /// All live engines, children included, whose use of devices is ours; and those that have ended.
     pub(crate) fn engines(&self) -> io::Result<Engines> {
         let mut engines = Engines::default();
         for dir in ReplicaDir::all(&self.run)? {
@@ -132,13 +134,20 @@ impl Inner {
             if boot_id != self.boot_id {
                 continue;
             }
-            let family = identity::family(engine)?;
-            if !family.is_empty() {
+            let record = match dir.launch() {
+                Ok(Some(it)) if it.installation == self.installation => Some(it),
+                // A copied folder's engines are another installation's.
+                Ok(_) => continue,
                 // One that can't be read keeps its devices by its row.
-                let record = dir.launch().ok().flatten();
+                Err(_) => None,
+            };
+            let family = identity::family(engine)?;
+            if family.is_empty() {
+                engines.former.push(engine);
+            } else {
                 engines.devices.extend(record.into_iter().flat_map(|it| it.launch.devices));
             }
-            engines.pids.extend(family.into_iter().map(|it| it.pid));
+            engines.processes.extend(family);
         }
         Ok(engines)
     }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,10 +39,11 @@ impl Inner {
                 Ok(())
             })
             .await?;
-        if let Some((dir, record)) = marked {
-            self.carry_on(Goal::Removed, dir, record);
-            self.changed.notify_one();
+        match marked {
+            Some((dir, record)) => self.carry_on(Goal::Removed, dir, record),
+            None => self.end_unrecorded(replica, nonce),
         }
+        self.changed.notify_one();
         Ok(())
     }
 
@@ -71,15 +72,30 @@ impl Inner {
     /// Works towards the goal in a task of its own, unless a task works on that folder already; what is left
     /// then is taken up by the next look.
     pub(crate) fn carry_on(self: &Arc<Self>, goal: Goal, dir: ReplicaDir, record: LaunchRecord) {
+        let (inner, replica, nonce) = (self.clone(), record.launch.replica, record.launch.nonce);
         let path = dir.path().to_owned();
-        if locked(&self.ending).insert(path.clone(), record.launch.nonce).is_some() {
+        self.until_done(path, replica, nonce, move || {
+            let (inner, dir, record) = (inner.clone(), dir.clone(), record.clone());
+            async move { inner.reach(goal, &dir, &record).await }
+        });
+    }
+
+    /// Repeats the work on that folder until it is done, in a task of its own, unless one is at it.
+    pub(super) fn until_done<F: Future<Output = io::Result<()>> + Send>(
+        self: &Arc<Self>,
+        path: PathBuf,
+        replica: ReplicaId,
+        nonce: Nonce,
+        work: impl Fn() -> F + Send + Sync + 'static,
+    ) {
+        if locked(&self.ending).insert(path.clone(), nonce).is_some() {
             return;
         }
         let inner = self.clone();
         self.tasks.spawn(async move {
             let work = async {
-                while let Err(err) = inner.reach(goal, &dir, &record).await {
-                    tracing::warn!(replica = %record.launch.replica, "its end is tried again: {err}");
+                while let Err(err) = work().await {
+                    tracing::warn!(%replica, "its end is tried again: {err}");
                     tokio::time::sleep(RETRY_DELAY).await;
                 }
             };

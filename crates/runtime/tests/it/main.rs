@@ -1,6 +1,10 @@
 //! The process runtime with real shims and an engine that misbehaves as told.
 
 #[cfg(test)]
+mod copies;
+#[cfg(test)]
+mod disk;
+#[cfg(test)]
 mod escape;
 #[cfg(test)]
 mod faults;
@@ -8,5 +12,7 @@ mod faults;
 mod host;
 #[cfg(test)]
 mod life;
+#[cfg(test)]
+mod lost_folders;
 #[cfg(test)]
 mod restart;

@@ -193,6 +193,33 @@ fn memory_that_outlives_its_process_is_waited_for_and_then_quarantined() {
 }
 
 #[test]
+fn memory_under_the_pid_of_an_engine_that_has_ended_is_waited_for_and_then_quarantined() {
+    let mut world = h100s(1);
+    let (plane, id, engine) = running_on_first("[control]\nrelease_wait_secs = 3\n", &world);
+    // A teardown that is stuck: the driver goes on naming the engine.
+    world["gpus"][0]["processes"] = json!([{"pid": engine, "mib": 60_000}]);
+    plane.set_gpus(&world);
+    let queued = created(&plane, ONE);
+    until_reason(&plane, &queued, "no_capacity");
+    let stopped_at = Instant::now();
+    assert_eq!(plane.patch(&format!("/endpoints/{id}"), &json!({"state": "STOPPED"})).status, 200);
+    let shown = until_reason(&plane, &id, "releasing");
+    assert_eq!(shown["state"], "STOPPING", "{shown:#}");
+    plane.until_state(&id, "STOPPED");
+    assert!(stopped_at.elapsed() >= Duration::from_secs(3), "it was not waited for");
+    let told = events(&plane, &id);
+    assert!(
+        told.contains("60000 MiB are still held on GPU-0") && told.contains("nothing is placed"),
+        "{told}"
+    );
+    until_reason(&plane, &queued, "memory_in_use");
+    assert_eq!(plane.engines(), [0; 0], "nothing is placed on it");
+
+    plane.set_gpus(&h100s(1));
+    plane.until_state(&queued, "STARTED");
+}
+
+#[test]
 fn memory_that_comes_back_in_time_is_no_quarantine() {
     let mut world = h100s(1);
     let (plane, id, engine) = running_on_first("[control]\nrelease_wait_secs = 30\n", &world);

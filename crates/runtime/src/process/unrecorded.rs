@@ -1,0 +1,166 @@
+//! Replicas whose processes live though their folder is gone, as somebody removed it. They still hold devices, so
+//! they are listed, as orphaned, and can be ended: by what this server remembers of them, or, where it is newer than
+//! the loss, by the marks in their environment. Processes of a version that set no marks are found by memory only.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dedi_domain::{Nonce, ObservedReplica, ReplicaId, ReplicaPhase};
+
+use super::{Inner, blocking, locked};
+use dedi_shim::cgroup::{self, Groups, Hierarchies};
+use dedi_shim::identity::ProcessId;
+use dedi_shim::mark;
+use dedi_shim::records::{LaunchRecord, ReplicaDir, ShimRecord};
+
+/// Who the processes of a replica are, apart from its folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Known {
+    replica: ReplicaId,
+    nonce: Nonce,
+    shim: Option<ProcessId>,
+    engine: Option<ProcessId>,
+    cgroups: Vec<PathBuf>,
+    grace: Duration,
+}
+
+impl Inner {
+    /// Keeps in mind who the processes are, should the folder get lost.
+    pub(super) fn remember(&self, record: &LaunchRecord, shim: &ShimRecord) {
+        if shim.boot_id != self.boot_id {
+            return;
+        }
+        let mut known = locked(&self.known);
+        let is_known = known.get(&record.launch.nonce).is_some_and(|it| {
+            it.shim == Some(shim.shim) && it.engine == shim.engine && it.cgroups == shim.cgroups
+        });
+        if !is_known {
+            let it = Known {
+                replica: record.launch.replica,
+                nonce: record.launch.nonce,
+                shim: Some(shim.shim),
+                engine: shim.engine,
+                cgroups: shim.cgroups.clone(),
+                grace: Duration::from_secs(record.stop_grace_secs),
+            };
+            known.insert(it.nonce, it);
+        }
+    }
+
+    /// Looks once through all processes for such as carry this installation's mark and have no folder.
+    pub(super) fn find_unrecorded(&self) -> io::Result<()> {
+        let mut found: BTreeMap<Nonce, Known> = BTreeMap::new();
+        for it in mark::of_installation(&self.installation)? {
+            let (replica, nonce) = (it.mark.replica, it.mark.nonce);
+            let known = found.entry(nonce).or_insert_with(|| {
+                let name = ReplicaDir::of(&self.run, replica).name();
+                let cgroups = Hierarchies::discover().groups(&cgroup::family(&self.installation), &name);
+                let grace = self.config.stop_grace();
+                Known { replica, nonce, shim: None, engine: None, cgroups, grace }
+            });
+            if it.is_shim {
+                known.shim = Some(it.process);
+            }
+        }
+        found.retain(|_, it| self.has_lost_its_folder(it));
+        for it in found.values() {
+            tracing::warn!(replica = %it.replica, "its processes run, but its folder is gone");
+        }
+        locked(&self.known).extend(found);
+        Ok(())
+    }
+
+    /// Those whose processes live and whose folder is gone; the listed ones have theirs.
+    pub(super) async fn unrecorded(
+        self: &Arc<Self>,
+        listed: &[ObservedReplica],
+    ) -> io::Result<Vec<ObservedReplica>> {
+        let mut known: Vec<Known> = locked(&self.known).values().cloned().collect();
+        known.retain(|it| listed.iter().all(|listed| listed.nonce != it.nonce));
+        if known.is_empty() {
+            return Ok(Vec::new());
+        }
+        let inner = self.clone();
+        let living = blocking(move || {
+            let mut living = Vec::new();
+            for it in known {
+                if !inner.has_lost_its_folder(&it) {
+                    continue;
+                }
+                if inner.is_alive(&it)? {
+                    living.push(it);
+                } else {
+                    locked(&inner.known).remove(&it.nonce);
+                }
+            }
+            Ok(living)
+        })
+        .await?;
+        let ending = locked(&self.ending);
+        let observed = living.into_iter().map(|it| {
+            let is_ending = ending.get(ReplicaDir::of(&self.run, it.replica).path()) == Some(&it.nonce);
+            let phase = if is_ending { ReplicaPhase::Stopping } else { ReplicaPhase::Orphaned };
+            ObservedReplica { id: it.replica, nonce: it.nonce, phase, isolation: None }
+        });
+        Ok(observed.collect())
+    }
+
+    /// Begins to end what is left of a replica that has no folder, if there is such a one. Its shim can't write down
+    /// how that went, and ends all the same.
+    pub(super) fn end_unrecorded(self: &Arc<Self>, replica: ReplicaId, nonce: Nonce) {
+        let known = locked(&self.known).get(&nonce).filter(|it| it.replica == replica).cloned();
+        let Some(known) = known else { return };
+        let inner = self.clone();
+        let path = ReplicaDir::of(&self.run, replica).path().to_owned();
+        self.until_done(path, replica, nonce, move || {
+            let (inner, known) = (inner.clone(), known.clone());
+            async move { inner.end_known(known).await }
+        });
+    }
+
+    async fn end_known(self: Arc<Self>, known: Known) -> io::Result<()> {
+        if let Some(shim) = known.shim {
+            self.end_shim(shim, known.replica, known.grace).await?;
+        }
+        self.end_all_leftovers(known.engine, &known.cgroups, known.nonce).await?;
+        blocking(move || {
+            Groups::named(&known.cgroups).remove();
+            let dir = ReplicaDir::of(&self.run, known.replica);
+            // What is there without a launch record is of no use to anybody, and stands in nobody's way then.
+            if dir.path().exists() && dir.launch()?.is_none() {
+                dir.delete(&self.run)?;
+            }
+            locked(&self.known).remove(&known.nonce);
+            tracing::info!(replica = %known.replica, "gone, as its folder was before it");
+            Ok(())
+        })
+        .await
+    }
+
+    /// A record that can't be read is there: what it stands for is not lost.
+    fn has_lost_its_folder(&self, known: &Known) -> bool {
+        match ReplicaDir::of(&self.run, known.replica).launch() {
+            Ok(Some(record)) => record.launch.nonce != known.nonce,
+            Ok(None) => true,
+            Err(_) => false,
+        }
+    }
+
+    /// Whether any process of it runs. All are looked through only when those that are known have ended.
+    fn is_alive(&self, known: &Known) -> io::Result<bool> {
+        for process in [known.shim, known.engine].into_iter().flatten() {
+            if process.is_alive()? {
+                return Ok(true);
+            }
+        }
+        for pid in Groups::named(&known.cgroups).members() {
+            if ProcessId::of(pid)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(!mark::of_launch(known.nonce, &self.installation)?.is_empty())
+    }
+}
