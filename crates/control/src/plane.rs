@@ -168,6 +168,34 @@ impl ControlPlane {
         self.reconciler.lock().await.run(loads, cancel).await;
     }
 
+    /// Lets another server have the data folder, which may give it back: what runs here is ended, requests that only
+    /// read are answered still, and those that write wait for [`ControlPlane::resume`] for a few seconds and are
+    /// refused then. [`ControlPlane::run`] must have ended.
+    ///
+    /// # Errors
+    ///
+    /// If a write under way does not end; the folder is still held then, and is to be resumed.
+    pub async fn suspend(&self) -> Result<(), StoreError> {
+        self.shared.checks.close().await;
+        self.shared.pulls.close().await;
+        self.shared.store.pause().await?;
+        drop(self.release_lock());
+        Ok(())
+    }
+
+    /// Takes up what [`ControlPlane::suspend`] put down. [`ControlPlane::run`] may be called again after that.
+    ///
+    /// # Errors
+    ///
+    /// If somebody has made the database another meanwhile; nothing is written here then.
+    pub async fn resume(&self, lock: DataLock) -> Result<(), ControlError> {
+        self.shared.store.resume().await?;
+        *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = Some(lock);
+        self.shared.pulls.reopen();
+        self.shared.checks.reopen();
+        Ok(())
+    }
+
     /// Closes the store and then lets go of the data folder. Replicas go on.
     pub async fn close(&self) {
         self.shared.checks.close().await;

@@ -55,6 +55,9 @@ pub enum StoreError {
     /// There is no such row for this tenant.
     #[error("no such row")]
     NotFound,
+    /// Writing is over here for now: another server is to have the data folder.
+    #[error("another server is taking over")]
+    Paused,
     /// The store has been closed.
     #[error("the store is closed")]
     Closed,
@@ -70,7 +73,7 @@ impl StoreError {
     /// Whether waiting may mend it: then a client is told to come back.
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::Full | Self::Busy | Self::Conflict | Self::Closed => true,
+            Self::Full | Self::Busy | Self::Conflict | Self::Paused | Self::Closed => true,
             Self::Corrupt { .. }
             | Self::Newer { .. }
             | Self::Unreadable { .. }

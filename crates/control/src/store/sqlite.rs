@@ -1,11 +1,13 @@
 //! The SQLite file: opening it safely, and its two pools. One connection writes; readers never wait for it.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use dedi_domain::Timestamp;
 use dedi_runtime::failpoint;
 use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
@@ -28,7 +30,10 @@ const FULL_CHECK_BYTES_MAX: u64 = 64 << 20;
 pub struct Store {
     pub(super) writer: SqlitePool,
     pub(super) reader: SqlitePool,
+    path: PathBuf,
     installation: Uuid,
+    /// The one connection that writes, while nobody may.
+    paused: Arc<Mutex<Option<PoolConnection<Sqlite>>>>,
 }
 
 impl Store {
@@ -50,7 +55,7 @@ impl Store {
             .map_err(|err| opening(path, err))?;
         let installation = Uuid::parse_str(&text)
             .map_err(|_invalid| StoreError::Value(format!("installation id `{text}`")))?;
-        Ok(Self { writer, reader, installation })
+        Ok(Self { writer, reader, path: path.to_owned(), installation, paused: Arc::default() })
     }
 
     /// Names this data folder for as long as it exists.
@@ -63,8 +68,44 @@ impl Store {
         self.writer.clone()
     }
 
+    /// Whether this program knows the schema of the file at `path`. Reads only, so that a server may use it meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Newer`] if a later program wrote it; another if it can't be read.
+    pub async fn check_schema(path: &Path) -> Result<(), StoreError> {
+        let pool = SqlitePoolOptions::new()
+            .max_connections(1)
+            .connect_with(SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY_WAIT))
+            .await
+            .map_err(|err| opening(path, err))?;
+        let known = known_schema(path, &pool).await;
+        pool.close().await;
+        known
+    }
+
+    /// Waits for the write under way and begins no other: later ones wait for [`Store::resume`] as long as for any lock.
+    /// Reading goes on.
+    pub async fn pause(&self) -> Result<(), StoreError> {
+        let writer = self.writer.acquire().await?;
+        *self.paused() = Some(writer);
+        Ok(())
+    }
+
+    /// Writes again, unless a later program has changed the schema meanwhile.
+    pub async fn resume(&self) -> Result<(), StoreError> {
+        known_schema(&self.path, &self.reader).await?;
+        *self.paused() = None;
+        Ok(())
+    }
+
+    fn paused(&self) -> std::sync::MutexGuard<'_, Option<PoolConnection<Sqlite>>> {
+        self.paused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Closes every connection; later calls answer [`StoreError::Closed`].
     pub async fn close(&self) {
+        *self.paused() = None;
         self.reader.close().await;
         self.writer.close().await;
     }
@@ -79,6 +120,7 @@ impl Store {
                 self.writer.acquire().await?.close().await?;
                 Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
             }
+            Err(sqlx::Error::PoolTimedOut) if self.paused().is_some() => Err(StoreError::Paused),
             begun => Ok(begun?),
         }
     }
@@ -226,6 +268,20 @@ pub(super) async fn migrate(path: &Path, pool: &SqlitePool, steps: &Migrator) ->
         }
         Err(MigrateError::Execute(err) | MigrateError::ExecuteMigration(err, _)) => Err(opening(path, err)),
         Err(other) => Err(unreadable(path, &other)),
+    }
+}
+
+/// Whether this program has every step that was done to the file.
+async fn known_schema(path: &Path, pool: &SqlitePool) -> Result<(), StoreError> {
+    let newest: Option<i64> = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations")
+        .fetch_one(pool)
+        .await
+        .map_err(|err| opening(path, err))?;
+    match newest {
+        Some(step) if !MIGRATIONS.version_exists(step) => {
+            Err(StoreError::Newer { path: path.to_owned(), step })
+        }
+        Some(_) | None => Ok(()),
     }
 }
 

@@ -221,10 +221,38 @@ async fn a_file_of_a_later_version_is_refused() {
         .execute(&first.writer_for_tests())
         .await
         .unwrap();
+    let err = Store::check_schema(&path).await.unwrap_err();
+    assert!(matches!(err, StoreError::Newer { step: 9999, .. }), "{err}");
     first.close().await;
     let err = store(&path).await.unwrap_err();
     assert!(matches!(err, StoreError::Newer { step: 9999, .. }), "{err}");
     assert!(err.to_string().contains("newer dedi"));
+}
+
+#[tokio::test]
+async fn a_paused_store_writes_nothing_until_it_is_resumed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state.db");
+    let store = with_owner(&path).await;
+    Store::check_schema(&path).await.unwrap();
+    store.pause().await.unwrap();
+    let it = new(desired(0, 3));
+    let refused = store.insert_endpoint(&it, NOW, |_| false).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Paused), "{refused}");
+    assert!(store.key_table().await.is_ok(), "reading goes on");
+    let successor = crate::tests::storage::store(&path).await.unwrap();
+    sqlx::query("INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (9999, 'later', 1, x'00', 0)")
+        .execute(&successor.writer_for_tests())
+        .await
+        .unwrap();
+    let err = store.resume().await.unwrap_err();
+    assert!(matches!(err, StoreError::Newer { step: 9999, .. }), "{err}");
+    sqlx::query("DELETE FROM _sqlx_migrations WHERE version = 9999")
+        .execute(&successor.writer_for_tests())
+        .await
+        .unwrap();
+    store.resume().await.unwrap();
+    store.insert_endpoint(&it, NOW, |_| false).await.unwrap();
 }
 
 #[tokio::test]
