@@ -27,12 +27,22 @@ pub struct DataPaths {
     pub lock: PathBuf,
     /// The model store.
     pub models: PathBuf,
+    /// The text of the first key, which [`ControlPlane::first_key`]'s caller keeps there.
+    pub first_key: PathBuf,
+    /// The logs of endpoints; read only to see whether there are any.
+    pub logs: PathBuf,
 }
 
 impl DataPaths {
     /// The usual places below a data folder.
     pub fn below(root: &Path) -> Self {
-        Self { database: root.join("state.db"), lock: root.join("server.lock"), models: root.join("models") }
+        Self {
+            database: root.join("state.db"),
+            lock: root.join("server.lock"),
+            models: root.join("models"),
+            first_key: root.join("admin.key"),
+            logs: root.join("logs"),
+        }
     }
 }
 
@@ -66,6 +76,17 @@ pub enum ControlError {
         database: PathBuf,
         /// Why.
         source: RuntimeError,
+    },
+    /// There is no database, but there was one: its key is kept, or its endpoints have logs.
+    #[error(
+        "the database {} is missing, but there was one: {traces} can be found; put a copy made by `dedi backup` in its place (docs/backup.md), or move what is left away to begin without any endpoints and with a new key",
+        database.display()
+    )]
+    Lost {
+        /// Which file.
+        database: PathBuf,
+        /// What is left, each with its path.
+        traces: String,
     },
     /// The first key could not be written down; none was made.
     #[error("the first key could not be written")]
@@ -107,7 +128,7 @@ impl ControlPlane {
     ) -> Result<Self, ControlError> {
         config.check().map_err(ControlError::Config)?;
         hub.check().map_err(ControlError::Config)?;
-        refuse_to_forget(&paths.database, runtime.as_ref()).await?;
+        refuse_to_forget(&paths, runtime.as_ref(), logs.as_ref()).await?;
         let store = Store::open(&paths.database, random_uuid(), clock.now()).await?;
         let (database, models) = (paths.database, ModelStore::new(paths.models));
         let shared = Arc::new(Shared::new(config, hub, store, models, runtime, logs, clock).await?);
@@ -117,16 +138,19 @@ impl ControlPlane {
 
     /// Makes the host's first key, an admin of `owner`, if there is no key at all. `keep` is given its text,
     /// the only time it is ever shown, and must have it on disk when it returns: the key becomes valid after
-    /// that, so one that exists was written down. Answers whether a key was made.
+    /// that, so one that exists was written down. One that was `kept` by a server which ended before that becomes valid
+    /// now, and no other is made. Answers whether a key was made.
     pub async fn first_key(
         &self,
         owner: &Owner,
+        kept: Option<KeyText>,
         keep: impl FnOnce(&str) -> std::io::Result<()>,
     ) -> Result<bool, ControlError> {
         if !self.shared.keys().is_empty() {
             return Ok(false);
         }
-        let text = KeyText::from_random(&random_digits());
+        let made = kept.is_none();
+        let text = kept.unwrap_or_else(|| KeyText::from_random(&random_digits()));
         let key = StoredKey {
             id: text.id(),
             name: "first key".to_owned(),
@@ -135,10 +159,13 @@ impl ControlPlane {
             created_at: self.shared.clock.now(),
             expires_at: None,
         };
-        let keep = || keep(text.reveal()).map_err(ControlError::FirstKey);
+        let keep = || match made {
+            true => keep(text.reveal()).map_err(ControlError::FirstKey),
+            false => Ok(()),
+        };
         self.shared.store.insert_key(&key, text.hash(), keep).await?;
         self.shared.reload_keys().await?;
-        Ok(true)
+        Ok(made)
     }
 
     /// The management API, JSON 404 for every unknown route included. A client's address is read from the
@@ -230,17 +257,34 @@ impl ControlPlane {
     }
 }
 
-/// A new database knows no replica, and the first pass would end every one that runs.
-async fn refuse_to_forget(database: &Path, runtime: &dyn Runtime) -> Result<(), ControlError> {
-    if std::fs::symlink_metadata(database).is_ok() {
+/// A new database knows no replica, and the first pass would end every one that runs; it knows no key either, and a copy
+/// that is put back later would refuse the new one.
+async fn refuse_to_forget(
+    paths: &DataPaths,
+    runtime: &dyn Runtime,
+    logs: &dyn LogSource,
+) -> Result<(), ControlError> {
+    if std::fs::symlink_metadata(&paths.database).is_ok() {
         return Ok(());
     }
-    let database = database.to_owned();
+    let database = paths.database.clone();
     match runtime.list().await {
         Ok(replicas) => match replicas.iter().filter(|it| it.may_live()).count() {
-            0 => Ok(()),
-            n_replicas => Err(ControlError::Missing { database, n_replicas }),
+            0 => {}
+            n_replicas => return Err(ControlError::Missing { database, n_replicas }),
         },
-        Err(source) => Err(ControlError::MissingUnseen { database, source }),
+        Err(source) => return Err(ControlError::MissingUnseen { database, source }),
     }
+    // The run folder says nothing: a server that is ended at its very first start leaves one without a database.
+    let mut traces = Vec::new();
+    if std::fs::symlink_metadata(&paths.first_key).is_ok() {
+        traces.push(format!("its first key {}", paths.first_key.display()));
+    }
+    if !logs.endpoints().await.unwrap_or_default().is_empty() {
+        traces.push(format!("logs of its endpoints in {}", paths.logs.display()));
+    }
+    if traces.is_empty() {
+        return Ok(());
+    }
+    Err(ControlError::Lost { database, traces: traces.join(" and ") })
 }

@@ -1,12 +1,14 @@
 //! `dedi serve`: opens everything in order, joins control plane and gateway, and closes in the reverse order.
 
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use dedi_control::store::{DataLock, LockError, Store};
 use dedi_control::{Clock, ControlError, ControlPlane, DataPaths, FileLogs};
+use dedi_domain::keys::KeyText;
 use dedi_domain::{EndpointState, LoadReport, Owner};
 use dedi_gateway::Gateway;
 use dedi_runtime::process::{ProcessRuntime, ReplicaLogs};
@@ -169,9 +171,7 @@ async fn open_control(
     let control = ControlPlane::open_locked(lock, control, hub, paths, runtime, logs, steady).await?;
     let owner = Owner::parse(&config.owner).map_err(|err| Refusal::usage(format!("owner: {err}")))?;
     let file = data.admin_key();
-    let made = control
-        .first_key(&owner, |text| write_atomically(&file, format!("{text}\n").as_bytes(), 0o600))
-        .await?;
+    let made = control.first_key(&owner, kept_key(&file)?, |text| keep_key(&file, text)).await?;
     if made {
         tracing::info!(
             "made an admin key for `{owner}` and wrote it to {}; the command line reads it",
@@ -179,6 +179,25 @@ async fn open_control(
         );
     }
     Ok(control)
+}
+
+/// The first key that an earlier start wrote down, which may have ended before it was in the database. It is never
+/// written over: it may be the only copy of a key that is in a backup.
+fn kept_key(file: &Path) -> Result<Option<KeyText>, Refusal> {
+    match std::fs::read_to_string(file) {
+        Ok(text) => Ok(KeyText::parse(text.trim()).ok()),
+        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(err) => Err(Refusal::broken(format!("{} can't be read: {err}", file.display()))),
+    }
+}
+
+/// Writes the first key down where there is no file yet.
+fn keep_key(file: &Path, text: &str) -> io::Result<()> {
+    if file.symlink_metadata().is_ok() {
+        let said = format!("{} holds something else than a key; move it away", file.display());
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, said));
+    }
+    write_atomically(file, format!("{text}\n").as_bytes(), 0o600)
 }
 
 impl From<ControlError> for Refusal {
@@ -190,6 +209,7 @@ impl From<ControlError> for Refusal {
             | ControlError::Store(_)
             | ControlError::Missing { .. }
             | ControlError::MissingUnseen { .. }
+            | ControlError::Lost { .. }
             | ControlError::FirstKey(_) => EXIT_BROKEN,
         };
         Self { code, message: with_causes(&err) }

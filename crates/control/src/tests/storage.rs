@@ -274,7 +274,7 @@ async fn two_servers_on_one_folder_are_refused() {
     plane.control.close().await;
     let next = open(&plane.dir, &ControlConfig::default(), &plane.runtime, &plane.clock).await.unwrap();
     let owner = dedi_domain::Owner::parse("team").unwrap();
-    assert!(!next.first_key(&owner, |_| panic!("there is a key")).await.unwrap());
+    assert!(!next.first_key(&owner, None, |_| panic!("there is a key")).await.unwrap());
 }
 
 #[tokio::test]
@@ -284,9 +284,9 @@ async fn a_key_that_could_not_be_written_down_does_not_exist() {
     let clock = std::sync::Arc::default();
     let control = open(&dir, &ControlConfig::default(), &runtime, &clock).await.unwrap();
     let owner = dedi_domain::Owner::parse("team").unwrap();
-    assert!(control.first_key(&owner, |_| Err(std::io::Error::other("no room"))).await.is_err());
+    assert!(control.first_key(&owner, None, |_| Err(std::io::Error::other("no room"))).await.is_err());
     let mut kept = String::new();
-    let made = control.first_key(&owner, |text| {
+    let made = control.first_key(&owner, None, |text| {
         kept = text.to_owned();
         Ok(())
     });
