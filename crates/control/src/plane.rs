@@ -16,7 +16,7 @@ use crate::logs::LogSource;
 use crate::models::ModelStore;
 use crate::reconciler::Reconciler;
 use crate::shared::{Clock, Shared, random_digits, random_uuid};
-use crate::store::{BackupError, DataLock, LockError, Store, StoreError, StoredKey, backup};
+use crate::store::{BackupError, DataLock, LockError, Store, StoreError, StoredKey};
 
 /// Where the control plane keeps its things.
 #[derive(Clone, Debug)]
@@ -99,7 +99,6 @@ pub struct ControlPlane {
     shared: Arc<Shared>,
     reconciler: Arc<Mutex<Reconciler>>,
     lock: Arc<std::sync::Mutex<Option<DataLock>>>,
-    database: PathBuf,
 }
 
 impl ControlPlane {
@@ -130,10 +129,10 @@ impl ControlPlane {
         hub.check().map_err(ControlError::Config)?;
         refuse_to_forget(&paths, runtime.as_ref(), logs.as_ref()).await?;
         let store = Store::open(&paths.database, random_uuid(), clock.now()).await?;
-        let (database, models) = (paths.database, ModelStore::new(paths.models));
+        let models = ModelStore::new(paths.models);
         let shared = Arc::new(Shared::new(config, hub, store, models, runtime, logs, clock).await?);
         let reconciler = Arc::new(Mutex::new(Reconciler::new(shared.clone())));
-        Ok(Self { shared, reconciler, database, lock: Arc::new(std::sync::Mutex::new(Some(lock))) })
+        Ok(Self { shared, reconciler, lock: Arc::new(std::sync::Mutex::new(Some(lock))) })
     }
 
     /// Makes the host's first key, an admin of `owner`, if there is no key at all. `keep` is given its text,
@@ -233,7 +232,7 @@ impl ControlPlane {
 
     /// Copies the database to the new file `to` while everything goes on; answers the copy's size.
     pub async fn backup(&self, to: &Path) -> Result<u64, BackupError> {
-        backup(&self.database, to).await
+        self.shared.store.backup(to).await
     }
 
     /// Gives the lock away, to be sent to a successor. Nothing may be written here after that.

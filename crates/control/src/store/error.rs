@@ -43,6 +43,15 @@ pub enum StoreError {
         /// Its version.
         found: String,
     },
+    /// Another file is at its path, or none: what is written now would be lost with the next start.
+    #[error(
+        "the database {} was removed or replaced while this server uses it, so nothing is written any more; copy what the server still has with `dedi backup FILE`, end the server, put the copy in its place and start it (docs/backup.md)",
+        path.display()
+    )]
+    Gone {
+        /// Which file.
+        path: PathBuf,
+    },
     /// The disk is full; nothing was written.
     #[error("the disk that holds the database is full")]
     Full,
@@ -78,6 +87,7 @@ impl StoreError {
             | Self::Newer { .. }
             | Self::Unreadable { .. }
             | Self::Library { .. }
+            | Self::Gone { .. }
             | Self::NotFound
             | Self::Database(_)
             | Self::Value(_) => false,

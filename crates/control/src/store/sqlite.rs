@@ -14,7 +14,9 @@ use sqlx::sqlite::{
 use sqlx::{ConnectOptions, Connection, Sqlite, Transaction};
 use uuid::Uuid;
 
+use super::backup::{BackupError, backup, backup_of};
 use super::error::{StoreError, sqlite_code};
+use super::place::Place;
 
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
@@ -30,7 +32,7 @@ const FULL_CHECK_BYTES_MAX: u64 = 64 << 20;
 pub struct Store {
     pub(super) writer: SqlitePool,
     pub(super) reader: SqlitePool,
-    path: PathBuf,
+    place: Place,
     installation: Uuid,
     /// The one connection that writes, while nobody may.
     paused: Arc<Mutex<Option<PoolConnection<Sqlite>>>>,
@@ -55,7 +57,8 @@ impl Store {
             .map_err(|err| opening(path, err))?;
         let installation = Uuid::parse_str(&text)
             .map_err(|_invalid| StoreError::Value(format!("installation id `{text}`")))?;
-        Ok(Self { writer, reader, path: path.to_owned(), installation, paused: Arc::default() })
+        let place = Place::of(path).map_err(|err| unreadable(path, &err))?;
+        Ok(Self { writer, reader, place, installation, paused: Arc::default() })
     }
 
     /// Names this data folder for as long as it exists.
@@ -94,9 +97,23 @@ impl Store {
 
     /// Writes again, unless a later program has changed the schema meanwhile.
     pub async fn resume(&self) -> Result<(), StoreError> {
-        known_schema(&self.path, &self.reader).await?;
+        self.check_place()?;
+        known_schema(&self.place.path, &self.reader).await?;
         *self.paused() = None;
         Ok(())
+    }
+
+    /// Whether the file that is open is the one at its path: [`StoreError::Gone`] if not.
+    pub fn check_place(&self) -> Result<(), StoreError> {
+        self.place.check()
+    }
+
+    /// Copies the database as it is open here, also where it has no path any more.
+    pub async fn backup(&self, to: &Path) -> Result<u64, BackupError> {
+        match self.check_place() {
+            Ok(()) => backup(&self.place.path, to).await,
+            Err(_gone) => backup_of(&self.reader, &self.place.path, to).await,
+        }
     }
 
     fn paused(&self) -> std::sync::MutexGuard<'_, Option<PoolConnection<Sqlite>>> {
@@ -112,6 +129,7 @@ impl Store {
 
     /// A transaction that holds the write lock from its first statement, so it never has to be upgraded.
     pub(super) async fn write(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+        self.check_place()?;
         match self.writer.begin_with("BEGIN IMMEDIATE").await {
             // A full disk makes SQLite end a transaction by itself; the connection then believes for ever that it is
             // in one. Only another connection helps.
@@ -127,10 +145,12 @@ impl Store {
 
     /// Makes what `step` wrote last; every transaction that wrote ends here.
     pub(super) async fn commit(
+        &self,
         tx: Transaction<'static, Sqlite>,
         step: &'static str,
     ) -> Result<(), StoreError> {
         failpoint::hit("store.before-commit", step);
+        self.check_place()?;
         tx.commit().await?;
         failpoint::hit("store.after-commit", step);
         Ok(())
@@ -158,7 +178,8 @@ fn options(path: &Path) -> SqliteConnectOptions {
 pub(super) async fn connect(path: &Path, n_connections: u32) -> Result<SqlitePool, sqlx::Error> {
     SqlitePoolOptions::new()
         .max_connections(n_connections)
-        .min_connections(1)
+        // All at once: one that is opened later would open whatever has the name by then.
+        .min_connections(n_connections)
         .acquire_timeout(BUSY_WAIT)
         .idle_timeout(None)
         .max_lifetime(None)

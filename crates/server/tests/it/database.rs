@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
+use serde_json::json;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 
@@ -88,6 +89,52 @@ fn a_backup_needs_no_server() {
     std::fs::rename(&copy, plane.data().join("state.db")).unwrap();
     plane.launch();
     assert_eq!(plane.get(&format!("/endpoints/{id}")).status, 200);
+}
+
+#[test]
+fn a_database_that_is_removed_or_replaced_under_a_server_takes_no_write_and_is_not_lost() {
+    let mut plane = TestPlane::start();
+    let id = plane.create("1x_cpu_1gb", 1, 1)["id"].as_str().unwrap().to_owned();
+    plane.until_state(&id, "STARTED");
+    let engines = plane.engines();
+    let (data, copy) = (plane.data(), plane.data().with_file_name("copy.db"));
+    let (database, aside) = (data.join("state.db"), data.join("aside"));
+    let body = json!({"model": "dedi/demo", "hardware": "1x_cpu_1gb", "state": "STOPPED",
+        "autoscaling": {"min_replicas": 1, "max_replicas": 1}});
+    let is_refused = |plane: &TestPlane| {
+        let answer = plane.post("/endpoints", &body);
+        assert_eq!(answer.status, 503, "{}", answer.body);
+        let said = answer.error().1;
+        assert!(said.contains(database.to_str().unwrap()) && said.contains("`dedi backup FILE`"), "{said}");
+        assert_eq!(plane.chat(&id, "hello").status, 200);
+        assert_eq!(plane.get(&format!("/endpoints/{id}")).status, 200);
+    };
+    std::fs::rename(&database, &aside).unwrap();
+    is_refused(&plane);
+    std::fs::copy(&aside, &database).unwrap();
+    is_refused(&plane);
+    until("the word of it", || plane.log().contains("was removed or replaced").then_some(()));
+    std::fs::rename(&aside, &database).unwrap();
+    assert_eq!(plane.post("/endpoints", &body).status, 200, "it is in its place again");
+    let all = plane.get("/endpoints").body["data"].as_array().unwrap().len();
+
+    std::fs::remove_file(&database).unwrap();
+    is_refused(&plane);
+    let (code, _, why) = plane.cli(&["backup", copy.to_str().unwrap()]);
+    assert_eq!(code, Some(0), "{why}");
+    assert_eq!(plane.stop_server(), Some(0));
+    remove_log(&data);
+    std::fs::rename(&copy, &database).unwrap();
+    plane.launch();
+    plane.until_state(&id, "STARTED");
+    assert_eq!(
+        plane.get("/endpoints").body["data"].as_array().unwrap().len(),
+        all,
+        "what was acknowledged is there"
+    );
+    assert_eq!(plane.engines(), engines, "a replica was started anew");
+    let said = plane.log().lines().filter(|it| it.contains("ERROR")).count();
+    assert!(said <= 3, "each loss is said once: {}", plane.log());
 }
 
 #[test]
