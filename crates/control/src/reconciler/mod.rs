@@ -45,6 +45,8 @@ pub(crate) struct Reconciler {
     waits: Waits,
     /// Endpoints that can't be read, by id.
     unread: BTreeSet<String>,
+    /// The database has gone from its path; said once.
+    is_lost: bool,
     /// Failed passes in a row.
     n_failed: u32,
 }
@@ -59,6 +61,7 @@ impl Reconciler {
             troubles: BTreeSet::new(),
             waits: Waits::default(),
             unread: BTreeSet::new(),
+            is_lost: false,
             n_failed: 0,
         }
     }
@@ -133,6 +136,11 @@ impl Reconciler {
     async fn pass(&mut self, report: &LoadReport) -> Result<usize, StoreError> {
         let mut troubles = BTreeSet::new();
         let look = self.shared.looks.begin();
+        if self.is_lost() {
+            // Nothing could be recorded: what was published last stays, and replicas are left as they are.
+            self.shared.looks.tell(look);
+            return Ok(0);
+        }
         let seen = observe::observe(&self.shared, report, &mut self.scaler, &self.published).await?;
         troubles.extend(seen.trouble);
         let world = Arc::new(seen.world);
@@ -181,6 +189,18 @@ impl Reconciler {
         self.tell_panicked(&panicked, world.now).await;
         self.tell(troubles);
         Ok(n_done)
+    }
+
+    /// Whether the database is another than the one at its path.
+    fn is_lost(&mut self) -> bool {
+        let place = self.shared.store.check_place();
+        let was_lost = std::mem::replace(&mut self.is_lost, place.is_err());
+        match place {
+            Ok(()) if was_lost => tracing::info!("the database is in its place again"),
+            Err(err) if !was_lost => tracing::error!("{err}; requests and replicas go on"),
+            Ok(()) | Err(_) => {}
+        }
+        self.is_lost
     }
 
     fn publish(&mut self, world: &World, serving: Serving) {

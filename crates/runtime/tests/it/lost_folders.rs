@@ -3,7 +3,7 @@
 use std::fs;
 
 use dedi_domain::{Launch, ReplicaPhase};
-use dedi_runtime::Runtime;
+use dedi_runtime::{Listing, Runtime};
 use dedi_runtime::process::ProcessRuntime;
 
 use crate::host::{
@@ -110,7 +110,7 @@ async fn another_installations_processes_without_a_folder_are_not_ours() {
         .status();
     assert!(copied.unwrap().success());
     let stranger = other.open().await;
-    assert_eq!(stranger.list().await.unwrap(), []);
+    assert_eq!(stranger.list().await.unwrap(), Listing::default());
     stranger.remove(launch.replica, launch.nonce).await.unwrap();
     stranger.end(launch.replica, launch.nonce).await.unwrap();
     stranger.shutdown().await;
