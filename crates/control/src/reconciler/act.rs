@@ -87,8 +87,8 @@ async fn carry_out(shared: &Shared, world: &World, action: &Action) -> Result<()
             }
         }
         Action::MarkGone { replica } => store.mark_gone(*replica, now).await?,
-        Action::Release { replica, leftover_bytes } => {
-            let held = if *leftover_bytes == 0 { None } else { held(world, *replica) };
+        Action::Release { replica, leftover_bytes, unmeasured } => {
+            let held = held(world, *replica, unmeasured);
             store.release(*replica, held.as_deref(), now).await?;
             match held {
                 None => {
