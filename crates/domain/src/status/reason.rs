@@ -36,7 +36,7 @@ impl Explainer<'_> {
         }
         match desired.published {
             EndpointState::Pending => pending_reason(view, words, self, judged, count),
-            EndpointState::Starting => starting_reason(count),
+            EndpointState::Starting => starting_reason(view, world, count),
             EndpointState::Started => started_reason(view, self, count),
             EndpointState::Stopping => stopping_reason(view, count),
             EndpointState::Stopped => {
@@ -64,7 +64,12 @@ impl Explainer<'_> {
     }
 }
 
-fn starting_reason(count: &Count) -> Reason {
+fn starting_reason(view: &EndpointView, world: &World, count: &Count) -> Reason {
+    if count.launching == 0
+        && let Some(reason) = failing_reason(view, world, count)
+    {
+        return reason;
+    }
     match count.progress {
         Some(Progress { percent: Some(percent), elapsed_secs }) => say(
             ReasonCode::Loading,
@@ -79,6 +84,29 @@ fn starting_reason(count: &Count) -> Reason {
             say(ReasonCode::Launching, format!("{} {} being launched", counting(n, "replica"), is_or_are(n)))
         }
     }
+}
+
+/// What is wrong with replicas that are still there and do not answer.
+fn failing_reason(view: &EndpointView, world: &World, count: &Count) -> Option<Reason> {
+    let logs = format!("see `dedi endpoints logs {}`", view.desired.id);
+    if let Some(since) = count.silent_since {
+        let secs = world.now.since(since).as_secs();
+        let limit = world.settings.unresponsive_limit.as_secs();
+        let message = match count.silent {
+            1 => format!(
+                "1 replica has left its probes unanswered for {secs} s; it is replaced after {limit} s"
+            ),
+            n => format!(
+                "{n} replicas leave their probes unanswered, the first for {secs} s; each is replaced after {limit} s"
+            ),
+        };
+        return Some(advise(ReasonCode::Unresponsive, message, format!("{logs} for what it hangs on")));
+    }
+    let cause = count.ended_of?;
+    let ended = counting(u64::from(count.ended), "replica");
+    let which = if count.ended == 1 { "" } else { ", the last" };
+    let message = format!("{ended} ended{which} because {}; that is about to be recorded", cause.sentence());
+    Some(advise(cause.into(), message, logs))
 }
 
 /// How many of the wanted replicas answer.
@@ -103,17 +131,22 @@ fn started_reason(view: &EndpointView, all: &Explainer<'_>, count: &Count) -> Re
     if ready >= n_wanted {
         return say(ReasonCode::Ready, answering(ready, n_wanted));
     }
+    let answering = answering(ready, n_wanted);
+    let degraded = |why: Reason| Reason {
+        code: ReasonCode::Degraded,
+        message: format!("{answering}; {}", why.message),
+        next_step: why.next_step,
+    };
+    if launching > 0 {
+        let starting = so_many_are(u64::from(launching));
+        return say(ReasonCode::Scaling, format!("{answering}, {starting} starting"));
+    }
+    if let Some(failing) = failing_reason(view, all.world, count) {
+        return degraded(failing);
+    }
     match all.shortage(view.desired.id) {
-        Some(short) if launching == 0 => {
-            let why = shortage_reason(view, short);
-            let message = format!("{}: {}", answering(ready, n_wanted), why.message);
-            Reason { code: ReasonCode::Degraded, message, next_step: why.next_step }
-        }
-        Some(_) | None if launching > 0 => say(
-            ReasonCode::Scaling,
-            format!("{}, {} starting", answering(ready, n_wanted), so_many_are(u64::from(launching))),
-        ),
-        Some(_) | None => say(ReasonCode::Degraded, answering(ready, n_wanted)),
+        Some(short) => degraded(shortage_reason(view, short)),
+        None => say(ReasonCode::Degraded, answering),
     }
 }
 
@@ -143,8 +176,8 @@ fn stopping_reason(view: &EndpointView, count: &Count) -> Reason {
         };
         return say(ReasonCode::Draining, message);
     }
-    if count.stopping > 0 || count.ready > 0 || count.launching > 0 {
-        let left = u64::from(count.stopping + count.ready + count.launching);
+    let left = u64::from(count.left_to_end());
+    if left > 0 {
         let message = format!("{} {} being ended", counting(left, "replica"), is_or_are(left));
         return say(ReasonCode::Terminating, message);
     }
@@ -187,6 +220,62 @@ fn error_reason(view: &EndpointView, words: Words<'_>, world: &World, judged: &V
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reconcile::tests::{NOW, endpoint, launching, ready, replica, seen, world};
+    use crate::replica::{Exit, FailureCause, Intent, ObservedReplica, ReplicaPhase};
+    use crate::time::Timestamp;
+
+    /// What is said of an endpoint with `n` replicas, in this state, of which these are seen.
+    fn told(n: u128, published: EndpointState, observed: Vec<ObservedReplica>) -> Reason {
+        let mut view = endpoint(i64::try_from(n).unwrap(), 4);
+        view.desired.published = published;
+        view.replicas = (1..=n).map(|at| replica(at, Intent::Run)).collect();
+        let world = world(view, observed);
+        super::super::explain(&world.endpoints[0], &world).reason
+    }
+
+    fn silent(n: u128, secs: i64) -> ObservedReplica {
+        let ReplicaPhase::Ready { address } = ready() else { panic!("ready() is ready") };
+        seen(n, n, ReplicaPhase::Unresponsive { since: Timestamp(NOW.0 - secs * 1_000), address })
+    }
+
+    fn ended(n: u128) -> ObservedReplica {
+        let cause = FailureCause::EngineKilled;
+        let exit = Exit { code: None, signal: Some(9), cause, at: NOW, log_tail: Vec::new() };
+        seen(n, n, ReplicaPhase::Exited(exit))
+    }
+
+    #[test]
+    fn a_replica_that_hangs_or_has_ended_is_not_said_to_start() {
+        let hangs = told(1, EndpointState::Starting, vec![silent(1, 12)]);
+        assert_eq!(hangs.code, ReasonCode::Unresponsive);
+        assert_eq!(
+            hangs.message,
+            "1 replica has left its probes unanswered for 12 s; it is replaced after 30 s"
+        );
+        assert!(hangs.next_step.is_some_and(|it| it.contains("dedi endpoints logs")));
+        let both = told(2, EndpointState::Starting, vec![silent(1, 12), silent(2, 20)]);
+        assert_eq!(
+            both.message,
+            "2 replicas leave their probes unanswered, the first for 20 s; each is replaced after 30 s"
+        );
+        let gone = told(1, EndpointState::Starting, vec![ended(1)]);
+        assert_eq!(gone.code, ReasonCode::EngineKilled);
+        assert_eq!(
+            gone.message,
+            "1 replica ended because the engine was killed by a signal that dedi did not send; that is about to be recorded"
+        );
+        // Seen before and gone without a trace.
+        assert_eq!(told(1, EndpointState::Starting, Vec::new()).code, ReasonCode::Lost);
+        // Another one is on its way.
+        let loads = told(2, EndpointState::Starting, vec![silent(1, 12), seen(2, 2, launching())]);
+        assert_eq!(loads.code, ReasonCode::Loading);
+        let half = told(2, EndpointState::Started, vec![silent(1, 12), seen(2, 2, ready())]);
+        assert_eq!(half.code, ReasonCode::Degraded);
+        assert_eq!(
+            half.message,
+            "1 of 2 replicas answers; 1 replica has left its probes unanswered for 12 s; it is replaced after 30 s"
+        );
+    }
 
     #[test]
     fn numbers_of_replicas_read_as_english() {
@@ -204,8 +293,10 @@ mod tests {
                 "1 replica answers, none is wanted now",
             ]
         );
-        assert_eq!(starting_reason(&Count::default()).message, "a replica is about to be launched");
-        let launching = |launching| starting_reason(&Count { launching, ..Count::default() }).message;
+        let world = world(endpoint(1, 1), Vec::new());
+        let starting = |count: Count| starting_reason(&world.endpoints[0], &world, &count).message;
+        assert_eq!(starting(Count::default()), "a replica is about to be launched");
+        let launching = |launching| starting(Count { launching, ..Count::default() });
         assert_eq!(
             [launching(1), launching(2)],
             ["1 replica is being launched", "2 replicas are being launched"]
