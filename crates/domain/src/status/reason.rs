@@ -206,7 +206,7 @@ fn error_reason(view: &EndpointView, words: Words<'_>, world: &World, judged: &V
     };
     let failed = match n {
         0 | 1 => "the last attempt failed".to_owned(),
-        n => format!("{n} attempts failed, the last"),
+        n => format!("it failed {n} times in a row, the last time"),
     };
     let is_silent = words.is_for_all || last.detail.is_empty();
     let detail = if is_silent { String::new() } else { format!(" ({})", last.detail) };
@@ -219,7 +219,10 @@ fn error_reason(view: &EndpointView, words: Words<'_>, world: &World, judged: &V
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::failure::Failure;
     use crate::reconcile::tests::{NOW, endpoint, launching, ready, replica, seen, world};
     use crate::replica::{Exit, FailureCause, Intent, ObservedReplica, ReplicaPhase};
     use crate::time::Timestamp;
@@ -242,6 +245,39 @@ mod tests {
         let cause = FailureCause::EngineKilled;
         let exit = Exit { code: None, signal: Some(9), cause, at: NOW, log_tail: Vec::new() };
         seen(n, n, ReplicaPhase::Exited(exit))
+    }
+
+    /// Attempts that have failed so many seconds ago.
+    fn failed(attempts_and_ages: &[(u32, i64)]) -> Vec<Failure> {
+        let each = attempts_and_ages.iter().map(|(attempt, secs)| Failure {
+            attempt: *attempt,
+            cause: FailureCause::EngineExited,
+            at: Timestamp(NOW.0 - secs * 1_000),
+            ready_for: Duration::ZERO,
+            detail: "last log line: a secret".to_owned(),
+        });
+        each.collect()
+    }
+
+    #[test]
+    fn an_attempt_that_failed_is_named_by_its_number_and_the_count_is_a_count() {
+        let mut view = endpoint(1, 1);
+        view.desired.published = EndpointState::Pending;
+        let mut told = |failures: &[(u32, i64)]| {
+            view.failures = failed(failures);
+            let world = world(view.clone(), Vec::new());
+            super::super::explain(&world.endpoints[0], &world).reason
+        };
+        let once = told(&[(6, 0)]);
+        assert!(
+            once.message
+                .starts_with("attempt 6 failed: the engine exited with an error; the next one is in 1 s"),
+            "{}",
+            once.message
+        );
+        assert!(once.next_step.is_some_and(|it| it.ends_with("--attempt 6`")));
+        let twice = told(&[(6, 5), (9, 0)]).message;
+        assert!(twice.starts_with("attempt 9 failed, 2 times in a row now: "), "{twice}");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::count::Count;
 use super::explainer::{Words, counted};
 use super::reason::{advise, say};
 use super::{Explainer, Reason, ReasonCode};
-use crate::failure::{Verdict, pause};
+use crate::failure::{Failure, Verdict, pause};
 use crate::fetch::Fetch;
 use crate::placement::Shortage;
 use crate::reconcile::{EndpointView, World};
@@ -27,12 +27,13 @@ pub(super) fn pending_reason(
         && world.now < *retry_at
     {
         let wait = retry_at.since(world.now).as_secs() + 1;
-        let last = counted(view).next_back().map_or("it failed", |it| it.cause.sentence());
-        return advise(
-            ReasonCode::BackingOff,
-            format!("attempt {n_failures} failed: {last}; the next one is in {wait} s"),
-            format!("see `dedi endpoints logs {}`", desired.id),
-        );
+        if let Some(last) = counted(view).next_back() {
+            return advise(
+                ReasonCode::BackingOff,
+                format!("{}; the next one is in {wait} s", failed(last, *n_failures)),
+                format!("see `dedi endpoints logs {} --attempt {}`", desired.id, last.attempt),
+            );
+        }
     }
     if let Some((until, cause)) = paused(view, world) {
         let wait = until.since(world.now).as_secs() + 1;
@@ -57,6 +58,13 @@ pub(super) fn pending_reason(
         Some(short) => shortage_reason(view, short),
         None => say(ReasonCode::Accepted, "accepted; the server is about to look at it"),
     }
+}
+
+/// Which attempt failed last and why, and the how many-th time that was.
+pub(super) fn failed(last: &Failure, n_failures: u32) -> String {
+    let (attempt, cause) = (last.attempt, last.cause.sentence());
+    let times = if n_failures > 1 { format!(", {n_failures} times in a row now") } else { String::new() };
+    format!("attempt {attempt} failed{times}: {cause}")
 }
 
 /// Until when nothing is launched because of ends that are not held against it, and why it last ended.
