@@ -81,6 +81,23 @@ impl Verdict {
             Self::Broken { retry_at, .. } => retry_at.is_some_and(|it| now >= it),
         }
     }
+
+    /// When it is tried again; `None` with nothing to try again, or before the user acts.
+    pub fn retry_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Clean => None,
+            Self::BackingOff { retry_at, .. } => Some(*retry_at),
+            Self::Broken { retry_at, .. } => *retry_at,
+        }
+    }
+
+    /// How many times in a row it failed, where it did.
+    pub fn n_failures(&self) -> Option<u32> {
+        match self {
+            Self::Clean => None,
+            Self::BackingOff { n_failures, .. } | Self::Broken { n_failures, .. } => Some(*n_failures),
+        }
+    }
 }
 
 /// Judges `failures` (oldest first) of an endpoint started at `started_at`.

@@ -2,7 +2,7 @@
 
 use super::count::Count;
 use super::explainer::{Words, counted};
-use super::waiting::{fetch_reason, pending_reason, shortage_reason};
+use super::waiting::{delay_reason, fetch_reason, pending_reason, shortage_reason};
 use super::{Explainer, Progress, Reason, ReasonCode};
 use crate::advice::next_step;
 use crate::endpoint::{EndpointState, Run, RunCause};
@@ -37,7 +37,7 @@ impl Explainer<'_> {
         match desired.published {
             EndpointState::Pending => pending_reason(view, words, self, judged, count),
             EndpointState::Starting => starting_reason(view, world, count),
-            EndpointState::Started => started_reason(view, self, count),
+            EndpointState::Started => started_reason(view, words, self, judged, count),
             EndpointState::Stopping => stopping_reason(view, count),
             EndpointState::Stopped => {
                 match (desired.run, desired.run_cause, desired.inactive_timeout_minutes) {
@@ -122,7 +122,13 @@ fn answering(ready: u32, n_wanted: u32) -> String {
     }
 }
 
-fn started_reason(view: &EndpointView, all: &Explainer<'_>, count: &Count) -> Reason {
+fn started_reason(
+    view: &EndpointView,
+    words: Words<'_>,
+    all: &Explainer<'_>,
+    judged: &Verdict,
+    count: &Count,
+) -> Reason {
     let n_wanted = wanted(view);
     if n_wanted == 0 && count.ready == 0 {
         return say(ReasonCode::Asleep, "no replica runs; the first request starts one");
@@ -144,10 +150,19 @@ fn started_reason(view: &EndpointView, all: &Explainer<'_>, count: &Count) -> Re
     if let Some(failing) = failing_reason(view, all.world, count) {
         return degraded(failing);
     }
-    match all.shortage(view.desired.id) {
-        Some(short) => degraded(shortage_reason(view, short)),
-        None => say(ReasonCode::Degraded, answering),
+    if let Some(delayed) = delay_reason(view, words, all.world, judged) {
+        return degraded(delayed);
     }
+    if let Some(short) = all.shortage(view.desired.id) {
+        return degraded(shortage_reason(view, short));
+    }
+    let leaving = u64::from(count.draining + count.stopping + count.gone);
+    if leaving > 0 {
+        let (replicas, are) = (counting(leaving, "replica"), is_or_are(leaving));
+        return say(ReasonCode::Scaling, format!("{answering}; {replicas} {are} still ending"));
+    }
+    let rest = so_many_are(u64::from(n_wanted - ready));
+    say(ReasonCode::Scaling, format!("{answering}, {rest} about to be launched"))
 }
 
 fn stopping_reason(view: &EndpointView, count: &Count) -> Reason {
@@ -192,19 +207,11 @@ fn error_reason(view: &EndpointView, words: Words<'_>, world: &World, judged: &V
     let Some(last) = counted(view).next_back() else {
         return say(ReasonCode::Accepted, "the server is about to look at it");
     };
-    let retry = match judged {
-        Verdict::Broken { retry_at: Some(at), .. } | Verdict::BackingOff { retry_at: at, .. } => {
-            format!("the next try is in {} s", at.since(world.now).as_secs() + 1)
-        }
-        Verdict::Broken { retry_at: None, .. } | Verdict::Clean => {
-            "it is not tried again by itself".to_owned()
-        }
+    let retry = match judged.retry_at() {
+        Some(at) => format!("the next try is in {} s", at.since(world.now).as_secs() + 1),
+        None => "it is not tried again by itself".to_owned(),
     };
-    let n = match judged {
-        Verdict::Broken { n_failures, .. } | Verdict::BackingOff { n_failures, .. } => *n_failures,
-        Verdict::Clean => 0,
-    };
-    let failed = match n {
+    let failed = match judged.n_failures().unwrap_or(0) {
         0 | 1 => "the last attempt failed".to_owned(),
         n => format!("it failed {n} times in a row, the last time"),
     };
@@ -278,6 +285,44 @@ mod tests {
         assert!(once.next_step.is_some_and(|it| it.ends_with("--attempt 6`")));
         let twice = told(&[(6, 5), (9, 0)]).message;
         assert!(twice.starts_with("attempt 9 failed, 2 times in a row now: "), "{twice}");
+    }
+
+    #[test]
+    fn an_endpoint_with_too_few_replicas_says_what_keeps_the_others_and_what_helps() {
+        let mut view = endpoint(2, 2);
+        view.replicas = vec![replica(1, Intent::Run)];
+        let told = |view: &EndpointView, change: &dyn Fn(&mut World)| {
+            let mut world = world(view.clone(), vec![seen(1, 1, ready())]);
+            change(&mut world);
+            let it = super::super::explain(&world.endpoints[0], &world);
+            (it.reason.code, it.reason.message, it.reason.next_step.unwrap_or_default())
+        };
+        let (code, message, _) = told(&view, &|_| ());
+        assert_eq!(
+            (code, message.as_str()),
+            (ReasonCode::Scaling, "1 of 2 replicas answers, 1 is about to be launched")
+        );
+        let (code, message, step) = told(&view, &|it| it.inventory.devices.truncate(1));
+        assert_eq!(code, ReasonCode::Degraded);
+        assert!(
+            message.starts_with("1 of 2 replicas answers; 1x_gpu_80gb needs 1 free device, none is free"),
+            "{message}"
+        );
+        assert!(step.contains("dedi endpoints hardware"), "{step}");
+        view.failures = failed(&[(2, 3), (3, 0)]);
+        let (code, message, step) = told(&view, &|_| ());
+        assert_eq!(code, ReasonCode::Degraded);
+        assert_eq!(
+            message,
+            "1 of 2 replicas answers; attempt 3 failed, 2 times in a row now: the engine exited with an error; the next one is in 2 s"
+        );
+        assert!(step.contains("dedi endpoints logs") && step.ends_with("--attempt 3`"), "{step}");
+        view.failures = failed(&[(3, 0)]);
+        view.failures[0].cause = FailureCause::DeviceOutOfMemory;
+        let (code, message, step) = told(&view, &|_| ());
+        assert_eq!(code, ReasonCode::Degraded);
+        assert!(message.ends_with("; it is not tried again by itself"), "{message}");
+        assert!(step.contains("--plan"), "{step}");
     }
 
     #[test]
