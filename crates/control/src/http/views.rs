@@ -8,7 +8,8 @@ use dedi_domain::failure::Failure;
 use dedi_domain::reconcile::{EndpointView, ReplicaView, World, by_mark};
 use dedi_domain::status::explain;
 use dedi_domain::{
-    Desired, Fetch, Intent, Observation, ObservedReplica, Progress, ReasonCode, ReplicaPhase, Timestamp,
+    Desired, Fetch, Intent, Observation, ObservedReplica, Progress, Reason, ReasonCode, ReplicaPhase,
+    Timestamp,
 };
 
 use super::error::ApiError;
@@ -110,7 +111,20 @@ pub(crate) fn fresh_view(rows: EndpointRows, world: &World) -> EndpointView {
 }
 
 async fn status(shared: &Shared, view: &EndpointView, world: &World) -> EndpointStatus {
-    let status = explain(view, world);
+    let mut status = explain(view, world);
+    if let Some(why) = shared.unrecorded(view.desired.id) {
+        status.reason = Reason {
+            code: ReasonCode::Unrecorded,
+            message: format!(
+                "dedi can't record its next step: {why}; what runs goes on. Before that: {}",
+                status.reason.message
+            ),
+            next_step: Some(
+                "make room on the disk, or end the program that locks the database; dedi goes on by itself then"
+                    .to_owned(),
+            ),
+        };
+    }
     let progress = match (downloading(view, world.now), status.progress) {
         (Some(progress), _) => Some(progress),
         (None, Some(progress)) => Some(launching(shared, view, progress).await),

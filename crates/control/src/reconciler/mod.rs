@@ -7,7 +7,7 @@ mod isolate;
 mod observe;
 mod running;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -162,6 +162,7 @@ impl Reconciler {
         let (actions, culprits) = decide_each(&decided, decide);
         let mut failed: BTreeSet<Subject> = culprits.into_iter().map(Subject::Endpoint).collect();
         let mut panicked = failed.clone();
+        let mut unrecorded = BTreeMap::new();
         let mut n_done = 0;
         for action in actions {
             match self.act(&world, &action).await {
@@ -173,7 +174,10 @@ impl Reconciler {
                     break;
                 }
                 Err(act::Trouble::NotRecorded(what)) => {
-                    troubles.insert(what);
+                    troubles.insert(format!("a step could not be recorded: {what}"));
+                    if let Subject::Endpoint(id) = Subject::of(&action, &world) {
+                        unrecorded.insert(id, what);
+                    }
                 }
                 Err(act::Trouble::Failed(what)) => {
                     troubles.insert(what);
@@ -185,6 +189,7 @@ impl Reconciler {
                 }
             }
         }
+        self.shared.set_unrecorded(unrecorded);
         self.waits.note(&failed, self.shared.clock.now());
         self.tell_panicked(&panicked, world.now).await;
         self.tell(troubles);

@@ -100,6 +100,12 @@ impl FakeRuntime {
         it.foreign_processes = by.iter().map(|it| (*it).to_owned()).collect();
     }
 
+    /// The driver says this of a device from now on.
+    pub(crate) fn set_health(&self, device: &str, health: Health) {
+        let mut state = self.state.lock().unwrap();
+        state.inventory.devices.iter_mut().find(|it| it.id.0 == device).unwrap().health = health;
+    }
+
     pub(crate) fn set_down(&self, is_down: bool) {
         self.state.lock().unwrap().is_down = is_down;
     }

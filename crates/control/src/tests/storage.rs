@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use dedi_domain::{DeviceId, EndpointState, Nonce, ReplicaId, Timestamp};
+use serde_json::json;
 use uuid::Uuid;
 
 use crate::reconciler::tests::desired;
@@ -349,4 +350,31 @@ async fn a_database_that_is_locked_or_full_is_503_and_changes_nothing() {
         plane.call("DELETE", &format!("/v1/endpoints/{id}"), "").await.status,
         http::StatusCode::NO_CONTENT
     );
+}
+
+#[tokio::test]
+async fn an_endpoint_whose_next_step_cannot_be_recorded_says_so() {
+    let plane = Plane::start().await;
+    let id = plane.create("").await;
+    plane.settle_idle().await;
+    let calm = plane.create(r#","state":"STOPPED""#).await;
+    plane.settle_idle().await;
+    let path = plane.dir.path().join("state.db");
+    let other = sqlx::SqlitePool::connect_with(sqlx::sqlite::SqliteConnectOptions::new().filename(&path))
+        .await
+        .unwrap();
+    plane.runtime.kill_all(plane.now());
+    let held = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    plane.settle_idle().await;
+    let it = plane.get(&id).await;
+    assert_eq!((&it["state"], &it["status"]["reason"]), (&json!("STARTED"), &json!("unrecorded")));
+    let message = it["status"]["message"].as_str().unwrap();
+    let why =
+        "dedi can't record its next step: the database is locked by another program; what runs goes on.";
+    assert!(message.starts_with(why) && message.contains("1 replica ended because"), "{message}");
+    assert!(it["status"]["next_step"].as_str().unwrap().contains("make room"), "{it:#}");
+    assert_eq!(plane.get(&calm).await["status"]["reason"], "stopped_by_user", "it has no next step");
+    held.rollback().await.unwrap();
+    plane.settle_idle().await;
+    assert_ne!(plane.get(&id).await["status"]["reason"], "unrecorded");
 }
