@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use dedi_domain::Desired;
+use dedi_runtime::process::{LogChunk, LogCursor};
 use futures_util::stream;
 use http::header::CONTENT_TYPE;
 use tokio::time::{Instant, sleep};
@@ -51,7 +52,7 @@ pub(super) async fn read(
         };
     };
     let log = LogName { endpoint: desired.id, replica: attempt.replica, attempt: attempt.attempt };
-    let piece = shared.logs.tail(log, lines, BYTES_MAX).await.map_err(|err| {
+    let piece = shared.logs.tail(log, lines, BYTES_MAX, attempt.has_ended).await.map_err(|err| {
         tracing::error!("the log of {} can't be read: {err}", attempt.replica);
         ApiError::Internal
     })?;
@@ -59,7 +60,7 @@ pub(super) async fn read(
         Some(piece) => piece,
         // The file is gone; a failure kept the end of it.
         None if attempt.has_ended || !follows => return Ok(text(Body::from(kept(attempt, lines)))),
-        None => crate::logs::LogPiece::default(),
+        None => LogChunk::default(),
     };
     if !follows {
         return Ok(text(Body::from(piece.bytes)));
@@ -97,7 +98,7 @@ fn text(body: Body) -> Response {
 struct Follow {
     shared: Arc<Shared>,
     log: LogName,
-    next: u64,
+    next: LogCursor,
     first: Option<Vec<u8>>,
     until: Instant,
 }
@@ -116,7 +117,7 @@ impl Follow {
                 }
                 Err(_) => true,
             };
-            match self.shared.logs.after(self.log, self.next, BYTES_MAX).await {
+            match self.shared.logs.follow(self.log, self.next, BYTES_MAX, has_ended).await {
                 Ok(piece) if !piece.bytes.is_empty() => {
                     self.next = piece.next;
                     return Some((Ok(piece.bytes.into()), self));

@@ -1,6 +1,7 @@
 //! The log of a launch, by its end and as it grows.
 
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -26,9 +27,8 @@ async fn a_log_is_read_by_its_end_and_followed_until_its_launch_ends() {
     let follow = plane.call("GET", &path, "");
     let write = async {
         tokio::time::sleep(Duration::from_millis(100)).await;
-        let mut all = std::fs::read(&file).unwrap();
-        all.extend(b"four\n");
-        std::fs::write(&file, all).unwrap();
+        let mut log = std::fs::File::options().append(true).open(&file).unwrap();
+        log.write_all(b"four\n").unwrap();
         plane.call("PATCH", &format!("/v1/endpoints/{id}"), r#"{"state":"STOPPED"}"#).await;
         plane.settle_idle().await;
     };
@@ -69,4 +69,20 @@ async fn the_logs_of_a_deleted_endpoint_go_with_it_and_leftovers_at_the_next_swe
     log(&stranger);
     plane.control.sweep_for_tests().await;
     assert_eq!(left(), BTreeSet::from([stays, stranger]));
+}
+
+#[tokio::test]
+async fn a_tail_has_what_was_rotated_away_a_moment_ago() {
+    let plane = Plane::start().await;
+    let id = plane.create("").await;
+    plane.settle_idle().await;
+    let file = plane.logs().path(id.parse().unwrap(), 1);
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    let older: String = (0..132).map(|n| format!("line {n}\n")).collect();
+    std::fs::write(file.with_extension("log.1"), &older).unwrap();
+    std::fs::write(&file, "line 132\nline 133\n").unwrap();
+    let all = plane.call("GET", &format!("/v1/endpoints/{id}/logs?tail=1000"), "").await;
+    assert_eq!(all.text, format!("{older}line 132\nline 133\n"));
+    let some = plane.call("GET", &format!("/v1/endpoints/{id}/logs?tail=100"), "").await;
+    assert_eq!((some.text.lines().count(), some.text.lines().next()), (100, Some("line 34")));
 }
