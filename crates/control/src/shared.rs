@@ -11,6 +11,7 @@ use dedi_domain::{HardwareId, KeyTable, ModelName, Observation, RouteTable, Time
 use dedi_runtime::Runtime;
 use rand::Rng;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::config::ControlConfig;
@@ -78,6 +79,8 @@ pub(crate) struct Shared {
     /// How far the answers to creates got.
     pub(crate) replies: Arc<Replies>,
     pub(crate) routes: watch::Sender<RouteTable>,
+    /// Whether this server ends: answers without an end of their own are cut then.
+    pub(crate) closing: CancellationToken,
     world: RwLock<Arc<World>>,
     keys: RwLock<Arc<KeyTable>>,
 }
@@ -129,6 +132,7 @@ impl Shared {
             checks,
             replies,
             routes,
+            closing: CancellationToken::new(),
             world,
             keys,
         })

@@ -35,6 +35,7 @@ pub(crate) struct Server {
     ready: Ready,
     /// Ends the public side.
     stop: CancellationToken,
+    control: ControlPlane,
     public: JoinSet<()>,
     /// Ends the control plane and what else works for the public side.
     behind: CancellationToken,
@@ -110,7 +111,21 @@ impl Server {
         tracing::info!("listening on http://{address}/v1, data in {}", data.root().display());
         let grace = Duration::from_secs(config.http.shutdown_grace_secs);
         let (gateway, loads) = (gateway.clone(), loads_seen);
-        Ok(Self { ready, stop, public, behind, tasks, carriers, loads, closed, offer, gateway, grace })
+        let control = control.clone();
+        Ok(Self {
+            ready,
+            stop,
+            control,
+            public,
+            behind,
+            tasks,
+            carriers,
+            loads,
+            closed,
+            offer,
+            gateway,
+            grace,
+        })
     }
 
     /// Serves until a signal, an order, a successor or a failure; then ends in order. `let_go` closes what a
@@ -119,6 +134,7 @@ impl Server {
         let reason = self.wait().await;
         self.ready.set(false);
         self.stop.cancel();
+        self.control.cut_streams();
         let mut let_go = Some(let_go);
         let mut broken = None;
         let mut has_successor = false;

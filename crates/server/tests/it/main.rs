@@ -13,6 +13,7 @@ mod doctor;
 mod fakes;
 mod faults;
 mod first_hour;
+mod follow;
 mod gateway;
 mod gpu_faults;
 mod gpus;
