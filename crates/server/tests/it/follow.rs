@@ -81,8 +81,9 @@ fn a_follower_outlives_servers_and_holds_none_of_them_up() {
     follower.must_go_on("at first");
 
     let mut old = plane.begin_take_over();
-    follower.must_go_on("after a takeover");
+    follower.must_go_on("during a takeover");
     assert!(until("the old server's end", || old.try_wait().unwrap()).success());
+    follower.must_go_on("after a takeover");
 
     let begun = Instant::now();
     assert_eq!(plane.stop_server(), Some(0));
