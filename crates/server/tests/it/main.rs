@@ -17,6 +17,7 @@ mod gateway;
 mod gpu_faults;
 mod gpus;
 mod hub;
+mod lost_folders;
 mod openapi;
 mod plane;
 mod raw;
