@@ -235,7 +235,7 @@ pub struct ReplicaInfo {
     pub id: String,
     /// Counts the endpoint's launches.
     pub attempt: u32,
-    /// `reserved`, `launching`, `ready`, `unresponsive`, `draining`, `stopping`, `releasing`, `exited`, `lost`.
+    /// `reserved`, `launching`, `ready`, `unresponsive`, `draining`, `stopping`, `releasing`, `exited`, `lost`, `unknown`.
     #[schema(value_type = crate::words::PhaseWord)]
     pub phase: String,
     /// Devices it holds.

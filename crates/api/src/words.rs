@@ -44,7 +44,8 @@ words! {
     UsageKind ["on-demand", "reserved"]
     /// What a replica is doing.
     PhaseWord [
-        "reserved", "launching", "ready", "unresponsive", "draining", "stopping", "releasing", "exited", "lost"
+        "reserved", "launching", "ready", "unresponsive", "draining", "stopping", "releasing", "exited", "lost",
+        "unknown"
     ]
     /// Whether hardware can be had.
     AvailabilityWord ["available", "unavailable", "insufficient"]

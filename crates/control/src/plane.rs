@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 
 use dedi_domain::keys::KeyText;
 use dedi_domain::{KeyFailures, LoadReport, Owner, Role, RouteTable};
-use dedi_runtime::{Runtime, RuntimeError};
+use dedi_runtime::{Listing, Runtime, RuntimeError};
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -16,7 +16,7 @@ use crate::logs::LogSource;
 use crate::models::ModelStore;
 use crate::reconciler::Reconciler;
 use crate::shared::{Clock, Shared, random_digits, random_uuid};
-use crate::store::{BackupError, DataLock, LockError, Store, StoreError, StoredKey, backup};
+use crate::store::{BackupError, DataLock, LockError, Store, StoreError, StoredKey};
 
 /// Where the control plane keeps its things.
 #[derive(Clone, Debug)]
@@ -27,12 +27,22 @@ pub struct DataPaths {
     pub lock: PathBuf,
     /// The model store.
     pub models: PathBuf,
+    /// The text of the first key, which [`ControlPlane::first_key`]'s caller keeps there.
+    pub first_key: PathBuf,
+    /// The logs of endpoints; read only to see whether there are any.
+    pub logs: PathBuf,
 }
 
 impl DataPaths {
     /// The usual places below a data folder.
     pub fn below(root: &Path) -> Self {
-        Self { database: root.join("state.db"), lock: root.join("server.lock"), models: root.join("models") }
+        Self {
+            database: root.join("state.db"),
+            lock: root.join("server.lock"),
+            models: root.join("models"),
+            first_key: root.join("admin.key"),
+            logs: root.join("logs"),
+        }
     }
 }
 
@@ -67,6 +77,17 @@ pub enum ControlError {
         /// Why.
         source: RuntimeError,
     },
+    /// There is no database, but there was one: its key is kept, or its endpoints have logs.
+    #[error(
+        "the database {} is missing, but there was one: {traces} can be found; put a copy made by `dedi backup` in its place (docs/backup.md), or move what is left away to begin without any endpoints and with a new key",
+        database.display()
+    )]
+    Lost {
+        /// Which file.
+        database: PathBuf,
+        /// What is left, each with its path.
+        traces: String,
+    },
     /// The first key could not be written down; none was made.
     #[error("the first key could not be written")]
     FirstKey(#[source] std::io::Error),
@@ -78,7 +99,6 @@ pub struct ControlPlane {
     shared: Arc<Shared>,
     reconciler: Arc<Mutex<Reconciler>>,
     lock: Arc<std::sync::Mutex<Option<DataLock>>>,
-    database: PathBuf,
 }
 
 impl ControlPlane {
@@ -107,26 +127,29 @@ impl ControlPlane {
     ) -> Result<Self, ControlError> {
         config.check().map_err(ControlError::Config)?;
         hub.check().map_err(ControlError::Config)?;
-        refuse_to_forget(&paths.database, runtime.as_ref()).await?;
+        refuse_to_forget(&paths, runtime.as_ref(), logs.as_ref()).await?;
         let store = Store::open(&paths.database, random_uuid(), clock.now()).await?;
-        let (database, models) = (paths.database, ModelStore::new(paths.models));
+        let models = ModelStore::new(paths.models);
         let shared = Arc::new(Shared::new(config, hub, store, models, runtime, logs, clock).await?);
         let reconciler = Arc::new(Mutex::new(Reconciler::new(shared.clone())));
-        Ok(Self { shared, reconciler, database, lock: Arc::new(std::sync::Mutex::new(Some(lock))) })
+        Ok(Self { shared, reconciler, lock: Arc::new(std::sync::Mutex::new(Some(lock))) })
     }
 
     /// Makes the host's first key, an admin of `owner`, if there is no key at all. `keep` is given its text,
     /// the only time it is ever shown, and must have it on disk when it returns: the key becomes valid after
-    /// that, so one that exists was written down. Answers whether a key was made.
+    /// that, so one that exists was written down. One that was `kept` by a server which ended before that becomes valid
+    /// now, and no other is made. Answers whether a key was made.
     pub async fn first_key(
         &self,
         owner: &Owner,
+        kept: Option<KeyText>,
         keep: impl FnOnce(&str) -> std::io::Result<()>,
     ) -> Result<bool, ControlError> {
         if !self.shared.keys().is_empty() {
             return Ok(false);
         }
-        let text = KeyText::from_random(&random_digits());
+        let made = kept.is_none();
+        let text = kept.unwrap_or_else(|| KeyText::from_random(&random_digits()));
         let key = StoredKey {
             id: text.id(),
             name: "first key".to_owned(),
@@ -135,10 +158,13 @@ impl ControlPlane {
             created_at: self.shared.clock.now(),
             expires_at: None,
         };
-        let keep = || keep(text.reveal()).map_err(ControlError::FirstKey);
+        let keep = || match made {
+            true => keep(text.reveal()).map_err(ControlError::FirstKey),
+            false => Ok(()),
+        };
         self.shared.store.insert_key(&key, text.hash(), keep).await?;
         self.shared.reload_keys().await?;
-        Ok(true)
+        Ok(made)
     }
 
     /// The management API, JSON 404 for every unknown route included. A client's address is read from the
@@ -168,6 +194,34 @@ impl ControlPlane {
         self.reconciler.lock().await.run(loads, cancel).await;
     }
 
+    /// Lets another server have the data folder, which may give it back: what runs here is ended, requests that only
+    /// read are answered still, and those that write wait for [`ControlPlane::resume`] for a few seconds and are
+    /// refused then. [`ControlPlane::run`] must have ended.
+    ///
+    /// # Errors
+    ///
+    /// If a write under way does not end; the folder is still held then, and is to be resumed.
+    pub async fn suspend(&self) -> Result<(), StoreError> {
+        self.shared.checks.close().await;
+        self.shared.pulls.close().await;
+        self.shared.store.pause().await?;
+        drop(self.release_lock());
+        Ok(())
+    }
+
+    /// Takes up what [`ControlPlane::suspend`] put down. [`ControlPlane::run`] may be called again after that.
+    ///
+    /// # Errors
+    ///
+    /// If somebody has made the database another meanwhile; nothing is written here then.
+    pub async fn resume(&self, lock: DataLock) -> Result<(), ControlError> {
+        self.shared.store.resume().await?;
+        *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = Some(lock);
+        self.shared.pulls.reopen();
+        self.shared.checks.reopen();
+        Ok(())
+    }
+
     /// Closes the store and then lets go of the data folder. Replicas go on.
     pub async fn close(&self) {
         self.shared.checks.close().await;
@@ -178,7 +232,7 @@ impl ControlPlane {
 
     /// Copies the database to the new file `to` while everything goes on; answers the copy's size.
     pub async fn backup(&self, to: &Path) -> Result<u64, BackupError> {
-        backup(&self.database, to).await
+        self.shared.store.backup(to).await
     }
 
     /// Gives the lock away, to be sent to a successor. Nothing may be written here after that.
@@ -202,17 +256,36 @@ impl ControlPlane {
     }
 }
 
-/// A new database knows no replica, and the first pass would end every one that runs.
-async fn refuse_to_forget(database: &Path, runtime: &dyn Runtime) -> Result<(), ControlError> {
-    if std::fs::symlink_metadata(database).is_ok() {
+/// A new database knows no replica, and the first pass would end every one that runs; it knows no key either, and a copy
+/// that is put back later would refuse the new one.
+async fn refuse_to_forget(
+    paths: &DataPaths,
+    runtime: &dyn Runtime,
+    logs: &dyn LogSource,
+) -> Result<(), ControlError> {
+    if std::fs::symlink_metadata(&paths.database).is_ok() {
         return Ok(());
     }
-    let database = database.to_owned();
+    let database = paths.database.clone();
     match runtime.list().await {
-        Ok(replicas) => match replicas.iter().filter(|it| it.may_live()).count() {
-            0 => Ok(()),
-            n_replicas => Err(ControlError::Missing { database, n_replicas }),
-        },
-        Err(source) => Err(ControlError::MissingUnseen { database, source }),
+        Ok(Listing { replicas, unreadable }) => {
+            match replicas.iter().filter(|it| it.may_live()).count() + unreadable.len() {
+                0 => {}
+                n_replicas => return Err(ControlError::Missing { database, n_replicas }),
+            }
+        }
+        Err(source) => return Err(ControlError::MissingUnseen { database, source }),
     }
+    // The run folder says nothing: a server that is ended at its very first start leaves one without a database.
+    let mut traces = Vec::new();
+    if std::fs::symlink_metadata(&paths.first_key).is_ok() {
+        traces.push(format!("its first key {}", paths.first_key.display()));
+    }
+    if !logs.endpoints().await.unwrap_or_default().is_empty() {
+        traces.push(format!("logs of its endpoints in {}", paths.logs.display()));
+    }
+    if traces.is_empty() {
+        return Ok(());
+    }
+    Err(ControlError::Lost { database, traces: traces.join(" and ") })
 }

@@ -1,13 +1,14 @@
 //! What HTTP and the reconciler both hold. The store is the truth; the rest here are the last look at the
 //! world and copies that each pass renews.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use dedi_domain::fit::{MemoryNeed, ModelFacts, Serving, memory_need};
 use dedi_domain::reconcile::World;
-use dedi_domain::{HardwareId, KeyTable, ModelName, Observation, RouteTable, Timestamp};
+use dedi_domain::{EndpointId, HardwareId, KeyTable, ModelName, Observation, RouteTable, Timestamp};
 use dedi_runtime::Runtime;
 use rand::Rng;
 use tokio::sync::watch;
@@ -79,6 +80,8 @@ pub(crate) struct Shared {
     pub(crate) replies: Arc<Replies>,
     pub(crate) routes: watch::Sender<RouteTable>,
     world: RwLock<Arc<World>>,
+    /// Whose next step the last pass could not record, and why not.
+    unrecorded: RwLock<BTreeMap<EndpointId, String>>,
     keys: RwLock<Arc<KeyTable>>,
 }
 
@@ -130,6 +133,7 @@ impl Shared {
             replies,
             routes,
             world,
+            unrecorded: RwLock::default(),
             keys,
         })
     }
@@ -141,6 +145,15 @@ impl Shared {
 
     pub(crate) fn set_world(&self, world: Arc<World>) {
         *self.world.write().unwrap_or_else(PoisonError::into_inner) = world;
+    }
+
+    /// Why the next step of an endpoint could not be recorded, if that is so.
+    pub(crate) fn unrecorded(&self, endpoint: EndpointId) -> Option<String> {
+        self.unrecorded.read().unwrap_or_else(PoisonError::into_inner).get(&endpoint).cloned()
+    }
+
+    pub(crate) fn set_unrecorded(&self, unrecorded: BTreeMap<EndpointId, String>) {
+        *self.unrecorded.write().unwrap_or_else(PoisonError::into_inner) = unrecorded;
     }
 
     /// The keys that are valid now, but for their expiry.

@@ -1,7 +1,7 @@
 //! What nobody can decide about now: endpoints whose rows can't be read, or whose steps fail. What is theirs stays
 //! theirs: none of their devices is given away, and none of their processes is begun or ended.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::hardware::DeviceId;
 use crate::ids::{EndpointId, ReplicaId};
@@ -13,6 +13,8 @@ use crate::replica::ObservedReplica;
 pub struct SetAside {
     /// Which endpoints, as far as their ids can be read.
     pub endpoints: BTreeSet<EndpointId>,
+    /// What can't be read of them, as a clause; absent where their steps fail.
+    pub why: BTreeMap<EndpointId, String>,
     /// Their replicas: a process of one is no stranger, whatever its mark.
     pub replicas: BTreeSet<ReplicaId>,
     /// Their devices.

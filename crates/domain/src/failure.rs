@@ -60,14 +60,14 @@ pub enum Verdict {
     BackingOff {
         /// Not before this.
         retry_at: Timestamp,
-        /// How many in a row.
+        /// How many in a row; ends of one moment are one.
         n_failures: u32,
     },
     /// Too many, or one that trying again cannot mend.
     Broken {
         /// When it is tried again all the same; `None` waits for the user.
         retry_at: Option<Timestamp>,
-        /// How many in a row.
+        /// How many in a row; ends of one moment are one.
         n_failures: u32,
     },
 }
@@ -79,6 +79,23 @@ impl Verdict {
             Self::Clean => true,
             Self::BackingOff { retry_at, .. } => now >= *retry_at,
             Self::Broken { retry_at, .. } => retry_at.is_some_and(|it| now >= it),
+        }
+    }
+
+    /// When it is tried again; `None` with nothing to try again, or before the user acts.
+    pub fn retry_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Clean => None,
+            Self::BackingOff { retry_at, .. } => Some(*retry_at),
+            Self::Broken { retry_at, .. } => *retry_at,
+        }
+    }
+
+    /// How many times in a row it failed, where it did.
+    pub fn n_failures(&self) -> Option<u32> {
+        match self {
+            Self::Clean => None,
+            Self::BackingOff { n_failures, .. } | Self::Broken { n_failures, .. } => Some(*n_failures),
         }
     }
 }
@@ -98,13 +115,16 @@ pub fn verdict(
         .rposition(|it| it.ready_for >= settings.healthy_after)
         .map_or(counted.as_slice(), |at| counted.get(at..).unwrap_or_default());
     let Some(last) = in_a_row.last() else { return Verdict::Clean };
-    let n_failures = u32::try_from(in_a_row.len()).unwrap_or(u32::MAX);
+    // Shorter than any wait before the next launch: what was launched after a failure and fails counts anew.
+    let moment = ONE_MOMENT.min(settings.base * 4 / 5);
+    let times = |from: usize| n_moments(in_a_row.iter().skip(from).map(|it| it.at), moment);
+    let n_failures = times(0);
     if last.cause.is_terminal() {
         return Verdict::Broken { retry_at: None, n_failures };
     }
     let retry_at = last.at.plus(delay(endpoint, n_failures, settings));
-    let n_recent = in_a_row.iter().filter(|it| last.at.since(it.at) <= settings.window).count();
-    if u32::try_from(n_recent).unwrap_or(u32::MAX) >= settings.failures_max {
+    let n_old = in_a_row.iter().filter(|it| last.at.since(it.at) > settings.window).count();
+    if times(n_old) >= settings.failures_max {
         // Tried again at the longest wait: what broke it may have been mended outside.
         Verdict::Broken { retry_at: Some(last.at.plus(settings.cap)), n_failures }
     } else {
@@ -115,7 +135,8 @@ pub fn verdict(
 /// Ends within ten minutes that are followed by the next launch at once, though they came early: more than anybody
 /// makes by hand, with `dedi down`.
 const EARLY_ENDS_FREE: u32 = 10;
-/// Ends this close together have one cause and count as one: all replicas of an endpoint end in one `dedi down`.
+/// Ends this close together have one cause and count as one: all replicas of an endpoint end in one `dedi down`, or by
+/// one that kills all their engines.
 const ONE_MOMENT: Duration = Duration::from_secs(1);
 /// A replica that was ready this long was worth its launch.
 const WORTH_ITS_LAUNCH: Duration = Duration::from_secs(60);
@@ -131,19 +152,23 @@ pub fn pause(
 ) -> Option<Timestamp> {
     let others = || failures.iter().filter(|it| it.at >= started_at && !it.cause.counts());
     let last = others().next_back()?;
-    let mut n_early = 0_u32;
-    let mut later: Option<Timestamp> = None;
-    for it in others().rev() {
-        if it.ready_for >= WORTH_ITS_LAUNCH || last.at.since(it.at) > settings.window {
-            break;
-        }
-        if later.is_none_or(|later| later.since(it.at) >= ONE_MOMENT) {
-            n_early += 1;
-            later = Some(it.at);
-        }
-    }
+    let is_early = |it: &&Failure| it.ready_for < WORTH_ITS_LAUNCH && last.at.since(it.at) <= settings.window;
+    let n_early = n_moments(others().rev().take_while(is_early).map(|it| it.at), ONE_MOMENT);
     let n_over = n_early.saturating_sub(EARLY_ENDS_FREE);
     (n_over > 0).then(|| last.at.plus(delay(endpoint, n_over, settings)))
+}
+
+/// How many moments of this length it takes for all of `ends`, which are in order, forward or back.
+fn n_moments(ends: impl Iterator<Item = Timestamp>, length: Duration) -> u32 {
+    let mut n = 0_u32;
+    let mut first: Option<Timestamp> = None;
+    for at in ends {
+        if first.is_none_or(|first| first.since(at).max(at.since(first)) >= length) {
+            n = n.saturating_add(1);
+            first = Some(at);
+        }
+    }
+    n
 }
 
 /// `base * 2^(n-1)` up to the cap, less up to a fifth of it: a jitter drawn from the endpoint's id, so that
@@ -190,6 +215,29 @@ mod tests {
             assert!((full * 4 / 5..=full).contains(wait), "{waits:?}");
         }
         assert_eq!(judge(&all), Verdict::Broken { retry_at: Some(Timestamp(320_000)), n_failures: 5 });
+    }
+
+    #[test]
+    fn replicas_that_end_in_one_moment_have_failed_once() {
+        // Five engines killed at once, as they are noticed.
+        let at_once = |from_ms: i64| {
+            let each = [0, 1, 40, 400, 799]
+                .map(|ms| Failure { at: Timestamp(from_ms + ms), ..failed(0, FailureCause::EngineKilled) });
+            each.to_vec()
+        };
+        let mut all = at_once(1_000);
+        let Verdict::BackingOff { retry_at, n_failures: 1 } = judge(&all) else {
+            panic!("{:?}", judge(&all))
+        };
+        let wait = retry_at.since(all[4].at);
+        assert!(wait >= Duration::from_millis(800) && wait <= Duration::from_secs(1), "{wait:?}");
+        // What is launched after it and fails at once is another failure, however soon.
+        all.push(Failure { at: retry_at, ..failed(0, FailureCause::SpawnFailed) });
+        assert!(matches!(judge(&all), Verdict::BackingOff { n_failures: 2, .. }), "{:?}", judge(&all));
+        // The fifth time is an error, whatever the number of replicas.
+        let all: Vec<Failure> = (0..5).flat_map(|n| at_once(n * 20_000)).collect();
+        assert!(matches!(judge(&all[..20]), Verdict::BackingOff { n_failures: 4, .. }));
+        assert!(matches!(judge(&all), Verdict::Broken { retry_at: Some(_), n_failures: 5 }));
     }
 
     #[test]

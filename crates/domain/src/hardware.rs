@@ -74,6 +74,13 @@ impl From<HardwareId> for String {
 #[serde(transparent)]
 pub struct DeviceId(pub String);
 
+impl DeviceId {
+    /// Whether it is a processor core of the host, also where the host has it no more.
+    pub fn is_cpu(&self) -> bool {
+        self.0.starts_with("cpu-")
+    }
+}
+
 impl fmt::Display for DeviceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -256,6 +263,12 @@ impl Inventory {
     /// The device of that id.
     pub fn device(&self, id: &DeviceId) -> Option<&Device> {
         self.devices.iter().find(|it| it.id == *id)
+    }
+
+    /// Whether this look says what is held on the device. Of one that is absent, faulty or can't be asked, the numbers
+    /// are old or none. Cores hold nothing after their process.
+    pub fn is_measured(&self, id: &DeviceId) -> bool {
+        id.is_cpu() || self.device(id).is_some_and(|it| it.health == Health::Healthy)
     }
 }
 

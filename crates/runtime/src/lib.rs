@@ -22,7 +22,7 @@ pub trait Runtime: Send + Sync {
     async fn remove(&self, replica: ReplicaId, nonce: Nonce) -> Result<(), RuntimeError>;
 
     /// All replicas this runtime has, whoever started them: those of an earlier run of the server too.
-    async fn list(&self) -> Result<Vec<ObservedReplica>, RuntimeError>;
+    async fn list(&self) -> Result<Listing, RuntimeError>;
 
     /// The host's devices, measured now.
     async fn inventory(&self) -> Result<Inventory, RuntimeError>;
@@ -30,6 +30,31 @@ pub trait Runtime: Send + Sync {
     /// Returns when `list` or `inventory` may answer differently than before. A hint: a caller that misses
     /// one sees the same on its next look.
     async fn changed(&self);
+}
+
+/// What a runtime has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// Those it can tell of.
+    pub replicas: Vec<ObservedReplica>,
+    /// Those it can't: each may live.
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// A replica whose record can't be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// The first digits of its id, as its folder is called.
+    pub name: String,
+    /// What is wrong, as a clause that names the file.
+    pub why: String,
+}
+
+impl Unreadable {
+    /// Whether it is that replica, as far as the name tells.
+    pub fn is(&self, replica: ReplicaId) -> bool {
+        replica.uuid().simple().to_string().starts_with(&self.name)
+    }
 }
 
 /// What a caller can act on.

@@ -10,6 +10,8 @@ use tokio::net::UnixStream;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::takeover::SERVING;
+
 /// Where load reports come from.
 pub(crate) struct Loads {
     /// This server's gateway.
@@ -18,11 +20,13 @@ pub(crate) struct Loads {
     pub predecessor: Option<UnixStream>,
 }
 
-/// Publishes this server's load with what its predecessor carries. Until that one has said a word, it may carry
+/// Tells the predecessor that this server serves, and publishes this server's load with what that one carries. Until that one has said a word, it may carry
 /// anything: its report is one of no table. Runs until it is dropped.
 pub(crate) async fn join(loads: Loads, all: watch::Sender<LoadReport>) {
     let Loads { mut own, predecessor } = loads;
-    if let Some(stream) = predecessor {
+    if let Some(mut stream) = predecessor {
+        // It stops accepting when it has heard this. If it has gone meanwhile, reading says so.
+        let _gone = stream.write_all(SERVING.as_bytes()).await;
         let mut lines = BufReader::new(stream).lines();
         let mut theirs = LoadReport::default();
         loop {

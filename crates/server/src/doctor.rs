@@ -124,7 +124,7 @@ fn disk(folder: &Path) -> Finding {
 async fn levels(runtime: &ProcessRuntime) -> Vec<Finding> {
     // What can't be looked at is told by the devices' findings.
     let replicas = runtime.list().await.unwrap_or_default();
-    let levels = replicas.iter().filter(|it| it.may_live()).filter_map(|it| it.isolation);
+    let levels = replicas.replicas.iter().filter(|it| it.may_live()).filter_map(|it| it.isolation);
     let mut counted = BTreeMap::new();
     for level in levels {
         *counted.entry(level).or_insert(0) += 1;

@@ -37,8 +37,12 @@ async fn stop_all(data: &DataDir, config: &Config, deadline: Instant) -> Result<
     let n_replicas = stop_replicas(data, config, deadline).await?;
     drop(folder);
     let server = if had_server { "the server has stopped" } else { "no server was running" };
-    let s = if n_replicas == 1 { "" } else { "s" };
-    Ok(format!("{server}; {n_replicas} replica{s} ended"))
+    Ok(format!("{server}; {} ended", replicas(n_replicas)))
+}
+
+fn replicas(n: usize) -> String {
+    let s = if n == 1 { "" } else { "s" };
+    format!("{n} replica{s}")
 }
 
 async fn stop_replicas(data: &DataDir, config: &Config, deadline: Instant) -> Result<usize, String> {
@@ -47,12 +51,12 @@ async fn stop_replicas(data: &DataDir, config: &Config, deadline: Instant) -> Re
     }
     let runtime = serve::open_runtime(data, config).await.map_err(|refusal| refusal.message)?;
     let mut ended = BTreeSet::new();
-    loop {
+    let unreadable = loop {
         let listed = runtime.list().await.map_err(|err| format!("replicas can't be listed: {err}"))?;
         let left: Vec<_> =
-            listed.into_iter().filter(|it| !matches!(it.phase, ReplicaPhase::Exited(_))).collect();
+            listed.replicas.into_iter().filter(|it| !matches!(it.phase, ReplicaPhase::Exited(_))).collect();
         if left.is_empty() {
-            break;
+            break listed.unreadable;
         }
         for it in &left {
             // Not removed: a record of what was started stays, so that the next server does not take it for
@@ -61,8 +65,12 @@ async fn stop_replicas(data: &DataDir, config: &Config, deadline: Instant) -> Re
             ended.insert(it.nonce);
         }
         wait(deadline, &format!("replicas still run: {}", left.len())).await?;
-    }
+    };
     runtime.shutdown().await;
+    if let Some(first) = unreadable.first() {
+        let (n_ended, n_left, why) = (ended.len(), unreadable.len(), &first.why);
+        return Err(format!("{} ended; {n_left} can't be read and was left alone: {why}", replicas(n_ended)));
+    }
     Ok(ended.len())
 }
 

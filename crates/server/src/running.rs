@@ -2,41 +2,54 @@
 //! that requests finish while everything behind it still works.
 
 use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use dedi_control::ControlPlane;
 use dedi_domain::LoadReport;
 use dedi_gateway::Gateway;
 use dedi_runtime::failpoint;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::admin::{self, Admin};
 use crate::carried::{self, Loads};
-use crate::config::Config;
+use crate::folder::Folder;
 use crate::health::{self, Ready};
 use crate::hosts::{self, Hosts};
 use crate::paths::{DataDir, write_atomically};
 use crate::serve::Refusal;
 use crate::takeover::{Offer, Successor};
-use crate::{admin, limits, listener, openapi};
+use crate::{limits, listener, openapi};
 
 /// Longest wait for the tasks behind the public side.
 const BEHIND_GRACE: Duration = Duration::from_secs(10);
+
+/// Longest a successor may take to open the data folder that it was given. Until then nobody takes it back.
+const TAKE_UP_WAIT: Duration = Duration::from_secs(5);
+/// Shortest time between two attempts to take the data folder back.
+const TAKE_BACK_GAP: Duration = Duration::from_millis(500);
 
 type Ended = (&'static str, Result<(), String>);
 
 /// A started server.
 pub(crate) struct Server {
+    folder: Folder,
     ready: Ready,
     /// Ends the public side.
     stop: CancellationToken,
     public: JoinSet<()>,
-    /// Ends the control plane and what else works for the public side.
+    /// The public side's socket, to be offered to successors.
+    listening: Option<OwnedFd>,
+    address: SocketAddr,
+    admin: Admin,
+    /// Ends the control plane and what else acts on the data folder.
     behind: CancellationToken,
     tasks: JoinSet<Ended>,
     /// What running requests need, to the last of them.
@@ -45,32 +58,45 @@ pub(crate) struct Server {
     /// No connection takes a further request.
     closed: CancellationToken,
     offer: Option<Offer>,
+    /// Has the data folder, or may have it soon.
+    successor: Option<Successor>,
+    /// Set while the data folder was given away: when it is next tried to take it back.
+    take_back_at: Option<Instant>,
+    /// Why it could not be taken back, said once.
+    not_back: String,
     gateway: Gateway,
     /// Longest wait for running requests.
     grace: Duration,
 }
 
-/// What ended the server's work.
+/// What ends the server's work.
 enum Reason {
     Asked,
-    Successor(Successor),
+    /// A successor serves; over the connection it is told what is carried here.
+    Replaced(UnixStream),
     Broken(String),
+}
+
+/// What happens while the server works.
+enum Event {
+    End(Reason),
+    Asked(Successor),
+    Serves(io::Result<()>),
+    TakeBack,
 }
 
 impl Server {
     /// Opens the doors.
     pub(crate) fn start(
-        data: &DataDir,
-        config: &Config,
-        control: &ControlPlane,
+        folder: Folder,
         gateway: &Gateway,
         loads: Loads,
         listener: TcpListener,
     ) -> Result<Self, Refusal> {
-        let address = listener.local_addr().map_err(|err| Refusal::broken(format!("no address: {err}")))?;
-        let offer = Offer::new(data.takeover_socket(), &listener)
-            .inspect_err(|err| tracing::warn!(error = %err, "a later server will not be able to take over"))
-            .ok();
+        let Folder { data, config, control, .. } = &folder;
+        let unusable = |err| Refusal::broken(format!("the listening socket can't be used: {err}"));
+        let address = listener.local_addr().map_err(unusable)?;
+        let listening = listener.as_fd().try_clone_to_owned().map_err(unusable)?;
         let ready = Ready::default();
         let app = Router::new()
             .merge(health::router(ready.clone()))
@@ -79,73 +105,217 @@ impl Server {
             .merge(control.router(gateway.key_failures()))
             .layer(axum::middleware::from_fn_with_state(Hosts::new(&config.hostnames), hosts::check))
             .layer(axum::middleware::from_fn(limits::check));
-        let (stop, behind) = (CancellationToken::new(), CancellationToken::new());
+        let stop = CancellationToken::new();
         let metrics = gateway.clone();
-        let admin = admin::Admin {
+        let admin = Admin {
             stop: stop.clone(),
             metrics: Arc::new(move || metrics.metrics()),
             control: control.clone(),
         };
-        let mut tasks = JoinSet::new();
-        tasks.spawn(named("the admin listener", admin::serve(data.admin_socket(), admin, behind.clone())));
+        say_address(data, address).map_err(Refusal::broken)?;
         let (all_loads, loads_seen) = watch::channel(LoadReport::default());
-        tasks.spawn(named(
-            "the control plane",
-            endless(control.clone().run(loads_seen.clone(), behind.clone())),
-        ));
         let mut carriers = JoinSet::new();
         let carrying = gateway.clone();
         let gateway_run = async move { carrying.run(CancellationToken::new()).await };
         carriers.spawn(named("the gateway", endless(gateway_run)));
-        carriers.spawn(named("the load reports", endless(carried::join(loads, all_loads))));
         let closed = CancellationToken::new();
         let mut public = JoinSet::new();
         let stall_max = Duration::from_millis(config.gateway.write_stall_timeout_ms);
         let http = config.http.clone();
         public.spawn(listener::serve(listener, app, http, stall_max, stop.clone(), closed.clone()));
-        write_atomically(&data.address(), format!("{address}\n").as_bytes(), 0o600).map_err(|err| {
-            Refusal::broken(format!("{} can't be written: {err}", data.address().display()))
-        })?;
-        ready.set(true);
-        tracing::info!("listening on http://{address}/v1, data in {}", data.root().display());
         let grace = Duration::from_secs(config.http.shutdown_grace_secs);
-        let (gateway, loads) = (gateway.clone(), loads_seen);
-        Ok(Self { ready, stop, public, behind, tasks, carriers, loads, closed, offer, gateway, grace })
+        tracing::info!("listening on http://{address}/v1, data in {}", data.root().display());
+        let mut server = Self {
+            folder,
+            ready,
+            stop,
+            public,
+            listening: Some(listening),
+            address,
+            admin,
+            behind: CancellationToken::new(),
+            tasks: JoinSet::new(),
+            carriers,
+            loads: loads_seen,
+            closed,
+            offer: None,
+            successor: None,
+            take_back_at: None,
+            not_back: String::new(),
+            gateway: gateway.clone(),
+            grace,
+        };
+        server.begin_behind();
+        server.offer();
+        // Last, since a predecessor hears from it that this server serves.
+        server.carriers.spawn(named("the load reports", endless(carried::join(loads, all_loads))));
+        server.ready.set(true);
+        Ok(server)
     }
 
-    /// Serves until a signal, an order, a successor or a failure; then ends in order. `let_go` closes what a
-    /// successor needs.
-    pub(crate) async fn until_end(mut self, let_go: impl AsyncFnOnce()) -> Result<(), Refusal> {
-        let reason = self.wait().await;
+    /// Serves until a signal, an order, a successor or a failure; then ends in order.
+    pub(crate) async fn until_end(mut self) -> Result<(), Refusal> {
+        let mut asked = Box::pin(asked_to_end());
+        let reason = loop {
+            match self.next(&mut asked).await {
+                Event::End(reason) => break reason,
+                Event::Asked(successor) => self.hand_over(successor).await,
+                Event::Serves(said) => {
+                    if let Some(stream) = self.has_successor(said) {
+                        break Reason::Replaced(stream);
+                    }
+                }
+                Event::TakeBack => self.take_back().await,
+            }
+        };
+        self.end(reason).await
+    }
+
+    /// May be dropped and called again: nothing is lost.
+    async fn next(&mut self, asked: &mut (impl Future<Output = ()> + Unpin)) -> Event {
+        let (has_folder, has_successor) = (self.take_back_at.is_none(), self.successor.is_some());
+        let wants = async {
+            match &mut self.offer {
+                Some(offer) => offer.successor().await,
+                None => std::future::pending().await,
+            }
+        };
+        let serves = async {
+            match &mut self.successor {
+                Some(successor) => successor.serves().await,
+                None => std::future::pending().await,
+            }
+        };
+        let due = self.take_back_at.unwrap_or_else(Instant::now);
+        let broken = |ended| Event::End(Reason::Broken(what_ended(ended)));
+        tokio::select! {
+            biased; // an order to stop also ends the listener: the order is the reason then
+            () = asked => Event::End(Reason::Asked),
+            () = self.stop.cancelled() => Event::End(Reason::Asked),
+            said = serves, if has_successor => Event::Serves(said),
+            successor = wants, if !has_successor => Event::Asked(successor),
+            ended = self.tasks.join_next(), if has_folder => broken(ended),
+            ended = self.carriers.join_next() => broken(ended),
+            _ = self.public.join_next() => {
+                Event::End(Reason::Broken("the listener ended by itself".to_owned()))
+            }
+            () = tokio::time::sleep_until(due), if !has_folder => Event::TakeBack,
+        }
+    }
+
+    /// Lets a successor have the data folder and goes on with requests.
+    async fn hand_over(&mut self, mut successor: Successor) {
+        tracing::info!(
+            "a new server asks to take over: it is given the data folder, requests are taken here"
+        );
+        // The successor makes its own socket of that name.
+        self.offer = None;
+        if self.take_back_at.is_none() {
+            // It decides from now on; this control plane must not act any more.
+            failpoint::hit("takeover.before", "let-go");
+            self.end_behind().await;
+            failpoint::hit("takeover.half-way", "let-go");
+            self.take_back_at = Some(Instant::now());
+            if let Err(err) = self.folder.let_go().await {
+                tracing::warn!("the data folder can't be let go of: {err}");
+                return self.offer();
+            }
+        }
+        failpoint::hit("takeover.before", "release");
+        match successor.release().await {
+            Ok(()) => {
+                self.take_back_at = Some(Instant::now() + TAKE_UP_WAIT);
+                self.successor = Some(successor);
+            }
+            Err(err) => {
+                tracing::warn!("the new server did not wait for the data folder: {err}");
+                self.offer();
+            }
+        }
+        failpoint::hit("takeover.after", "release");
+    }
+
+    /// The connection to the successor if it serves. If it has gone, the folder is to be taken back.
+    fn has_successor(&mut self, said: io::Result<()>) -> Option<UnixStream> {
+        let successor = self.successor.take()?;
+        match said {
+            Ok(()) => Some(successor.into_stream()),
+            Err(err) => {
+                tracing::warn!("the new server ended before it served ({err}): this one goes on");
+                self.take_back_at = Some(Instant::now());
+                self.offer();
+                None
+            }
+        }
+    }
+
+    /// Takes the data folder back from a successor that has gone, or never opened it. One that holds it may take its
+    /// time: requests are answered here meanwhile.
+    async fn take_back(&mut self) {
+        match self.folder.take_back().await {
+            Ok(()) => {
+                self.take_back_at = None;
+                self.not_back.clear();
+                self.successor = None;
+                self.begin_behind();
+                self.offer();
+                if let Err(err) = say_address(&self.folder.data, self.address) {
+                    tracing::warn!("{err}");
+                }
+                tracing::warn!(
+                    "the takeover came to nothing: this server has its data folder again and goes on"
+                );
+            }
+            Err(err) => {
+                self.take_back_at = Some(Instant::now() + TAKE_BACK_GAP);
+                let said = err.to_string();
+                if said != self.not_back {
+                    tracing::warn!(
+                        "a new server has not taken over yet, and the data folder can't be taken back: {said}; \
+                         this server answers requests, but can't start, stop or change anything until one of the two is done"
+                    );
+                    self.not_back = said;
+                }
+            }
+        }
+    }
+
+    fn begin_behind(&mut self) {
+        self.behind = CancellationToken::new();
+        let (socket, control) = (self.folder.data.admin_socket(), self.folder.control.clone());
+        self.tasks.spawn(named(
+            "the admin listener",
+            admin::serve(socket, self.admin.clone(), self.behind.clone()),
+        ));
+        let run = control.run(self.loads.clone(), self.behind.clone());
+        self.tasks.spawn(named("the control plane", endless(run)));
+    }
+
+    /// Lets successors ask, if they can't yet.
+    fn offer(&mut self) {
+        // A successor that has gone may have made the socket its own: it is made anew.
+        self.offer = None;
+        let Some(listening) = &self.listening else { return };
+        self.offer = Offer::new(self.folder.data.takeover_socket(), listening)
+            .inspect_err(|err| tracing::warn!(error = %err, "a later server will not be able to take over"))
+            .ok();
+    }
+
+    async fn end(mut self, reason: Reason) -> Result<(), Refusal> {
         self.ready.set(false);
         self.stop.cancel();
-        let mut let_go = Some(let_go);
-        let mut broken = None;
-        let mut has_successor = false;
+        // The last copies here: the socket is closed with the listener.
+        (self.offer, self.listening) = (None, None);
+        let (mut broken, mut has_successor) = (None, false);
         match reason {
             Reason::Asked => tracing::info!("stopping: running requests may finish, replicas go on"),
             Reason::Broken(what) => broken = Some(what),
-            Reason::Successor(successor) => {
-                tracing::info!("a new server takes over: running requests finish here");
-                // The successor decides from now on; this control plane must not act any more.
-                failpoint::hit("takeover.before", "let-go");
-                self.end_behind().await;
-                failpoint::hit("takeover.half-way", "let-go");
-                if let Some(let_go) = let_go.take() {
-                    let_go().await;
-                }
-                failpoint::hit("takeover.before", "release");
-                match successor.release() {
-                    Ok(stream) => {
-                        has_successor = true;
-                        let telling = carried::tell(stream, self.loads.clone(), self.closed.clone());
-                        self.carriers.spawn(named("the word to the new server", endless(telling)));
-                    }
-                    Err(err) => {
-                        tracing::warn!(error = %err, "the new server did not wait for the data folder");
-                    }
-                }
-                failpoint::hit("takeover.after", "release");
+            Reason::Replaced(stream) => {
+                tracing::info!("a new server has taken over: running requests finish here");
+                has_successor = true;
+                let telling = carried::tell(stream, self.loads.clone(), self.closed.clone());
+                self.carriers.spawn(named("the word to the new server", endless(telling)));
+                self.folder.close().await;
             }
         }
         // What outlasts the grace ends with an error event, not with a cut.
@@ -164,39 +334,17 @@ impl Server {
         }
         self.public.shutdown().await;
         self.carriers.shutdown().await;
-        if let Some(let_go) = let_go.take() {
-            self.end_behind().await;
-            let_go().await;
+        self.end_behind().await;
+        if self.take_back_at.is_none() {
+            let _ = std::fs::remove_file(self.folder.data.address());
         }
+        self.folder.close().await;
         match broken {
             Some(what) => Err(Refusal::broken(what)),
             None => {
                 tracing::info!("stopped");
                 Ok(())
             }
-        }
-    }
-
-    async fn wait(&mut self) -> Reason {
-        let offer = self.offer.take();
-        let cancelled = self.stop.clone();
-        let successor = async {
-            match offer {
-                Some(offer) => match offer.successor(cancelled.clone()).await {
-                    Some(successor) => successor,
-                    None => std::future::pending().await,
-                },
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            biased; // an order to stop also ends the listener: the order is the reason then
-            () = asked_to_end() => Reason::Asked,
-            () = self.stop.cancelled() => Reason::Asked,
-            successor = successor => Reason::Successor(successor),
-            ended = self.tasks.join_next() => Reason::Broken(what_ended(ended)),
-            ended = self.carriers.join_next() => Reason::Broken(what_ended(ended)),
-            _ = self.public.join_next() => Reason::Broken("the listener ended by itself".to_owned()),
         }
     }
 
@@ -208,6 +356,12 @@ impl Server {
             self.tasks.shutdown().await;
         }
     }
+}
+
+/// Writes down where the server listens.
+fn say_address(data: &DataDir, address: SocketAddr) -> Result<(), String> {
+    write_atomically(&data.address(), format!("{address}\n").as_bytes(), 0o600)
+        .map_err(|err| format!("{} can't be written: {err}", data.address().display()))
 }
 
 /// Ends with the first SIGTERM or SIGINT.

@@ -1,22 +1,26 @@
 //! `dedi serve`: opens everything in order, joins control plane and gateway, and closes in the reverse order.
 
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dedi_control::store::{DataLock, LockError};
+use dedi_control::store::{DataLock, LockError, Store};
 use dedi_control::{Clock, ControlError, ControlPlane, DataPaths, FileLogs};
+use dedi_domain::keys::KeyText;
 use dedi_domain::{EndpointState, LoadReport, Owner};
 use dedi_gateway::Gateway;
 use dedi_runtime::process::{ProcessRuntime, ReplicaLogs};
-use dedi_runtime::{clock, failpoint};
+use dedi_runtime::{Runtime, clock, failpoint};
 use tokio::net::{TcpListener, UnixStream};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::config::Config;
+use crate::folder::Folder;
 use crate::paths::{DataDir, write_atomically};
+use crate::replicas::Replicas;
 use crate::running::Server;
 use crate::takeover::{self, Takeover};
 use crate::{EXIT_USAGE, carried, demo, descriptors, fail, logging, programs};
@@ -61,28 +65,43 @@ async fn run(data: &DataDir, config: Config, takes_over: bool) -> Result<(), Ref
         Refusal::usage(format!("the data folder {} can't be used: {err}", data.root().display()))
     })?;
     let (listener, predecessor) = match takes_over {
-        true => take_over(data).await.map(|(listener, stream)| (listener, Some(stream)))?,
+        true => {
+            // What is wrong here must not be found out after the running server has let go.
+            check(data, &config).await?;
+            take_over(data).await.map(|(listener, stream)| (listener, Some(stream)))?
+        }
         false => (bind(&config).await?, None),
     };
     // Before anything of the folder is touched: what another server has under way is not to be tidied up.
     let lock = DataLock::acquire(&DataPaths::below(data.root()).lock).map_err(ControlError::from)?;
     let runtime = open_runtime(data, &config).await?;
     demo::install(data).map_err(|err| Refusal::broken(format!("the demo model can't be written: {err}")))?;
-    let control = open_control(lock, data, &config, runtime.clone()).await?;
+    let replicas = Arc::new(Replicas::new(runtime));
+    let control = open_control(lock, data, &config, replicas.clone()).await?;
     first_passes(&control).await;
+    if predecessor.is_some() {
+        failpoint::hit("takeover.before", "serving");
+    }
     let (loads, loads_seen) = watch::channel(LoadReport::default());
     // After the first passes, so that the first request meets their table and not an empty one.
     let gateway =
         Gateway::new(config.gateway.clone(), control.routes(), loads, dedi_gateway::Clock::new(clock::now));
 
     let loads = carried::Loads { own: loads_seen, predecessor };
-    let server = Server::start(data, &config, &control, &gateway, loads, listener)?;
-    let let_go = async || {
-        let _ = std::fs::remove_file(data.address());
-        runtime.shutdown().await;
-        control.close().await;
-    };
-    server.until_end(let_go).await
+    let folder = Folder { data: data.clone(), config, control, replicas };
+    Server::start(folder, &gateway, loads, listener)?.until_end().await
+}
+
+/// Everything that can be known to be wrong without having the data folder.
+async fn check(data: &DataDir, config: &Config) -> Result<(), Refusal> {
+    programs::engine(config).map_err(Refusal::usage)?;
+    programs::shim(config).map_err(Refusal::usage)?;
+    config.control.check().and_then(|()| config.hub.check()).map_err(Refusal::usage)?;
+    std::fs::read_dir(data.run())
+        .map_err(|err| Refusal::broken(format!("{} can't be read: {err}", data.run().display())))?;
+    let database = DataPaths::below(data.root()).database;
+    Store::check_schema(&database).await.map_err(ControlError::from)?;
+    Ok(())
 }
 
 /// The listening socket of the server that runs on the data folder, once that server has let go of it, and the
@@ -143,7 +162,7 @@ async fn open_control(
     lock: DataLock,
     data: &DataDir,
     config: &Config,
-    runtime: Arc<ProcessRuntime>,
+    runtime: Arc<dyn Runtime>,
 ) -> Result<ControlPlane, Refusal> {
     let logs = Arc::new(FileLogs(ReplicaLogs::new(data.logs())));
     let paths = DataPaths::below(data.root());
@@ -152,9 +171,7 @@ async fn open_control(
     let control = ControlPlane::open_locked(lock, control, hub, paths, runtime, logs, steady).await?;
     let owner = Owner::parse(&config.owner).map_err(|err| Refusal::usage(format!("owner: {err}")))?;
     let file = data.admin_key();
-    let made = control
-        .first_key(&owner, |text| write_atomically(&file, format!("{text}\n").as_bytes(), 0o600))
-        .await?;
+    let made = control.first_key(&owner, kept_key(&file)?, |text| keep_key(&file, text)).await?;
     if made {
         tracing::info!(
             "made an admin key for `{owner}` and wrote it to {}; the command line reads it",
@@ -162,6 +179,25 @@ async fn open_control(
         );
     }
     Ok(control)
+}
+
+/// The first key that an earlier start wrote down, which may have ended before it was in the database. It is never
+/// written over: it may be the only copy of a key that is in a backup.
+fn kept_key(file: &Path) -> Result<Option<KeyText>, Refusal> {
+    match std::fs::read_to_string(file) {
+        Ok(text) => Ok(KeyText::parse(text.trim()).ok()),
+        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(err) => Err(Refusal::broken(format!("{} can't be read: {err}", file.display()))),
+    }
+}
+
+/// Writes the first key down where there is no file yet.
+fn keep_key(file: &Path, text: &str) -> io::Result<()> {
+    if file.symlink_metadata().is_ok() {
+        let said = format!("{} holds something else than a key; move it away", file.display());
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, said));
+    }
+    write_atomically(file, format!("{text}\n").as_bytes(), 0o600)
 }
 
 impl From<ControlError> for Refusal {
@@ -173,6 +209,7 @@ impl From<ControlError> for Refusal {
             | ControlError::Store(_)
             | ControlError::Missing { .. }
             | ControlError::MissingUnseen { .. }
+            | ControlError::Lost { .. }
             | ControlError::FirstKey(_) => EXIT_BROKEN,
         };
         Self { code, message: with_causes(&err) }

@@ -1,9 +1,14 @@
-//! Handing a listening socket from a running server to a new one, so that an upgrade refuses no connection.
+//! Handing a listening socket and a data folder from a running server to a new one, so that an upgrade refuses no
+//! connection, and one that fails ends no service.
 //!
-//! The new server connects to `<data dir>/takeover.sock`. The old one sends a duplicate of its listening
-//! socket, stops accepting, lets go of the data folder, and then says [`RELEASED`]. Connections made in
-//! between wait in the kernel's queue of the shared socket. Requests that run on the old server finish there, and
-//! until then it says over the same connection which replicas they are on (see [`crate::carried`]).
+//! The new server has checked what can be checked when it connects to `<data dir>/takeover.sock`. The old one sends a
+//! duplicate of its listening socket and goes on accepting. The new one says [`TAKE`], the old one lets go of the
+//! data folder and says [`RELEASED`], and the new one opens everything and says [`SERVING`]. Only then the old
+//! one stops accepting: connections wait in the kernel's queue of the shared socket. Requests that run on it finish
+//! there, and until then it says over the same connection which replicas they are on (see [`crate::carried`]).
+//!
+//! The new server may vanish or stall at any step: the old one then takes the folder back (see [`crate::running`]).
+//! Who has the folder is decided by its lock alone.
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
@@ -17,22 +22,31 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, recvmsg, sendmsg,
 };
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::{UnixListener, UnixStream};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 /// Sent with the socket; its digit is the version of this exchange.
-const OFFER: &[u8; 8] = b"dedi-1 \n";
+const OFFER: &[u8; 8] = b"dedi-2 \n";
+/// Said by the new server that wants the data folder.
+const TAKE: &str = "take\n";
 /// Sent when the data folder is free.
 const RELEASED: &[u8; 9] = b"released\n";
+/// Said by the new server that serves.
+pub(crate) const SERVING: &str = "serving\n";
 /// Longest the new server waits for the old one to let go.
-const RELEASE_WAIT: Duration = Duration::from_secs(20);
+const RELEASE_WAIT: Duration = Duration::from_secs(30);
+/// Longest the old server waits for the new one to say that it wants the folder, which it does at once.
+const TAKE_WAIT: Duration = Duration::from_secs(5);
 
-/// The old server's side: waits for a successor and gives it the listening socket. The caller then stops
-/// accepting, closes what it holds, and calls [`Successor::release`].
+/// The old server's side: waits for successors and gives each the listening socket, without ceasing to use it.
 pub(crate) struct Offer {
     socket: PathBuf,
-    listener: UnixListener,
-    public: OwnedFd,
+    wanted: mpsc::Receiver<Successor>,
+    /// Ends with the value.
+    _task: JoinSet<()>,
 }
 
 impl Offer {
@@ -40,28 +54,51 @@ impl Offer {
     pub(crate) fn new(socket: PathBuf, public: &impl AsFd) -> io::Result<Self> {
         let _ = std::fs::remove_file(&socket);
         let listener = UnixListener::bind(&socket)?;
-        Ok(Self { socket, listener, public: public.as_fd().try_clone_to_owned()? })
-    }
-
-    /// The successor, once one has connected and has the socket; `None` when cancelled.
-    pub(crate) async fn successor(self, cancel: CancellationToken) -> Option<Successor> {
-        loop {
-            let stream = tokio::select! {
-                () = cancel.cancelled() => return None,
-                accepted = self.listener.accept() => accepted.ok()?.0,
-            };
-            let sent = stream.into_std().and_then(|stream| {
-                stream.set_nonblocking(false)?;
-                send_socket(&stream, &self.public)?;
-                Ok(stream)
-            });
-            match sent {
-                Ok(stream) => return Some(Successor(stream)),
-                Err(err) => {
-                    tracing::warn!(error = %err, "a successor asked for the socket but could not be given it")
+        let public = public.as_fd().try_clone_to_owned()?;
+        let (wants, wanted) = mpsc::channel(1);
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            loop {
+                let asked = match listener.accept().await {
+                    Ok((stream, _)) => give(stream, &public).await,
+                    Err(err) => {
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                        Err(err)
+                    }
+                };
+                match asked {
+                    Ok(successor) => {
+                        if wants.send(successor).await.is_err() {
+                            return;
+                        }
+                    }
+                    Err(err) => tracing::warn!(
+                        "a new server asked to take over and did not go on ({err}); this one serves on"
+                    ),
                 }
             }
+        });
+        Ok(Self { socket, wanted, _task: task })
+    }
+
+    /// The next successor that has the socket and wants the data folder. May be dropped and called again.
+    pub(crate) async fn successor(&mut self) -> Successor {
+        match self.wanted.recv().await {
+            Some(it) => it,
+            None => std::future::pending().await,
         }
+    }
+}
+
+/// Gives the listening socket to who asks, and waits for the word that the folder is wanted too.
+async fn give(stream: UnixStream, public: &OwnedFd) -> io::Result<Successor> {
+    let stream = stream.into_std()?;
+    stream.set_nonblocking(false)?;
+    send_socket(&stream, public)?;
+    let mut successor = Successor(BufReader::new(for_tokio(stream)?).lines());
+    match timeout(TAKE_WAIT, successor.says(TAKE)).await {
+        Ok(said) => said.map(|()| successor),
+        Err(_elapsed) => Err(io::Error::other(format!("it said nothing for {} s", TAKE_WAIT.as_secs()))),
     }
 }
 
@@ -71,14 +108,31 @@ impl Drop for Offer {
     }
 }
 
-/// A new server that has the socket and waits for the data folder.
-pub(crate) struct Successor(StdUnixStream);
+/// A new server that has the socket and wants the data folder.
+pub(crate) struct Successor(Lines<BufReader<UnixStream>>);
 
 impl Successor {
-    /// Says that the data folder is free. Gives the connection, for what is still carried here.
-    pub(crate) fn release(mut self) -> io::Result<UnixStream> {
-        self.0.write_all(RELEASED)?;
-        for_tokio(self.0)
+    /// Says that the data folder is free.
+    pub(crate) async fn release(&mut self) -> io::Result<()> {
+        self.0.get_mut().get_mut().write_all(RELEASED).await
+    }
+
+    /// Returns when it serves. An error: it has gone. May be dropped and called again.
+    pub(crate) async fn serves(&mut self) -> io::Result<()> {
+        self.says(SERVING).await
+    }
+
+    /// The connection, for what is still carried here.
+    pub(crate) fn into_stream(self) -> UnixStream {
+        self.0.into_inner().into_inner()
+    }
+
+    async fn says(&mut self, expected: &str) -> io::Result<()> {
+        match self.0.next_line().await? {
+            Some(line) if line == expected.trim_end() => Ok(()),
+            Some(_) => Err(io::Error::other("it said something unknown")),
+            None => Err(io::Error::other("it hung up")),
+        }
     }
 }
 
@@ -99,9 +153,10 @@ impl Takeover {
         Ok(Self { stream, listener })
     }
 
-    /// Waits until the old server has let go of the data folder. Gives the listening socket, and the connection
-    /// over which the old server says what it still carries.
+    /// Asks for the data folder and waits until the old server has let go of it. Gives the listening socket, and the
+    /// connection over which the new server says that it serves, and the old one what it still carries.
     pub(crate) fn wait_released(mut self) -> io::Result<(StdListener, StdUnixStream)> {
+        self.stream.write_all(TAKE.as_bytes())?;
         let mut said = [0; RELEASED.len()];
         self.stream.read_exact(&mut said)?;
         if &said == RELEASED {
@@ -153,16 +208,33 @@ mod tests {
         let path = temp.path().join("t.sock");
         let public = StdListener::bind("127.0.0.1:0").unwrap();
         let address = public.local_addr().unwrap();
-        let offer = Offer::new(path.clone(), &public).unwrap();
-        let asked = tokio::task::spawn_blocking(move || Takeover::ask(&path).unwrap());
-        let successor = offer.successor(CancellationToken::new()).await.unwrap();
-        let takeover = asked.await.unwrap();
-        drop(public);
+        let mut offer = Offer::new(path.clone(), &public).unwrap();
+        let taken =
+            tokio::task::spawn_blocking(move || Takeover::ask(&path).unwrap().wait_released().unwrap());
+        let mut successor = offer.successor().await;
+        drop((offer, public));
         let _queued = std::net::TcpStream::connect(address).unwrap();
-        successor.release().unwrap();
-        let (listener, _carried) =
-            tokio::task::spawn_blocking(move || takeover.wait_released().unwrap()).await.unwrap();
+        successor.release().await.unwrap();
+        let (listener, mut stream) = taken.await.unwrap();
         listener.set_nonblocking(false).unwrap();
         assert!(listener.accept().is_ok());
+        stream.write_all(SERVING.as_bytes()).unwrap();
+        successor.serves().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_asks_and_leaves_is_no_successor_and_the_next_is_heard() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("t.sock");
+        let public = StdListener::bind("127.0.0.1:0").unwrap();
+        let mut offer = Offer::new(path.clone(), &public).unwrap();
+        let (leaves, asks) = (path.clone(), path);
+        tokio::task::spawn_blocking(move || drop(Takeover::ask(&leaves).unwrap())).await.unwrap();
+        let asked =
+            tokio::task::spawn_blocking(move || Takeover::ask(&asks).unwrap().wait_released().is_ok());
+        let mut successor = offer.successor().await;
+        successor.release().await.unwrap();
+        assert!(asked.await.unwrap());
+        assert!(successor.serves().await.is_err(), "it has gone");
     }
 }

@@ -126,6 +126,10 @@ bugs! {
     DrainingCounts = "draining-counts",
     /// Plan: devices are freed though their memory is not back.
     IgnoreLeftover = "ignore-leftover",
+    /// Plan: devices whose memory can't be measured are freed at once.
+    UnmeasuredIsFree = "unmeasured-is-free",
+    /// Plan: devices are freed without a word that their memory was not measured.
+    UnmeasuredIsUnsaid = "unmeasured-is-unsaid",
     /// Plan: devices with leftover memory are given out again.
     NoQuarantine = "no-quarantine",
     /// Plan: device memory is awaited for ever.

@@ -188,7 +188,12 @@ impl IntoResponse for ApiError {
 impl From<StoreError> for ApiError {
     fn from(err: StoreError) -> Self {
         match err {
-            StoreError::Full | StoreError::Busy | StoreError::Conflict | StoreError::Closed => {
+            StoreError::Full
+            | StoreError::Gone { .. }
+            | StoreError::Busy
+            | StoreError::Conflict
+            | StoreError::Paused
+            | StoreError::Closed => {
                 tracing::warn!("a request could not be served: {err}");
                 Self::Unavailable(format!("The server can't do this now: {err}; nothing was changed"))
             }

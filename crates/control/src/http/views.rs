@@ -8,7 +8,8 @@ use dedi_domain::failure::Failure;
 use dedi_domain::reconcile::{EndpointView, ReplicaView, World, by_mark};
 use dedi_domain::status::explain;
 use dedi_domain::{
-    Desired, Fetch, Intent, Observation, ObservedReplica, Progress, ReasonCode, ReplicaPhase, Timestamp,
+    Desired, Fetch, Intent, Observation, ObservedReplica, Progress, Reason, ReasonCode, ReplicaPhase,
+    Timestamp,
 };
 
 use super::error::ApiError;
@@ -28,7 +29,7 @@ pub(crate) async fn endpoint(shared: &Shared, desired: Desired) -> Result<Dedica
     let read = shared.store.rows(desired.clone()).await;
     let unread = match &read {
         Err(err @ StoreError::Value(_)) => Some(err.to_string()),
-        Ok(_) | Err(_) => None,
+        Ok(_) | Err(_) => world.aside.why.get(&desired.id).cloned(),
     };
     let rows = match read {
         Ok(rows) => rows,
@@ -40,7 +41,7 @@ pub(crate) async fn endpoint(shared: &Shared, desired: Desired) -> Result<Dedica
     if let Some(why) = unread {
         ReasonCode::Unobserved.as_str().clone_into(&mut status.reason);
         status.message = format!("{why}; the state is the last known one, and nothing is started or ended");
-        status.next_step = None;
+        status.next_step = Some("mend what it names on the server's host; its log says more".to_owned());
     }
     let replicas = replicas(&view, &world);
     let desired = view.desired;
@@ -110,7 +111,20 @@ pub(crate) fn fresh_view(rows: EndpointRows, world: &World) -> EndpointView {
 }
 
 async fn status(shared: &Shared, view: &EndpointView, world: &World) -> EndpointStatus {
-    let status = explain(view, world);
+    let mut status = explain(view, world);
+    if let Some(why) = shared.unrecorded(view.desired.id) {
+        status.reason = Reason {
+            code: ReasonCode::Unrecorded,
+            message: format!(
+                "dedi can't record its next step: {why}; what runs goes on. Before that: {}",
+                status.reason.message
+            ),
+            next_step: Some(
+                "make room on the disk, or end the program that locks the database; dedi goes on by itself then"
+                    .to_owned(),
+            ),
+        };
+    }
     let progress = match (downloading(view, world.now), status.progress) {
         (Some(progress), _) => Some(progress),
         (None, Some(progress)) => Some(launching(shared, view, progress).await),
@@ -182,9 +196,9 @@ fn failure(it: &Failure) -> FailureInfo {
 
 /// The replicas of an endpoint, oldest first.
 pub(crate) fn replicas(view: &EndpointView, world: &World) -> Vec<ReplicaInfo> {
-    let observed: &[ObservedReplica] = match &world.observation {
-        Observation::Known(observed) => observed,
-        Observation::Unknown => &[],
+    let (observed, is_known): (&[ObservedReplica], bool) = match &world.observation {
+        Observation::Known(observed) => (observed, !world.aside.endpoints.contains(&view.desired.id)),
+        Observation::Unknown => (&[], false),
     };
     let seen = by_mark(observed);
     let mut replicas: Vec<&ReplicaView> = view.replicas.iter().collect();
@@ -196,7 +210,11 @@ pub(crate) fn replicas(view: &EndpointView, world: &World) -> Vec<ReplicaInfo> {
             ReplicaInfo {
                 id: it.row.id.to_string(),
                 attempt: it.row.attempt,
-                phase: phase(it, process.map(|it| &it.phase)).to_owned(),
+                phase: match process {
+                    None if !is_known => "unknown",
+                    _ => phase(it, process.map(|it| &it.phase)),
+                }
+                .to_owned(),
                 devices: it.row.devices.iter().map(|it| it.0.clone()).collect(),
                 in_flight: it.in_flight,
                 created_at: time(it.row.reserved_at),

@@ -47,7 +47,8 @@ struct Inner {
     turn: Arc<Semaphore>,
     n_launched: AtomicU64,
     tasks: TaskTracker,
-    end: CancellationToken,
+    /// Ends every download; another one after each [`Pulls::reopen`].
+    end: Mutex<CancellationToken>,
 }
 
 impl fmt::Debug for Pulls {
@@ -67,7 +68,7 @@ impl Pulls {
             turn: Arc::new(Semaphore::new(1)),
             n_launched: AtomicU64::new(0),
             tasks: TaskTracker::new(),
-            end: CancellationToken::new(),
+            end: Mutex::default(),
         }))
     }
 
@@ -195,11 +196,22 @@ impl Pulls {
 
     /// Ends every download. What came is gone on with after the next start.
     pub(crate) async fn close(&self) {
-        self.0.end.cancel();
+        self.end().cancel();
         self.0.tasks.close();
         if timeout(END_MAX, self.0.tasks.wait()).await.is_err() {
             tracing::warn!("a download did not end within {} s", END_MAX.as_secs());
         }
+    }
+
+    /// Takes up work again after [`Pulls::close`]. Who still waits asks anew.
+    pub(crate) fn reopen(&self) {
+        self.jobs().clear();
+        *self.0.end.lock().unwrap_or_else(PoisonError::into_inner) = CancellationToken::new();
+        self.0.tasks.reopen();
+    }
+
+    fn end(&self) -> CancellationToken {
+        self.0.end.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn jobs(&self) -> MutexGuard<'_, BTreeMap<ModelName, Job>> {
@@ -219,7 +231,8 @@ impl Pulls {
     ) -> Pull {
         let model = source.model.clone();
         let number = self.0.n_launched.fetch_add(1, Ordering::Relaxed);
-        let cancel = self.0.end.child_token();
+        let end = self.end();
+        let cancel = end.child_token();
         let progress = Arc::new(Progress::default());
         let turn = self.0.turn.clone().try_acquire_owned().ok();
         let pull = Pull {
@@ -243,7 +256,7 @@ impl Pulls {
                 }),
             };
             // A server that ends has not called it off: whoever waits asks the next one.
-            if !inner.end.is_cancelled() {
+            if !end.is_cancelled() {
                 inner.ended(&source, number, ended);
             }
         });

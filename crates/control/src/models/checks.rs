@@ -142,6 +142,12 @@ impl Checks {
         }
     }
 
+    /// Takes up work again after [`Checks::close`]; what was ended begins anew when it is asked for.
+    pub(crate) fn reopen(&self) {
+        self.jobs().clear();
+        self.0.tasks.reopen();
+    }
+
     fn jobs(&self) -> MutexGuard<'_, BTreeMap<ModelName, Job>> {
         self.0.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -26,7 +26,7 @@ pub(super) enum Trouble {
     Moved,
     /// A sentence for the log. Its endpoint waits before the next try.
     Failed(String),
-    /// The same of the store, which is everybody's.
+    /// The store is full or locked, which is everybody's trouble and may pass; in its words.
     NotRecorded(String),
     /// It panicked, which is not this action's to say.
     Panicked,
@@ -39,8 +39,12 @@ impl From<StoreError> for Trouble {
         if matches!(err, StoreError::Conflict | StoreError::NotFound) {
             return Self::Moved;
         }
-        let what = format!("a step could not be recorded: {}", chain(&err));
-        if err.is_passing() { Self::NotRecorded(what) } else { Self::Failed(what) }
+        let what = chain(&err);
+        if err.is_passing() {
+            Self::NotRecorded(what)
+        } else {
+            Self::Failed(format!("a step could not be recorded: {what}"))
+        }
     }
 }
 
@@ -87,8 +91,8 @@ async fn carry_out(shared: &Shared, world: &World, action: &Action) -> Result<()
             }
         }
         Action::MarkGone { replica } => store.mark_gone(*replica, now).await?,
-        Action::Release { replica, leftover_bytes } => {
-            let held = if *leftover_bytes == 0 { None } else { held(world, *replica) };
+        Action::Release { replica, leftover_bytes, unmeasured } => {
+            let held = held(world, *replica, unmeasured);
             store.release(*replica, held.as_deref(), now).await?;
             match held {
                 None => {

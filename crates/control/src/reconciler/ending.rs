@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use dedi_domain::hardware::Health;
 use dedi_domain::reconcile::World;
 use dedi_domain::replica::LOG_TAIL_LINES_MAX;
-use dedi_domain::{Exit, FailureCause, Observation, ReplicaId, ReplicaPhase};
+use dedi_domain::{DeviceId, Exit, FailureCause, Observation, ReplicaId, ReplicaPhase};
 use tokio::time::timeout;
 
 use super::act::find;
@@ -107,13 +108,11 @@ async fn log_tail(shared: &Shared, world: &World, replica: ReplicaId) -> Vec<Str
 }
 
 /// What is still held on a replica's devices after its processes are gone, and by whom as far as is known:
-/// `512 MiB are still held on GPU-1, where python (412) runs`.
-pub(super) fn held(world: &World, replica: ReplicaId) -> Option<String> {
+/// `512 MiB are still held on GPU-1, where python (412) runs`; and which of them could not be measured.
+pub(super) fn held(world: &World, replica: ReplicaId, unmeasured: &[DeviceId]) -> Option<String> {
     let (_, own) = find(world, replica)?;
-    let each: Vec<String> = own
-        .row
-        .devices
-        .iter()
+    let measured = own.row.devices.iter().filter(|it| !unmeasured.contains(it));
+    let each: Vec<String> = measured
         .filter_map(|it| world.inventory.device(it))
         .filter(|it| it.leftover_bytes > 0)
         .map(|it| {
@@ -124,6 +123,13 @@ pub(super) fn held(world: &World, replica: ReplicaId) -> Option<String> {
             };
             format!("{} MiB are still held on {}, {by}", it.leftover_bytes >> 20, it.id)
         })
+        .chain(unmeasured.iter().map(|id| {
+            let why = match world.inventory.device(id).map(|it| &it.health) {
+                Some(Health::Faulty(what) | Health::Unknown(what)) => what,
+                Some(Health::Healthy) | None => "the host shows no such device now",
+            };
+            format!("the memory of {id} could not be measured: {why}")
+        }))
         .collect();
     (!each.is_empty()).then(|| each.join("; "))
 }

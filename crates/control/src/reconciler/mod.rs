@@ -7,7 +7,7 @@ mod isolate;
 mod observe;
 mod running;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +45,8 @@ pub(crate) struct Reconciler {
     waits: Waits,
     /// Endpoints that can't be read, by id.
     unread: BTreeSet<String>,
+    /// The database has gone from its path; said once.
+    is_lost: bool,
     /// Failed passes in a row.
     n_failed: u32,
 }
@@ -59,6 +61,7 @@ impl Reconciler {
             troubles: BTreeSet::new(),
             waits: Waits::default(),
             unread: BTreeSet::new(),
+            is_lost: false,
             n_failed: 0,
         }
     }
@@ -133,6 +136,11 @@ impl Reconciler {
     async fn pass(&mut self, report: &LoadReport) -> Result<usize, StoreError> {
         let mut troubles = BTreeSet::new();
         let look = self.shared.looks.begin();
+        if self.is_lost() {
+            // Nothing could be recorded: what was published last stays, and replicas are left as they are.
+            self.shared.looks.tell(look);
+            return Ok(0);
+        }
         let seen = observe::observe(&self.shared, report, &mut self.scaler, &self.published).await?;
         troubles.extend(seen.trouble);
         let world = Arc::new(seen.world);
@@ -154,6 +162,7 @@ impl Reconciler {
         let (actions, culprits) = decide_each(&decided, decide);
         let mut failed: BTreeSet<Subject> = culprits.into_iter().map(Subject::Endpoint).collect();
         let mut panicked = failed.clone();
+        let mut unrecorded = BTreeMap::new();
         let mut n_done = 0;
         for action in actions {
             match self.act(&world, &action).await {
@@ -165,7 +174,10 @@ impl Reconciler {
                     break;
                 }
                 Err(act::Trouble::NotRecorded(what)) => {
-                    troubles.insert(what);
+                    troubles.insert(format!("a step could not be recorded: {what}"));
+                    if let Subject::Endpoint(id) = Subject::of(&action, &world) {
+                        unrecorded.insert(id, what);
+                    }
                 }
                 Err(act::Trouble::Failed(what)) => {
                     troubles.insert(what);
@@ -177,10 +189,23 @@ impl Reconciler {
                 }
             }
         }
+        self.shared.set_unrecorded(unrecorded);
         self.waits.note(&failed, self.shared.clock.now());
         self.tell_panicked(&panicked, world.now).await;
         self.tell(troubles);
         Ok(n_done)
+    }
+
+    /// Whether the database is another than the one at its path.
+    fn is_lost(&mut self) -> bool {
+        let place = self.shared.store.check_place();
+        let was_lost = std::mem::replace(&mut self.is_lost, place.is_err());
+        match place {
+            Ok(()) if was_lost => tracing::info!("the database is in its place again"),
+            Err(err) if !was_lost => tracing::error!("{err}; requests and replicas go on"),
+            Ok(()) | Err(_) => {}
+        }
+        self.is_lost
     }
 
     fn publish(&mut self, world: &World, serving: Serving) {
@@ -199,8 +224,8 @@ impl Reconciler {
     async fn tell_unread(&mut self, unread: &[Unread], now: Timestamp) {
         for it in unread.iter().filter(|it| !self.unread.contains(&it.id)) {
             let Unread { id, why, .. } = it;
-            tracing::error!(endpoint.id = %id, "{id} can't be read from the database: {why}; nothing of it is started or ended");
-            let message = format!("its rows can't be read: {why}; nothing of it is started or ended");
+            tracing::error!(endpoint.id = %id, "{id} is left as it is, nothing of it is started or ended: {why}");
+            let message = format!("{why}; nothing of it is started or ended");
             if let Ok(id) = id.parse() {
                 self.add_event(id, &message, now).await;
             }

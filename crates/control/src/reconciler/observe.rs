@@ -10,9 +10,10 @@ use dedi_domain::fit::bytes_per_device;
 use dedi_domain::reconcile::{EndpointView, ReplicaView, World};
 use dedi_domain::route::Published;
 use dedi_domain::{
-    EndpointId, Fetch, Intent, Inventory, LoadReport, ModelName, Observation, ObservedReplica, ReplicaId,
-    ReplicaRow, SetAside, Timestamp,
+    EndpointId, Fetch, Intent, Inventory, LoadReport, ModelName, Observation, ReplicaId, ReplicaRow,
+    SetAside, Timestamp,
 };
+use dedi_runtime::{Listing, Unreadable};
 use tokio::time::timeout;
 
 use super::chain;
@@ -41,8 +42,7 @@ pub(super) async fn observe(
     scaler: &mut Scaler,
     published: &Published,
 ) -> Result<Seen, StoreError> {
-    let Readable { endpoints: rows, unread } = shared.store.readable().await?;
-    let aside = set_aside(&unread);
+    let Readable { endpoints: mut rows, mut unread } = shared.store.readable().await?;
     let read = read_models(shared, &rows).await;
     if let Some((models, _, _)) = &read {
         fetch_absent(shared, &rows, models);
@@ -51,10 +51,14 @@ pub(super) async fn observe(
     let checking = check_deployed(shared, &rows, &models).await;
     let listed_at = shared.clock.now();
     let (observation, inventory, trouble) = match ask_runtime(shared).await {
-        Ok((replicas, inventory)) => (Observation::Known(replicas), inventory, None),
+        Ok((listing, inventory)) => {
+            let trouble = leave_unreadable(listing.unreadable, &mut rows, &mut unread);
+            (Observation::Known(listing.replicas), inventory, trouble)
+        }
         // The last devices stay for those who only want to see them.
         Err(what) => (Observation::Unknown, shared.world().inventory.clone(), Some(what)),
     };
+    let aside = set_aside(&unread);
     let now = shared.clock.now();
     let age_max = Duration::from_secs(u64::from(shared.config.load_report_age_max_secs));
     let is_fresh = report.at != Timestamp::default() && now.since(report.at) <= age_max;
@@ -84,11 +88,40 @@ pub(super) async fn observe(
     Ok(Seen { world, unread, models, contexts, trouble })
 }
 
+/// Takes the endpoints out of `rows` that have a replica the runtime can't read. Answers what no endpoint has.
+fn leave_unreadable(
+    unreadable: Vec<Unreadable>,
+    rows: &mut Vec<EndpointRows>,
+    unread: &mut Vec<Unread>,
+) -> Option<String> {
+    let mut trouble = None;
+    for it in unreadable {
+        let why = format!("its replica {} can't be read: {}", it.name, it.why);
+        let of_it = rows.extract_if(.., |row| row.replicas.iter().any(|known| it.is(known.id)));
+        let left: Vec<Unread> = of_it
+            .map(|row| Unread {
+                id: row.desired.id.to_string(),
+                why: why.clone(),
+                replicas: row.replicas.iter().map(|it| it.id.to_string()).collect(),
+                devices: row.replicas.into_iter().flat_map(|it| it.devices).collect(),
+            })
+            .collect();
+        let is_known = !left.is_empty()
+            || unread.iter().flat_map(|it| &it.replicas).any(|id| id.parse().is_ok_and(|id| it.is(id)));
+        unread.extend(left);
+        if !is_known {
+            trouble = Some(format!("a replica that no endpoint has can't be read: {}", it.why));
+        }
+    }
+    trouble
+}
+
 /// What endpoints that can't be read hold.
 fn set_aside(unread: &[Unread]) -> SetAside {
     let replicas = || unread.iter().flat_map(|it| &it.replicas).map(|it| it.parse::<ReplicaId>());
     SetAside {
         endpoints: unread.iter().filter_map(|it| it.id.parse().ok()).collect(),
+        why: unread.iter().filter_map(|it| Some((it.id.parse().ok()?, it.why.clone()))).collect(),
         replicas: replicas().filter_map(Result::ok).collect(),
         devices: unread.iter().flat_map(|it| &it.devices).cloned().collect(),
         has_nameless: replicas().any(|it| it.is_err()),
@@ -180,9 +213,9 @@ fn replica_view(row: ReplicaRow, loads: &Loads<'_>, published: &Published) -> Re
     ReplicaView { row, out_of_routing, in_flight, unanswered }
 }
 
-async fn ask_runtime(shared: &Shared) -> Result<(Vec<ObservedReplica>, Inventory), String> {
+async fn ask_runtime(shared: &Shared) -> Result<(Listing, Inventory), String> {
     let late = |what: &str| format!("the runtime did not {what} within {} s", ASK_MAX.as_secs());
-    let replicas = timeout(ASK_MAX, shared.runtime.list())
+    let listing = timeout(ASK_MAX, shared.runtime.list())
         .await
         .map_err(|_elapsed| late("list its replicas"))?
         .map_err(|err| format!("the runtime can't list its replicas: {}", chain(&err)))?;
@@ -190,7 +223,7 @@ async fn ask_runtime(shared: &Shared) -> Result<(Vec<ObservedReplica>, Inventory
         .await
         .map_err(|_elapsed| late("measure the devices"))?
         .map_err(|err| format!("the runtime can't measure the devices: {}", chain(&err)))?;
-    Ok((replicas, inventory))
+    Ok((listing, inventory))
 }
 
 type Needs = BTreeMap<ModelName, dedi_domain::fit::MemoryNeed>;

@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
-use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
 use uuid::Uuid;
 
 use super::error::{StoreError, sqlite_code};
@@ -68,8 +68,17 @@ pub async fn backup(database: &Path, to: &Path) -> Result<u64, BackupError> {
         }
         Err(err) => return Err(unreadable(database, &err).into()),
     }
+    let pool = connect(database, 1).await.map_err(|err| opening(database, err))?;
+    let made = backup_of(&pool, database, to).await;
+    pool.close().await;
+    made
+}
+
+/// The same from a connection to the database, which needs no file of that name.
+pub(super) async fn backup_of(pool: &SqlitePool, database: &Path, to: &Path) -> Result<u64, BackupError> {
+    check_name(database, to)?;
     let partial = Partial::create(to)?;
-    copy(database, &partial).await?;
+    copy(pool, database, &partial).await?;
     check_copy(&partial).await?;
     let finished = tokio::task::spawn_blocking(move || partial.finish()).await;
     finished.unwrap_or_else(|err| Err(BackupError::Io { path: to.to_owned(), source: io::Error::other(err) }))
@@ -100,10 +109,8 @@ fn check_name(database: &Path, to: &Path) -> Result<(), BackupError> {
     Ok(())
 }
 
-async fn copy(database: &Path, partial: &Partial) -> Result<(), BackupError> {
-    let pool = connect(database, 1).await.map_err(|err| opening(database, err))?;
-    let done = sqlx::query("VACUUM INTO ?").bind(partial.path.to_str()).execute(&pool).await;
-    pool.close().await;
+async fn copy(pool: &SqlitePool, database: &Path, partial: &Partial) -> Result<(), BackupError> {
+    let done = sqlx::query("VACUUM INTO ?").bind(partial.path.to_str()).execute(pool).await;
     match done {
         Ok(_) => Ok(()),
         Err(err) if sqlite_code(&err) == Some(13) => Err(BackupError::Full(partial.folder())),

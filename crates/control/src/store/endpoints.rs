@@ -104,7 +104,7 @@ impl Store {
         insert(&mut tx, desired).await?;
         let message = format!("created for {} on {}", desired.model, desired.hardware);
         add_event(&mut tx, now, desired.id, None, EventKind::Created, &message).await?;
-        Self::commit(tx, "insert-endpoint").await?;
+        self.commit(tx, "insert-endpoint").await?;
         Ok(Inserted::New)
     }
 
@@ -156,7 +156,7 @@ impl Store {
         after.generation = before.generation + 1;
         set_desired(&mut tx, &after, before.generation).await?;
         add_event(&mut tx, now, after.id, None, kind, &message).await?;
-        Self::commit(tx, "update-endpoint").await?;
+        self.commit(tx, "update-endpoint").await?;
         Ok(after)
     }
 
@@ -181,7 +181,7 @@ impl Store {
         }
         let message = "stopped: no inference request for its whole inactivity timeout";
         add_event(&mut tx, now, endpoint, None, EventKind::StoppedInactive, message).await?;
-        Self::commit(tx, "stop-idle").await
+        self.commit(tx, "stop-idle").await
     }
 }
 

@@ -43,6 +43,15 @@ pub enum StoreError {
         /// Its version.
         found: String,
     },
+    /// Another file is at its path, or none: what is written now would be lost with the next start.
+    #[error(
+        "the database {} was removed or replaced while this server uses it, so nothing is written any more; copy what the server still has with `dedi backup FILE`, end the server, put the copy in its place and start it (docs/backup.md)",
+        path.display()
+    )]
+    Gone {
+        /// Which file.
+        path: PathBuf,
+    },
     /// The disk is full; nothing was written.
     #[error("the disk that holds the database is full")]
     Full,
@@ -55,6 +64,9 @@ pub enum StoreError {
     /// There is no such row for this tenant.
     #[error("no such row")]
     NotFound,
+    /// Writing is over here for now: another server is to have the data folder.
+    #[error("another server is taking over")]
+    Paused,
     /// The store has been closed.
     #[error("the store is closed")]
     Closed,
@@ -70,11 +82,12 @@ impl StoreError {
     /// Whether waiting may mend it: then a client is told to come back.
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::Full | Self::Busy | Self::Conflict | Self::Closed => true,
+            Self::Full | Self::Busy | Self::Conflict | Self::Paused | Self::Closed => true,
             Self::Corrupt { .. }
             | Self::Newer { .. }
             | Self::Unreadable { .. }
             | Self::Library { .. }
+            | Self::Gone { .. }
             | Self::NotFound
             | Self::Database(_)
             | Self::Value(_) => false,

@@ -129,7 +129,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
         add_event(&mut tx, now, endpoint, None, kind, message).await?;
-        Self::commit(tx, "note").await
+        self.commit(tx, "note").await
     }
 
     /// Removes events older than `before`, a bounded number at a time; answers how many went.
@@ -141,7 +141,7 @@ impl Store {
         .bind(before.0)
         .execute(&mut *tx)
         .await?;
-        Self::commit(tx, "forget-events").await?;
+        self.commit(tx, "forget-events").await?;
         Ok(done.rows_affected())
     }
 }

@@ -104,7 +104,7 @@ impl Store {
         };
         write.await?;
         before_commit()?;
-        Ok(Self::commit(tx, "insert-key").await?)
+        Ok(self.commit(tx, "insert-key").await?)
     }
 
     /// Revokes a key of the tenant; of any tenant for `None`. The last admin key of the host stays:
@@ -141,6 +141,6 @@ impl Store {
             .bind(&key.0)
             .execute(&mut *tx)
             .await?;
-        Self::commit(tx, "revoke-key").await
+        self.commit(tx, "revoke-key").await
     }
 }

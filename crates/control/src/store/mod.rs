@@ -10,6 +10,7 @@ mod events;
 mod keys;
 mod lock;
 mod pass;
+mod place;
 mod rows;
 #[cfg(test)]
 mod schemas;

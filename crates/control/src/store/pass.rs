@@ -95,7 +95,7 @@ impl Store {
         let on = devices.iter().map(|it| it.0.as_str()).collect::<Vec<_>>().join(", ");
         let message = format!("attempt {attempt}: launching on {on}");
         add_event(&mut tx, now, endpoint, Some(replica), EventKind::ReplicaLaunched, &message).await?;
-        Self::commit(tx, "reserve").await?;
+        self.commit(tx, "reserve").await?;
         super::rows::small(attempt)
     }
 
@@ -106,7 +106,7 @@ impl Store {
             .bind(replica.to_string())
             .execute(&mut *tx)
             .await?;
-        Self::commit(tx, "mark-seen").await
+        self.commit(tx, "mark-seen").await
     }
 
     /// It is ready for the first time, and its running time begins.
@@ -137,7 +137,7 @@ impl Store {
         let level = ready.isolation.map_or(String::new(), |it| format!(", isolation level {it}"));
         let message = format!("attempt {attempt}: ready after {:.1} s{level}", took.as_secs_f64());
         add_event(&mut tx, now, endpoint, Some(replica), EventKind::ReplicaReady, &message).await?;
-        Self::commit(tx, "mark-ready").await
+        self.commit(tx, "mark-ready").await
     }
 
     /// Ends the attempt with a cause and turns the row to stop. `ran` is up to when it is known to have run.
@@ -170,7 +170,7 @@ impl Store {
         let detail = if ending.detail.is_empty() { String::new() } else { format!(" ({})", ending.detail) };
         let message = format!("attempt {attempt}: {}{detail}", ending.cause.sentence());
         add_event(&mut tx, now, endpoint, Some(replica), EventKind::ReplicaFailed, &message).await?;
-        Self::commit(tx, "fail").await
+        self.commit(tx, "fail").await
     }
 
     /// It takes no new requests.
@@ -181,7 +181,7 @@ impl Store {
             let message = format!("attempt {attempt}: takes no new requests");
             add_event(&mut tx, now, endpoint, Some(replica), EventKind::ReplicaDraining, &message).await?;
         }
-        Self::commit(tx, "drain").await
+        self.commit(tx, "drain").await
     }
 
     /// Its processes should be gone. `ran` is up to when it is known to have run.
@@ -198,7 +198,7 @@ impl Store {
             let message = format!("attempt {attempt}: being ended");
             add_event(&mut tx, now, endpoint, Some(replica), EventKind::ReplicaStopping, &message).await?;
         }
-        Self::commit(tx, "stop").await
+        self.commit(tx, "stop").await
     }
 
     /// Its processes are gone; device memory is awaited.
@@ -209,7 +209,7 @@ impl Store {
             .bind(replica.to_string())
             .execute(&mut *tx)
             .await?;
-        Self::commit(tx, "mark-gone").await
+        self.commit(tx, "mark-gone").await
     }
 
     /// Deletes the row of a replica whose processes are gone; its devices are free but for what `held` says.
@@ -241,7 +241,7 @@ impl Store {
             }
         };
         add_event(&mut tx, now, endpoint, Some(replica), EventKind::ReplicaReleased, &message).await?;
-        Self::commit(tx, "release").await
+        self.commit(tx, "release").await
     }
 
     /// Shows a state, and that a pass has seen `generation`.
@@ -274,7 +274,7 @@ impl Store {
         if from != state {
             add_event(&mut tx, now, endpoint, None, EventKind::StateChanged, message).await?;
         }
-        Self::commit(tx, "publish").await
+        self.commit(tx, "publish").await
     }
 
     /// Removes the row of a deleted endpoint that has no replica left; its id and name never come back.
@@ -302,7 +302,7 @@ impl Store {
             .bind(&id)
             .execute(&mut *tx)
             .await?;
-        Self::commit(tx, "erase").await
+        self.commit(tx, "erase").await
     }
 
     /// Whether an endpoint of that id was here and is gone for good.

@@ -46,7 +46,7 @@ impl Readable {
 pub struct Unread {
     /// Its id, as it is stored.
     pub id: String,
-    /// What is wrong.
+    /// What is wrong, as a sentence.
     pub why: String,
     /// The ids of its replicas, as they are stored.
     pub replicas: Vec<String>,
@@ -229,6 +229,7 @@ async fn rows_of(
         .map(|(id, why)| {
             let (replicas, devices): (Vec<String>, Vec<Vec<DeviceId>>) =
                 names_of.remove(&id).unwrap_or_default().into_iter().unzip();
+            let why = format!("its rows can't be read: {why}");
             Unread { id, why, replicas, devices: devices.concat() }
         })
         .collect();

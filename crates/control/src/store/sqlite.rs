@@ -1,18 +1,22 @@
 //! The SQLite file: opening it safely, and its two pools. One connection writes; readers never wait for it.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use dedi_domain::Timestamp;
 use dedi_runtime::failpoint;
 use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 use sqlx::{ConnectOptions, Connection, Sqlite, Transaction};
 use uuid::Uuid;
 
+use super::backup::{BackupError, backup, backup_of};
 use super::error::{StoreError, sqlite_code};
+use super::place::Place;
 
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
@@ -28,7 +32,10 @@ const FULL_CHECK_BYTES_MAX: u64 = 64 << 20;
 pub struct Store {
     pub(super) writer: SqlitePool,
     pub(super) reader: SqlitePool,
+    place: Place,
     installation: Uuid,
+    /// The one connection that writes, while nobody may.
+    paused: Arc<Mutex<Option<PoolConnection<Sqlite>>>>,
 }
 
 impl Store {
@@ -50,7 +57,8 @@ impl Store {
             .map_err(|err| opening(path, err))?;
         let installation = Uuid::parse_str(&text)
             .map_err(|_invalid| StoreError::Value(format!("installation id `{text}`")))?;
-        Ok(Self { writer, reader, installation })
+        let place = Place::of(path).map_err(|err| unreadable(path, &err))?;
+        Ok(Self { writer, reader, place, installation, paused: Arc::default() })
     }
 
     /// Names this data folder for as long as it exists.
@@ -63,14 +71,65 @@ impl Store {
         self.writer.clone()
     }
 
+    /// Whether this program knows the schema of the file at `path`. Reads only, so that a server may use it meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Newer`] if a later program wrote it; another if it can't be read.
+    pub async fn check_schema(path: &Path) -> Result<(), StoreError> {
+        let pool = SqlitePoolOptions::new()
+            .max_connections(1)
+            .connect_with(SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY_WAIT))
+            .await
+            .map_err(|err| opening(path, err))?;
+        let known = known_schema(path, &pool).await;
+        pool.close().await;
+        known
+    }
+
+    /// Waits for the write under way and begins no other: later ones wait for [`Store::resume`] as long as for any lock.
+    /// Reading goes on.
+    pub async fn pause(&self) -> Result<(), StoreError> {
+        let writer = self.writer.acquire().await?;
+        *self.paused() = Some(writer);
+        Ok(())
+    }
+
+    /// Writes again, unless a later program has changed the schema meanwhile.
+    pub async fn resume(&self) -> Result<(), StoreError> {
+        self.check_place()?;
+        known_schema(&self.place.path, &self.reader).await?;
+        *self.paused() = None;
+        Ok(())
+    }
+
+    /// Whether the file that is open is the one at its path: [`StoreError::Gone`] if not.
+    pub fn check_place(&self) -> Result<(), StoreError> {
+        self.place.check()
+    }
+
+    /// Copies the database as it is open here, also where it has no path any more.
+    pub async fn backup(&self, to: &Path) -> Result<u64, BackupError> {
+        match self.check_place() {
+            Ok(()) => backup(&self.place.path, to).await,
+            Err(_gone) => backup_of(&self.reader, &self.place.path, to).await,
+        }
+    }
+
+    fn paused(&self) -> std::sync::MutexGuard<'_, Option<PoolConnection<Sqlite>>> {
+        self.paused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Closes every connection; later calls answer [`StoreError::Closed`].
     pub async fn close(&self) {
+        *self.paused() = None;
         self.reader.close().await;
         self.writer.close().await;
     }
 
     /// A transaction that holds the write lock from its first statement, so it never has to be upgraded.
     pub(super) async fn write(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+        self.check_place()?;
         match self.writer.begin_with("BEGIN IMMEDIATE").await {
             // A full disk makes SQLite end a transaction by itself; the connection then believes for ever that it is
             // in one. Only another connection helps.
@@ -79,16 +138,19 @@ impl Store {
                 self.writer.acquire().await?.close().await?;
                 Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
             }
+            Err(sqlx::Error::PoolTimedOut) if self.paused().is_some() => Err(StoreError::Paused),
             begun => Ok(begun?),
         }
     }
 
     /// Makes what `step` wrote last; every transaction that wrote ends here.
     pub(super) async fn commit(
+        &self,
         tx: Transaction<'static, Sqlite>,
         step: &'static str,
     ) -> Result<(), StoreError> {
         failpoint::hit("store.before-commit", step);
+        self.check_place()?;
         tx.commit().await?;
         failpoint::hit("store.after-commit", step);
         Ok(())
@@ -116,7 +178,8 @@ fn options(path: &Path) -> SqliteConnectOptions {
 pub(super) async fn connect(path: &Path, n_connections: u32) -> Result<SqlitePool, sqlx::Error> {
     SqlitePoolOptions::new()
         .max_connections(n_connections)
-        .min_connections(1)
+        // All at once: one that is opened later would open whatever has the name by then.
+        .min_connections(n_connections)
         .acquire_timeout(BUSY_WAIT)
         .idle_timeout(None)
         .max_lifetime(None)
@@ -226,6 +289,20 @@ pub(super) async fn migrate(path: &Path, pool: &SqlitePool, steps: &Migrator) ->
         }
         Err(MigrateError::Execute(err) | MigrateError::ExecuteMigration(err, _)) => Err(opening(path, err)),
         Err(other) => Err(unreadable(path, &other)),
+    }
+}
+
+/// Whether this program has every step that was done to the file.
+async fn known_schema(path: &Path, pool: &SqlitePool) -> Result<(), StoreError> {
+    let newest: Option<i64> = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations")
+        .fetch_one(pool)
+        .await
+        .map_err(|err| opening(path, err))?;
+    match newest {
+        Some(step) if !MIGRATIONS.version_exists(step) => {
+            Err(StoreError::Newer { path: path.to_owned(), step })
+        }
+        Some(_) | None => Ok(()),
     }
 }
 

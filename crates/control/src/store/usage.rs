@@ -72,7 +72,7 @@ impl Store {
         for (replica, until) in beats {
             extend(&mut tx, *replica, *until).await?;
         }
-        Self::commit(tx, "beat").await
+        self.commit(tx, "beat").await
     }
 
     /// What a tenant's replicas ran in a period, by endpoint, newest first; of one endpoint only, where `only` names
@@ -148,7 +148,7 @@ impl Store {
         .bind(before.0)
         .execute(&mut *tx)
         .await?;
-        Self::commit(tx, "forget-usage").await?;
+        self.commit(tx, "forget-usage").await?;
         Ok(done.rows_affected())
     }
 }

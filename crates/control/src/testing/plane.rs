@@ -112,7 +112,7 @@ impl Plane {
         let control = open_with(&dir, &config, &hub, &runtime, &clock).await.unwrap();
         let mut admin = String::new();
         let owner = Owner::parse("team").unwrap();
-        let made = control.first_key(&owner, |text| {
+        let made = control.first_key(&owner, None, |text| {
             admin = text.to_owned();
             Ok(())
         });

@@ -10,7 +10,7 @@ use dedi_domain::{
     Address, Device, DeviceId, DeviceKind, Exit, FailureCause, Inventory, Launch, Nonce, ObservedReplica,
     ReplicaId, ReplicaPhase, Timestamp,
 };
-use dedi_runtime::{Runtime, RuntimeError};
+use dedi_runtime::{Listing, Runtime, RuntimeError, Unreadable};
 use tokio::sync::Notify;
 
 /// What a launched replica does.
@@ -38,6 +38,8 @@ struct Pretended {
     panics: bool,
     /// `ensure` panics for replicas of this endpoint.
     panics_for: Option<String>,
+    /// The record of this replica can't be read.
+    spoiled: Option<ReplicaId>,
     /// `remove` fails for this replica.
     keeps: Option<ReplicaId>,
     /// Removed processes stay as `Stopping` until told otherwise.
@@ -98,6 +100,12 @@ impl FakeRuntime {
         it.foreign_processes = by.iter().map(|it| (*it).to_owned()).collect();
     }
 
+    /// The driver says this of a device from now on.
+    pub(crate) fn set_health(&self, device: &str, health: Health) {
+        let mut state = self.state.lock().unwrap();
+        state.inventory.devices.iter_mut().find(|it| it.id.0 == device).unwrap().health = health;
+    }
+
     pub(crate) fn set_down(&self, is_down: bool) {
         self.state.lock().unwrap().is_down = is_down;
     }
@@ -108,6 +116,10 @@ impl FakeRuntime {
 
     pub(crate) fn set_panics_for(&self, endpoint: Option<&str>) {
         self.state.lock().unwrap().panics_for = endpoint.map(str::to_owned);
+    }
+
+    pub(crate) fn spoil(&self, replica: Option<ReplicaId>) {
+        self.state.lock().unwrap().spoiled = replica;
     }
 
     pub(crate) fn keep(&self, replica: Option<ReplicaId>) {
@@ -204,11 +216,21 @@ impl Runtime for FakeRuntime {
         Ok(())
     }
 
-    async fn list(&self) -> Result<Vec<ObservedReplica>, RuntimeError> {
+    async fn list(&self) -> Result<Listing, RuntimeError> {
         let panics = self.state.lock().unwrap().panics;
         assert!(!panics, "planned by the test");
         let state = self.state.lock().unwrap();
-        if state.is_down { Err(down()) } else { Ok(state.replicas.values().cloned().collect()) }
+        if state.is_down {
+            return Err(down());
+        }
+        let (spoiled, replicas) =
+            state.replicas.values().cloned().partition(|it| Some(it.id) == state.spoiled);
+        let unreadable = |it: ObservedReplica| {
+            let name: String = it.id.uuid().simple().to_string().chars().take(12).collect();
+            Unreadable { why: format!("run/{name}/launch.json is no launch record"), name }
+        };
+        let spoiled: Vec<ObservedReplica> = spoiled;
+        Ok(Listing { replicas, unreadable: spoiled.into_iter().map(unreadable).collect() })
     }
 
     async fn inventory(&self) -> Result<Inventory, RuntimeError> {

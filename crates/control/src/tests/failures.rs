@@ -22,7 +22,7 @@ async fn a_failing_engine_backs_off_then_is_an_error_that_names_itself() {
     let said = it["status"]["message"].as_str().unwrap();
     assert!(said.contains("exit code 7") && said.contains("cannot go on"), "{said}");
     let told = plane.control.routes().borrow().routes[0].reason.clone();
-    assert!(told.starts_with("5 attempts failed, the last because the engine exit"), "{told}");
+    assert!(told.starts_with("it failed 5 times in a row, the last time because the engine exit"), "{told}");
     assert!(
         !told.contains("cannot go on") && !told.contains("code 7"),
         "the log is not for inference: {told}"

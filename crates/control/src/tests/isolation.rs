@@ -126,6 +126,36 @@ async fn an_endpoint_that_cannot_be_read_keeps_what_it_has_and_the_others_go_on(
     }
 }
 
+#[tokio::test]
+async fn a_replica_that_the_runtime_cannot_read_leaves_its_endpoint_alone_as_it_is() {
+    let plane = Plane::start().await;
+    let (bad, good) = (plane.create("").await, plane.create("").await);
+    plane.settle_idle().await;
+    let of_bad = of(&plane, &bad);
+    plane.runtime.spoil(Some(of_bad));
+    plane.settle_idle().await;
+    let told = plane.get(&bad).await;
+    assert_eq!((&told["state"], &told["status"]["reason"]), (&json!("STARTED"), &json!("unobserved")));
+    let message = told["status"]["message"].as_str().unwrap();
+    assert!(message.contains("launch.json is no launch record"), "{message}");
+    assert!(told["status"]["next_step"].is_string(), "{told}");
+    assert_eq!(told["replicas"][0]["phase"], json!("unknown"));
+    assert!(plane.events_of_store(&bad).await.iter().any(|it| it.contains("is no launch record")));
+
+    // Neither ended when that is asked for, nor replaced; the other goes its way.
+    for id in [&bad, &good] {
+        plane.call("PATCH", &format!("/v1/endpoints/{id}"), r#"{"state": "STOPPED"}"#).await;
+    }
+    plane.settle_idle().await;
+    assert_eq!(plane.state(&good).await, "STOPPED");
+    assert_eq!(plane.state(&bad).await, "STOPPING");
+    assert_eq!(plane.runtime.live().iter().map(|it| it.id).collect::<Vec<_>>(), [of_bad]);
+    plane.runtime.spoil(None);
+    plane.settle_idle().await;
+    assert_eq!(plane.state(&bad).await, "STOPPED");
+    assert!(plane.runtime.live().is_empty());
+}
+
 fn of(plane: &Plane, endpoint: &str) -> ReplicaId {
     plane.runtime.launched().iter().find(|it| it.endpoint.to_string() == endpoint).unwrap().replica
 }

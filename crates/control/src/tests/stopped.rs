@@ -1,5 +1,7 @@
 //! Stopped means measured: the memory of its devices is back, or an event says who has it.
 
+use dedi_domain::DeviceKind;
+use dedi_domain::hardware::Health;
 use serde_json::json;
 
 use crate::ControlConfig;
@@ -51,4 +53,27 @@ async fn memory_that_stays_away_is_told_with_device_bytes_and_process_and_given_
     plane.runtime.hold("cpu-0", 0, &[]);
     plane.settle_idle().await;
     assert_eq!(plane.state(&id).await, "STARTED");
+}
+
+#[tokio::test]
+async fn memory_that_cannot_be_measured_is_not_said_to_be_free() {
+    let gpu = DeviceKind { product: "nvidia_h100".into(), memory_gb: 80, link: "sxm".into() };
+    let plane = Plane::with(ControlConfig::default(), FakeRuntime::with_devices(&gpu, 1)).await;
+    let body = r#"{"model":"dedi/demo","hardware":"1x_nvidia_h100_80gb_sxm","autoscaling":{"min_replicas":1,"max_replicas":1}}"#;
+    let made = plane.call("POST", "/v1/endpoints", body).await.json();
+    let id = made["id"].as_str().unwrap().to_owned();
+    plane.settle_idle().await;
+    let unknown = Health::Unknown("the driver's library was replaced".to_owned());
+    plane.runtime.set_health("nvidia_h100-0", unknown);
+    plane.call("PATCH", &format!("/v1/endpoints/{id}"), r#"{"state":"STOPPED"}"#).await;
+    plane.settle_idle().await;
+    assert!(plane.runtime.live().is_empty());
+    let it = plane.get(&id).await;
+    assert_eq!((&it["state"], &it["status"]["reason"]), (&json!("STOPPING"), &json!("releasing")));
+    plane.later(31);
+    plane.settle_idle().await;
+    assert_eq!(plane.state(&id).await, "STOPPED");
+    let events = plane.events(&id).await.join("\n");
+    let told = "gone, but the memory of nvidia_h100-0 could not be measured: the driver's library was replaced; nothing is placed there before it is back";
+    assert!(events.contains(told) && !events.contains("its devices are free"), "{events}");
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use dedi_domain::{DeviceId, EndpointState, Nonce, ReplicaId, Timestamp};
+use serde_json::json;
 use uuid::Uuid;
 
 use crate::reconciler::tests::desired;
@@ -221,10 +222,38 @@ async fn a_file_of_a_later_version_is_refused() {
         .execute(&first.writer_for_tests())
         .await
         .unwrap();
+    let err = Store::check_schema(&path).await.unwrap_err();
+    assert!(matches!(err, StoreError::Newer { step: 9999, .. }), "{err}");
     first.close().await;
     let err = store(&path).await.unwrap_err();
     assert!(matches!(err, StoreError::Newer { step: 9999, .. }), "{err}");
     assert!(err.to_string().contains("newer dedi"));
+}
+
+#[tokio::test]
+async fn a_paused_store_writes_nothing_until_it_is_resumed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state.db");
+    let store = with_owner(&path).await;
+    Store::check_schema(&path).await.unwrap();
+    store.pause().await.unwrap();
+    let it = new(desired(0, 3));
+    let refused = store.insert_endpoint(&it, NOW, |_| false).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Paused), "{refused}");
+    assert!(store.key_table().await.is_ok(), "reading goes on");
+    let successor = crate::tests::storage::store(&path).await.unwrap();
+    sqlx::query("INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (9999, 'later', 1, x'00', 0)")
+        .execute(&successor.writer_for_tests())
+        .await
+        .unwrap();
+    let err = store.resume().await.unwrap_err();
+    assert!(matches!(err, StoreError::Newer { step: 9999, .. }), "{err}");
+    sqlx::query("DELETE FROM _sqlx_migrations WHERE version = 9999")
+        .execute(&successor.writer_for_tests())
+        .await
+        .unwrap();
+    store.resume().await.unwrap();
+    store.insert_endpoint(&it, NOW, |_| false).await.unwrap();
 }
 
 #[tokio::test]
@@ -246,7 +275,7 @@ async fn two_servers_on_one_folder_are_refused() {
     plane.control.close().await;
     let next = open(&plane.dir, &ControlConfig::default(), &plane.runtime, &plane.clock).await.unwrap();
     let owner = dedi_domain::Owner::parse("team").unwrap();
-    assert!(!next.first_key(&owner, |_| panic!("there is a key")).await.unwrap());
+    assert!(!next.first_key(&owner, None, |_| panic!("there is a key")).await.unwrap());
 }
 
 #[tokio::test]
@@ -256,9 +285,9 @@ async fn a_key_that_could_not_be_written_down_does_not_exist() {
     let clock = std::sync::Arc::default();
     let control = open(&dir, &ControlConfig::default(), &runtime, &clock).await.unwrap();
     let owner = dedi_domain::Owner::parse("team").unwrap();
-    assert!(control.first_key(&owner, |_| Err(std::io::Error::other("no room"))).await.is_err());
+    assert!(control.first_key(&owner, None, |_| Err(std::io::Error::other("no room"))).await.is_err());
     let mut kept = String::new();
-    let made = control.first_key(&owner, |text| {
+    let made = control.first_key(&owner, None, |text| {
         kept = text.to_owned();
         Ok(())
     });
@@ -321,4 +350,31 @@ async fn a_database_that_is_locked_or_full_is_503_and_changes_nothing() {
         plane.call("DELETE", &format!("/v1/endpoints/{id}"), "").await.status,
         http::StatusCode::NO_CONTENT
     );
+}
+
+#[tokio::test]
+async fn an_endpoint_whose_next_step_cannot_be_recorded_says_so() {
+    let plane = Plane::start().await;
+    let id = plane.create("").await;
+    plane.settle_idle().await;
+    let calm = plane.create(r#","state":"STOPPED""#).await;
+    plane.settle_idle().await;
+    let path = plane.dir.path().join("state.db");
+    let other = sqlx::SqlitePool::connect_with(sqlx::sqlite::SqliteConnectOptions::new().filename(&path))
+        .await
+        .unwrap();
+    plane.runtime.kill_all(plane.now());
+    let held = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    plane.settle_idle().await;
+    let it = plane.get(&id).await;
+    assert_eq!((&it["state"], &it["status"]["reason"]), (&json!("STARTED"), &json!("unrecorded")));
+    let message = it["status"]["message"].as_str().unwrap();
+    let why =
+        "dedi can't record its next step: the database is locked by another program; what runs goes on.";
+    assert!(message.starts_with(why) && message.contains("1 replica ended because"), "{message}");
+    assert!(it["status"]["next_step"].as_str().unwrap().contains("make room"), "{it:#}");
+    assert_eq!(plane.get(&calm).await["status"]["reason"], "stopped_by_user", "it has no next step");
+    held.rollback().await.unwrap();
+    plane.settle_idle().await;
+    assert_ne!(plane.get(&id).await["status"]["reason"], "unrecorded");
 }

@@ -59,12 +59,14 @@ pub enum Action {
         /// Which.
         replica: ReplicaId,
     },
-    /// Store: delete the row; its devices are free.
+    /// Store: delete the row; its devices are free, but for what the action says of them.
     Release {
         /// Which.
         replica: ReplicaId,
         /// Bytes still held on its devices when the wait for them ran out.
         leftover_bytes: u64,
+        /// Those of its devices whose memory could not be measured up to then.
+        unmeasured: Vec<DeviceId>,
     },
     /// Store: the endpoint was idle for its whole timeout; its run state becomes stopped.
     StopIdle {

@@ -1,7 +1,7 @@
 //! The next step of one replica by itself: begin, be marked, fail, drain, stop, let go.
 
 use super::{Action, ReplicaView, Seen, World, phase_of};
-use crate::hardware::{Health, Inventory};
+use crate::hardware::{DeviceId, Health, Inventory};
 use crate::replica::{FailureCause, Intent, ReplicaPhase, ReplicaRow};
 
 /// The next step of one replica by itself.
@@ -65,19 +65,21 @@ pub(super) fn next_for_replica(
     }
 }
 
-/// After the processes are gone: wait for the devices' memory, then let go of them.
+/// After the processes are gone: wait for the devices' memory, then let go of them. What can't be measured is not
+/// taken to be free.
 fn release(row: &ReplicaRow, world: &World) -> Option<Action> {
     let replica = row.id;
+    let (measured, unmeasured): (Vec<&DeviceId>, Vec<&DeviceId>) =
+        row.devices.iter().partition(|it| world.inventory.is_measured(it));
     let leftover_bytes: u64 =
-        row.devices.iter().filter_map(|it| world.inventory.device(it)).map(|it| it.leftover_bytes).sum();
-    if leftover_bytes == 0 {
-        return Some(Action::Release { replica, leftover_bytes });
+        measured.into_iter().filter_map(|it| world.inventory.device(it)).map(|it| it.leftover_bytes).sum();
+    let is_free = leftover_bytes == 0 && unmeasured.is_empty();
+    let is_overdue = |gone_at| world.now.since(gone_at) >= world.settings.release_wait;
+    if is_free || row.gone_at.is_some_and(is_overdue) {
+        let unmeasured = unmeasured.into_iter().cloned().collect();
+        return Some(Action::Release { replica, leftover_bytes, unmeasured });
     }
-    match row.gone_at {
-        None => Some(Action::MarkGone { replica }),
-        Some(gone_at) => (world.now.since(gone_at) >= world.settings.release_wait)
-            .then_some(Action::Release { replica, leftover_bytes }),
-    }
+    row.gone_at.is_none().then_some(Action::MarkGone { replica })
 }
 
 /// Whether a device that it runs on is gone or broken. One that can't be asked is neither.

@@ -125,8 +125,9 @@ fn said(world: &World) -> String {
             format!("remove r{} with mark {}", tail(replica.uuid()), tail(nonce.uuid()))
         }
         Action::MarkGone { replica } => format!("mark gone r{}", tail(replica.uuid())),
-        Action::Release { replica, leftover_bytes } => {
-            format!("release r{} with {leftover_bytes} bytes left", tail(replica.uuid()))
+        Action::Release { replica, leftover_bytes, unmeasured } => {
+            let on = unmeasured.iter().map(|it| format!(", {it} not measured")).collect::<String>();
+            format!("release r{} with {leftover_bytes} bytes left{on}", tail(replica.uuid()))
         }
         Action::StopIdle { .. } => "stop as idle".to_owned(),
         Action::Publish { from, state, .. } => format!("show {from} -> {state}"),
@@ -219,6 +220,37 @@ fn a_device_that_cannot_be_asked_ends_nothing_and_starts_nothing() {
     let mut world = world(view.clone(), Vec::new());
     world.inventory.devices[0].health = unknown();
     insta::assert_snapshot!(said(&world), @"reserve d2");
+}
+
+#[test]
+fn memory_that_cannot_be_measured_is_waited_for_like_memory_that_is_held() {
+    let mut view = endpoint(1, 1);
+    view.desired.run = Run::Stopped;
+    view.desired.published = EndpointState::Stopping;
+    view.replicas = vec![replica(1, Intent::Stop { since: NOW })];
+    let with = |gone_secs: Option<i64>, change: &dyn Fn(&mut Inventory)| {
+        let mut world = world(view.clone(), Vec::new());
+        world.endpoints[0].replicas[0].row.gone_at = gone_secs.map(|it| Timestamp(NOW.0 - it * 1_000));
+        change(&mut world.inventory);
+        said(&world)
+    };
+    let unknown = |it: &mut Inventory| it.devices[0].health = Health::Unknown(String::new());
+    let faulty = |it: &mut Inventory| {
+        it.devices[0].health = Health::Faulty(String::new());
+        // The last number that was measured, while its engine ran.
+        it.devices[0].leftover_bytes = 0;
+    };
+    let absent = |it: &mut Inventory| drop(it.devices.remove(0));
+    for change in [&unknown as &dyn Fn(&mut Inventory), &faulty, &absent] {
+        assert_eq!(with(None, change), "mark gone r1");
+        assert_eq!(with(Some(29), change), "nothing");
+        assert_eq!(with(Some(30), change), "release r1 with 0 bytes left, d1 not measured");
+    }
+    // Back in time, and measured.
+    assert_eq!(with(Some(29), &|_| ()), "release r1 with 0 bytes left");
+    // Cores keep nothing, wherever they are.
+    view.replicas[0].row.devices = vec![DeviceId("cpu-7".to_owned())];
+    assert_eq!(said(&world(view, Vec::new())), "release r1 with 0 bytes left");
 }
 
 #[test]

@@ -75,6 +75,8 @@ reason_codes! {
     Deleting = "deleting",
     /// The runtime could not be asked; the state is the last known one.
     Unobserved = "unobserved",
+    /// What is to be done next can't be written down: the disk is full, or the database locked.
+    Unrecorded = "unrecorded",
     /// The engine exits with an error each time.
     EngineExited = "engine_exited",
     /// Something kills the engine each time.

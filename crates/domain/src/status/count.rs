@@ -2,12 +2,21 @@
 
 use super::{Explainer, Progress};
 use crate::reconcile::{EndpointView, Observation};
-use crate::replica::{Intent, ReplicaPhase};
+use crate::replica::{FailureCause, Intent, ReplicaPhase};
+use crate::time::Timestamp;
 
 #[derive(Default)]
 pub(super) struct Count {
     pub(super) ready: u32,
     pub(super) launching: u32,
+    /// Were ready and leave their probes unanswered.
+    pub(super) silent: u32,
+    /// Since when the first of those does.
+    pub(super) silent_since: Option<Timestamp>,
+    /// Have ended or are ending by themselves, and that is not recorded yet.
+    pub(super) ended: u32,
+    /// Why the last of those did.
+    pub(super) ended_of: Option<FailureCause>,
     pub(super) draining: u32,
     pub(super) stopping: u32,
     pub(super) in_flight: u32,
@@ -36,14 +45,15 @@ impl Count {
                             count.progress = Some(Progress { percent: *percent, elapsed_secs });
                         }
                     }
-                    None
-                    | Some(
-                        ReplicaPhase::Unstarted
-                        | ReplicaPhase::Unresponsive { .. }
-                        | ReplicaPhase::Stopping
-                        | ReplicaPhase::Orphaned
-                        | ReplicaPhase::Exited(_),
-                    ) => count.launching += 1,
+                    Some(ReplicaPhase::Unresponsive { since, .. }) => {
+                        count.silent += 1;
+                        count.silent_since = Some(count.silent_since.map_or(*since, |it| it.min(*since)));
+                    }
+                    Some(ReplicaPhase::Exited(exit)) => count.end(exit.cause),
+                    Some(ReplicaPhase::Stopping) => count.end(FailureCause::Stopped),
+                    Some(ReplicaPhase::Orphaned) => count.end(FailureCause::Lost),
+                    None if it.row.seen => count.end(FailureCause::Lost),
+                    None | Some(ReplicaPhase::Unstarted) => count.launching += 1,
                 },
                 Intent::Drain { .. } => count.draining += 1,
                 Intent::Stop { .. } if phase.is_none() => count.gone += 1,
@@ -51,5 +61,14 @@ impl Count {
             }
         }
         count
+    }
+    fn end(&mut self, cause: FailureCause) {
+        self.ended += 1;
+        self.ended_of = Some(cause);
+    }
+
+    /// Those that are wanted and have neither ended nor been told to.
+    pub(super) fn left_to_end(&self) -> u32 {
+        self.stopping + self.ready + self.launching + self.silent + self.ended
     }
 }

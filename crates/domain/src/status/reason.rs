@@ -2,7 +2,7 @@
 
 use super::count::Count;
 use super::explainer::{Words, counted};
-use super::waiting::{fetch_reason, pending_reason, shortage_reason};
+use super::waiting::{delay_reason, fetch_reason, pending_reason, shortage_reason};
 use super::{Explainer, Progress, Reason, ReasonCode};
 use crate::advice::next_step;
 use crate::endpoint::{EndpointState, Run, RunCause};
@@ -29,15 +29,16 @@ impl Explainer<'_> {
     ) -> Reason {
         let (desired, world) = (&view.desired, self.world);
         if world.observation == Observation::Unknown {
-            return say(
+            return advise(
                 ReasonCode::Unobserved,
-                "the runtime has not been observed yet; the state is the last known one",
+                "the server can't look at its host's processes or devices now; the state is the last known one, and nothing is started or ended",
+                "see the server's log, or `dedi doctor` on its host",
             );
         }
         match desired.published {
             EndpointState::Pending => pending_reason(view, words, self, judged, count),
-            EndpointState::Starting => starting_reason(count),
-            EndpointState::Started => started_reason(view, self, count),
+            EndpointState::Starting => starting_reason(view, world, count),
+            EndpointState::Started => started_reason(view, words, self, judged, count),
             EndpointState::Stopping => stopping_reason(view, count),
             EndpointState::Stopped => {
                 match (desired.run, desired.run_cause, desired.inactive_timeout_minutes) {
@@ -64,7 +65,12 @@ impl Explainer<'_> {
     }
 }
 
-fn starting_reason(count: &Count) -> Reason {
+fn starting_reason(view: &EndpointView, world: &World, count: &Count) -> Reason {
+    if count.launching == 0
+        && let Some(reason) = failing_reason(view, world, count)
+    {
+        return reason;
+    }
     match count.progress {
         Some(Progress { percent: Some(percent), elapsed_secs }) => say(
             ReasonCode::Loading,
@@ -81,6 +87,29 @@ fn starting_reason(count: &Count) -> Reason {
     }
 }
 
+/// What is wrong with replicas that are still there and do not answer.
+fn failing_reason(view: &EndpointView, world: &World, count: &Count) -> Option<Reason> {
+    let logs = format!("see `dedi endpoints logs {}`", view.desired.id);
+    if let Some(since) = count.silent_since {
+        let secs = world.now.since(since).as_secs();
+        let limit = world.settings.unresponsive_limit.as_secs();
+        let message = match count.silent {
+            1 => format!(
+                "1 replica has left its probes unanswered for {secs} s; it is replaced after {limit} s"
+            ),
+            n => format!(
+                "{n} replicas leave their probes unanswered, the first for {secs} s; each is replaced after {limit} s"
+            ),
+        };
+        return Some(advise(ReasonCode::Unresponsive, message, format!("{logs} for what it hangs on")));
+    }
+    let cause = count.ended_of?;
+    let ended = counting(u64::from(count.ended), "replica");
+    let which = if count.ended == 1 { "" } else { ", the last" };
+    let message = format!("{ended} ended{which} because {}; that is about to be recorded", cause.sentence());
+    Some(advise(cause.into(), message, logs))
+}
+
 /// How many of the wanted replicas answer.
 fn answering(ready: u32, n_wanted: u32) -> String {
     let wanted = u64::from(n_wanted);
@@ -94,7 +123,13 @@ fn answering(ready: u32, n_wanted: u32) -> String {
     }
 }
 
-fn started_reason(view: &EndpointView, all: &Explainer<'_>, count: &Count) -> Reason {
+fn started_reason(
+    view: &EndpointView,
+    words: Words<'_>,
+    all: &Explainer<'_>,
+    judged: &Verdict,
+    count: &Count,
+) -> Reason {
     let n_wanted = wanted(view);
     if n_wanted == 0 && count.ready == 0 {
         return say(ReasonCode::Asleep, "no replica runs; the first request starts one");
@@ -103,18 +138,32 @@ fn started_reason(view: &EndpointView, all: &Explainer<'_>, count: &Count) -> Re
     if ready >= n_wanted {
         return say(ReasonCode::Ready, answering(ready, n_wanted));
     }
-    match all.shortage(view.desired.id) {
-        Some(short) if launching == 0 => {
-            let why = shortage_reason(view, short);
-            let message = format!("{}: {}", answering(ready, n_wanted), why.message);
-            Reason { code: ReasonCode::Degraded, message, next_step: why.next_step }
-        }
-        Some(_) | None if launching > 0 => say(
-            ReasonCode::Scaling,
-            format!("{}, {} starting", answering(ready, n_wanted), so_many_are(u64::from(launching))),
-        ),
-        Some(_) | None => say(ReasonCode::Degraded, answering(ready, n_wanted)),
+    let answering = answering(ready, n_wanted);
+    let degraded = |why: Reason| Reason {
+        code: ReasonCode::Degraded,
+        message: format!("{answering}; {}", why.message),
+        next_step: why.next_step,
+    };
+    if launching > 0 {
+        let starting = so_many_are(u64::from(launching));
+        return say(ReasonCode::Scaling, format!("{answering}, {starting} starting"));
     }
+    if let Some(failing) = failing_reason(view, all.world, count) {
+        return degraded(failing);
+    }
+    if let Some(delayed) = delay_reason(view, words, all.world, judged) {
+        return degraded(delayed);
+    }
+    if let Some(short) = all.shortage(view.desired.id) {
+        return degraded(shortage_reason(view, short));
+    }
+    let leaving = u64::from(count.draining + count.stopping + count.gone);
+    if leaving > 0 {
+        let (replicas, are) = (counting(leaving, "replica"), is_or_are(leaving));
+        return say(ReasonCode::Scaling, format!("{answering}; {replicas} {are} still ending"));
+    }
+    let rest = so_many_are(u64::from(n_wanted - ready));
+    say(ReasonCode::Scaling, format!("{answering}, {rest} about to be launched"))
 }
 
 fn stopping_reason(view: &EndpointView, count: &Count) -> Reason {
@@ -143,8 +192,8 @@ fn stopping_reason(view: &EndpointView, count: &Count) -> Reason {
         };
         return say(ReasonCode::Draining, message);
     }
-    if count.stopping > 0 || count.ready > 0 || count.launching > 0 {
-        let left = u64::from(count.stopping + count.ready + count.launching);
+    let left = u64::from(count.left_to_end());
+    if left > 0 {
         let message = format!("{} {} being ended", counting(left, "replica"), is_or_are(left));
         return say(ReasonCode::Terminating, message);
     }
@@ -159,21 +208,13 @@ fn error_reason(view: &EndpointView, words: Words<'_>, world: &World, judged: &V
     let Some(last) = counted(view).next_back() else {
         return say(ReasonCode::Accepted, "the server is about to look at it");
     };
-    let retry = match judged {
-        Verdict::Broken { retry_at: Some(at), .. } | Verdict::BackingOff { retry_at: at, .. } => {
-            format!("the next try is in {} s", at.since(world.now).as_secs() + 1)
-        }
-        Verdict::Broken { retry_at: None, .. } | Verdict::Clean => {
-            "it is not tried again by itself".to_owned()
-        }
+    let retry = match judged.retry_at() {
+        Some(at) => format!("the next try is in {} s", at.since(world.now).as_secs() + 1),
+        None => "it is not tried again by itself".to_owned(),
     };
-    let n = match judged {
-        Verdict::Broken { n_failures, .. } | Verdict::BackingOff { n_failures, .. } => *n_failures,
-        Verdict::Clean => 0,
-    };
-    let failed = match n {
+    let failed = match judged.n_failures().unwrap_or(0) {
         0 | 1 => "the last attempt failed".to_owned(),
-        n => format!("{n} attempts failed, the last"),
+        n => format!("it failed {n} times in a row, the last time"),
     };
     let is_silent = words.is_for_all || last.detail.is_empty();
     let detail = if is_silent { String::new() } else { format!(" ({})", last.detail) };
@@ -186,7 +227,137 @@ fn error_reason(view: &EndpointView, words: Words<'_>, world: &World, judged: &V
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::failure::Failure;
+    use crate::reconcile::tests::{NOW, endpoint, launching, ready, replica, seen, world};
+    use crate::replica::{Exit, FailureCause, Intent, ObservedReplica, ReplicaPhase};
+    use crate::time::Timestamp;
+
+    /// What is said of an endpoint with `n` replicas, in this state, of which these are seen.
+    fn told(n: u128, published: EndpointState, observed: Vec<ObservedReplica>) -> Reason {
+        let mut view = endpoint(i64::try_from(n).unwrap(), 4);
+        view.desired.published = published;
+        view.replicas = (1..=n).map(|at| replica(at, Intent::Run)).collect();
+        let world = world(view, observed);
+        super::super::explain(&world.endpoints[0], &world).reason
+    }
+
+    fn silent(n: u128, secs: i64) -> ObservedReplica {
+        let ReplicaPhase::Ready { address } = ready() else { panic!("ready() is ready") };
+        seen(n, n, ReplicaPhase::Unresponsive { since: Timestamp(NOW.0 - secs * 1_000), address })
+    }
+
+    fn ended(n: u128) -> ObservedReplica {
+        let cause = FailureCause::EngineKilled;
+        let exit = Exit { code: None, signal: Some(9), cause, at: NOW, log_tail: Vec::new() };
+        seen(n, n, ReplicaPhase::Exited(exit))
+    }
+
+    /// Attempts that have failed so many seconds ago.
+    fn failed(attempts_and_ages: &[(u32, i64)]) -> Vec<Failure> {
+        let each = attempts_and_ages.iter().map(|(attempt, secs)| Failure {
+            attempt: *attempt,
+            cause: FailureCause::EngineExited,
+            at: Timestamp(NOW.0 - secs * 1_000),
+            ready_for: Duration::ZERO,
+            detail: "last log line: a secret".to_owned(),
+        });
+        each.collect()
+    }
+
+    #[test]
+    fn an_attempt_that_failed_is_named_by_its_number_and_the_count_is_a_count() {
+        let mut view = endpoint(1, 1);
+        view.desired.published = EndpointState::Pending;
+        let mut told = |failures: &[(u32, i64)]| {
+            view.failures = failed(failures);
+            let world = world(view.clone(), Vec::new());
+            super::super::explain(&world.endpoints[0], &world).reason
+        };
+        let once = told(&[(6, 0)]);
+        assert!(
+            once.message
+                .starts_with("attempt 6 failed: the engine exited with an error; the next one is in 1 s"),
+            "{}",
+            once.message
+        );
+        assert!(once.next_step.is_some_and(|it| it.ends_with("--attempt 6`")));
+        let twice = told(&[(6, 5), (9, 0)]).message;
+        assert!(twice.starts_with("attempt 9 failed, 2 times in a row now: "), "{twice}");
+    }
+
+    #[test]
+    fn an_endpoint_with_too_few_replicas_says_what_keeps_the_others_and_what_helps() {
+        let mut view = endpoint(2, 2);
+        view.replicas = vec![replica(1, Intent::Run)];
+        let told = |view: &EndpointView, change: &dyn Fn(&mut World)| {
+            let mut world = world(view.clone(), vec![seen(1, 1, ready())]);
+            change(&mut world);
+            let it = super::super::explain(&world.endpoints[0], &world);
+            (it.reason.code, it.reason.message, it.reason.next_step.unwrap_or_default())
+        };
+        let (code, message, _) = told(&view, &|_| ());
+        assert_eq!(
+            (code, message.as_str()),
+            (ReasonCode::Scaling, "1 of 2 replicas answers, 1 is about to be launched")
+        );
+        let (code, message, step) = told(&view, &|it| it.inventory.devices.truncate(1));
+        assert_eq!(code, ReasonCode::Degraded);
+        assert!(
+            message.starts_with("1 of 2 replicas answers; 1x_gpu_80gb needs 1 free device, none is free"),
+            "{message}"
+        );
+        assert!(step.contains("dedi endpoints hardware"), "{step}");
+        view.failures = failed(&[(2, 3), (3, 0)]);
+        let (code, message, step) = told(&view, &|_| ());
+        assert_eq!(code, ReasonCode::Degraded);
+        assert_eq!(
+            message,
+            "1 of 2 replicas answers; attempt 3 failed, 2 times in a row now: the engine exited with an error; the next one is in 2 s"
+        );
+        assert!(step.contains("dedi endpoints logs") && step.ends_with("--attempt 3`"), "{step}");
+        view.failures = failed(&[(3, 0)]);
+        view.failures[0].cause = FailureCause::DeviceOutOfMemory;
+        let (code, message, step) = told(&view, &|_| ());
+        assert_eq!(code, ReasonCode::Degraded);
+        assert!(message.ends_with("; it is not tried again by itself"), "{message}");
+        assert!(step.contains("--plan"), "{step}");
+    }
+
+    #[test]
+    fn a_replica_that_hangs_or_has_ended_is_not_said_to_start() {
+        let hangs = told(1, EndpointState::Starting, vec![silent(1, 12)]);
+        assert_eq!(hangs.code, ReasonCode::Unresponsive);
+        assert_eq!(
+            hangs.message,
+            "1 replica has left its probes unanswered for 12 s; it is replaced after 30 s"
+        );
+        assert!(hangs.next_step.is_some_and(|it| it.contains("dedi endpoints logs")));
+        let both = told(2, EndpointState::Starting, vec![silent(1, 12), silent(2, 20)]);
+        assert_eq!(
+            both.message,
+            "2 replicas leave their probes unanswered, the first for 20 s; each is replaced after 30 s"
+        );
+        let gone = told(1, EndpointState::Starting, vec![ended(1)]);
+        assert_eq!(gone.code, ReasonCode::EngineKilled);
+        assert_eq!(
+            gone.message,
+            "1 replica ended because the engine was killed by a signal that dedi did not send; that is about to be recorded"
+        );
+        // Seen before and gone without a trace.
+        assert_eq!(told(1, EndpointState::Starting, Vec::new()).code, ReasonCode::Lost);
+        // Another one is on its way.
+        let loads = told(2, EndpointState::Starting, vec![silent(1, 12), seen(2, 2, launching())]);
+        assert_eq!(loads.code, ReasonCode::Loading);
+        let half = told(2, EndpointState::Started, vec![silent(1, 12), seen(2, 2, ready())]);
+        assert_eq!(half.code, ReasonCode::Degraded);
+        assert_eq!(
+            half.message,
+            "1 of 2 replicas answers; 1 replica has left its probes unanswered for 12 s; it is replaced after 30 s"
+        );
+    }
 
     #[test]
     fn numbers_of_replicas_read_as_english() {
@@ -204,8 +375,10 @@ mod tests {
                 "1 replica answers, none is wanted now",
             ]
         );
-        assert_eq!(starting_reason(&Count::default()).message, "a replica is about to be launched");
-        let launching = |launching| starting_reason(&Count { launching, ..Count::default() }).message;
+        let world = world(endpoint(1, 1), Vec::new());
+        let starting = |count: Count| starting_reason(&world.endpoints[0], &world, &count).message;
+        assert_eq!(starting(Count::default()), "a replica is about to be launched");
+        let launching = |launching| starting(Count { launching, ..Count::default() });
         assert_eq!(
             [launching(1), launching(2)],
             ["1 replica is being launched", "2 replicas are being launched"]

@@ -4,7 +4,8 @@ use super::count::Count;
 use super::explainer::{Words, counted};
 use super::reason::{advise, say};
 use super::{Explainer, Reason, ReasonCode};
-use crate::failure::{Verdict, pause};
+use crate::advice::next_step;
+use crate::failure::{Failure, Verdict, pause};
 use crate::fetch::Fetch;
 use crate::placement::Shortage;
 use crate::reconcile::{EndpointView, World};
@@ -19,31 +20,8 @@ pub(super) fn pending_reason(
     judged: &Verdict,
     count: &Count,
 ) -> Reason {
-    let (desired, world) = (&view.desired, all.world);
-    if let Some(fetch) = words.fetch {
-        return fetch_reason(view, fetch, world.now);
-    }
-    if let Verdict::BackingOff { retry_at, n_failures } = judged
-        && world.now < *retry_at
-    {
-        let wait = retry_at.since(world.now).as_secs() + 1;
-        let last = counted(view).next_back().map_or("it failed", |it| it.cause.sentence());
-        return advise(
-            ReasonCode::BackingOff,
-            format!("attempt {n_failures} failed: {last}; the next one is in {wait} s"),
-            format!("see `dedi endpoints logs {}`", desired.id),
-        );
-    }
-    if let Some((until, cause)) = paused(view, world) {
-        let wait = until.since(world.now).as_secs() + 1;
-        return advise(
-            ReasonCode::BackingOff,
-            format!(
-                "its replicas end again and again soon after they start, the last because {}; the next launch is in {wait} s",
-                cause.sentence()
-            ),
-            format!("find what ends them, then `dedi endpoints start {}`", desired.id),
-        );
+    if let Some(delayed) = delay_reason(view, words, all.world, judged) {
+        return delayed;
     }
     if count.draining + count.stopping + count.gone > 0 {
         let left = u64::from(count.draining + count.stopping + count.gone);
@@ -53,10 +31,58 @@ pub(super) fn pending_reason(
             format!("waits until {replicas} of the last run {are} gone"),
         );
     }
-    match all.shortage(desired.id) {
+    match all.shortage(view.desired.id) {
         Some(short) => shortage_reason(view, short),
         None => say(ReasonCode::Accepted, "accepted; the server is about to look at it"),
     }
+}
+
+/// Why nothing is launched now though devices may be free: a model that is not here, or what failed before.
+pub(super) fn delay_reason(
+    view: &EndpointView,
+    words: Words<'_>,
+    world: &World,
+    judged: &Verdict,
+) -> Option<Reason> {
+    let desired = &view.desired;
+    if let Some(fetch) = words.fetch {
+        return Some(fetch_reason(view, fetch, world.now));
+    }
+    if let (Some(last), Some(n_failures)) = (counted(view).next_back(), judged.n_failures())
+        && !judged.allows_launch(world.now)
+    {
+        let failed = failed(last, n_failures);
+        let Some(retry_at) = judged.retry_at() else {
+            return Some(advise(
+                last.cause.into(),
+                format!("{failed}; it is not tried again by itself"),
+                next_step(last.cause, desired),
+            ));
+        };
+        let wait = retry_at.since(world.now).as_secs() + 1;
+        return Some(advise(
+            ReasonCode::BackingOff,
+            format!("{failed}; the next one is in {wait} s"),
+            format!("see `dedi endpoints logs {} --attempt {}`", desired.id, last.attempt),
+        ));
+    }
+    let (until, cause) = paused(view, world)?;
+    let wait = until.since(world.now).as_secs() + 1;
+    Some(advise(
+        ReasonCode::BackingOff,
+        format!(
+            "its replicas end again and again soon after they start, the last because {}; the next launch is in {wait} s",
+            cause.sentence()
+        ),
+        format!("find what ends them, then `dedi endpoints start {}`", desired.id),
+    ))
+}
+
+/// Which attempt failed last and why, and the how many-th time that was.
+fn failed(last: &Failure, n_failures: u32) -> String {
+    let (attempt, cause) = (last.attempt, last.cause.sentence());
+    let times = if n_failures > 1 { format!(", {n_failures} times in a row now") } else { String::new() };
+    format!("attempt {attempt} failed{times}: {cause}")
 }
 
 /// Until when nothing is launched because of ends that are not held against it, and why it last ended.

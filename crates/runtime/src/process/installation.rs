@@ -105,14 +105,17 @@ fn named_in(run: &Path) -> io::Result<String> {
 /// The installation that the replicas in the folder name: without this, a lost file would make strangers of them
 /// all, which nobody would end and whose devices would be given out again.
 fn written_in(run: &Path) -> io::Result<Option<String>> {
-    let mut found: Vec<String> = Vec::new();
+    let (mut found, mut unread): (Vec<String>, Option<io::Error>) = (Vec::new(), None);
     for dir in ReplicaDir::all(run)? {
-        found.extend(dir.launch()?.map(|it| it.installation));
+        match dir.launch() {
+            Ok(record) => found.extend(record.map(|it| it.installation)),
+            Err(err) => unread = Some(err),
+        }
     }
     found.sort();
     found.dedup();
     match found.as_slice() {
-        [] => Ok(None),
+        [] => unread.map_or(Ok(None), Err),
         [one] => {
             tracing::warn!("{} was lost; its replicas still name it", run.join(NAME).display());
             Ok(Some(one.clone()))

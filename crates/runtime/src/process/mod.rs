@@ -24,7 +24,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use dedi_domain::{Inventory, Launch, Nonce, ObservedReplica, ReplicaId, Timestamp};
+use dedi_domain::{Inventory, Launch, Nonce, ReplicaId, Timestamp};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -42,7 +42,7 @@ use self::monitor::Tracked;
 use self::unrecorded::Known;
 use crate::failpoint;
 use crate::hardware::Hardware;
-use crate::{Runtime, RuntimeError};
+use crate::{Listing, Runtime, RuntimeError};
 use dedi_shim::mark::SHIM_VARIABLE;
 use dedi_shim::records::{LaunchRecord, ReplicaDir, SOCKET, SOCKET_PATH_BYTES_MAX};
 
@@ -189,7 +189,7 @@ impl Runtime for ProcessRuntime {
         })
     }
 
-    async fn list(&self) -> Result<Vec<ObservedReplica>, RuntimeError> {
+    async fn list(&self) -> Result<Listing, RuntimeError> {
         Inner::look(&self.inner).await.map_err(|source| RuntimeError::Unavailable {
             what: format!("the replicas in {} could not be looked at", self.inner.run.display()),
             source,

@@ -4,12 +4,15 @@
 use std::io;
 use std::sync::Arc;
 
+use rustix::io::Errno;
+
 use dedi_domain::{Address, Exit, FailureCause, ObservedReplica, ReplicaPhase};
 
 use super::monitor::Seen;
 use super::remove::Goal;
 use super::{Inner, blocking, locked};
 use crate::hardware::Engines;
+use crate::{Listing, Unreadable};
 use dedi_shim::identity;
 use dedi_shim::records::{LaunchRecord, ReplicaDir, ShimRecord};
 
@@ -26,14 +29,20 @@ enum Found {
 }
 
 impl Inner {
-    /// All replicas, from what is there now. An error means that nothing is known, never that none is.
-    pub(crate) async fn look(self: &Arc<Self>) -> io::Result<Vec<ObservedReplica>> {
+    /// All replicas, from what is there now. An error means that nothing is known, never that none is; a folder
+    /// that can't be read is one replica of which nothing is known.
+    pub(crate) async fn look(self: &Arc<Self>) -> io::Result<Listing> {
         let inner = self.clone();
-        let found = blocking(move || {
-            ReplicaDir::all(&inner.run)?
-                .into_iter()
-                .map(|dir| inner.look_at(&dir).map(|found| (dir, found)))
-                .collect::<io::Result<Vec<_>>>()
+        let (found, unreadable) = blocking(move || {
+            let (mut found, mut unreadable) = (Vec::new(), Vec::new());
+            for dir in ReplicaDir::all(&inner.run)? {
+                match inner.look_at(&dir) {
+                    Ok(it) => found.push((dir, it)),
+                    Err(err) if is_of_all(&err) => return Err(err),
+                    Err(err) => unreadable.push(unread(&dir, &err)),
+                }
+            }
+            Ok((found, unreadable))
         })
         .await?;
         let mut replicas = Vec::new();
@@ -53,7 +62,7 @@ impl Inner {
         }
         replicas.extend(self.unrecorded(&replicas).await?);
         replicas.sort_by_key(|it| it.id);
-        Ok(replicas)
+        Ok(Listing { replicas, unreadable })
     }
 
     fn look_at(&self, dir: &ReplicaDir) -> io::Result<Found> {
@@ -125,20 +134,37 @@ impl Inner {
             if boot_id != self.boot_id {
                 continue;
             }
-            // A copied folder's engines are another installation's.
-            let Some(record) = dir.launch()?.filter(|it| it.installation == self.installation) else {
-                continue;
+            let record = match dir.launch() {
+                Ok(Some(it)) if it.installation == self.installation => Some(it),
+                // A copied folder's engines are another installation's.
+                Ok(_) => continue,
+                // One that can't be read keeps its devices by its row.
+                Err(_) => None,
             };
             let family = identity::family(engine)?;
             if family.is_empty() {
                 engines.former.push(engine);
             } else {
-                engines.devices.extend(record.launch.devices);
+                engines.devices.extend(record.into_iter().flat_map(|it| it.launch.devices));
             }
             engines.processes.extend(family);
         }
         Ok(engines)
     }
+}
+
+/// Whether no folder could be read for that reason.
+fn is_of_all(err: &io::Error) -> bool {
+    let errno = rustix::io::Errno::from_io_error(err);
+    errno.is_some_and(|it| [Errno::MFILE, Errno::NFILE, Errno::NOMEM].contains(&it))
+}
+
+fn unread(dir: &ReplicaDir, err: &io::Error) -> Unreadable {
+    let shim = dir.shim().ok().flatten();
+    let who = shim.map_or(String::new(), |it| format!("; its supervisor was process {}", it.shim.pid));
+    // Tenants are told it, whom the folders above are no business of.
+    let err = err.to_string().replace(&dir.path().display().to_string(), &format!("run/{}", dir.name()));
+    Unreadable { name: dir.name(), why: format!("{err}{who}") }
 }
 
 fn observed(record: &LaunchRecord, phase: ReplicaPhase) -> ObservedReplica {

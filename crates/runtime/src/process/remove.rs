@@ -127,8 +127,9 @@ impl Inner {
             failpoint::hit("remove.before", "folder");
             dir.delete(&run)?;
             failpoint::hit("remove.after", "folder");
-            let written = attempts_of(&run, endpoint)?;
-            if let Err(err) = logs.prune(endpoint, keep, bytes_max, |it| written.contains(&it)) {
+            let pruned = attempts_of(&run, endpoint)
+                .and_then(|written| logs.prune(endpoint, keep, bytes_max, |it| written.contains(&it)));
+            if let Err(err) = pruned {
                 tracing::debug!("old logs of {endpoint} could not be removed: {err}");
             }
             Ok(())

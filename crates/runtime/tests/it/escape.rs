@@ -111,7 +111,7 @@ impl Scene {
     }
 
     async fn level(&self) -> Option<u8> {
-        let all = self.runtime.list().await.unwrap();
+        let all = self.runtime.list().await.unwrap().replicas;
         all.into_iter().find(|it| it.id == self.escaper.replica).unwrap().isolation
     }
 
@@ -184,7 +184,7 @@ fn a_host_without_landlock_starts_replicas_at_level_0_and_says_why() {
         let launch = launch("ok");
         runtime.ensure(&launch).await.unwrap();
         until_ready(&runtime, &launch).await;
-        assert_eq!(runtime.list().await.unwrap()[0].isolation, Some(0));
+        assert_eq!(runtime.list().await.unwrap().replicas[0].isolation, Some(0));
         assert!(host.log(&launch).contains("[dedi] isolation level 0: this kernel has no Landlock"));
     });
 }

@@ -150,7 +150,7 @@ pub(crate) async fn until(
 
 pub(crate) async fn phase(runtime: &ProcessRuntime, launch: &Launch) -> Option<ReplicaPhase> {
     let found: Vec<ObservedReplica> =
-        runtime.list().await.unwrap().into_iter().filter(|it| it.id == launch.replica).collect();
+        runtime.list().await.unwrap().replicas.into_iter().filter(|it| it.id == launch.replica).collect();
     assert!(found.len() <= 1, "{found:?}");
     found.into_iter().next().inspect(|it| assert_eq!(it.nonce, launch.nonce)).map(|it| it.phase)
 }

@@ -3,8 +3,8 @@
 use std::fs;
 
 use dedi_domain::{Launch, ReplicaPhase};
-use dedi_runtime::Runtime;
 use dedi_runtime::process::ProcessRuntime;
+use dedi_runtime::{Listing, Runtime};
 
 use crate::host::{
     Host, is_alive, kill, launch, phase, start_time, until, until_gone, until_ready, until_true, working_in,
@@ -110,7 +110,7 @@ async fn another_installations_processes_without_a_folder_are_not_ours() {
         .status();
     assert!(copied.unwrap().success());
     let stranger = other.open().await;
-    assert_eq!(stranger.list().await.unwrap(), []);
+    assert_eq!(stranger.list().await.unwrap(), Listing::default());
     stranger.remove(launch.replica, launch.nonce).await.unwrap();
     stranger.end(launch.replica, launch.nonce).await.unwrap();
     stranger.shutdown().await;

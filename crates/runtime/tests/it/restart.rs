@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use dedi_domain::{FailureCause, ReplicaPhase};
 use dedi_runtime::Runtime;
+use dedi_runtime::process::ProcessRuntime;
 
 use crate::host::{
     Host, is_alive, kill, launch, phase, until, until_exited, until_gone, until_ready, until_true, working_in,
@@ -151,27 +152,43 @@ async fn an_end_cut_short_is_finished_by_the_next_server_and_its_launch_stays_us
 }
 
 #[tokio::test]
-async fn a_launch_record_that_cannot_be_read_makes_the_look_fail_and_is_never_taken_for_a_gone_replica() {
+async fn a_launch_record_that_cannot_be_read_hides_its_replica_alone_and_is_never_taken_for_a_gone_one() {
     let host = Host::new();
     let runtime = host.open().await;
-    let launch = launch("ok");
-    runtime.ensure(&launch).await.unwrap();
-    until_ready(&runtime, &launch).await;
+    let (launch, other) = (launch("ok"), launch("ok"));
+    for it in [&launch, &other] {
+        runtime.ensure(it).await.unwrap();
+        until_ready(&runtime, it).await;
+    }
     let engine = host.engine_pid(&launch);
     let path = host.dir(&launch).join("launch.json");
     let whole = fs::read(&path).unwrap();
+    let shows_one_of_two = async |runtime: &ProcessRuntime, why: &str| {
+        let listed = runtime.list().await.unwrap();
+        let told: Vec<_> = listed.replicas.iter().map(|it| it.id).collect();
+        assert_eq!(told, [other.replica]);
+        let [unread] = listed.unreadable.as_slice() else { panic!("{listed:?}") };
+        assert!(unread.is(launch.replica) && !unread.is(other.replica), "{unread:?}");
+        assert!(unread.why.contains(why) && unread.why.contains("supervisor was process"), "{unread:?}");
+        assert!(runtime.inventory().await.is_ok());
+    };
     for broken in [&whole[..whole.len() / 2], b"{}", b""] {
         fs::write(&path, broken).unwrap();
-        let err = runtime.list().await.unwrap_err();
-        let said = std::error::Error::source(&err).unwrap().to_string();
-        assert!(said.contains("launch.json is no launch record"), "{said}");
-        assert!(runtime.inventory().await.is_err());
+        shows_one_of_two(&runtime, "launch.json is no launch record").await;
     }
     fs::remove_file(&path).unwrap();
-    assert!(runtime.list().await.is_err(), "there is a shim in it");
+    shows_one_of_two(&runtime, "launch.json: ").await;
+    runtime.remove(other.replica, other.nonce).await.unwrap();
+    until_gone(&runtime, &other).await;
     assert!(is_alive(engine));
+    runtime.shutdown().await;
+    drop(runtime);
+    fs::write(&path, b"?").unwrap();
+    let next = host.open().await;
+    assert_eq!(next.list().await.unwrap().unreadable.len(), 1, "and the next server starts");
     fs::write(&path, whole).unwrap();
-    assert!(matches!(phase(&runtime, &launch).await, Some(ReplicaPhase::Ready { .. })));
+    until_ready(&next, &launch).await;
+    assert_eq!(host.engine_pid(&launch), engine);
 }
 
 #[tokio::test]

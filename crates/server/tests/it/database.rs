@@ -4,6 +4,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
+use serde_json::json;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection};
+
 use crate::plane::{TestPlane, dedi, until};
 
 /// Starts a server that must refuse, and returns its sentence.
@@ -88,15 +92,118 @@ fn a_backup_needs_no_server() {
 }
 
 #[test]
-fn without_its_database_and_after_down_a_server_begins_with_nothing() {
+fn a_database_that_is_removed_or_replaced_under_a_server_takes_no_write_and_is_not_lost() {
+    let mut plane = TestPlane::start();
+    let id = plane.create("1x_cpu_1gb", 1, 1)["id"].as_str().unwrap().to_owned();
+    plane.until_state(&id, "STARTED");
+    let engines = plane.engines();
+    let (data, copy) = (plane.data(), plane.data().with_file_name("copy.db"));
+    let (database, aside) = (data.join("state.db"), data.join("aside"));
+    let body = json!({"model": "dedi/demo", "hardware": "1x_cpu_1gb", "state": "STOPPED",
+        "autoscaling": {"min_replicas": 1, "max_replicas": 1}});
+    let is_refused = |plane: &TestPlane| {
+        let answer = plane.post("/endpoints", &body);
+        assert_eq!(answer.status, 503, "{}", answer.body);
+        let said = answer.error().1;
+        assert!(said.contains(database.to_str().unwrap()) && said.contains("`dedi backup FILE`"), "{said}");
+        assert_eq!(plane.chat(&id, "hello").status, 200);
+        assert_eq!(plane.get(&format!("/endpoints/{id}")).status, 200);
+    };
+    std::fs::rename(&database, &aside).unwrap();
+    is_refused(&plane);
+    std::fs::copy(&aside, &database).unwrap();
+    is_refused(&plane);
+    until("the word of it", || plane.log().contains("was removed or replaced").then_some(()));
+    std::fs::rename(&aside, &database).unwrap();
+    assert_eq!(plane.post("/endpoints", &body).status, 200, "it is in its place again");
+    let all = plane.get("/endpoints").body["data"].as_array().unwrap().len();
+
+    std::fs::remove_file(&database).unwrap();
+    is_refused(&plane);
+    let (code, _, why) = plane.cli(&["backup", copy.to_str().unwrap()]);
+    assert_eq!(code, Some(0), "{why}");
+    assert_eq!(plane.stop_server(), Some(0));
+    remove_log(&data);
+    std::fs::rename(&copy, &database).unwrap();
+    plane.launch();
+    plane.until_state(&id, "STARTED");
+    assert_eq!(
+        plane.get("/endpoints").body["data"].as_array().unwrap().len(),
+        all,
+        "what was acknowledged is there"
+    );
+    assert_eq!(plane.engines(), engines, "a replica was started anew");
+    let said = plane.log().lines().filter(|it| it.contains("ERROR")).count();
+    assert!(said <= 3, "each loss is said once: {}", plane.log());
+}
+
+#[test]
+fn a_lost_database_without_replicas_is_not_forgotten_and_its_key_is_kept() {
+    let mut plane = TestPlane::start();
+    let id = plane.create("1x_cpu_1gb", 1, 1)["id"].as_str().unwrap().to_owned();
+    plane.until_state(&id, "STARTED");
+    let (data, copy) = (plane.data(), plane.data().with_file_name("copy.db"));
+    let (code, _, why) = plane.cli(&["backup", copy.to_str().unwrap()]);
+    assert_eq!(code, Some(0), "{why}");
+    let (code, _, said) = plane.cli(&["down"]);
+    assert_eq!(code, Some(0), "{said}");
+    plane.forget_server();
+    let (database, key) = (data.join("state.db"), data.join("admin.key"));
+    let kept = std::fs::read(&key).unwrap();
+    std::fs::remove_file(&database).unwrap();
+    remove_log(&data);
+
+    let said = refusal(&data);
+    assert!(said.contains("missing") && said.contains("`dedi backup`") && said.contains("move"), "{said}");
+    assert!(
+        said.contains(key.to_str().unwrap()) && said.contains(data.join("logs").to_str().unwrap()),
+        "{said}"
+    );
+    assert_eq!((std::fs::read(&key).unwrap(), database.exists()), (kept.clone(), false));
+    std::fs::rename(&key, data.join("aside")).unwrap();
+    let said = refusal(&data);
+    assert!(!said.contains("admin.key") && said.contains(data.join("logs").to_str().unwrap()), "{said}");
+    std::fs::rename(data.join("aside"), &key).unwrap();
+
+    std::fs::copy(&copy, &database).unwrap();
+    plane.launch();
+    assert_eq!(std::fs::read(&key).unwrap(), kept);
+    assert_eq!(plane.get(&format!("/endpoints/{id}")).status, 200, "the key of the backup is still the key");
+}
+
+#[test]
+fn a_first_key_that_was_written_down_before_the_database_had_it_becomes_valid() {
+    let mut plane = TestPlane::start();
+    let key = plane.data().join("admin.key");
+    let kept = std::fs::read(&key).unwrap();
+    assert_eq!(plane.stop_server(), Some(0));
+    // As a server leaves it that ends between the two.
+    let options = SqliteConnectOptions::new().filename(plane.data().join("state.db"));
+    let forget = async {
+        let mut database = options.connect().await?;
+        sqlx::query("DELETE FROM api_keys").execute(&mut database).await?;
+        database.close().await
+    };
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(forget).unwrap();
+    plane.launch();
+    assert_eq!(std::fs::read(&key).unwrap(), kept, "the key was written over");
+    assert_eq!(plane.get("/endpoints").status, 200);
+}
+
+#[test]
+fn without_its_database_its_key_and_its_logs_a_server_begins_with_nothing() {
     let mut plane = TestPlane::start();
     let id = plane.create("1x_cpu_1gb", 1, 1)["id"].as_str().unwrap().to_owned();
     plane.until_state(&id, "STARTED");
     let (code, _, said) = plane.cli(&["down"]);
     assert_eq!(code, Some(0), "{said}");
     plane.forget_server();
-    std::fs::remove_file(plane.data().join("state.db")).unwrap();
-    remove_log(&plane.data());
+    let data = plane.data();
+    for name in ["state.db", "admin.key"] {
+        std::fs::remove_file(data.join(name)).unwrap();
+    }
+    std::fs::remove_dir_all(data.join("logs")).unwrap();
+    remove_log(&data);
     plane.launch();
     let run = plane.data().join("run");
     let n_folders = || std::fs::read_dir(&run).unwrap().flatten().filter(|it| it.path().is_dir()).count();

@@ -75,7 +75,7 @@ fn a_crash_loop_is_bounded_and_keeps_first_and_last_cause_and_each_log() {
     assert!(waiting["status"]["next_retry_at"].is_string(), "{waiting:#}");
 
     let broken = plane.until_state(&id, "ERROR");
-    must_say(&broken, "engine_exited", &["3 attempts failed", "exit code 7", "line 150", "next try is in"]);
+    must_say(&broken, "engine_exited", &["it failed 3 times", "exit code 7", "line 150", "next try is in"]);
     assert!(begun.elapsed() >= Duration::from_millis(2_400), "waits of 1 s and 2 s, less their jitter");
     let status = &broken["status"];
     assert_eq!(

@@ -1,30 +1,16 @@
 //! A new server takes over from the running one while requests flow: none is dropped, whatever is ordered meanwhile.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::fakes;
+use crate::load::{streamed, under_load};
 use crate::plane::{TestPlane, until};
 
 /// Takeovers under load. Each costs about a second, and the waits for replicas.
 const TAKEOVERS: usize = 4;
-
-/// Says stop when it goes, so that a failed step ends the clients too.
-struct OnDrop<'a>(&'a AtomicBool);
-
-impl Drop for OnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-fn streamed(id: &str, n_tokens: u32) -> Value {
-    json!({"model": id, "stream": true, "temperature": 0, "max_tokens": n_tokens,
-        "messages": [{"role": "user", "content": "Tell me a story."}]})
-}
 
 #[test]
 fn no_request_is_dropped_while_servers_take_over_from_each_other() {
@@ -33,34 +19,8 @@ fn no_request_is_dropped_while_servers_take_over_from_each_other() {
     let id = made["id"].as_str().unwrap().to_owned();
     plane.until_state(&id, "STARTED");
     let engines = plane.engines();
-
-    let (stop, plain, streams) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
-    let (client, keeping) = (plane.client(), plane.keeping_connections());
-    std::thread::scope(|scope| {
-        let _stopping = OnDrop(&stop);
-        for client in [&client, &keeping] {
-            let (stop, plain, id) = (&stop, &plain, &id);
-            scope.spawn(move || {
-                while !stop.load(Ordering::Relaxed) {
-                    let reply = client.chat(id, "What is 2 + 3?");
-                    assert_eq!(reply.status, 200, "{}", reply.body);
-                    plain.fetch_add(1, Ordering::Relaxed);
-                }
-            });
-        }
-        scope.spawn(|| {
-            let body = streamed(&id, 600);
-            while !stop.load(Ordering::Relaxed) {
-                let events = keeping.stream(&body, |_| true);
-                assert_eq!(
-                    events.last().map(String::as_str),
-                    Some("[DONE]"),
-                    "cut after {} events",
-                    events.len()
-                );
-                streams.fetch_add(1, Ordering::Relaxed);
-            }
-        });
+    let client = plane.client();
+    under_load(&mut plane, &id, |plane| {
         for n in 0..TAKEOVERS {
             let mut old = plane.begin_take_over();
             // One replica more, one fewer, and again: those that go may still have requests of the old server.
@@ -77,7 +37,6 @@ fn no_request_is_dropped_while_servers_take_over_from_each_other() {
             });
         }
     });
-    assert!(plain.into_inner() > 0 && streams.into_inner() > 0);
     assert_eq!(plane.engines(), engines, "the first replica was started anew");
 }
 

@@ -101,9 +101,14 @@ pub(crate) struct Watch {
 struct Seen {
     endpoint: EndpointId,
     n_failures: u32,
+    /// When the first of the last failures was that came in one moment.
+    moment_at: i64,
     last_at: i64,
     is_terminal: bool,
 }
+
+/// Failures closer together than this are those of one moment: no launch comes between them.
+const MOMENT_MS: i64 = 800;
 
 /// Share of the full wait that the jitter may take off, and a little for rounding.
 const SHORTEST_SHARE: f64 = 0.79;
@@ -116,11 +121,17 @@ impl Watch {
         let is_terminal = cause.is_terminal();
         match self.seen.iter_mut().find(|it| it.endpoint == endpoint) {
             Some(it) => {
-                it.n_failures = if was_healthy { 1 } else { it.n_failures + 1 };
+                if was_healthy {
+                    it.n_failures = 1;
+                    it.moment_at = at;
+                } else if at - it.moment_at >= MOMENT_MS {
+                    it.n_failures += 1;
+                    it.moment_at = at;
+                }
                 it.last_at = at;
                 it.is_terminal = is_terminal;
             }
-            None => self.seen.push(Seen { endpoint, n_failures: 1, last_at: at, is_terminal }),
+            None => self.seen.push(Seen { endpoint, n_failures: 1, moment_at: at, last_at: at, is_terminal }),
         }
     }
 

@@ -8,7 +8,7 @@ use crate::life::Sim;
 use crate::life::controller::Step;
 use crate::life::fault::Fault;
 use crate::trace::{Checked, broken};
-use crate::world::devices::{NEEDED_BYTES, set_of};
+use crate::world::devices::{DeviceSet, NEEDED_BYTES, set_of};
 use crate::world::runtime::{Done, Landing, Life, Start};
 use crate::world::store::{Refused, Written};
 
@@ -78,9 +78,9 @@ impl Sim {
             }
             Action::Remove { replica, nonce } => self.remove(*replica, *nonce, epoch)?,
             Action::MarkGone { replica } => store.mark_gone(epoch, *replica, now),
-            Action::Release { replica, leftover_bytes } => {
+            Action::Release { replica, leftover_bytes, unmeasured } => {
                 if epoch == store.lease.epoch {
-                    self.check_release(*replica, *leftover_bytes, step)?;
+                    self.check_release(*replica, (*leftover_bytes, set_of(unmeasured)), step, now)?;
                 }
                 self.release(*replica, epoch, now)
             }
@@ -140,12 +140,7 @@ impl Sim {
             // knowing.
             self.controllers[who].plan.clear();
             let action = Action::Fail { replica, cause: FailureCause::SpawnFailed };
-            self.controllers[who].plan.push(Step {
-                action,
-                generation: 0,
-                missed_devices: false,
-                ran_until: None,
-            });
+            self.controllers[who].plan.push(Step { action, generation: 0, measured: 0, ran_until: None });
         }
         Ok(())
     }
@@ -273,15 +268,30 @@ impl Sim {
         Ok(())
     }
 
-    /// S2: devices are freed only when processes are gone and their memory is back, or said not to be.
-    fn check_release(&self, replica: ReplicaId, leftover_bytes: u64, step: &Step) -> Checked {
+    /// S2: devices are freed only when processes are gone and their memory is back, or said not to be. What was not
+    /// measured is not back.
+    fn check_release(
+        &self,
+        replica: ReplicaId,
+        (leftover_bytes, said_unmeasured): (u64, DeviceSet),
+        step: &Step,
+        now: Timestamp,
+    ) -> Checked {
         let Some(row) = self.store.row(replica) else { return Ok(()) };
         let devices = set_of(&row.devices);
+        let unmeasured = devices & !step.measured;
         if self.runtime.live(row.nonce).is_some() {
             return broken("S2", format!("{replica} is released while its process lives"));
         }
-        let is_held = self.devices.leftover(devices, self.now);
-        if is_held && leftover_bytes == 0 && !step.missed_devices {
+        if unmeasured != said_unmeasured {
+            return broken("S2", format!("{replica} is released and its devices said to be measured"));
+        }
+        let was_awaited = row.gone_at.is_some_and(|it| now.since(it) >= self.settings.release_wait);
+        if unmeasured != 0 && !was_awaited {
+            return broken("S2", format!("{replica} is released at once though nothing was measured"));
+        }
+        let is_held = self.devices.leftover(devices & step.measured, self.now);
+        if is_held && leftover_bytes == 0 {
             return broken("S2", format!("{replica} is released as if its memory were back"));
         }
         if leftover_bytes > NEEDED_BYTES * row.devices.len() as u64 {

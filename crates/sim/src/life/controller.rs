@@ -13,6 +13,7 @@ use crate::life::scaler::Scaler;
 use crate::life::{LEASE_MS, Sim};
 use crate::trace::Checked;
 use crate::world::clock::Clock;
+use crate::world::devices::DeviceSet;
 use crate::world::gateway::REPORT_AGE_MAX;
 
 /// An action with what the decision knew and the action does not say.
@@ -21,8 +22,8 @@ pub(crate) struct Step {
     pub(crate) action: Action,
     /// Of the endpoint that devices are reserved for.
     pub(crate) generation: u64,
-    /// Whether devices were measured as gone when this was decided.
-    pub(crate) missed_devices: bool,
+    /// The devices that were measured when this was decided.
+    pub(crate) measured: DeviceSet,
     /// Up to when the replica ran that this ends.
     pub(crate) ran_until: Option<Timestamp>,
 }

@@ -98,7 +98,23 @@ fn after(bug: Bug, world: &World, actions: &mut Vec<Action>) {
         for row in rows() {
             let is_leaving = matches!(phase(row.id), Some(ReplicaPhase::Stopping));
             if matches!(row.intent, Intent::Stop { .. }) && is_leaving {
-                actions.push(Action::Release { replica: row.id, leftover_bytes: 0 });
+                actions.push(Action::Release { replica: row.id, leftover_bytes: 0, unmeasured: Vec::new() });
+            }
+        }
+    } else if bug == Bug::UnmeasuredIsFree {
+        for it in actions.iter_mut() {
+            let Action::MarkGone { replica } = *it else { continue };
+            let devices = rows().find(|it| it.id == replica).map_or(&[][..], |it| &it.devices);
+            let unmeasured: Vec<_> =
+                devices.iter().filter(|it| !world.inventory.is_measured(it)).cloned().collect();
+            if !unmeasured.is_empty() {
+                *it = Action::Release { replica, leftover_bytes: 0, unmeasured };
+            }
+        }
+    } else if bug == Bug::UnmeasuredIsUnsaid {
+        for it in actions.iter_mut() {
+            if let Action::Release { unmeasured, .. } = it {
+                unmeasured.clear();
             }
         }
     } else if bug == Bug::IntentGoesUp {

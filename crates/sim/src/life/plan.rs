@@ -1,5 +1,6 @@
 //! The decision of one look, and what is published and recorded beside it.
 
+use dedi_domain::hardware::Health;
 use dedi_domain::reconcile::{Observation, World};
 use dedi_domain::{Action, SetAside};
 
@@ -11,6 +12,7 @@ use crate::check::usage::ran;
 use crate::life::Sim;
 use crate::life::fault::Fault;
 use crate::trace::{Checked, broken};
+use crate::world::devices::{DeviceSet, bit};
 
 impl Sim {
     pub(crate) fn plan(&mut self, who: usize, world: &World) -> Checked {
@@ -31,8 +33,12 @@ impl Sim {
         if self.faults.has(Fault::Shuffle) && self.rng.percent(10) {
             self.check_order(world)?;
         }
-        let n_present = world.inventory.devices.len();
-        let missed_devices = n_present < self.devices.count();
+        let measured = world
+            .inventory
+            .devices
+            .iter()
+            .filter(|it| it.health == Health::Healthy)
+            .fold(0, |sum: DeviceSet, it| sum | bit(&it.id));
         self.n_decisions += 1;
         let trace_now = self.now;
         self.trace.note(trace_now, || {
@@ -50,7 +56,7 @@ impl Sim {
                 0
             };
             let ran_until = ran(world, &action);
-            Step { action, generation, missed_devices, ran_until }
+            Step { action, generation, measured, ran_until }
         });
         let plan = &mut self.controllers[who].plan;
         plan.clear();

@@ -153,16 +153,10 @@ impl Sim {
         if view.replicas.iter().any(|it| it.row.intent != Intent::Run) {
             return no("has replicas that are leaving");
         }
-        let healthy = self
-            .devices
-            .truth
-            .iter()
-            .enumerate()
-            .filter(|(_, it)| it.is_healthy && it.is_present)
-            .fold(0, |sum, (at, _)| sum | (1_u32 << at));
+        let bearing = self.devices.bearing();
         let serves = |row: &dedi_domain::ReplicaRow| {
             let is_ready = self.runtime.live(row.nonce).is_some_and(|it| it.life == Life::Ready);
-            is_ready && set_of(&row.devices) & !healthy == 0
+            is_ready && set_of(&row.devices) & !bearing == 0
         };
         if !view.replicas.iter().all(|it| serves(&it.row)) {
             return no("has a replica that does not serve");

@@ -16,8 +16,9 @@ pub(crate) fn action(it: &Action) -> String {
         Action::Stop { replica } => format!("stop {}", short(replica)),
         Action::Remove { replica, nonce } => format!("remove {} ({})", short(replica), short(nonce)),
         Action::MarkGone { replica } => format!("mark gone {}", short(replica)),
-        Action::Release { replica, leftover_bytes } => {
-            format!("release {} with {} GB left", short(replica), leftover_bytes >> 30)
+        Action::Release { replica, leftover_bytes, unmeasured } => {
+            let on: String = unmeasured.iter().map(|it| format!(", {it} not measured")).collect();
+            format!("release {} with {} GB left{on}", short(replica), leftover_bytes >> 30)
         }
         Action::StopIdle { endpoint, generation } => {
             format!("stop idle {} at generation {generation}", short(endpoint))

@@ -35,6 +35,11 @@ pub(crate) struct Devices {
     measured_present: DeviceSet,
 }
 
+/// Whether trouble with a device is its driver's, which says nothing of the device: so it is with each second one.
+fn is_the_drivers(device: &Device) -> bool {
+    device.index % 2 == 1
+}
+
 /// The bit of a device; ids are `d0`, `d1`, ….
 pub(crate) fn bit(id: &DeviceId) -> DeviceSet {
     id.0.as_bytes().get(1).map_or(0, |it| 1 << (it.wrapping_sub(b'0') & 31))
@@ -84,6 +89,14 @@ impl Devices {
         usize::from(self.all.get(at).is_some_and(|it| it.kind.product == PRODUCTS[1]))
     }
 
+    /// The devices on which what runs goes on.
+    pub(crate) fn bearing(&self) -> DeviceSet {
+        let bears =
+            |(device, it): (&Device, &Truth)| it.is_present && (it.is_healthy || is_the_drivers(device));
+        let each = self.all.iter().zip(&self.truth).filter(|it| bears(*it));
+        each.fold(0, |sum, (device, _)| sum | bit(&device.id))
+    }
+
     /// Whether memory of a dead process is held on any of `set`.
     pub(crate) fn leftover(&self, set: DeviceSet, now: i64) -> bool {
         self.truth.iter().enumerate().any(|(at, it)| set & (1 << at) != 0 && it.held_until > now)
@@ -113,11 +126,16 @@ impl Devices {
         for device in &mut self.measured.devices {
             let at = bit(&device.id).trailing_zeros() as usize;
             let Some(truth) = self.truth.get(at) else { continue };
-            let is_healthy = device.health == Health::Healthy;
-            if truth.is_healthy && !is_healthy {
+            if !truth.is_healthy {
+                // Its numbers stay the last that were measured.
+                if device.health == Health::Healthy {
+                    let health = if is_the_drivers(device) { Health::Unknown } else { Health::Faulty };
+                    device.health = health(String::new());
+                }
+                continue;
+            }
+            if device.health != Health::Healthy {
                 device.health = Health::Healthy;
-            } else if !truth.is_healthy && is_healthy {
-                device.health = Health::Faulty(String::new());
             }
             device.foreign_bytes = if truth.has_foreign { FOREIGN_BYTES } else { 0 };
             let is_held = truth.held_until > now;

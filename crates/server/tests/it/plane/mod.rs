@@ -128,6 +128,11 @@ impl TestPlane {
         self.server.as_ref().unwrap().id()
     }
 
+    /// Whether the server has not ended.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.server.as_mut().is_some_and(|it| it.try_wait().unwrap().is_none())
+    }
+
     /// Starts the server on the folder as it is.
     pub(crate) fn launch(&mut self) {
         let _ = std::fs::remove_file(self.data().join("address"));
@@ -157,7 +162,8 @@ impl TestPlane {
         old
     }
 
-    fn spawn(&self, more: &[&str]) -> Child {
+    /// Starts one more server on the folder.
+    pub(crate) fn spawn(&self, more: &[&str]) -> Child {
         let log =
             std::fs::File::options().create(true).append(true).open(self.folder.path().join("log")).unwrap();
         Command::new(dedi())
