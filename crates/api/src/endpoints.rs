@@ -5,6 +5,9 @@ use utoipa::ToSchema;
 
 use crate::words::{DedicatedKind, EndpointKind, EndpointObject, EndpointStateWord, PlanObject, RunWord};
 
+/// Begins a line of a followed log that is none: the rest of it names the place after what was sent so far.
+pub const LOG_MARK: u8 = 0x1e;
+
 /// A PATCH or POST field whose absence and null mean different things.
 ///
 /// `None` is absent, `Some(None)` is null, `Some(Some(x))` is a value.

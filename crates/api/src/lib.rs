@@ -18,7 +18,7 @@ pub mod words;
 pub use codes::{PullCode, RefusalCode};
 pub use endpoints::{
     Autoscaling, AutoscalingRequest, CreateEndpointRequest, DedicatedEndpoint, EndpointEvent, EndpointPlan,
-    EndpointStatus, FailureInfo, LaunchProgress, List, ListEndpoint, Nullable, ReplicaInfo,
+    EndpointStatus, FailureInfo, LOG_MARK, LaunchProgress, List, ListEndpoint, Nullable, ReplicaInfo,
     UpdateEndpointRequest,
 };
 pub use error::{ErrorBody, ErrorDetail};

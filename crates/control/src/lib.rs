@@ -15,7 +15,7 @@ pub mod store;
 pub use config::ControlConfig;
 pub use http::LastReply;
 pub use hub::HubConfig;
-pub use logs::{FileLogs, LogName, LogPiece, LogSource};
+pub use logs::{FileLogs, LogName, LogSource};
 pub use plane::{ControlError, ControlPlane, DataPaths};
 pub use shared::Clock;
 

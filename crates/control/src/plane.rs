@@ -222,6 +222,12 @@ impl ControlPlane {
         Ok(())
     }
 
+    /// Cuts the answers that have no end of their own, a followed log's, and those that come after this: the client
+    /// asks whoever serves then for the rest.
+    pub fn cut_streams(&self) {
+        self.shared.closing.cancel();
+    }
+
     /// Closes the store and then lets go of the data folder. Replicas go on.
     pub async fn close(&self) {
         self.shared.checks.close().await;

@@ -12,6 +12,7 @@ use dedi_domain::{EndpointId, HardwareId, KeyTable, ModelName, Observation, Rout
 use dedi_runtime::Runtime;
 use rand::Rng;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::config::ControlConfig;
@@ -79,6 +80,8 @@ pub(crate) struct Shared {
     /// How far the answers to creates got.
     pub(crate) replies: Arc<Replies>,
     pub(crate) routes: watch::Sender<RouteTable>,
+    /// Whether this server ends: answers without an end of their own are cut then.
+    pub(crate) closing: CancellationToken,
     world: RwLock<Arc<World>>,
     /// Whose next step the last pass could not record, and why not.
     unrecorded: RwLock<BTreeMap<EndpointId, String>>,
@@ -132,6 +135,7 @@ impl Shared {
             checks,
             replies,
             routes,
+            closing: CancellationToken::new(),
             world,
             unrecorded: RwLock::default(),
             keys,

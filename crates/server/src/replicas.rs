@@ -4,9 +4,9 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
-use dedi_domain::{Inventory, Launch, Nonce, ObservedReplica, ReplicaId};
+use dedi_domain::{Inventory, Launch, Nonce, ReplicaId};
 use dedi_runtime::process::ProcessRuntime;
-use dedi_runtime::{Runtime, RuntimeError};
+use dedi_runtime::{Listing, Runtime, RuntimeError};
 
 /// The runtime of the moment.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl Runtime for Replicas {
         self.now().remove(replica, nonce).await
     }
 
-    async fn list(&self) -> Result<Vec<ObservedReplica>, RuntimeError> {
+    async fn list(&self) -> Result<Listing, RuntimeError> {
         self.now().list().await
     }
 

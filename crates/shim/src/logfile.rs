@@ -19,7 +19,8 @@ pub(crate) const TAIL_LINE_BYTES_MAX: usize = 1 << 10;
 /// How long a disk that refused a write is left alone.
 const RETRY_DELAY: Duration = Duration::from_millis(500);
 
-pub(crate) struct LogFile {
+/// A log that is being written.
+pub struct LogFile {
     path: PathBuf,
     bytes_max: u64,
     n_files: u32,
@@ -33,7 +34,8 @@ pub(crate) struct LogFile {
 }
 
 impl LogFile {
-    pub(crate) fn open(path: &Path, bytes_max: u64, n_files: u32) -> Self {
+    /// Opens it at its end, or makes it: files of `bytes_max` bytes, `n_files` at most.
+    pub fn open(path: &Path, bytes_max: u64, n_files: u32) -> Self {
         let mut log = Self {
             path: path.to_owned(),
             bytes_max: bytes_max.max(LINE_BYTES_MAX as u64 * 2),
@@ -50,7 +52,7 @@ impl LogFile {
     }
 
     /// Takes what came out of the pipe.
-    pub(crate) fn write(&mut self, mut bytes: &[u8]) {
+    pub fn write(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let room = LINE_BYTES_MAX - self.partial.len();
             let end = bytes.iter().take(room).position(|it| *it == b'\n');

@@ -108,7 +108,23 @@ fn below_endpoint(schemas: &mut Schemas) -> Vec<Operation> {
             .query("tail", whole(i64::MAX), "How many of its last lines: 100 if absent")
             .query("attempt", whole(i64::MAX), "Which launch; the last one if absent")
             .query("replica", json!({"type": "string"}), "The launch of this replica")
-            .query("follow", boolean(), "Whether to go on as it grows, for an hour at most")
+            .query(
+                "follow",
+                boolean(),
+                "Whether to go on as it grows; the answer has an end only when the launch has ended, and is cut after an \
+                 hour or when the server ends",
+            )
+            .query(
+                "marks",
+                boolean(),
+                "With `follow`: whether a line that begins with U+001E names the place after each piece, and at the \
+                 beginning",
+            )
+            .query(
+                "from",
+                json!({"type": "string"}),
+                "With `follow`: a place that a mark named, to go on from instead of the last lines",
+            )
             .answers_text("The lines")
             .errors(NAMED),
         Operation::get(

@@ -4,6 +4,7 @@ mod change;
 mod create;
 mod inside;
 mod list;
+mod logs;
 
 use std::time::Duration;
 
@@ -12,8 +13,9 @@ use dedi_api::DedicatedEndpoint;
 
 use self::change::{DeleteArgs, SwitchArgs, UpdateArgs, delete, switch, update};
 use self::create::{CreateArgs, create};
-use self::inside::{EventsArgs, LogsArgs, events, logs, replicas};
+use self::inside::{EventsArgs, events, replicas};
 use self::list::{HardwareArgs, ListArgs, hardware, list, zones};
+use self::logs::{LogsArgs, logs};
 use crate::Context;
 use crate::client::encoded;
 use crate::console::Console;

@@ -90,7 +90,24 @@ async fn a_log_is_printed_as_it_is() {
     let server = Server::start(vec![Answer::text(200, "text/plain", "one\ntwo ä\nunfinished").again()]).await;
     let done = run(&server, &["endpoints", "logs", ID, "--attempt", "2", "--tail", "5", "--follow"]).await;
     assert_eq!((done.exit, done.out.as_str()), (Exit::Done, "one\ntwo ä\nunfinished"), "{done:?}");
-    assert_eq!(server.asked()[0].line, format!("GET /v1/endpoints/{ID}/logs?attempt=2&tail=5&follow=true"));
+    assert_eq!(
+        server.asked()[0].line,
+        format!("GET /v1/endpoints/{ID}/logs?attempt=2&tail=5&follow=true&marks=true")
+    );
+}
+
+#[tokio::test]
+async fn a_log_that_is_cut_goes_on_from_its_last_mark() {
+    let first = Answer::text(200, "text/plain", "one\n\u{1e}3.a\ntwo\n\u{1e}3.b\nthr").cut();
+    let busy = json!({"error": {"message": "not now", "type": "server_error", "param": null, "code": "x"}});
+    let rest = Answer::text(200, "text/plain", "\u{1e}3.b\nthree\n\u{1e}3.c\n");
+    let server = Server::start(vec![first, Answer::hang_up(), Answer::json(503, busy), rest]).await;
+    let done = run(&server, &["endpoints", "logs", ID, "--follow"]).await;
+    assert_eq!((done.exit, done.out.as_str()), (Exit::Done, "one\ntwo\nthree\n"), "{done:?}");
+    assert_eq!(done.err.matches("the server left off").count(), 1, "{done:?}");
+    let asked = server.asked();
+    assert_eq!(asked.len(), 4);
+    assert_eq!(asked[3].line, format!("GET /v1/endpoints/{ID}/logs?follow=true&marks=true&from=3.b"));
 }
 
 #[tokio::test]

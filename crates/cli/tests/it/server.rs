@@ -18,6 +18,7 @@ pub(crate) struct Answer {
     content_type: &'static str,
     body: String,
     hang_up: bool,
+    cut: bool,
     again: bool,
 }
 
@@ -27,12 +28,17 @@ impl Answer {
     }
 
     pub(crate) fn text(status: u16, content_type: &'static str, body: &str) -> Self {
-        Self { status, content_type, body: body.to_owned(), hang_up: false, again: false }
+        Self { status, content_type, body: body.to_owned(), hang_up: false, cut: false, again: false }
     }
 
     /// Closes the connection instead of answering.
     pub(crate) fn hang_up() -> Self {
         Self { hang_up: true, ..Self::text(0, "", "") }
+    }
+
+    /// Closes the connection before the body's end.
+    pub(crate) fn cut(self) -> Self {
+        Self { cut: true, ..self }
     }
 
     /// The same answer to everything from here on.
@@ -79,6 +85,9 @@ impl Server {
                         break;
                     }
                     write(&mut stream, &answer).await;
+                    if answer.cut {
+                        break;
+                    }
                 }
             }
         });
@@ -142,7 +151,7 @@ async fn write(stream: &mut BufReader<TcpStream>, answer: &Answer) {
         "HTTP/1.1 {} \r\ncontent-type: {}\r\ncontent-length: {}\r\n\r\n",
         answer.status,
         answer.content_type,
-        answer.body.len()
+        answer.body.len() + usize::from(answer.cut)
     );
     let _ = stream.write_all(head.as_bytes()).await;
     let _ = stream.write_all(answer.body.as_bytes()).await;

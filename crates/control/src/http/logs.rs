@@ -1,12 +1,15 @@
 //! `GET /v1/endpoints/{id}/logs`: one launch's log as plain text, its end first or as it grows.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use dedi_api::LOG_MARK;
 use dedi_domain::Desired;
+use dedi_runtime::process::{LogChunk, LogCursor};
 use futures_util::stream;
 use http::header::CONTENT_TYPE;
 use tokio::time::{Instant, sleep};
@@ -38,6 +41,9 @@ pub(super) async fn read(
     let number = query.number("attempt")?;
     let replica = query.get("replica");
     let follows = query.boolean("follow")?;
+    let marks = query.boolean("marks")?;
+    let from = query.get("from").map(place).transpose()?;
+    let number = from.map_or(number, |(attempt, _)| Some(i64::from(attempt)));
     let attempts = shared.store.attempts(desired.id).await?;
     let chosen = attempts.iter().find(|it| {
         number.is_none_or(|wanted| i64::from(it.attempt) == wanted)
@@ -51,7 +57,10 @@ pub(super) async fn read(
         };
     };
     let log = LogName { endpoint: desired.id, replica: attempt.replica, attempt: attempt.attempt };
-    let piece = shared.logs.tail(log, lines, BYTES_MAX).await.map_err(|err| {
+    if let (Some((_, next)), true) = (from, follows) {
+        return Ok(Follow::begin(shared, log, marks, LogChunk { bytes: Vec::new(), next }));
+    }
+    let piece = shared.logs.tail(log, lines, BYTES_MAX, attempt.has_ended).await.map_err(|err| {
         tracing::error!("the log of {} can't be read: {err}", attempt.replica);
         ApiError::Internal
     })?;
@@ -59,14 +68,23 @@ pub(super) async fn read(
         Some(piece) => piece,
         // The file is gone; a failure kept the end of it.
         None if attempt.has_ended || !follows => return Ok(text(Body::from(kept(attempt, lines)))),
-        None => crate::logs::LogPiece::default(),
+        None => LogChunk::default(),
     };
     if !follows {
         return Ok(text(Body::from(piece.bytes)));
     }
-    let until = Instant::now() + FOLLOW_MAX;
-    let state = Follow { shared: shared.clone(), log, next: piece.next, first: Some(piece.bytes), until };
-    Ok(text(Body::from_stream(stream::unfold(state, Follow::step))))
+    Ok(Follow::begin(shared, log, marks, piece))
+}
+
+/// A place as a mark names it: the launch's number and the place in its log.
+fn place(text: &str) -> Result<(u32, LogCursor), ApiError> {
+    let parsed =
+        text.split_once('.').and_then(|(attempt, at)| Some((attempt.parse().ok()?, at.parse().ok()?)));
+    parsed.ok_or_else(|| ApiError::Invalid {
+        message: "from is not a place in a log as a mark names it".to_owned(),
+        param: Some("from".to_owned()),
+        code: None,
+    })
 }
 
 /// That the launch asked for is not there, and which are, newest first.
@@ -94,37 +112,83 @@ fn text(body: Body) -> Response {
     ([(CONTENT_TYPE, "text/plain; charset=utf-8")], body).into_response()
 }
 
+/// A log that is followed. Its body has an end only when the launch has ended; at every other end, such as this
+/// server's, it is cut, so that nobody takes the one for the other.
 struct Follow {
     shared: Arc<Shared>,
     log: LogName,
-    next: u64,
-    first: Option<Vec<u8>>,
+    next: LogCursor,
+    first: Option<LogChunk>,
     until: Instant,
+    /// Whether the client asked to be told the place after each piece, so that it can ask for the rest elsewhere.
+    marks: bool,
 }
 
 impl Follow {
+    fn begin(shared: &Arc<Shared>, log: LogName, marks: bool, first: LogChunk) -> Response {
+        let until = Instant::now() + FOLLOW_MAX;
+        let state = Self { shared: shared.clone(), log, next: first.next, first: Some(first), until, marks };
+        text(Body::from_stream(stream::unfold(state, Self::step)))
+    }
+
     /// The next piece; ends when the launch has ended and everything was read.
-    async fn step(mut self) -> Option<(std::io::Result<Bytes>, Self)> {
-        if let Some(first) = self.first.take().filter(|it| !it.is_empty()) {
-            return Some((Ok(first.into()), self));
+    async fn step(mut self) -> Option<(io::Result<Bytes>, Self)> {
+        if let Some(first) = self.first.take().filter(|it| self.marks || !it.bytes.is_empty()) {
+            return Some((Ok(self.piece(first)), self));
         }
         loop {
+            if self.shared.closing.is_cancelled() || Instant::now() >= self.until {
+                let cut = io::Error::other("the log goes on, but not on this connection");
+                return Some((Err(cut), self));
+            }
             // Asked before reading, so that what was written until the end is read.
             let has_ended = match self.shared.store.attempts(self.log.endpoint).await {
                 Ok(attempts) => {
                     attempts.iter().find(|it| it.replica == self.log.replica).is_none_or(|it| it.has_ended)
                 }
-                Err(_) => true,
+                // Not known, so not ended.
+                Err(err) => {
+                    tracing::debug!(replica.id = %self.log.replica, "whether its log goes on is unknown: {err}");
+                    false
+                }
             };
-            match self.shared.logs.after(self.log, self.next, BYTES_MAX).await {
+            match self.shared.logs.follow(self.log, self.next, BYTES_MAX, has_ended).await {
                 Ok(piece) if !piece.bytes.is_empty() => {
                     self.next = piece.next;
-                    return Some((Ok(piece.bytes.into()), self));
+                    return Some((Ok(self.piece(piece)), self));
                 }
-                Ok(_) if has_ended || Instant::now() >= self.until => return None,
-                Ok(_) => sleep(LOOK_EVERY).await,
+                Ok(_) if has_ended => return None,
+                Ok(_) => {}
                 Err(err) => return Some((Err(err), self)),
             }
+            tokio::select! {
+                () = sleep(LOOK_EVERY) => {}
+                () = self.shared.closing.cancelled() => {}
+            }
         }
+    }
+
+    fn piece(&self, piece: LogChunk) -> Bytes {
+        let LogChunk { mut bytes, next } = piece;
+        if self.marks {
+            without_marks(&mut bytes);
+            if bytes.last().is_some_and(|it| *it != b'\n') {
+                bytes.push(b'\n');
+            }
+            bytes.push(LOG_MARK);
+            bytes.extend_from_slice(format!("{}.{next}\n", self.log.attempt).as_bytes());
+        }
+        bytes.into()
+    }
+}
+
+/// A line of an engine that looks like a mark is none.
+fn without_marks(bytes: &mut [u8]) {
+    let mut begins_line = true;
+    for byte in bytes {
+        if begins_line && *byte == LOG_MARK {
+            *byte = b'?';
+        }
+        begins_line = *byte == b'\n';
     }
 }

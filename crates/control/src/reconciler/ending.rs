@@ -92,7 +92,7 @@ fn silence(world: &World, replica: ReplicaId, cause: FailureCause) -> Option<Str
 async fn log_tail(shared: &Shared, world: &World, replica: ReplicaId) -> Vec<String> {
     let Some((view, own)) = find(world, replica) else { return Vec::new() };
     let log = LogName { endpoint: view.desired.id, replica, attempt: own.row.attempt };
-    match timeout(LOG_MAX, shared.logs.tail(log, LOG_TAIL_LINES_MAX, LOG_TAIL_BYTES_MAX)).await {
+    match timeout(LOG_MAX, shared.logs.tail(log, LOG_TAIL_LINES_MAX, LOG_TAIL_BYTES_MAX, true)).await {
         Ok(Ok(Some(piece))) => String::from_utf8_lossy(&piece.bytes).lines().map(str::to_owned).collect(),
         Ok(Ok(None)) => Vec::new(),
         // The failure is recorded all the same.

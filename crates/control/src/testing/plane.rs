@@ -8,7 +8,7 @@ use axum::body::Body;
 use dedi_domain::keys::KeyText;
 use dedi_domain::{KeyFailures, LoadReport, Owner, Role, Timestamp};
 use dedi_runtime::process::ReplicaLogs;
-use http::{Request, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use tokio::sync::watch;
@@ -182,6 +182,14 @@ impl Plane {
         store.insert_key(&key, text.hash(), || Ok::<_, StoreError>(())).await.unwrap();
         self.shared().reload_keys().await.unwrap();
         text.reveal().to_owned()
+    }
+
+    /// The answer as it begins, to a request with the admin's key.
+    pub(crate) async fn open(&self, method: &str, path: &str) -> Response<Body> {
+        let key = format!("Bearer {}", self.admin);
+        let request = Request::builder().method(method).uri(path).header("authorization", key);
+        let request = request.body(Body::empty()).unwrap();
+        self.control.router(self.failures.clone()).oneshot(request).await.unwrap()
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {

@@ -1,9 +1,11 @@
 //! The log of a launch, by its end and as it grows.
 
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::time::Duration;
 
 use http::StatusCode;
+use http_body_util::BodyExt;
 
 use crate::LogName;
 use crate::testing::Plane;
@@ -26,9 +28,8 @@ async fn a_log_is_read_by_its_end_and_followed_until_its_launch_ends() {
     let follow = plane.call("GET", &path, "");
     let write = async {
         tokio::time::sleep(Duration::from_millis(100)).await;
-        let mut all = std::fs::read(&file).unwrap();
-        all.extend(b"four\n");
-        std::fs::write(&file, all).unwrap();
+        let mut log = std::fs::File::options().append(true).open(&file).unwrap();
+        log.write_all(b"four\n").unwrap();
         plane.call("PATCH", &format!("/v1/endpoints/{id}"), r#"{"state":"STOPPED"}"#).await;
         plane.settle_idle().await;
     };
@@ -69,4 +70,75 @@ async fn the_logs_of_a_deleted_endpoint_go_with_it_and_leftovers_at_the_next_swe
     log(&stranger);
     plane.control.sweep_for_tests().await;
     assert_eq!(left(), BTreeSet::from([stays, stranger]));
+}
+
+#[tokio::test]
+async fn a_tail_has_what_was_rotated_away_a_moment_ago() {
+    let plane = Plane::start().await;
+    let id = plane.create("").await;
+    plane.settle_idle().await;
+    let file = plane.logs().path(id.parse().unwrap(), 1);
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    let older: String = (0..132).map(|n| format!("line {n}\n")).collect();
+    std::fs::write(file.with_extension("log.1"), &older).unwrap();
+    std::fs::write(&file, "line 132\nline 133\n").unwrap();
+    let all = plane.call("GET", &format!("/v1/endpoints/{id}/logs?tail=1000"), "").await;
+    assert_eq!(all.text, format!("{older}line 132\nline 133\n"));
+    let some = plane.call("GET", &format!("/v1/endpoints/{id}/logs?tail=100"), "").await;
+    assert_eq!((some.text.lines().count(), some.text.lines().next()), (100, Some("line 34")));
+}
+
+#[tokio::test]
+async fn a_followed_log_has_no_end_when_the_server_ends_and_goes_on_from_its_last_mark() {
+    let plane = Plane::start().await;
+    let id = plane.create("").await;
+    plane.settle_idle().await;
+    let file = plane.logs().path(id.parse().unwrap(), 1);
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, "one\n\u{1e}1.no-mark\n").unwrap();
+    let path = format!("/v1/endpoints/{id}/logs?tail=9&follow=true");
+    let mut plain = plane.open("GET", &path).await.into_body();
+    let mut marked = plane.open("GET", &format!("{path}&marks=true")).await.into_body();
+    assert_eq!(frame(&mut plain).await.unwrap(), "one\n\u{1e}1.no-mark\n");
+    let first = frame(&mut marked).await.unwrap();
+    let place = first.strip_prefix("one\n?1.no-mark\n\u{1e}").unwrap().trim_end().to_owned();
+    plane.control.cut_streams();
+    assert!(frame(&mut plain).await.is_err() && frame(&mut marked).await.is_err());
+
+    let plane = plane.restart().await;
+    let mut log = std::fs::File::options().append(true).open(&file).unwrap();
+    log.write_all(b"two\n").unwrap();
+    let resumed = format!("/v1/endpoints/{id}/logs?follow=true&marks=true&from={place}");
+    let mut rest = plane.open("GET", &resumed).await.into_body();
+    assert_eq!(frame(&mut rest).await.unwrap(), format!("\u{1e}{place}\n"));
+    assert!(frame(&mut rest).await.unwrap().starts_with("two\n\u{1e}1."));
+    let wrong = plane.call("GET", &format!("/v1/endpoints/{id}/logs?follow=true&from=1.x"), "").await;
+    assert_eq!(wrong.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn a_store_that_does_not_answer_is_no_end_of_a_launch() {
+    let plane = Plane::start().await;
+    let id = plane.create("").await;
+    plane.settle_idle().await;
+    let file = plane.logs().path(id.parse().unwrap(), 1);
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, "one\n").unwrap();
+    let mut body = plane.open("GET", &format!("/v1/endpoints/{id}/logs?follow=true")).await.into_body();
+    assert_eq!(frame(&mut body).await.unwrap(), "one\n");
+    plane.shared().store.close().await;
+    let mut log = std::fs::File::options().append(true).open(&file).unwrap();
+    let write = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        log.write_all(b"two\n").unwrap();
+    };
+    let (two, ()) = tokio::join!(frame(&mut body), write);
+    assert_eq!(two.unwrap(), "two\n");
+}
+
+/// The next piece of a body that has not ended.
+async fn frame(body: &mut axum::body::Body) -> Result<String, axum::Error> {
+    let frame = tokio::time::timeout(Duration::from_secs(30), body.frame()).await.unwrap();
+    let bytes = frame.expect("the body has ended")?.into_data().unwrap();
+    Ok(String::from_utf8(bytes.to_vec()).unwrap())
 }

@@ -1,7 +1,7 @@
 //! Replicas' logs for those who read them: one file per attempt of an endpoint, with older parts beside it.
 
-use std::fs::{self, File};
-use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
+use std::fs;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -9,8 +9,7 @@ use dedi_domain::{EndpointId, Timestamp};
 
 use dedi_shim::logfile::numbered;
 
-/// Most bytes read at once.
-const READ_BYTES_MAX: u64 = 256 << 10;
+use super::log_read::{self, LogChunk, LogCursor};
 
 /// The folder of all logs. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -27,22 +26,6 @@ pub struct AttemptLog {
     pub bytes: u64,
     /// When something was last written.
     pub written_at: Timestamp,
-}
-
-/// A place in a log. Stays right when the log is rotated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LogCursor {
-    file: u64,
-    offset: u64,
-}
-
-/// A part of a log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogChunk {
-    /// What was written; may end inside a line.
-    pub bytes: Vec<u8>,
-    /// Where to go on.
-    pub next: LogCursor,
 }
 
 impl ReplicaLogs {
@@ -85,64 +68,29 @@ impl ReplicaLogs {
         Ok(attempts)
     }
 
-    /// The last lines of an attempt, at most so many and at most 256 KiB, and where to follow from. Empty
-    /// if there is no such log.
-    pub fn tail(&self, endpoint: EndpointId, attempt: u32, lines_max: usize) -> io::Result<LogChunk> {
-        let path = self.path(endpoint, attempt);
-        let (mut bytes, next) = match File::open(&path) {
-            Ok(file) => {
-                let end = file.metadata()?.len();
-                let bytes = read_at(&file, end.saturating_sub(READ_BYTES_MAX), READ_BYTES_MAX)?;
-                (bytes, LogCursor { file: file.metadata()?.ino(), offset: end })
-            }
-            Err(err) if err.kind() == ErrorKind::NotFound => (Vec::new(), LogCursor { file: 0, offset: 0 }),
-            Err(err) => return Err(err),
-        };
-        // A log that was rotated a moment ago is short: the part before it belongs to the tail.
-        let n_missing = READ_BYTES_MAX.saturating_sub(bytes.len() as u64);
-        if n_missing > 0
-            && n_lines(&bytes) < lines_max
-            && let Ok(file) = File::open(numbered(&path, 1))
-        {
-            let end = file.metadata()?.len();
-            let mut older = read_at(&file, end.saturating_sub(n_missing), n_missing)?;
-            older.append(&mut bytes);
-            bytes = older;
-        }
-        Ok(LogChunk { bytes: last_lines(bytes, lines_max), next })
+    /// The last `lines_max` lines of an attempt's log, at most `bytes_max` bytes, and where to follow from; `None` if
+    /// there is no such log. `is_over` says that nothing more is written to it.
+    pub fn tail(
+        &self,
+        endpoint: EndpointId,
+        attempt: u32,
+        (lines_max, bytes_max): (usize, usize),
+        is_over: bool,
+    ) -> io::Result<Option<LogChunk>> {
+        log_read::tail(&self.path(endpoint, attempt), lines_max, bytes_max, is_over)
     }
 
-    /// What was written after `from`, at most 256 KiB. Empty if nothing was yet.
-    pub fn follow(&self, endpoint: EndpointId, attempt: u32, from: LogCursor) -> io::Result<LogChunk> {
-        let path = self.path(endpoint, attempt);
-        // Newest first; the place is in one of them, or its file has been rotated out of existence.
-        let mut newer: Option<u64> = None;
-        for n in 0.. {
-            let name = if n == 0 { path.clone() } else { numbered(&path, n) };
-            let file = match File::open(&name) {
-                Ok(file) => file,
-                Err(err) if err.kind() == ErrorKind::NotFound => break,
-                Err(err) => return Err(err),
-            };
-            let meta = file.metadata()?;
-            let id = meta.ino();
-            // A shorter file is another one that was given the number of the one we knew.
-            if id == from.file && from.offset <= meta.len() {
-                let bytes = read_at(&file, from.offset, READ_BYTES_MAX)?;
-                if let (true, Some(newer)) = (bytes.is_empty(), newer) {
-                    return self.follow(endpoint, attempt, LogCursor { file: newer, offset: 0 });
-                }
-                let next = LogCursor { file: id, offset: from.offset + bytes.len() as u64 };
-                return Ok(LogChunk { bytes, next });
-            }
-            newer = Some(id);
-        }
-        match newer {
-            Some(oldest) if (LogCursor { file: oldest, offset: 0 }) != from => {
-                self.follow(endpoint, attempt, LogCursor { file: oldest, offset: 0 })
-            }
-            Some(_) | None => Ok(LogChunk { bytes: Vec::new(), next: from }),
-        }
+    /// What was written after `from`, about `bytes_max` bytes at most; empty if nothing was yet. Where files were
+    /// removed before they were read, a line says so.
+    pub fn follow(
+        &self,
+        endpoint: EndpointId,
+        attempt: u32,
+        from: LogCursor,
+        bytes_max: usize,
+        is_over: bool,
+    ) -> io::Result<LogChunk> {
+        log_read::follow(&self.path(endpoint, attempt), from, bytes_max, is_over)
     }
 
     /// Removes the oldest attempts' logs until at most so many attempts are left, with at most so many bytes in
@@ -210,28 +158,6 @@ fn attempt_of(name: &str) -> Option<u32> {
     (rest.is_empty() || is_part).then(|| number.parse().ok()).flatten()
 }
 
-fn read_at(mut file: &File, offset: u64, bytes_max: u64) -> io::Result<Vec<u8>> {
-    file.seek(SeekFrom::Start(offset))?;
-    let mut bytes = Vec::new();
-    file.take(bytes_max).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-fn n_lines(bytes: &[u8]) -> usize {
-    bytes.iter().filter(|it| **it == b'\n').count()
-}
-
-fn last_lines(mut bytes: Vec<u8>, lines_max: usize) -> Vec<u8> {
-    let body = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
-    let start = body.iter().enumerate().rev().filter(|(_, it)| **it == b'\n').map(|(at, _)| at + 1).nth(
-        match lines_max.checked_sub(1) {
-            Some(n) => n,
-            None => return Vec::new(),
-        },
-    );
-    bytes.split_off(start.unwrap_or(0))
-}
-
 /// Makes the folder of logs, readable by this user only.
 pub(crate) fn create_root(root: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
@@ -248,24 +174,6 @@ mod tests {
         let endpoint = "endpoint-d23901de-ef8f-44bf-b3e7-de9c1ca8f2d7".parse().unwrap();
         fs::create_dir(logs.dir(endpoint)).unwrap();
         (dir, logs, endpoint)
-    }
-
-    #[test]
-    fn a_follower_misses_nothing_when_the_log_is_rotated() {
-        let (_dir, logs, endpoint) = logs();
-        let path = logs.path(endpoint, 1);
-        fs::write(&path, "one\ntwo\n").unwrap();
-        let tail = logs.tail(endpoint, 1, 1).unwrap();
-        assert_eq!(tail.bytes, b"two\n");
-        fs::write(&path, "one\ntwo\nthree\n").unwrap();
-        fs::rename(&path, numbered(&path, 1)).unwrap();
-        fs::write(&path, "four\n").unwrap();
-        let third = logs.follow(endpoint, 1, tail.next).unwrap();
-        assert_eq!(third.bytes, b"three\n");
-        let fourth = logs.follow(endpoint, 1, third.next).unwrap();
-        assert_eq!(fourth.bytes, b"four\n");
-        assert_eq!(logs.follow(endpoint, 1, fourth.next).unwrap().bytes, b"");
-        assert_eq!(logs.tail(endpoint, 1, 3).unwrap().bytes, b"two\nthree\nfour\n");
     }
 
     #[test]

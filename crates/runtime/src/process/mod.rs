@@ -9,6 +9,7 @@ mod doctor;
 mod end;
 mod engines;
 mod installation;
+mod log_read;
 mod logs;
 mod monitor;
 mod observe;
@@ -31,7 +32,8 @@ use tokio_util::task::TaskTracker;
 
 pub use self::config::{IsolationSetting, ProcessConfig};
 pub use self::doctor::{Isolation, isolation_level};
-pub use self::logs::{AttemptLog, LogChunk, LogCursor, ReplicaLogs};
+pub use self::log_read::{LogChunk, LogCursor, NoCursor};
+pub use self::logs::{AttemptLog, ReplicaLogs};
 pub use crate::hardware::HardwareSettings;
 
 pub(crate) use self::config::given;

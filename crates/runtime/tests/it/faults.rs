@@ -157,7 +157,7 @@ async fn a_flood_of_log_is_bounded_on_disk_and_never_blocks_the_engine() {
         fs::read_dir(dir).unwrap().map(|it| it.unwrap().metadata().unwrap().len()).collect();
     assert_eq!(sizes.len(), 3);
     assert!(sizes.iter().all(|it| *it <= 256 << 10), "{sizes:?}");
-    let tail = runtime.logs().tail(launch.endpoint, 1, 1).unwrap();
+    let tail = runtime.logs().tail(launch.endpoint, 1, (1, 1 << 20), false).unwrap().unwrap();
     assert_eq!(String::from_utf8_lossy(&tail.bytes), "flood is over\n");
     runtime.remove(launch.replica, launch.nonce).await.unwrap();
     until_gone(&runtime, &launch).await;

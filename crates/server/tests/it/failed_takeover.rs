@@ -112,7 +112,7 @@ fn a_successor_killed_before_it_serves_gives_everything_back() {
         // Whoever opens the run folder now waits until somebody writes here.
         std::fs::rename(&file, &aside).unwrap();
         assert!(Command::new("mkfifo").arg(&file).status().unwrap().success());
-        let mut successor = plane.spawn(&["--takeover"]);
+        let mut successor = plane.spawn("127.0.0.1:0", &["--takeover"]);
         until("the successor in the data folder", || {
             assert!(successor.try_wait().unwrap().is_none(), "it ended: {}", plane.log());
             let holder = std::fs::read_to_string(plane.data().join("server.lock")).unwrap();

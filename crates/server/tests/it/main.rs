@@ -14,6 +14,7 @@ mod failed_takeover;
 mod fakes;
 mod faults;
 mod first_hour;
+mod follow;
 mod gateway;
 mod gpu_faults;
 mod gpus;

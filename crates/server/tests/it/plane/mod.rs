@@ -135,8 +135,18 @@ impl TestPlane {
 
     /// Starts the server on the folder as it is.
     pub(crate) fn launch(&mut self) {
+        self.launch_on("127.0.0.1:0");
+    }
+
+    /// The same on the address of the server before it.
+    pub(crate) fn launch_again(&mut self) {
+        let address = self.client.address().to_owned();
+        self.launch_on(&address);
+    }
+
+    fn launch_on(&mut self, address: &str) {
         let _ = std::fs::remove_file(self.data().join("address"));
-        self.server = Some(self.spawn(&[]));
+        self.server = Some(self.spawn(address, &[]));
         let address = until("the server's address", || {
             let ended = self.server.as_mut().unwrap().try_wait().unwrap();
             assert!(ended.is_none(), "the server ended: {ended:?}\n{}", self.log());
@@ -152,7 +162,7 @@ impl TestPlane {
     pub(crate) fn begin_take_over(&mut self) -> Child {
         let n_listening = |plane: &Self| plane.log().matches("listening on http://").count();
         let before = n_listening(self);
-        let successor = self.spawn(&["--takeover"]);
+        let successor = self.spawn("127.0.0.1:0", &["--takeover"]);
         let old = self.server.replace(successor).unwrap();
         until("the new server's address", || {
             let ended = self.server.as_mut().unwrap().try_wait().unwrap();
@@ -163,11 +173,11 @@ impl TestPlane {
     }
 
     /// Starts one more server on the folder.
-    pub(crate) fn spawn(&self, more: &[&str]) -> Child {
+    pub(crate) fn spawn(&self, address: &str, more: &[&str]) -> Child {
         let log =
             std::fs::File::options().create(true).append(true).open(self.folder.path().join("log")).unwrap();
         Command::new(dedi())
-            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+            .args(["serve", "--listen", address, "--data-dir"])
             .arg(self.data())
             .args(more)
             .env("DEDI_FAKE_NVML", self.folder.path().join("gpus"))
