@@ -120,7 +120,7 @@ fn disk(folder: &Path) -> Finding {
     }
 }
 
-/// What the replicas that run now really have; they may be older than the config.
+/// What the replicas that run now really have, which may be older than the config; and those that are not looked at.
 async fn levels(runtime: &ProcessRuntime) -> Vec<Finding> {
     // What can't be looked at is told by the devices' findings.
     let replicas = runtime.list().await.unwrap_or_default();
@@ -129,10 +129,18 @@ async fn levels(runtime: &ProcessRuntime) -> Vec<Finding> {
     for level in levels {
         *counted.entry(level).or_insert(0) += 1;
     }
+    let n_foreign = runtime.n_foreign().await.unwrap_or_default();
+    let foreign = (n_foreign > 0).then(|| {
+        let them = count(n_foreign, "replica");
+        Finding::Note(format!(
+            "run folder: it has records of {them} of another installation, as in a copy of its data folder: they are \
+             left alone, and can be removed from the copy"
+        ))
+    });
     let told = counted
         .into_iter()
         .map(|(level, n)| format!("isolation: running at level {level}: {}", count(n, "replica")));
-    told.map(Finding::Good).collect()
+    told.map(Finding::Good).chain(foreign).collect()
 }
 
 async fn devices(data: &DataDir, config: &Config) -> Vec<Finding> {

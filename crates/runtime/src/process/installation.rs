@@ -57,7 +57,7 @@ pub(super) fn of(run: &Path, boot_id: &str) -> io::Result<String> {
     write_atomically(run, NAME, &id)?;
     write_atomically(run, FOLDER, &now)?;
     tracing::warn!(
-        "{} is a copy of another run folder: {n_others} replica(s) recorded in it are left to the original; once \
+        "{} is a copy of another run folder: {n_others} of the replicas recorded in it are left to the original; once \
          that has ended, their folders can be removed",
         run.display()
     );

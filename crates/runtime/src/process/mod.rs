@@ -134,6 +134,23 @@ impl ProcessRuntime {
         self.inner.logs.clone()
     }
 
+    /// How many folders in the run folder are records of another installation's replicas, as in a copy of its data
+    /// folder. They are neither listed nor ended here.
+    ///
+    /// # Errors
+    ///
+    /// If the run folder can't be read.
+    pub async fn n_foreign(&self) -> io::Result<u64> {
+        let inner = self.inner.clone();
+        blocking(move || {
+            let is_foreign = |dir: &ReplicaDir| {
+                dir.launch().ok().flatten().is_some_and(|it| it.installation != inner.installation)
+            };
+            Ok(ReplicaDir::all(&inner.run)?.iter().filter(|it| is_foreign(it)).count() as u64)
+        })
+        .await
+    }
+
     /// Begins to end a replica's processes and keeps its record: nobody starts that launch again, and the next
     /// look shows it as stopped. Ended when it is listed as exited; what is there to be ended of it is listed as
     /// stopping until then.

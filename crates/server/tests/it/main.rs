@@ -20,6 +20,7 @@ mod gpu_faults;
 mod gpus;
 mod hub;
 mod load;
+mod lost_folders;
 mod openapi;
 mod plane;
 mod raw;

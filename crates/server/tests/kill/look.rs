@@ -81,7 +81,7 @@ impl Look {
         let folders = std::fs::read_dir(data.join("run"))
             .map_err(|err| err.to_string())?
             .filter_map(|it| it.ok()?.file_name().into_string().ok())
-            .filter(|it| it != "installation")
+            .filter(|it| !["installation", "folder"].contains(&it.as_str()))
             .collect();
         let noted = std::fs::read_to_string(plane.starts()).unwrap_or_default();
         let mut starts = BTreeMap::new();
