@@ -1,7 +1,7 @@
 //! Which devices a new replica gets. First come, first served for each kind of device: nobody who asked
 //! later for the same kind overtakes, so a large request is not starved by small ones.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::hardware::{Device, DeviceId, HardwareId, Health, Inventory};
 
@@ -9,7 +9,8 @@ use crate::hardware::{Device, DeviceId, HardwareId, Health, Inventory};
 pub(crate) struct Pool<'a> {
     inventory: &'a Inventory,
     taken: BTreeSet<&'a DeviceId>,
-    blocked_kinds: BTreeSet<String>,
+    /// Kinds that somebody waits for, and how many devices that one needs.
+    blocked_kinds: BTreeMap<String, u32>,
 }
 
 /// Why no devices were given.
@@ -43,12 +44,17 @@ pub enum Shortage {
         leftover_bytes: u64,
     },
     /// Somebody who asked earlier for this kind is served first.
-    Turn,
+    Turn {
+        /// Free devices of the kind.
+        n_free: u32,
+        /// Devices that the earlier one needs.
+        n_needed: u32,
+    },
 }
 
 impl<'a> Pool<'a> {
     pub(crate) fn new(inventory: &'a Inventory, taken: impl IntoIterator<Item = &'a DeviceId>) -> Self {
-        Self { inventory, taken: taken.into_iter().collect(), blocked_kinds: BTreeSet::new() }
+        Self { inventory, taken: taken.into_iter().collect(), blocked_kinds: BTreeMap::new() }
     }
 
     /// Takes devices for one replica, lowest index first.
@@ -65,13 +71,13 @@ impl<'a> Pool<'a> {
             });
             return Err(Shortage::NoSuchHardware { n_healthy, n_needed, trouble });
         }
-        if self.blocked_kinds.contains(kind) {
-            return Err(Shortage::Turn);
-        }
         let free: Vec<&'a Device> = healthy.into_iter().filter(|it| !self.taken.contains(&it.id)).collect();
+        let n_free = u32::try_from(free.len()).unwrap_or(u32::MAX);
+        if let Some(n_needed) = self.blocked_kinds.get(kind) {
+            return Err(Shortage::Turn { n_free, n_needed: *n_needed });
+        }
         if free.len() < n_needed as usize {
-            self.blocked_kinds.insert(kind.to_owned());
-            let n_free = u32::try_from(free.len()).unwrap_or(u32::MAX);
+            self.blocked_kinds.insert(kind.to_owned(), n_needed);
             return Err(Shortage::Busy { n_free, n_needed });
         }
         let mut able: Vec<&'a Device> =

@@ -118,7 +118,7 @@ pub enum FailureCause {
     OutOfMemory,
     /// It ran out of device memory while loading.
     DeviceOutOfMemory,
-    /// The model's files are unusable.
+    /// The model's files are missing or unusable.
     ModelUnusable,
     /// The engine program could not be started.
     SpawnFailed,
@@ -197,7 +197,7 @@ impl FailureCause {
             Self::EngineKilled => "the engine was killed by a signal that dedi did not send",
             Self::OutOfMemory => "the engine ran out of memory",
             Self::DeviceOutOfMemory => "the device has too little free memory for this model",
-            Self::ModelUnusable => "the model's files are damaged or of an unsupported kind",
+            Self::ModelUnusable => "the model's files are missing, damaged or of an unsupported kind",
             Self::SpawnFailed => "the engine program could not be started",
             Self::StartupDeadline => "the engine did not become ready in time",
             Self::Unresponsive => "the engine stopped answering",

@@ -64,6 +64,8 @@ async fn a_model_that_is_gone_at_launch_waits_for_the_user() {
     plane.settle_idle().await;
     let it = plane.get(&id).await;
     assert_eq!((&it["state"], &it["status"]["reason"]), (&json!("ERROR"), &json!("model_unusable")));
+    let said = it["status"]["message"].as_str().unwrap();
+    assert!(said.contains("because the model's files are missing"), "{said}");
     assert_eq!(it["status"]["next_retry_at"], json!(null));
 }
 

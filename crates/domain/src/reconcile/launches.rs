@@ -52,9 +52,9 @@ pub fn has_queue(world: &World, kind_name: &str) -> bool {
                 && !has_minimum(it, missing(it, &seen, world))
         })
     };
-    launches(&endpoints, &seen, world)
-        .into_iter()
-        .any(|(id, devices)| matches!(devices, Err(Shortage::Busy { .. } | Shortage::Turn)) && is_first(id))
+    launches(&endpoints, &seen, world).into_iter().any(|(id, devices)| {
+        matches!(devices, Err(Shortage::Busy { .. } | Shortage::Turn { .. })) && is_first(id)
+    })
 }
 
 /// Whether an endpoint that lacks so many replicas only wants more than it must have.

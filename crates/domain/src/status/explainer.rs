@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::Status;
 use super::count::Count;
 use super::waiting::paused;
+use crate::endpoint::EndpointState;
 use crate::failure::{Failure, Verdict, verdict};
 use crate::fetch::Fetch;
 use crate::ids::EndpointId;
@@ -43,14 +44,20 @@ impl<'a> Explainer<'a> {
         let judged = judge(view, world);
         let paused = paused(view, world).map(|(until, _)| until);
         let next_retry_at = match &judged {
-            Verdict::Clean => paused,
-            Verdict::BackingOff { retry_at, .. } | Verdict::Broken { retry_at: Some(retry_at), .. } => {
-                paused.max(Some(*retry_at))
-            }
+            // It waits for the user, whatever else happened.
             Verdict::Broken { retry_at: None, .. } => None,
+            Verdict::Clean | Verdict::BackingOff { .. } | Verdict::Broken { .. } => {
+                paused.max(judged.retry_at())
+            }
         };
         let count = Count::of(view, self);
         let next_retry_at = view.fetch.as_ref().and_then(Fetch::retry_at).or(next_retry_at);
+        let next_retry_at = if desired.published == EndpointState::Error {
+            // One whose time has come waits for devices, and is tried as soon as they are there.
+            next_retry_at.max(next_retry_at.map(|_| world.now))
+        } else {
+            next_retry_at.filter(|it| *it > world.now)
+        };
         let said = Words { fetch: view.fetch.as_ref(), is_for_all: false };
         Status {
             reason: self.reason(view, said, &judged, &count),

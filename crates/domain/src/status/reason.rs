@@ -40,6 +40,7 @@ impl Explainer<'_> {
             EndpointState::Starting => starting_reason(view, world, count),
             EndpointState::Started => started_reason(view, words, self, judged, count),
             EndpointState::Stopping => stopping_reason(view, count),
+            EndpointState::Stopped if desired.deleted => deleting_reason(view),
             EndpointState::Stopped => {
                 match (desired.run, desired.run_cause, desired.inactive_timeout_minutes) {
                     (Run::Stopped, RunCause::Inactive, Some(minutes)) => advise(
@@ -166,14 +167,18 @@ fn started_reason(
     say(ReasonCode::Scaling, format!("{answering}, {rest} about to be launched"))
 }
 
+fn deleting_reason(view: &EndpointView) -> Reason {
+    let message = match view.replicas.len() {
+        0 => "being deleted; no replica is left".to_owned(),
+        1 => "being deleted; 1 replica still exists".to_owned(),
+        n => format!("being deleted; {n} replicas still exist"),
+    };
+    say(ReasonCode::Deleting, message)
+}
+
 fn stopping_reason(view: &EndpointView, count: &Count) -> Reason {
     if view.desired.deleted {
-        let message = match view.replicas.len() {
-            0 => "being deleted; no replica is left".to_owned(),
-            1 => "being deleted; 1 replica still exists".to_owned(),
-            n => format!("being deleted; {n} replicas still exist"),
-        };
-        return say(ReasonCode::Deleting, message);
+        return deleting_reason(view);
     }
     if count.draining > 0 {
         let (requests, replicas) = (u64::from(count.in_flight), u64::from(count.draining));
@@ -231,6 +236,8 @@ mod tests {
 
     use super::*;
     use crate::failure::Failure;
+    use crate::hardware::HardwareId;
+    use crate::ids::EndpointId;
     use crate::reconcile::tests::{NOW, endpoint, launching, ready, replica, seen, world};
     use crate::replica::{Exit, FailureCause, Intent, ObservedReplica, ReplicaPhase};
     use crate::time::Timestamp;
@@ -324,6 +331,60 @@ mod tests {
         assert_eq!(code, ReasonCode::Degraded);
         assert!(message.ends_with("; it is not tried again by itself"), "{message}");
         assert!(step.contains("--plan"), "{step}");
+    }
+
+    #[test]
+    fn who_waits_for_his_turn_is_told_what_the_earlier_one_lacks_and_not_who_it_is() {
+        let mut first = endpoint(1, 1);
+        first.desired.published = EndpointState::Pending;
+        first.desired.hardware = HardwareId::parse("2x_gpu_80gb").unwrap();
+        let mut second = endpoint(1, 1);
+        second.desired.id = EndpointId::from_uuid(uuid::Uuid::from_u128(2));
+        second.desired.published = EndpointState::Pending;
+        second.desired.started_at = Timestamp(1);
+        let mut held = replica(1, Intent::Run);
+        held.row.endpoint = EndpointId::from_uuid(uuid::Uuid::from_u128(3));
+        let mut third = endpoint(1, 1);
+        third.desired.id = held.row.endpoint;
+        third.replicas = vec![held];
+        let mut world = world(second, vec![seen(1, 1, ready())]);
+        world.endpoints.extend([first, third]);
+        let it = super::super::explain(&world.endpoints[0], &world).reason;
+        assert_eq!(it.code, ReasonCode::WaitingTurn);
+        assert_eq!(
+            it.message,
+            "an endpoint that asked earlier for this kind of device is served first: it needs 2 devices, 1 is free"
+        );
+        assert!(it.next_step.is_some_and(|it| it.contains("dedi endpoints hardware")));
+    }
+
+    #[test]
+    fn a_try_that_is_under_way_is_not_the_next_one() {
+        let mut view = endpoint(1, 1);
+        view.failures = failed(&[(1, 20)]);
+        view.replicas = vec![replica(1, Intent::Run)];
+        view.desired.published = EndpointState::Starting;
+        let starting = world(view.clone(), vec![seen(1, 1, launching())]);
+        assert_eq!(super::super::explain(&starting.endpoints[0], &starting).next_retry_at, None);
+        // In ERROR there is always one, or nothing is done before the user acts.
+        view.failures = failed(&[(1, 500), (2, 490), (3, 480), (4, 470), (5, 460)]);
+        view.replicas = Vec::new();
+        view.desired.published = EndpointState::Error;
+        let waits = world(view, Vec::new());
+        assert_eq!(super::super::explain(&waits.endpoints[0], &waits).next_retry_at, Some(NOW));
+    }
+
+    #[test]
+    fn what_is_deleted_was_not_asked_to_start() {
+        let mut view = endpoint(1, 1);
+        view.desired.published = EndpointState::Stopped;
+        view.desired.deleted = true;
+        let world = world(view, Vec::new());
+        let it = super::super::explain(&world.endpoints[0], &world).reason;
+        assert_eq!(
+            (it.code, it.message.as_str()),
+            (ReasonCode::Deleting, "being deleted; no replica is left")
+        );
     }
 
     #[test]

@@ -172,9 +172,14 @@ pub(super) fn shortage_reason(view: &EndpointView, shortage: &Shortage) -> Reaso
                 next_step,
             )
         }
-        Shortage::Turn => say(
+        Shortage::Turn { n_free, n_needed } => advise(
             ReasonCode::WaitingTurn,
-            "an endpoint that asked earlier for this kind of device is served first",
+            format!(
+                "an endpoint that asked earlier for this kind of device is served first: it needs {}, {} free",
+                counting(u64::from(*n_needed), "device"),
+                so_many_are(u64::from(*n_free))
+            ),
+            "`dedi endpoints hardware` shows who uses what",
         ),
     }
 }
