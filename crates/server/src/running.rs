@@ -304,6 +304,7 @@ impl Server {
     async fn end(mut self, reason: Reason) -> Result<(), Refusal> {
         self.ready.set(false);
         self.stop.cancel();
+        self.folder.control.say_ending(listener::grace(&self.folder.config.http));
         // The last copies here: the socket is closed with the listener.
         (self.offer, self.listening) = (None, None);
         let (mut broken, mut has_successor) = (None, false);
