@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use dedi_domain::keys::KeyText;
 use dedi_domain::{KeyFailures, LoadReport, Owner, Role, RouteTable};
@@ -241,7 +242,14 @@ impl ControlPlane {
         self.shared.store.backup(to).await
     }
 
-    /// Gives the lock away, to be sent to a successor. Nothing may be written here after that.
+    /// Lets others know that this server is ending, and how long its running requests may take.
+    pub fn say_ending(&self, within: Duration) {
+        if let Some(lock) = self.lock.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            lock.say_ending(within);
+        }
+    }
+
+    /// Gives the lock away. Nothing may be written here after that.
     pub fn release_lock(&self) -> Option<DataLock> {
         self.lock.lock().unwrap_or_else(PoisonError::into_inner).take()
     }

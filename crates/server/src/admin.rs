@@ -63,12 +63,9 @@ async fn backup(State(admin): State<Admin>, to: String) -> (StatusCode, String) 
     }
 }
 
-/// Longest wait for an order to stop to be taken.
-const STOP_WAIT: Duration = Duration::from_secs(5);
-
-/// Asks a running server to stop. `Ok(false)` when none listens.
-pub(crate) async fn ask_to_stop(socket: &Path) -> Result<bool, String> {
-    match ask(socket, "/stop", String::new(), STOP_WAIT).await? {
+/// Asks a running server to stop and waits until it has taken the order. `Ok(false)` when none listens.
+pub(crate) async fn ask_to_stop(socket: &Path, wait: Duration) -> Result<bool, String> {
+    match ask(socket, "/stop", String::new(), wait).await? {
         None => Ok(false),
         Some((StatusCode::ACCEPTED, _)) => Ok(true),
         Some((status, _)) => Err(format!("the server did not take the order to stop: {status}")),

@@ -52,9 +52,8 @@ async fn make(data: &DataDir, file: &Path) -> Result<(PathBuf, u64), (u8, String
                 return made.map(|n_bytes| (absolute, n_bytes)).map_err(|err| (1, err.to_string()));
             }
             Err(LockError::Held { .. }) if Instant::now() < deadline => {}
-            Err(LockError::Held { holder, .. }) => {
-                let message = format!("a server{holder} holds the data folder and takes no orders");
-                return Err((EXIT_HELD, message));
+            Err(err @ LockError::Held { .. }) => {
+                return Err((EXIT_HELD, format!("{err}; it takes no orders")));
             }
             Err(err @ LockError::Io { .. }) => return Err((1, err.to_string())),
         }

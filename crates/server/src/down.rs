@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use dedi_control::DataPaths;
-use dedi_control::store::{DataLock, LockError};
+use dedi_control::store::{DataLock, Holder, LockError};
 use dedi_domain::ReplicaPhase;
 use dedi_runtime::Runtime;
 use tokio::time::Instant;
@@ -15,10 +15,16 @@ use crate::config::Config;
 use crate::paths::DataDir;
 use crate::{admin, fail, serve};
 
-/// Returns when nothing of the data folder runs any more, or with 1 after `timeout_secs`.
-pub(crate) async fn down(data: &DataDir, config: &Config, timeout_secs: u64) -> ExitCode {
+/// Returns when nothing of the data folder runs any more but the replicas that are to be kept, or with 1 after
+/// `timeout_secs`.
+pub(crate) async fn down(
+    data: &DataDir,
+    config: &Config,
+    timeout_secs: u64,
+    keeps_replicas: bool,
+) -> ExitCode {
     let deadline = Instant::now() + Duration::from_secs(timeout_secs);
-    match stop_all(data, config, deadline).await {
+    match stop_all(data, config, deadline, keeps_replicas).await {
         Ok(said) => {
             eprintln!("{said}");
             ExitCode::SUCCESS
@@ -27,16 +33,27 @@ pub(crate) async fn down(data: &DataDir, config: &Config, timeout_secs: u64) -> 
     }
 }
 
-async fn stop_all(data: &DataDir, config: &Config, deadline: Instant) -> Result<String, String> {
+async fn stop_all(
+    data: &DataDir,
+    config: &Config,
+    deadline: Instant,
+    keeps_replicas: bool,
+) -> Result<String, String> {
     if !data.root().is_dir() {
         return Ok(format!("nothing to stop: there is no data folder {}", data.root().display()));
     }
-    let had_server = admin::ask_to_stop(&data.admin_socket()).await?;
+    let left = deadline.saturating_duration_since(Instant::now());
+    let had_server = admin::ask_to_stop(&data.admin_socket(), left)
+        .await
+        .map_err(|err| said_of_holder(data).map_or(err.clone(), |it| format!("{err}; the server is {it}")))?;
     // A server that still ends would start anew what is stopped here, and so would one that is started now.
     let folder = hold(data, deadline).await?;
+    let server = if had_server { "the server has stopped" } else { "no server was running" };
+    if keeps_replicas {
+        return Ok(format!("{server}; its replicas go on"));
+    }
     let n_replicas = stop_replicas(data, config, deadline).await?;
     drop(folder);
-    let server = if had_server { "the server has stopped" } else { "no server was running" };
     Ok(format!("{server}; {} ended", replicas(n_replicas)))
 }
 
@@ -80,10 +97,28 @@ async fn hold(data: &DataDir, deadline: Instant) -> Result<DataLock, String> {
         match DataLock::acquire(&DataPaths::below(data.root()).lock) {
             Ok(lock) => return Ok(lock),
             Err(LockError::Held { holder, .. }) => {
-                wait(deadline, &format!("a server{holder} still holds the data folder")).await?;
+                wait(deadline, &format!("the data folder still has {}", said_of(&holder))).await?;
             }
             Err(err @ LockError::Io { .. }) => return Err(err.to_string()),
         }
+    }
+}
+
+/// A server that has not ended, and what to do about it.
+fn said_of(holder: &Holder) -> String {
+    match holder.pid {
+        Some(pid) if holder.ends_in.is_none() && !holder.is_stopped => {
+            format!("process {pid}, which `kill -9 {pid}` ends at once if it hangs; its replicas go on then")
+        }
+        Some(_) | None => holder.to_string(),
+    }
+}
+
+/// The same of the server that has the data folder, if one has.
+fn said_of_holder(data: &DataDir) -> Option<String> {
+    match DataLock::acquire(&DataPaths::below(data.root()).lock) {
+        Err(LockError::Held { holder, .. }) => Some(said_of(&holder)),
+        Ok(_) | Err(LockError::Io { .. }) => None,
     }
 }
 

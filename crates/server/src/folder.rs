@@ -22,8 +22,8 @@ pub(crate) struct Folder {
 
 /// Why the folder can't be taken back now.
 pub(crate) enum NotBack {
-    /// Another server has it; ` (process 123)`, if known.
-    Held(String),
+    /// Another server has it.
+    Held(Option<u32>),
     /// It can't be used.
     Unusable(String),
 }
@@ -31,7 +31,8 @@ pub(crate) enum NotBack {
 impl fmt::Display for NotBack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Held(holder) => write!(f, "another server{holder} holds it"),
+            Self::Held(Some(pid)) => write!(f, "another server (process {pid}) holds it"),
+            Self::Held(None) => f.write_str("another server holds it"),
             Self::Unusable(why) => f.write_str(why),
         }
     }
@@ -51,7 +52,7 @@ impl Folder {
             Some(still_held) => still_held,
             None => match DataLock::acquire(&DataPaths::below(self.data.root()).lock) {
                 Ok(lock) => lock,
-                Err(LockError::Held { holder, .. }) => return Err(NotBack::Held(holder)),
+                Err(LockError::Held { holder, .. }) => return Err(NotBack::Held(holder.pid)),
                 Err(err @ LockError::Io { .. }) => return Err(unusable(err.into())),
             },
         };

@@ -139,6 +139,11 @@ pub(crate) async fn serve(
     connections.shutdown().await;
 }
 
+/// Longest that running requests may take once the server is to end.
+pub(crate) fn grace(config: &ListenConfig) -> Duration {
+    LAST_REQUEST_WAIT + Duration::from_secs(config.shutdown_grace_secs) + LAST_BYTES_WAIT
+}
+
 /// As many connections as configured, or as the descriptors of this process are good for.
 fn connections_max(config: &ListenConfig) -> usize {
     let Some(descriptors) = descriptors::limit() else { return config.connections_max };

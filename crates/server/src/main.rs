@@ -99,6 +99,9 @@ struct DownArgs {
     /// Seconds to wait for running requests and processes to end
     #[arg(long, default_value_t = 60, value_name = "SECONDS")]
     wait: u64,
+    /// End the server only; its replicas go on, and the next server finds them
+    #[arg(long)]
+    keep_replicas: bool,
 }
 
 /// Wrong usage or configuration.
@@ -124,11 +127,14 @@ async fn run(cli: Cli) -> ExitCode {
     let prepared = |overrides: &Overrides| prepare(overrides, cli.globals.data_dir.as_deref());
     match cli.command {
         Command::Serve(args) => match prepared(&args.overrides) {
-            Ok((data, config)) => serve::serve(data, config, args.takeover).await,
+            Ok((data, config)) => {
+                let asked = args.takeover.then_some(serve::TakesOver { listen: args.overrides.listen });
+                serve::serve(data, config, asked).await
+            }
             Err(code) => code,
         },
         Command::Down(args) => match prepared(&args.overrides) {
-            Ok((data, config)) => down::down(&data, &config, args.wait).await,
+            Ok((data, config)) => down::down(&data, &config, args.wait, args.keep_replicas).await,
             Err(code) => code,
         },
         Command::Backup { file } => match DataDir::resolve(cli.globals.data_dir.as_deref()) {

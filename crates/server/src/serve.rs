@@ -1,36 +1,46 @@
 //! `dedi serve`: opens everything in order, joins control plane and gateway, and closes in the reverse order.
 
+mod successor;
+
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dedi_control::store::{DataLock, LockError, Store};
+use dedi_control::store::{DataLock, LockError};
 use dedi_control::{Clock, ControlError, ControlPlane, DataPaths, FileLogs};
 use dedi_domain::keys::KeyText;
 use dedi_domain::{EndpointState, LoadReport, Owner};
 use dedi_gateway::Gateway;
 use dedi_runtime::process::{ProcessRuntime, ReplicaLogs};
 use dedi_runtime::{Runtime, clock, failpoint};
-use tokio::net::{TcpListener, UnixStream};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::config::Config;
+use crate::config::{Config, DEFAULT_LISTEN};
 use crate::folder::Folder;
 use crate::paths::{DataDir, write_atomically};
 use crate::replicas::Replicas;
 use crate::running::Server;
-use crate::takeover::{self, Takeover};
 use crate::{EXIT_USAGE, carried, demo, descriptors, fail, logging, programs};
 
 /// Longest wait for replicas of an earlier server to be found ready.
 const REPLICAS_WAIT: Duration = Duration::from_secs(3);
+/// Longest wait for a data folder that its server has just let go of: a backup may hold it for a moment.
+const RELEASED_LOCK_WAIT: Duration = Duration::from_secs(2);
 /// Another server holds the data folder.
 pub(crate) const EXIT_HELD: u8 = 3;
 /// Something the server needs broke.
 const EXIT_BROKEN: u8 = 1;
+
+/// A new server that is to take over from the running one.
+pub(crate) struct TakesOver {
+    /// The address that was asked for by a flag or a variable.
+    pub listen: Option<SocketAddr>,
+}
 
 /// A sentence and the exit code that goes with it.
 pub(crate) struct Refusal {
@@ -49,7 +59,7 @@ impl Refusal {
 }
 
 /// Runs the server until a signal or an order over the admin socket.
-pub(crate) async fn serve(data: DataDir, config: Config, takeover: bool) -> ExitCode {
+pub(crate) async fn serve(data: DataDir, config: Config, takeover: Option<TakesOver>) -> ExitCode {
     if let Err(message) = logging::start(&config.log, config.log_format) {
         return fail(EXIT_USAGE, &message);
     }
@@ -60,20 +70,28 @@ pub(crate) async fn serve(data: DataDir, config: Config, takeover: bool) -> Exit
     }
 }
 
-async fn run(data: &DataDir, config: Config, takes_over: bool) -> Result<(), Refusal> {
+async fn run(data: &DataDir, config: Config, takes_over: Option<TakesOver>) -> Result<(), Refusal> {
     data.create().map_err(|err| {
         Refusal::usage(format!("the data folder {} can't be used: {err}", data.root().display()))
     })?;
-    let (listener, predecessor) = match takes_over {
-        true => {
+    // The lock before anything of the folder is touched: what another server has under way is not to be tidied up.
+    let (lock, listener, predecessor) = match takes_over {
+        Some(asked) => {
             // What is wrong here must not be found out after the running server has let go.
-            check(data, &config).await?;
-            take_over(data).await.map(|(listener, stream)| (listener, Some(stream)))?
+            successor::check(data, &config).await?;
+            let (listener, stream) = successor::take_over(data, asked.listen).await?;
+            let kept = listener.local_addr().unwrap_or(config.listen);
+            if asked.listen.is_none() && ![DEFAULT_LISTEN, kept].contains(&config.listen) {
+                tracing::warn!(
+                    "a takeover keeps the address {kept}; `listen = \"{}\"` holds from the next start without --takeover",
+                    config.listen
+                );
+            }
+            (lock(data, RELEASED_LOCK_WAIT).await?, listener, Some(stream))
         }
-        false => (bind(&config).await?, None),
+        // Before the address is asked for: that it is taken says less than that this folder has a server.
+        None => (lock(data, Duration::ZERO).await?, bind(&config).await?, None),
     };
-    // Before anything of the folder is touched: what another server has under way is not to be tidied up.
-    let lock = DataLock::acquire(&DataPaths::below(data.root()).lock).map_err(ControlError::from)?;
     let runtime = open_runtime(data, &config).await?;
     demo::install(data).map_err(|err| Refusal::broken(format!("the demo model can't be written: {err}")))?;
     let replicas = Arc::new(Replicas::new(runtime));
@@ -92,36 +110,18 @@ async fn run(data: &DataDir, config: Config, takes_over: bool) -> Result<(), Ref
     Server::start(folder, &gateway, loads, listener)?.until_end().await
 }
 
-/// Everything that can be known to be wrong without having the data folder.
-async fn check(data: &DataDir, config: &Config) -> Result<(), Refusal> {
-    programs::engine(config).map_err(Refusal::usage)?;
-    programs::shim(config).map_err(Refusal::usage)?;
-    config.control.check().and_then(|()| config.hub.check()).map_err(Refusal::usage)?;
-    std::fs::read_dir(data.run())
-        .map_err(|err| Refusal::broken(format!("{} can't be read: {err}", data.run().display())))?;
-    let database = DataPaths::below(data.root()).database;
-    Store::check_schema(&database).await.map_err(ControlError::from)?;
-    Ok(())
-}
-
-/// The listening socket of the server that runs on the data folder, once that server has let go of it, and the
-/// connection to that server.
-async fn take_over(data: &DataDir) -> Result<(TcpListener, UnixStream), Refusal> {
-    let socket = data.takeover_socket();
-    let failed = |err: io::Error| {
-        let absent = matches!(err.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused);
-        let hint = if absent { ": no server runs on this data folder; start without --takeover" } else { "" };
-        Refusal {
-            code: EXIT_HELD,
-            message: format!("can't take over through {}{hint} ({err})", socket.display()),
+/// The data folder, for this server alone.
+async fn lock(data: &DataDir, wait: Duration) -> Result<DataLock, Refusal> {
+    let path = DataPaths::below(data.root()).lock;
+    let deadline = Instant::now() + wait;
+    loop {
+        match DataLock::acquire(&path) {
+            Err(LockError::Held { .. }) if Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            done => return done.map_err(|err| ControlError::from(err).into()),
         }
-    };
-    let path = socket.clone();
-    let asked = tokio::task::spawn_blocking(move || Takeover::ask(&path)?.wait_released());
-    let (listener, stream) = asked.await.map_err(io::Error::other).and_then(|it| it).map_err(failed)?;
-    failpoint::hit("takeover.after", "released");
-    let unusable = |err| Refusal::broken(format!("the socket taken over is unusable: {err}"));
-    Ok((TcpListener::from_std(listener).map_err(unusable)?, takeover::for_tokio(stream).map_err(unusable)?))
+    }
 }
 
 /// Looks at the world until the replicas that ran before this server are found ready again, so that the first

@@ -1,11 +1,12 @@
-//! One server per data folder: an advisory lock on a file, held as long as the value lives. The lock belongs
-//! to the open file, not to the process, so a successor that is given the file holds the same lock.
+//! One server per data folder: an advisory lock on a file, held as long as the value lives. The file says who holds it,
+//! for people; the lock is what counts.
 
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{FlockOperation, flock};
 
@@ -13,12 +14,12 @@ use rustix::fs::{FlockOperation, flock};
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Another server does.
-    #[error("another dedi server{holder} runs on the data folder {}; stop it, or choose another with --data-dir", folder.display())]
+    #[error("the data folder {} has a server: {holder}; or choose another folder with --data-dir", folder.display())]
     Held {
         /// The folder.
         folder: PathBuf,
-        /// ` (process 123)`, if known.
-        holder: String,
+        /// Who.
+        holder: Holder,
     },
     /// The lock file can't be used.
     #[error("the lock file {} can't be used", path.display())]
@@ -28,6 +29,57 @@ pub enum LockError {
         /// Why.
         source: io::Error,
     },
+}
+
+/// Who holds a data folder, as its lock file says. Prints as what it does, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Its process, if it is written down.
+    pub pid: Option<u32>,
+    /// How much longer its running requests may take at most, if it is ending.
+    pub ends_in: Option<Duration>,
+    /// It was stopped by a signal.
+    pub is_stopped: bool,
+}
+
+impl Holder {
+    fn read(text: &str) -> Self {
+        let mut lines = text.lines();
+        let pid = lines.next().and_then(|it| it.trim().parse().ok());
+        let ends_at =
+            lines.next().and_then(|it| it.strip_prefix("ends by ")).and_then(|it| it.trim().parse().ok());
+        let ends_in =
+            ends_at.map(|it: u64| (UNIX_EPOCH + Duration::from_secs(it)).duration_since(SystemTime::now()));
+        Self { pid, ends_in: ends_in.map(Result::unwrap_or_default), is_stopped: pid.is_some_and(is_stopped) }
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(pid) = self.pid else { return f.write_str("a process that is just starting or ending") };
+        if self.is_stopped {
+            return write!(f, "process {pid}, which a signal has stopped; `kill -CONT {pid}` lets it go on");
+        }
+        match self.ends_in {
+            Some(left) => write!(
+                f,
+                "process {pid}, which is ending: its running requests may take {} s more; wait for its end",
+                left.as_secs()
+            ),
+            None => write!(
+                f,
+                "process {pid}; replace it with `dedi serve --takeover`, or end it with `dedi down --keep-replicas`"
+            ),
+        }
+    }
+}
+
+/// Whether a signal has stopped the process, or a debugger has.
+fn is_stopped(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The name before it, in parentheses, may hold anything.
+    let state = stat.rsplit_once(')').and_then(|(_, it)| it.trim_start().chars().next());
+    matches!(state, Some('T' | 't'))
 }
 
 /// The right to be the server of a data folder.
@@ -50,33 +102,37 @@ impl DataLock {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 let mut text = String::new();
-                let _ = (&file).take(32).read_to_string(&mut text);
-                let holder =
-                    text.trim().parse::<u32>().map_or(String::new(), |pid| format!(" (process {pid})"));
+                let _ = (&file).take(64).read_to_string(&mut text);
                 let folder = path.parent().unwrap_or(path).to_owned();
-                return Err(LockError::Held { folder, holder });
+                return Err(LockError::Held { folder, holder: Holder::read(&text) });
             }
             Err(err) => return Err(io(err.into())),
         }
-        // Only a hint for people: the lock is what counts.
-        let note = |file: &mut File| -> io::Result<()> {
-            file.set_len(0)?;
-            file.rewind()?;
-            writeln!(file, "{}", std::process::id())
-        };
-        note(&mut file).map_err(io)?;
+        note(&mut file, "").map_err(io)?;
         Ok(Self(file))
     }
 
-    /// The lock as a descriptor, to be sent to a successor. The lock is kept until the last copy is closed.
-    pub fn into_fd(self) -> OwnedFd {
-        self.0.into()
+    /// Lets others know that the holder is ending, and how long its running requests may take.
+    pub fn say_ending(&mut self, within: Duration) {
+        let by = SystemTime::now() + within;
+        let by = by.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        if let Err(err) = note(&mut self.0, &format!("ends by {by}\n")) {
+            tracing::debug!(error = %err, "the lock file can't be written");
+        }
     }
+}
 
-    /// The lock around a descriptor that a predecessor sent.
-    pub fn from_fd(fd: OwnedFd) -> Self {
-        Self(fd.into())
+impl Drop for DataLock {
+    fn drop(&mut self) {
+        // The process may be another's soon, and somebody may signal what is written here.
+        let _ = self.0.set_len(0);
     }
+}
+
+fn note(file: &mut File, more: &str) -> io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    file.write_all(format!("{}\n{more}", std::process::id()).as_bytes())
 }
 
 #[cfg(test)]
@@ -84,15 +140,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_second_server_is_told_who_holds_the_folder() {
+    fn a_second_server_is_told_who_holds_the_folder_and_how_long() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("server.lock");
-        let held = DataLock::acquire(&path).unwrap();
+        let mut held = DataLock::acquire(&path).unwrap();
         let said = DataLock::acquire(&path).unwrap_err().to_string();
-        assert!(said.contains(&format!("process {}", std::process::id())), "{said}");
-        let moved = DataLock::from_fd(held.into_fd());
-        assert!(DataLock::acquire(&path).is_err(), "a handed over lock is still held");
-        drop(moved);
+        let pid = std::process::id();
+        assert!(said.contains(&format!("process {pid};")) && said.contains("--takeover"), "{said}");
+        held.say_ending(Duration::from_secs(100));
+        let said = DataLock::acquire(&path).unwrap_err().to_string();
+        assert!(said.contains(&format!("process {pid}, which is ending")), "{said}");
+        assert!(said.contains("may take 99 s") || said.contains("may take 98 s"), "{said}");
+        drop(held);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "", "a process that is gone is not named");
         assert!(DataLock::acquire(&path).is_ok());
     }
 }

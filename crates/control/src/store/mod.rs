@@ -24,7 +24,7 @@ pub use endpoints::{EndpointKey, Idempotency, Inserted, NewEndpoint};
 pub use error::StoreError;
 pub use events::{EventKind, EventRecord};
 pub use keys::StoredKey;
-pub use lock::{DataLock, LockError};
+pub use lock::{DataLock, Holder, LockError};
 pub use pass::Ending;
 pub use snapshot::{Attempt, EndpointRows, Readable, Unread};
 pub use sqlite::Store;

@@ -271,7 +271,7 @@ async fn two_servers_on_one_folder_are_refused() {
     let plane = Plane::start().await;
     let err = open(&plane.dir, &ControlConfig::default(), &plane.runtime, &plane.clock).await.unwrap_err();
     assert!(matches!(err, ControlError::Lock(LockError::Held { .. })), "{err}");
-    assert!(err.to_string().contains("another dedi server (process"), "{err}");
+    assert!(err.to_string().contains("has a server: process "), "{err}");
     plane.control.close().await;
     let next = open(&plane.dir, &ControlConfig::default(), &plane.runtime, &plane.clock).await.unwrap();
     let owner = dedi_domain::Owner::parse("team").unwrap();

@@ -1,8 +1,11 @@
 //! Starting wrongly: one clear sentence, and the exit code that says whose mistake it is.
 
 use std::process::Command;
+use std::time::{Duration, Instant};
 
-use crate::plane::{TestPlane, dedi};
+use crate::fakes;
+use crate::load::streamed;
+use crate::plane::{PATIENCE, TestPlane, dedi, signal, until};
 
 fn serve(config: &str, args: &[&str]) -> (Option<i32>, String) {
     let folder = tempfile::Builder::new().prefix("dedi-it-").tempdir_in("/tmp").unwrap();
@@ -60,16 +63,90 @@ fn a_shim_that_is_not_there_is_named() {
 
 #[test]
 fn a_second_server_on_a_data_folder_is_refused() {
-    let plane = TestPlane::start();
-    let output = Command::new(dedi())
-        .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
-        .arg(plane.data())
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(3), "{said}");
-    assert!(said.contains("error: "), "{said}");
+    let mut plane = TestPlane::start();
+    let pid = plane.server_pid().to_string();
+    // Also where the address is the same: that it is taken is not what is wrong.
+    for address in ["127.0.0.1:0", plane.address()] {
+        let (code, _, said) = plane.cli(&["serve", "--listen", address]);
+        assert_eq!(code, Some(3), "{said}");
+        assert!(
+            said.contains(&format!("process {pid}")) && said.contains("`dedi serve --takeover`"),
+            "{said}"
+        );
+        assert!(is_one_sentence(&said), "{said}");
+    }
     assert_eq!(plane.get("/endpoints").status, 200);
+    let elsewhere = ["serve", "--takeover", "--listen", "127.0.0.1:1"];
+    let (code, _, said) = plane.cli(&elsewhere);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains(plane.address()) && said.contains("--listen 127.0.0.1:1"), "{said}");
+    assert!(plane.is_running());
+    assert_eq!(plane.stop_server(), Some(0));
+    let (code, _, said) = plane.cli(&["serve", "--takeover"]);
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("no server runs") && said.contains("without --takeover"), "{said}");
+}
+
+#[test]
+fn a_server_that_is_ending_is_said_to_be_ending_and_for_how_long() {
+    let mut plane = fakes::plane("", "");
+    let id = fakes::create(&plane, "slow-tokens.100");
+    plane.until_state(&id, "STARTED");
+    let (client, pid) = (plane.client(), plane.server_pid());
+    std::thread::scope(|scope| {
+        let (begun, has_begun) = std::sync::mpsc::channel();
+        let mut begun = Some(begun);
+        let stream = scope.spawn(move || {
+            client.stream(&streamed(&id, 70), |_| begun.take().is_none_or(|it| it.send(()).is_ok()))
+        });
+        has_begun.recv_timeout(PATIENCE).unwrap();
+        signal(pid, "TERM");
+        for args in [&["serve", "--listen", "127.0.0.1:0"][..], &["serve", "--takeover"]] {
+            let said = until("the word that it is ending", || {
+                let (code, _, said) = plane.cli(args);
+                assert_eq!(code, Some(3), "{said}");
+                said.contains("is ending").then_some(said)
+            });
+            assert!(said.contains(&format!("process {pid}")) && said.contains(" s more"), "{said}");
+            assert!(is_one_sentence(&said), "{said}");
+        }
+        assert_eq!(stream.join().unwrap().last().map(String::as_str), Some("[DONE]"));
+    });
+    plane.forget_server();
+}
+
+#[test]
+fn a_server_that_a_signal_has_stopped_is_named_and_how_it_goes_on() {
+    let mut plane = TestPlane::start();
+    let pid = plane.server_pid();
+    signal(pid, "STOP");
+    let began = Instant::now();
+    let (code, _, said) = plane.cli(&["down", "--wait", "6"]);
+    let took = began.elapsed();
+    signal(pid, "CONT");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains(&format!("`kill -CONT {pid}`")) && is_one_sentence(&said), "{said}");
+    assert!(took >= Duration::from_secs(6), "--wait was not heeded: {took:?}");
+    // The order was left unread in its socket, and may be taken yet.
+    let (code, _, said) = plane.cli(&["down"]);
+    assert_eq!(code, Some(0), "{said}");
+    plane.forget_server();
+}
+
+#[test]
+fn a_server_can_be_ended_without_its_replicas() {
+    let mut plane = TestPlane::start();
+    let id = plane.create("1x_cpu_1gb", 1, 1)["id"].as_str().unwrap().to_owned();
+    plane.until_state(&id, "STARTED");
+    let engines = plane.engines();
+    let (code, _, said) = plane.cli(&["down", "--keep-replicas"]);
+    assert_eq!(code, Some(0), "{said}");
+    plane.forget_server();
+    assert!(said.contains("replicas go on"), "{said}");
+    assert_eq!(std::fs::read_to_string(plane.data().join("server.lock")).unwrap(), "");
+    plane.launch();
+    plane.until_state(&id, "STARTED");
+    assert_eq!(plane.engines(), engines);
 }
 
 #[test]

@@ -35,6 +35,8 @@ pub(crate) struct Plane {
     folder: tempfile::TempDir,
     server: Option<Child>,
     successor: Option<Child>,
+    /// Length of the log when the last takeover began.
+    log_bytes_before: usize,
     client: Client,
 }
 
@@ -54,7 +56,8 @@ impl Plane {
         assert!(engine.exists(), "{} is not built: run `make build-test` first", engine.display());
         // The server finds it beside itself.
         assert_eq!(dedi_testing::shim().parent(), dedi().parent());
-        let plane = Self { folder, server: None, successor: None, client: Client::new("", "") };
+        let client = Client::new("", "");
+        let plane = Self { folder, server: None, successor: None, log_bytes_before: 0, client };
         std::fs::create_dir(plane.data()).unwrap();
         // Engines note their starts in a file of the test's, which is not in their folder.
         std::fs::write(plane.starts(), "").unwrap();
@@ -193,6 +196,7 @@ impl Plane {
     pub(crate) fn begin_takeover(&mut self, trace: bool) {
         // What is there afterwards is the successor's, also where its predecessor died before it removed its own.
         let _ = std::fs::remove_file(self.data().join("address"));
+        self.log_bytes_before = std::fs::read(self.folder.path().join("log")).unwrap().len();
         self.successor = Some(self.spawn(trace, &["--takeover"]));
     }
 
@@ -210,6 +214,18 @@ impl Plane {
         }
         self.server = self.successor.take();
         Some(true)
+    }
+
+    /// Whether a server that takes over has neither ended nor become the server.
+    pub(crate) fn has_successor(&self) -> bool {
+        self.successor.is_some()
+    }
+
+    /// Whether the server that was to be taken over from was never asked, or has its folder back.
+    pub(crate) fn has_kept_folder(&self) -> bool {
+        let log = std::fs::read(self.folder.path().join("log")).unwrap();
+        let said = String::from_utf8_lossy(&log[self.log_bytes_before..]);
+        !said.contains("a new server asks to take over") || said.contains("has its data folder again")
     }
 
     pub(crate) fn is_running(&mut self) -> bool {

@@ -40,12 +40,25 @@ impl Life {
         self.plane.begin_takeover(false);
         let is_served = self.until_taken_over(both.then_some(()));
         let hit = self.plane.disarm();
-        if !is_served || !self.plane.is_running() {
+        let goes_on = is_served || (!both && self.predecessor_goes_on());
+        if !goes_on || !self.plane.is_running() {
             self.plane.kill();
             self.restart(None)?;
         }
         self.auditor.until_settled(&mut self.plane)?;
         Ok(Killed { hit })
+    }
+
+    /// Whether the server whose successor has died goes on. It does not if that one had said that it serves.
+    fn predecessor_goes_on(&mut self) -> bool {
+        let began = Instant::now();
+        while !self.plane.has_successor() && self.plane.is_running() && began.elapsed() < TAKEOVER_MAX {
+            if self.plane.has_kept_folder() {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(3));
+        }
+        false
     }
 
     /// Waits until the successor serves alone. False if nobody does any more, or with `until_hit` once somebody

@@ -1,0 +1,81 @@
+//! How a new server comes to what the running one has: it checks what it can first, since that one goes on only as long as
+//! nothing has been let go of.
+
+use std::io;
+use std::net::SocketAddr;
+
+use dedi_control::store::{DataLock, Holder, LockError, Store};
+use dedi_control::{ControlError, DataPaths};
+use dedi_runtime::failpoint;
+use tokio::net::{TcpListener, UnixStream};
+
+use super::{EXIT_HELD, Refusal};
+use crate::config::Config;
+use crate::paths::DataDir;
+use crate::programs;
+use crate::takeover::{self, Takeover};
+
+/// Everything that can be known to be wrong without having the data folder.
+pub(super) async fn check(data: &DataDir, config: &Config) -> Result<(), Refusal> {
+    programs::engine(config).map_err(Refusal::usage)?;
+    programs::shim(config).map_err(Refusal::usage)?;
+    config.control.check().and_then(|()| config.hub.check()).map_err(Refusal::usage)?;
+    std::fs::read_dir(data.run())
+        .map_err(|err| Refusal::broken(format!("{} can't be read: {err}", data.run().display())))?;
+    let database = DataPaths::below(data.root()).database;
+    // Without a running server there need be none; that is said where the server is asked.
+    if database.exists() || data.takeover_socket().exists() {
+        Store::check_schema(&database).await.map_err(ControlError::from)?;
+    }
+    Ok(())
+}
+
+/// The listening socket of the server that runs on the data folder, once that server has let go of it, and the
+/// connection to that server.
+pub(super) async fn take_over(
+    data: &DataDir,
+    asked: Option<SocketAddr>,
+) -> Result<(TcpListener, UnixStream), Refusal> {
+    let socket = data.takeover_socket();
+    let failed = |err: io::Error| {
+        let is_absent = matches!(err.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused);
+        let message = match DataLock::acquire(&DataPaths::below(data.root()).lock) {
+            Err(LockError::Held { holder, .. }) if is_absent => {
+                format!("can't take over now: the data folder has {}", busy(&holder))
+            }
+            Ok(_) if is_absent => {
+                "can't take over: no server runs on this data folder; start without --takeover".to_owned()
+            }
+            Ok(_) | Err(_) => format!("can't take over through {}: {err}", socket.display()),
+        };
+        Refusal { code: EXIT_HELD, message }
+    };
+    let path = socket.clone();
+    let offered = blocking(move || Takeover::ask(&path)).await.map_err(failed)?;
+    let address = offered.listener.local_addr().map_err(failed)?;
+    if let Some(asked) = asked
+        && (asked.ip() != address.ip() || ![0, address.port()].contains(&asked.port()))
+    {
+        return Err(Refusal::usage(format!(
+            "the running server listens on {address}, which a takeover keeps: leave out --listen {asked}, or end that server with `dedi down --keep-replicas` and start one without --takeover"
+        )));
+    }
+    let (listener, stream) = blocking(move || offered.wait_released()).await.map_err(failed)?;
+    failpoint::hit("takeover.after", "released");
+    let unusable = |err| Refusal::broken(format!("the socket taken over is unusable: {err}"));
+    Ok((TcpListener::from_std(listener).map_err(unusable)?, takeover::for_tokio(stream).map_err(unusable)?))
+}
+
+async fn blocking<T: Send + 'static>(step: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(step).await.map_err(io::Error::other).and_then(|it| it)
+}
+
+/// What a server is about that hands nothing over, and what to do.
+fn busy(holder: &Holder) -> String {
+    match holder.pid {
+        Some(pid) if holder.ends_in.is_none() && !holder.is_stopped => {
+            format!("process {pid}, which is just starting or hands over to another; try again in a moment")
+        }
+        Some(_) | None => holder.to_string(),
+    }
+}
