@@ -184,18 +184,24 @@ impl Store {
         Self::commit(tx, "drain").await
     }
 
-    /// Its processes should be gone. `ran` is up to when it is known to have run.
+    /// Its processes should be gone. `ran` is up to when it is known to have run; `n_cut` requests are ended with it.
     pub async fn stop(
         &self,
         replica: ReplicaId,
         ran: Option<Moment>,
+        n_cut: u32,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
         if turn(&mut tx, replica, Turn::Stop, now).await? {
             usage::close(&mut tx, replica, ran).await?;
             let (endpoint, attempt) = endpoint_of(&mut tx, replica).await?;
-            let message = format!("attempt {attempt}: being ended");
+            let cut = match n_cut {
+                0 => String::new(),
+                1 => "; 1 request was not finished in time and is cut".to_owned(),
+                n => format!("; {n} requests were not finished in time and are cut"),
+            };
+            let message = format!("attempt {attempt}: being ended{cut}");
             add_event(&mut tx, now, endpoint, Some(replica), EventKind::ReplicaStopping, &message).await?;
         }
         Self::commit(tx, "stop").await
