@@ -31,22 +31,24 @@ const ATTEMPTS_KEPT: i64 = 200;
 
 impl Store {
     /// Takes devices for a new replica of an endpoint that is still wished as in `generation`; answers the
-    /// attempt's number.
+    /// attempt's number, which is above `logged` and above every one that is known here.
     pub async fn reserve(
         &self,
         endpoint: EndpointId,
         generation: u64,
         (replica, nonce): (ReplicaId, Nonce),
         devices: &[DeviceId],
+        logged: u32,
         now: Timestamp,
     ) -> Result<u32, StoreError> {
         let mut tx = self.write().await?;
         let id = endpoint.to_string();
         let row: Option<(String, i64)> = sqlx::query_as(
-            "SELECT e.model, coalesce((SELECT max(attempt) FROM attempts WHERE endpoint = e.id), 0) + 1 \
+            "SELECT e.model, max(coalesce((SELECT max(attempt) FROM attempts WHERE endpoint = e.id), 0), ?) + 1 \
              FROM endpoints e WHERE e.id = ? AND e.run = 'STARTED' AND e.deleted = 0 \
                AND e.generation = ?",
         )
+        .bind(logged)
         .bind(&id)
         .bind(stored(generation))
         .fetch_optional(&mut *tx)
