@@ -261,6 +261,8 @@ fn a_flood_of_log_blocks_nobody_and_is_bounded_on_disk() {
         .map(|it| it.unwrap().metadata().unwrap().len())
         .collect();
     assert!(sizes.len() <= 3 && sizes.iter().all(|it| *it <= 262_144), "{sizes:?}");
+    let all = plane.text(&format!("/endpoints/{id}/logs?attempt=1&tail=100000"));
+    assert_eq!((sizes.len(), all.len() as u64), (3, sizes.iter().sum()), "the log is read across its files");
     assert_eq!(plane.chat(&id, "hello").status, 200);
     neighbour.must_have_been_answered();
 }
