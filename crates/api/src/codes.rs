@@ -45,6 +45,8 @@ codes! {
         ColdStart = "cold_start",
         /// The endpoint of that name does not run.
         NotRunning = "dedicated_endpoint_not_running",
+        /// The endpoint was stopped or its replica retired, and the request had its time to finish.
+        DrainTimeout = "drain_timeout",
         /// Its engine refused the request.
         EngineRefused = "engine_refused",
         /// The endpoint has as many requests as it may.

@@ -40,6 +40,9 @@ pub trait LogSource: Send + Sync {
         is_over: bool,
     ) -> io::Result<LogChunk>;
 
+    /// The highest number of a launch of this endpoint that has a log; 0 if none has.
+    async fn last_attempt(&self, endpoint: EndpointId) -> io::Result<u32>;
+
     /// The endpoints that have logs.
     async fn endpoints(&self) -> io::Result<Vec<EndpointId>>;
 
@@ -53,6 +56,12 @@ pub struct FileLogs(pub ReplicaLogs);
 
 #[async_trait]
 impl LogSource for FileLogs {
+    async fn last_attempt(&self, endpoint: EndpointId) -> io::Result<u32> {
+        let logs = self.0.clone();
+        let attempts = tokio::task::spawn_blocking(move || logs.attempts(endpoint));
+        Ok(attempts.await.map_err(io::Error::other)??.last().map_or(0, |it| it.attempt))
+    }
+
     async fn endpoints(&self) -> io::Result<Vec<EndpointId>> {
         let logs = self.0.clone();
         tokio::task::spawn_blocking(move || logs.endpoints()).await.map_err(io::Error::other)?

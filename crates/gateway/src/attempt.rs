@@ -84,9 +84,12 @@ pub(crate) async fn begin(
             return Err(failure.error);
         }
         tried = Some(replica.id);
-        in_flight = match core.fleet.turn(target, place.endpoint(), tried)? {
-            Turn::Go(other) => other,
-            Turn::Wait { .. } => return Err(failure.error),
+        in_flight = match core.fleet.turn(target, place.endpoint(), tried) {
+            Ok(Turn::Go(other)) => other,
+            Ok(Turn::Wait { .. }) => return Err(failure.error),
+            // That the endpoint is stopped is what the failure says, and that the request had begun.
+            Err(_) if matches!(failure.error, ApiError::Drained(_)) => return Err(failure.error),
+            Err(refused) => return Err(refused),
         };
         core.metrics.retries.add(1);
     }
@@ -96,15 +99,24 @@ async fn ask(core: &Core, id: &RequestId, job: &Job, in_flight: InFlight) -> Res
     let limit = ms(core.config.first_byte_timeout_ms);
     let replica = in_flight.replica().clone();
     let wait = replica.wait();
-    match timeout(limit, first_bytes(core, id, job, in_flight)).await {
-        Ok(done) => done,
-        // Not retried: it may be the request that takes so long, and the client has waited enough.
-        Err(_elapsed) => {
-            replica.unanswered(wait);
-            let error = ApiError::FirstByteTimeout { after: limit };
-            Err(Failure { error, retryable: false, blame: true })
-        }
-    }
+    let done = tokio::select! {
+        biased;
+        () = replica.ended() => Err(Failure::of_replica(ApiError::failed("it was ended"))),
+        done = timeout(limit, first_bytes(core, id, job, in_flight)) => match done {
+            Ok(done) => done,
+            // Not retried: it may be the request that takes so long, and the client has waited enough.
+            Err(_elapsed) => {
+                replica.unanswered(wait);
+                let error = ApiError::FirstByteTimeout { after: limit };
+                Err(Failure { error, retryable: false, blame: true })
+            }
+        },
+    };
+    done.map_err(|failure| match core.ended(&replica).filter(|_| failure.blame) {
+        // No fault of the replica, whatever it looks like.
+        Some(error) => Failure { retryable: matches!(error, ApiError::Drained(_)), error, blame: false },
+        None => failure,
+    })
 }
 
 async fn first_bytes(core: &Core, id: &RequestId, job: &Job, in_flight: InFlight) -> Result<Begun, Failure> {

@@ -33,6 +33,7 @@ use tokio_util::task::TaskTracker;
 pub use crate::config::GatewayConfig;
 use crate::health::RetryBudget;
 use crate::http::body::BodyMemory;
+use crate::http::error::ApiError;
 use crate::metrics::Metrics;
 use crate::route::{Fleet, Replica};
 
@@ -99,7 +100,8 @@ impl Gateway {
         clock: Clock,
     ) -> Self {
         let config = Arc::new(config);
-        let fleet = Fleet::new(clock.clone());
+        let kill = CancellationToken::new();
+        let fleet = Fleet::new(clock.clone(), kill.clone());
         fleet.install(routes.borrow().clone());
         let core = Core {
             fleet,
@@ -112,7 +114,7 @@ impl Gateway {
             metrics: Arc::default(),
             retries: Mutex::new(RetryBudget::new(config.retry_percent, config.retries_per_sec, clock.now())),
             streams: TaskTracker::new(),
-            kill: CancellationToken::new(),
+            kill,
             config,
             clock,
         };
@@ -183,6 +185,16 @@ impl Core {
 
     fn retries(&self) -> MutexGuard<'_, RetryBudget> {
         self.retries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why what is on this replica has to end, if it has to. The newest table is looked at: it was published before the
+    /// processes were told, so a connection that they break for that reason is known to be broken for that reason.
+    fn ended(&self, replica: &Replica) -> Option<ApiError> {
+        self.catch_up();
+        if self.kill.is_cancelled() {
+            return Some(ApiError::ShuttingDown);
+        }
+        replica.ending().map(ApiError::Drained)
     }
 
     /// Counts a failure against a replica.

@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::response::Response;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use dedi_api::inference::{
     ChatChoice, ChatCompletion, Completion, CompletionChoice, Embedding, EmbeddingUsage, EmbeddingVector,
     Embeddings, EncodingFormat, FinishReason, LogprobLists, PromptPart, ReplyMessage, Usage,
@@ -29,6 +29,7 @@ use crate::stream::{
     self,
     dialect::{self, Prompt, Whole},
 };
+use crate::upstream::Exchange;
 
 /// The answer, or why there is none.
 pub(crate) async fn respond(
@@ -64,12 +65,36 @@ pub(crate) async fn respond(
 async fn read(core: &Core, accepted: &Accepted, in_flight: InFlight) -> Result<(BytesMut, i64), ApiError> {
     let Begun { in_flight, mut exchange, first } = begin(core, accepted, in_flight).await?;
     let created = core.clock.now().0.div_euclid(1_000);
+    let replica = in_flight.replica();
+    let whole = tokio::select! {
+        biased;
+        () = replica.ended() => Err(ApiError::failed("it was ended")),
+        whole = read_whole(core, &in_flight, &mut exchange, first) => whole,
+    };
+    match whole {
+        Ok(bytes) => {
+            give_back(core, &in_flight, exchange).await;
+            Ok((bytes, created))
+        }
+        Err(failure) => Err(core.ended(replica).unwrap_or_else(|| {
+            core.blame(replica);
+            failure
+        })),
+    }
+}
+
+async fn read_whole(
+    core: &Core,
+    in_flight: &InFlight,
+    exchange: &mut Exchange,
+    first: Bytes,
+) -> Result<BytesMut, ApiError> {
     let mut bytes = BytesMut::from(first);
     let idle = ms(core.config.idle_timeout_ms);
     loop {
         let wait = in_flight.replica().wait();
         let failure = match timeout(idle, exchange.chunk()).await {
-            Ok(None) => break,
+            Ok(None) => return Ok(bytes),
             Ok(Some(Ok(chunk))) if bytes.len() + chunk.len() <= core.config.response_bytes_max => {
                 in_flight.replica().heard();
                 bytes.extend_from_slice(&chunk);
@@ -82,11 +107,8 @@ async fn read(core: &Core, accepted: &Accepted, in_flight: InFlight) -> Result<(
                 ApiError::IdleTimeout { after: idle }
             }
         };
-        core.blame(in_flight.replica());
         return Err(failure);
     }
-    give_back(core, &in_flight, exchange).await;
-    Ok((bytes, created))
 }
 
 type Answer = (Vec<u8>, Option<Usage>);

@@ -4,12 +4,14 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
+use dedi_domain::route::Ending;
 use dedi_domain::{
     Address, EndpointId, EndpointState, LoadReport, Owner, ReplicaId, Route, RouteTable, Timestamp,
 };
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::Clock;
 use crate::admission::{Changed, Endpoint, InFlight, Waiting};
@@ -29,6 +31,9 @@ pub(crate) struct Replica {
     pub(crate) pool: Pool,
     health: Mutex<Health>,
     silence: Silence,
+    ending: OnceLock<Ending>,
+    /// Ends what is on it, with the gateway or before it.
+    end: CancellationToken,
 }
 
 /// Everything that can be routed to.
@@ -39,6 +44,8 @@ pub(crate) struct Fleet {
     /// Told when a load report would differ from the last.
     changed: Changed,
     clock: Clock,
+    /// Ends everything.
+    kill: CancellationToken,
 }
 
 #[derive(Debug, Default)]
@@ -70,9 +77,9 @@ pub(crate) enum Turn {
 }
 
 impl Fleet {
-    pub(crate) fn new(clock: Clock) -> Self {
+    pub(crate) fn new(clock: Clock, kill: CancellationToken) -> Self {
         let changed = Changed::default();
-        Self { view: RwLock::default(), versions: watch::Sender::new(0), changed, clock }
+        Self { view: RwLock::default(), versions: watch::Sender::new(0), changed, clock, kill }
     }
 
     /// From here on requests are routed by `table`, unless a newer one is in use.
@@ -99,6 +106,8 @@ impl Fleet {
                     pool: Pool::default(),
                     health: Mutex::default(),
                     silence: Silence::default(),
+                    ending: OnceLock::new(),
+                    end: self.kill.child_token(),
                 })
             });
             replicas.insert(replica.id, state);
@@ -110,6 +119,11 @@ impl Fleet {
             }
             if !replicas.contains_key(id) && old.in_flight.load(Ordering::SeqCst) > 0 {
                 replicas.insert(*id, old.clone()); // reported until its last request ends
+            }
+        }
+        for (id, ending) in &table.ending {
+            if let Some(replica) = replicas.get(id) {
+                replica.end(*ending);
             }
         }
         view.replicas = replicas;
@@ -219,6 +233,22 @@ impl Fleet {
 impl Replica {
     fn health(&self) -> Health {
         *self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn end(&self, ending: Ending) {
+        if self.ending.set(ending).is_ok() {
+            self.end.cancel();
+        }
+    }
+
+    /// Returns when what is on it has to end. Polled for each event of a stream.
+    pub(crate) async fn ended(&self) {
+        self.end.cancelled().await;
+    }
+
+    /// Why it is ended, if it was drained before.
+    pub(crate) fn ending(&self) -> Option<Ending> {
+        self.ending.get().copied()
     }
 
     /// It sent a piece of an answer.

@@ -11,7 +11,7 @@ use dedi_domain::{Action, EndpointId, EndpointState, FailureCause, Launch, Nonce
 use dedi_runtime::failpoint;
 use tokio::time::timeout;
 
-use super::ending::{ending, held, plain};
+use super::ending::{ending, held, n_cut, plain};
 use super::{chain, running, view_of};
 use crate::models::Verdict;
 use crate::shared::{Shared, random_uuid};
@@ -19,6 +19,8 @@ use crate::store::StoreError;
 
 /// Longest wait for the runtime to start or end a process.
 const DO_MAX: Duration = Duration::from_secs(30);
+/// Longest look at what launches have logged.
+const LOOK_MAX: Duration = Duration::from_secs(5);
 
 /// Why an action was not done.
 pub(super) enum Trouble {
@@ -63,7 +65,9 @@ async fn carry_out(shared: &Shared, world: &World, action: &Action) -> Result<()
             let replica = ReplicaId::from_uuid(random_uuid());
             let nonce = Nonce::from_uuid(random_uuid());
             let generation = generation(world, *endpoint).ok_or(Trouble::Moved)?;
-            let attempt = store.reserve(*endpoint, generation, (replica, nonce), devices, now).await?;
+            let logged = last_logged(shared, *endpoint).await;
+            let attempt =
+                store.reserve(*endpoint, generation, (replica, nonce), devices, logged, now).await?;
             tracing::info!(endpoint.id = %endpoint, replica.id = %replica, attempt, "reserved devices for a replica");
         }
         Action::Spawn { replica } => spawn(shared, world, *replica).await?,
@@ -79,7 +83,8 @@ async fn carry_out(shared: &Shared, world: &World, action: &Action) -> Result<()
         }
         Action::Drain { replica } => store.drain(*replica, now).await?,
         Action::Stop { replica } => {
-            store.stop(*replica, running::last_moment(shared, world, *replica), now).await?;
+            let ran = running::last_moment(shared, world, *replica);
+            store.stop(*replica, ran, n_cut(world, *replica), now).await?;
         }
         Action::Remove { replica, nonce } => {
             match timeout(DO_MAX, shared.runtime.remove(*replica, *nonce)).await {
@@ -121,6 +126,22 @@ async fn carry_out(shared: &Shared, world: &World, action: &Action) -> Result<()
         }
     }
     Ok(())
+}
+
+/// The last launch that has a log. After a backup was put back it may be one that the store does not know; the next
+/// launch must not write into its log. A launch does not wait for a disk that does not answer.
+async fn last_logged(shared: &Shared, endpoint: EndpointId) -> u32 {
+    match timeout(LOOK_MAX, shared.logs.last_attempt(endpoint)).await {
+        Ok(Ok(attempt)) => attempt,
+        Ok(Err(err)) => {
+            tracing::warn!(endpoint.id = %endpoint, "which launches have logs is unknown: {err}");
+            0
+        }
+        Err(_elapsed) => {
+            tracing::warn!(endpoint.id = %endpoint, "which launches have logs was not read in time");
+            0
+        }
+    }
 }
 
 /// Removes what an erased endpoint has logged. What fails here is done by the next sweep.

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use dedi_domain::hardware::Health;
-use dedi_domain::reconcile::World;
+use dedi_domain::reconcile::{ReplicaView, World};
 use dedi_domain::replica::LOG_TAIL_LINES_MAX;
-use dedi_domain::{DeviceId, Exit, FailureCause, Observation, ReplicaId, ReplicaPhase};
+use dedi_domain::{DeviceId, Exit, FailureCause, Intent, Observation, ReplicaId, ReplicaPhase};
 use tokio::time::timeout;
 
 use super::act::find;
@@ -105,6 +105,12 @@ async fn log_tail(shared: &Shared, world: &World, replica: ReplicaId) -> Vec<Str
             Vec::new()
         }
     }
+}
+
+/// Requests that are still on a drained replica when it is ended.
+pub(super) fn n_cut(world: &World, replica: ReplicaId) -> u32 {
+    let drains = |it: &&ReplicaView| matches!(it.row.intent, Intent::Drain { .. });
+    find(world, replica).map(|(_, own)| own).filter(drains).map_or(0, |it| it.in_flight)
 }
 
 /// What is still held on a replica's devices after its processes are gone, and by whom as far as is known:

@@ -31,22 +31,24 @@ const ATTEMPTS_KEPT: i64 = 200;
 
 impl Store {
     /// Takes devices for a new replica of an endpoint that is still wished as in `generation`; answers the
-    /// attempt's number.
+    /// attempt's number, which is above `logged` and above every one that is known here.
     pub async fn reserve(
         &self,
         endpoint: EndpointId,
         generation: u64,
         (replica, nonce): (ReplicaId, Nonce),
         devices: &[DeviceId],
+        logged: u32,
         now: Timestamp,
     ) -> Result<u32, StoreError> {
         let mut tx = self.write().await?;
         let id = endpoint.to_string();
         let row: Option<(String, i64)> = sqlx::query_as(
-            "SELECT e.model, coalesce((SELECT max(attempt) FROM attempts WHERE endpoint = e.id), 0) + 1 \
+            "SELECT e.model, max(coalesce((SELECT max(attempt) FROM attempts WHERE endpoint = e.id), 0), ?) + 1 \
              FROM endpoints e WHERE e.id = ? AND e.run = 'STARTED' AND e.deleted = 0 \
                AND e.generation = ?",
         )
+        .bind(logged)
         .bind(&id)
         .bind(stored(generation))
         .fetch_optional(&mut *tx)
@@ -184,18 +186,24 @@ impl Store {
         self.commit(tx, "drain").await
     }
 
-    /// Its processes should be gone. `ran` is up to when it is known to have run.
+    /// Its processes should be gone. `ran` is up to when it is known to have run; `n_cut` requests are ended with it.
     pub async fn stop(
         &self,
         replica: ReplicaId,
         ran: Option<Moment>,
+        n_cut: u32,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
         if turn(&mut tx, replica, Turn::Stop, now).await? {
             usage::close(&mut tx, replica, ran).await?;
             let (endpoint, attempt) = endpoint_of(&mut tx, replica).await?;
-            let message = format!("attempt {attempt}: being ended");
+            let cut = match n_cut {
+                0 => String::new(),
+                1 => "; 1 request was not finished in time and is cut".to_owned(),
+                n => format!("; {n} requests were not finished in time and are cut"),
+            };
+            let message = format!("attempt {attempt}: being ended{cut}");
             add_event(&mut tx, now, endpoint, Some(replica), EventKind::ReplicaStopping, &message).await?;
         }
         self.commit(tx, "stop").await

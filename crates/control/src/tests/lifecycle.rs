@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use dedi_domain::{DeviceKind, EndpointState, LoadReport};
+use dedi_domain::route::Ending;
+use dedi_domain::{DeviceKind, EndpointState, FailureCause, LoadReport};
 use http::StatusCode;
 use serde_json::json;
 
@@ -82,9 +83,32 @@ async fn a_draining_replica_keeps_its_requests_until_they_end_or_the_limit_passe
     let it = plane.get(&id).await;
     assert_eq!(it["status"]["reason"], "draining");
     assert_eq!(it["replicas"][0]["in_flight"], 2);
+    assert!(plane.control.routes().borrow().ending.is_empty());
     plane.later(31);
+    plane.runtime.stops_slowly(true);
     plane.settle(&report(next, 2, &plane)).await;
-    assert!(plane.runtime.live().is_empty(), "the limit has passed");
+    assert_eq!(plane.runtime.n_removed(), 1, "the limit has passed");
+    let ending = plane.control.routes().borrow().ending.clone();
+    let why = Ending { stops_endpoint: true, drain_timeout: Duration::from_secs(30) };
+    assert_eq!(ending, BTreeMap::from([(replica, why)]));
+    let events = plane.events(&id).await;
+    let cut = "replica_stopping: attempt 1: being ended; 2 requests were not finished in time and are cut";
+    assert!(events.iter().any(|it| it == cut), "{events:#?}");
+    plane.runtime.stops_slowly(false);
+    plane.settle_idle().await;
+    assert!(plane.runtime.live().is_empty() && plane.control.routes().borrow().ending.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_ended_because_it_failed_is_not_called_drained() {
+    let plane = Plane::start().await;
+    let id = plane.create("").await;
+    plane.settle_idle().await;
+    plane.runtime.end_all(FailureCause::EngineExited, plane.now());
+    plane.runtime.stops_slowly(true);
+    plane.settle_idle().await;
+    assert_eq!(plane.get(&id).await["replicas"][0]["phase"], "stopping");
+    assert!(plane.control.routes().borrow().ending.is_empty());
 }
 
 #[tokio::test]

@@ -136,6 +136,34 @@ async fn a_store_that_does_not_answer_is_no_end_of_a_launch() {
     assert_eq!(two.unwrap(), "two\n");
 }
 
+#[tokio::test]
+async fn a_launch_after_a_restore_does_not_write_into_the_log_of_one_that_the_copy_does_not_know() {
+    let plane = Plane::start().await;
+    let id = plane.create("").await;
+    let log = |attempt, text: &str| {
+        let file = plane.logs().path(id.parse().unwrap(), attempt);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, text).unwrap();
+    };
+    // As the launches left them that came after the copy was made; the last one's log was rotated.
+    log(3, "three\n");
+    log(4, "four\n");
+    let four = plane.logs().path(id.parse().unwrap(), 4);
+    std::fs::rename(&four, four.with_extension("log.1")).unwrap();
+    plane.settle_idle().await;
+    assert_eq!(plane.runtime.launched()[0].attempt, 5);
+    log(5, "five\n");
+    let shown = plane.call("GET", &format!("/v1/endpoints/{id}/logs"), "").await;
+    assert_eq!(shown.text, "five\n");
+    // From here on the store knows, whatever is removed from the disk.
+    plane.logs().forget(id.parse().unwrap()).unwrap();
+    for state in ["STOPPED", "STARTED"] {
+        plane.call("PATCH", &format!("/v1/endpoints/{id}"), &format!(r#"{{"state":"{state}"}}"#)).await;
+        plane.settle_idle().await;
+    }
+    assert_eq!(plane.runtime.launched()[1].attempt, 6);
+}
+
 /// The next piece of a body that has not ended.
 async fn frame(body: &mut axum::body::Body) -> Result<String, axum::Error> {
     let frame = tokio::time::timeout(Duration::from_secs(30), body.frame()).await.unwrap();

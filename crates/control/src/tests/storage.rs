@@ -63,7 +63,7 @@ async fn a_device_is_held_by_one_replica_at_most() {
     let reserve = async |devices: &[&str]| {
         let devices: Vec<DeviceId> = devices.iter().map(|it| DeviceId((*it).to_owned())).collect();
         let (replica, nonce) = (ReplicaId::from_uuid(Uuid::new_v4()), Nonce::from_uuid(Uuid::new_v4()));
-        store.reserve(it.id, it.generation, (replica, nonce), &devices, NOW).await
+        store.reserve(it.id, it.generation, (replica, nonce), &devices, 0, NOW).await
     };
     assert_eq!(reserve(&["a", "b"]).await.unwrap(), 1);
     assert!(matches!(reserve(&["c", "b"]).await, Err(StoreError::Conflict)));
@@ -72,7 +72,7 @@ async fn a_device_is_held_by_one_replica_at_most() {
     assert_eq!(reserve(&["c"]).await.unwrap(), 2);
     let replica = rows[0].replicas[0].id;
     assert!(matches!(store.release(replica, None, NOW).await, Err(StoreError::Conflict)), "it still runs");
-    store.stop(replica, None, NOW).await.unwrap();
+    store.stop(replica, None, 0, NOW).await.unwrap();
     store.release(replica, None, NOW).await.unwrap();
     assert_eq!(reserve(&["a"]).await.unwrap(), 3);
 }
@@ -173,7 +173,7 @@ async fn no_flipped_bit_makes_an_endpoint_disappear() {
         let id = it.id;
         first.insert_endpoint(&new(it), NOW, |_| false).await.unwrap();
         let ids = (ReplicaId::from_uuid(Uuid::new_v4()), Nonce::from_uuid(Uuid::new_v4()));
-        first.reserve(id, 1, ids, &[DeviceId(format!("cpu-{n}"))], NOW).await.unwrap();
+        first.reserve(id, 1, ids, &[DeviceId(format!("cpu-{n}"))], 0, NOW).await.unwrap();
     }
     let whole: Vec<String> = first.snapshot().await.unwrap().iter().map(identity).collect();
     assert_eq!(whole.len(), 20);

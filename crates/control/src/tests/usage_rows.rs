@@ -47,7 +47,7 @@ async fn ready() -> Rows {
     store.insert_endpoint(&new(endpoint.clone()), NOW, |_| false).await.unwrap();
     let replica = ReplicaId::from_uuid(Uuid::new_v4());
     let ids = (replica, Nonce::from_uuid(Uuid::new_v4()));
-    store.reserve(endpoint.id, 1, ids, &[DeviceId("cpu-0".into())], NOW).await.unwrap();
+    store.reserve(endpoint.id, 1, ids, &[DeviceId("cpu-0".into())], 0, NOW).await.unwrap();
     let ready = Ready { at: after(0), isolation: None, cents_per_minute: 6.0 };
     store.mark_ready(replica, &ready).await.unwrap();
     Rows { store, endpoint, replica, dir }
@@ -96,7 +96,7 @@ async fn a_running_time_follows_its_beats_and_ends_once() {
     rows.fail(Some(after(7_000))).await;
     assert_eq!(rows.ran().await, (7_000, false));
     rows.fail(Some(after(60_000))).await;
-    rows.store.stop(rows.replica, Some(after(60_000)), NOW).await.unwrap();
+    rows.store.stop(rows.replica, Some(after(60_000)), 0, NOW).await.unwrap();
     rows.beat(after(70_000)).await;
     rows.store.release(rows.replica, None, NOW).await.unwrap();
     rows.beat(after(80_000)).await;
@@ -114,7 +114,7 @@ async fn an_end_that_is_not_known_adds_nothing_and_an_early_one_takes_nothing() 
         assert_eq!(rows.ran().await, (5_000, false), "{ran:?}");
     }
     let rows = ready().await;
-    rows.store.stop(rows.replica, Some(after(4_000)), NOW).await.unwrap();
+    rows.store.stop(rows.replica, Some(after(4_000)), 0, NOW).await.unwrap();
     assert_eq!(rows.ran().await, (4_000, false));
 }
 
@@ -173,7 +173,7 @@ async fn a_beat_is_of_all_replicas_or_of_none() {
     let rows = ready().await;
     let writer = rows.store.writer_for_tests();
     let ids = (ReplicaId::from_uuid(Uuid::new_v4()), Nonce::from_uuid(Uuid::new_v4()));
-    rows.store.reserve(rows.endpoint.id, 1, ids, &[DeviceId("cpu-1".into())], NOW).await.unwrap();
+    rows.store.reserve(rows.endpoint.id, 1, ids, &[DeviceId("cpu-1".into())], 0, NOW).await.unwrap();
     let ready = Ready { at: after(0), isolation: None, cents_per_minute: 6.0 };
     rows.store.mark_ready(ids.0, &ready).await.unwrap();
     let trap = format!(

@@ -4,6 +4,7 @@ mod publish;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +27,17 @@ pub struct RouteTable {
     pub models: BTreeSet<ModelName>,
     /// Keys that may use the data plane.
     pub keys: Arc<KeyTable>,
+    /// Drained replicas that are ended now. A request that is still on one has had its time.
+    pub ending: BTreeMap<ReplicaId, Ending>,
+}
+
+/// Why a drained replica is ended, for the requests that are still on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ending {
+    /// Whether the whole endpoint is stopped; if not, this replica is one more than it needs.
+    pub stops_endpoint: bool,
+    /// How long requests had to finish.
+    pub drain_timeout: Duration,
 }
 
 /// What the gateway knows of one endpoint.

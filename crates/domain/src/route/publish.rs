@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use super::{Route, RouteReplica, RouteTable};
+use super::{Ending, Route, RouteReplica, RouteTable};
 use crate::ids::{EndpointId, ModelName, ReplicaId};
 use crate::keys::KeyTable;
 use crate::reconcile::{EndpointView, Observation, World};
@@ -32,6 +32,8 @@ pub struct Published {
     is_out: bool,
     /// Existing replicas that are not in the table, with the first version that lacked them.
     absent: BTreeMap<ReplicaId, u64>,
+    /// Replicas that were seen to drain. What is ended without that has failed, and its requests with it.
+    drained: BTreeSet<ReplicaId>,
 }
 
 impl Published {
@@ -49,17 +51,46 @@ impl Published {
     /// The table that `world` shows, to be put in the place of `old`; `None` where `old` says the same.
     pub fn next(&mut self, old: &RouteTable, world: &World, serving: Serving) -> Option<RouteTable> {
         let routes = routes(world, &serving, old);
+        let ending = self.ending(world);
         let Serving { models, keys, .. } = serving;
-        let is_same = self.is_out && old.routes == routes && old.models == models && old.keys == keys;
+        let is_same = self.is_out
+            && old.routes == routes
+            && old.models == models
+            && old.keys == keys
+            && old.ending == ending;
         if is_same {
             self.note_absent(world, old);
             return None;
         }
         self.is_out = true;
         self.version += 1;
-        let table = RouteTable { version: self.version, routes, models, keys };
+        let table = RouteTable { version: self.version, routes, models, keys, ending };
         self.note_absent(world, &table);
         Some(table)
+    }
+
+    /// What is ended after it was drained. This is published before the processes hear of it.
+    fn ending(&mut self, world: &World) -> BTreeMap<ReplicaId, Ending> {
+        let mut drained = BTreeSet::new();
+        let mut ending = BTreeMap::new();
+        for (view, row) in world.endpoints.iter().flat_map(|it| it.replicas.iter().map(move |r| (it, &r.row)))
+        {
+            match row.intent {
+                Intent::Run => {}
+                Intent::Drain { .. } => {
+                    drained.insert(row.id);
+                }
+                Intent::Stop { .. } if self.drained.contains(&row.id) => {
+                    drained.insert(row.id);
+                    let stops_endpoint = !view.desired.wants_replicas();
+                    let drain_timeout = world.settings.drain_timeout;
+                    ending.insert(row.id, Ending { stops_endpoint, drain_timeout });
+                }
+                Intent::Stop { .. } => {}
+            }
+        }
+        self.drained = drained;
+        ending
     }
 
     fn note_absent(&mut self, world: &World, table: &RouteTable) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::Response;
 use dedi_api::{ErrorBody, ErrorDetail, RefusalCode};
+use dedi_domain::route::Ending;
 use dedi_domain::{EndpointState, Role};
 use http::{HeaderValue, StatusCode, header};
 
@@ -69,6 +70,12 @@ pub(crate) enum ApiError {
     IdleTimeout { after: Duration },
     #[error("The answer took longer than {} s and was ended; it is incomplete", secs(*after))]
     TotalTimeout { after: Duration },
+    #[error(
+        "{}, and its requests had {} s to finish; this one is not finished",
+        if .0.stops_endpoint { "The endpoint was stopped" } else { "The replica that took the request was retired" },
+        secs(.0.drain_timeout)
+    )]
+    Drained(Ending),
     #[error("The server is shutting down; the answer is incomplete")]
     ShuttingDown,
     #[error("The server could not do this; its log has the cause under this request's id")]
@@ -136,6 +143,7 @@ impl ApiError {
             }
             Self::IdleTimeout { .. } => (StatusCode::GATEWAY_TIMEOUT, SERVER, RefusalCode::IdleTimeout),
             Self::TotalTimeout { .. } => (StatusCode::GATEWAY_TIMEOUT, SERVER, RefusalCode::TotalTimeout),
+            Self::Drained(_) => (StatusCode::SERVICE_UNAVAILABLE, SERVER, RefusalCode::DrainTimeout),
             Self::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, SERVER, RefusalCode::ShuttingDown),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, SERVER, RefusalCode::InternalError),
         }
@@ -156,6 +164,7 @@ impl ApiError {
             | Self::NoReplica { .. } => Some(Duration::from_secs(1)),
             Self::ColdStart { .. } => Some(Duration::from_secs(5)),
             Self::ShuttingDown => Some(Duration::from_secs(2)),
+            Self::Drained(it) => (!it.stops_endpoint).then_some(Duration::from_secs(1)),
             // The same key is as wrong in a minute, and the v1 SDK obeys every delay it is told, up to five times.
             Self::TooManyKeys { .. }
             | Self::InvalidKey
@@ -205,6 +214,7 @@ impl ApiError {
             | Self::FirstByteTimeout { .. }
             | Self::IdleTimeout { .. }
             | Self::TotalTimeout { .. }
+            | Self::Drained(_)
             | Self::ShuttingDown
             | Self::Internal => (None, None),
         };

@@ -96,7 +96,6 @@ impl Relay {
         let done = tokio::select! {
             biased;
             () = client.closed() => Err(End::HungUp),
-            () = core.kill.cancelled() => Err(End::Failed(ApiError::ShuttingDown)),
             done = timeout(limit, self.relay(in_flight)) => {
                 done.unwrap_or(Err(End::Failed(ApiError::TotalTimeout { after: limit })))
             }
@@ -119,12 +118,29 @@ impl Relay {
     async fn relay(&mut self, in_flight: InFlight) -> Result<(InFlight, Exchange), End> {
         let core = self.core.clone();
         let limit = ms(core.config.total_timeout_ms);
-        let Begun { in_flight, mut exchange, first } = {
+        let Begun { in_flight, exchange, first } = {
             let mut begun = pin!(begin(&core, &self.accepted, in_flight));
             let begun = self.client.wait(limit, |_, cx| begun.as_mut().poll(cx)).await;
             begun.ok_or(ApiError::TotalTimeout { after: limit })??
         };
+        let replica = in_flight.replica().clone();
+        tokio::select! {
+            biased;
+            () = replica.ended() => {
+                Err(End::Failed(core.ended(&replica).unwrap_or_else(|| ApiError::failed("it was ended"))))
+            }
+            done = self.pass_on(Begun { in_flight, exchange, first }) => done,
+        }
+    }
+
+    /// The same from the answer's first bytes on.
+    async fn pass_on(&mut self, begun: Begun) -> Result<(InFlight, Exchange), End> {
+        let core = self.core.clone();
+        let Begun { in_flight, mut exchange, first } = begun;
         let blame = |broken: ApiError| {
+            if let Some(ended) = core.ended(in_flight.replica()) {
+                return End::Failed(ended);
+            }
             tracing::warn!(replica.id = %in_flight.replica().id, "a replica broke its stream: {broken}");
             core.blame(in_flight.replica());
             End::Failed(broken)

@@ -8,6 +8,7 @@
 )]
 
 mod admission;
+mod drained;
 mod engine;
 mod plane;
 mod routing;

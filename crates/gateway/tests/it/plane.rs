@@ -85,6 +85,7 @@ pub(crate) fn table(version: u64, routes: Vec<Route>) -> RouteTable {
         routes: routes.into_iter().map(Arc::new).collect(),
         models: [ModelName::parse("dedi/demo").unwrap()].into(),
         keys: Arc::new(keys()),
+        ending: std::collections::BTreeMap::new(),
     }
 }
 

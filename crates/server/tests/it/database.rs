@@ -77,6 +77,36 @@ fn a_backup_brings_a_damaged_or_lost_database_back_and_no_replica_ends_meanwhile
 }
 
 #[test]
+fn a_launch_after_a_restore_has_a_log_of_its_own() {
+    let mut plane = TestPlane::start();
+    let id = plane.create("1x_cpu_1gb", 1, 1)["id"].as_str().unwrap().to_owned();
+    plane.until_state(&id, "STARTED");
+    let (data, copy) = (plane.data(), plane.data().with_file_name("copy.db"));
+    assert_eq!(plane.cli(&["backup", copy.to_str().unwrap()]).0, Some(0));
+    // A launch that the copy does not know, and whose process still runs when the copy is put back.
+    for state in ["STOPPED", "STARTED"] {
+        assert_eq!(plane.patch(&format!("/endpoints/{id}"), &json!({"state": state})).status, 200);
+        plane.until_state(&id, state);
+    }
+    plane.kill_server();
+    remove_log(&data);
+    std::fs::copy(&copy, data.join("state.db")).unwrap();
+    let logs = data.join("logs").join(&id);
+    let read = |name| std::fs::read_to_string(logs.join(name)).unwrap();
+    let second = read("attempt-2.log");
+    plane.launch();
+    until("the next launch", || logs.join("attempt-3.log").exists().then_some(()));
+    plane.until_state(&id, "STARTED");
+    until("an answer", || (plane.chat(&id, "hello").status == 200).then_some(()));
+    let (now, third) = (read("attempt-2.log"), read("attempt-3.log"));
+    assert!(now.starts_with(&second) && !third.is_empty());
+    // Each line has its time: the old launch's log has its end besides, and nothing of the new one.
+    assert!(third.lines().all(|it| !now.contains(it)), "{now}\n---\n{third}");
+    let shown = plane.text(&format!("/endpoints/{id}/logs?tail=1000"));
+    assert!(shown.starts_with(&third), "{shown}");
+}
+
+#[test]
 fn a_backup_needs_no_server() {
     let mut plane = TestPlane::start();
     let id = plane.create("1x_cpu_1gb", 1, 1)["id"].as_str().unwrap().to_owned();

@@ -261,6 +261,30 @@ fn a_flood_of_log_blocks_nobody_and_is_bounded_on_disk() {
         .map(|it| it.unwrap().metadata().unwrap().len())
         .collect();
     assert!(sizes.len() <= 3 && sizes.iter().all(|it| *it <= 262_144), "{sizes:?}");
+    let all = plane.text(&format!("/endpoints/{id}/logs?attempt=1&tail=100000"));
+    assert_eq!((sizes.len(), all.len() as u64), (3, sizes.iter().sum()), "the log is read across its files");
     assert_eq!(plane.chat(&id, "hello").status, 200);
     neighbour.must_have_been_answered();
+}
+
+#[test]
+fn a_request_that_outlasts_the_drain_is_told_so_and_counted() {
+    let plane = fakes::plane("", "drain_timeout_secs = 1\n");
+    let id = fakes::create(&plane, "slow-tokens.100");
+    plane.until_state(&id, "STARTED");
+    let client = plane.client();
+    let body = json!({"model": id, "stream": true, "max_tokens": 600,
+        "messages": [{"role": "user", "content": "Tell me a story."}]});
+    let mut is_stopped = false;
+    let events = client.stream(&body, |_| {
+        if !std::mem::replace(&mut is_stopped, true) {
+            assert_eq!(plane.patch(&format!("/endpoints/{id}"), &json!({"state": "STOPPED"})).status, 200);
+        }
+        true
+    });
+    let last: Value = serde_json::from_str(events.last().unwrap()).unwrap();
+    assert_eq!(last["error"]["code"], "drain_timeout", "{last}");
+    plane.until_state(&id, "STOPPED");
+    let events = plane.get(&format!("/endpoints/{id}/events?limit=1000")).body.to_string();
+    assert!(events.contains("being ended; 1 request was not finished in time and is cut"), "{events}");
 }
