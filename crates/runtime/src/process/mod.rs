@@ -124,7 +124,10 @@ impl ProcessRuntime {
         };
         let runtime = Self { inner: Arc::new(inner) };
         let inner = runtime.inner.clone();
-        blocking(move || inner.find_unrecorded()).await?;
+        if let Err(err) = blocking(move || inner.find_unrecorded()).await {
+            // Most have a folder; a server that does not start helps none.
+            tracing::warn!("replicas whose folder is gone could not be looked for: {err}");
+        }
         Inner::look(&runtime.inner).await?;
         Ok(runtime)
     }

@@ -84,28 +84,27 @@ impl Inner {
             return Ok(Vec::new());
         }
         let inner = self.clone();
-        let living = blocking(move || {
-            let mut living = Vec::new();
+        blocking(move || {
+            let mut found = Vec::new();
             for it in known {
-                if !inner.has_lost_its_folder(&it) {
+                let path = ReplicaDir::of(&inner.run, it.replica).path().to_owned();
+                let is_ending = locked(&inner.ending).get(&path) == Some(&it.nonce);
+                let phase = if is_ending {
+                    // Until whoever ends it is done, which is after the last process.
+                    ReplicaPhase::Stopping
+                } else if !inner.has_lost_its_folder(&it) {
                     continue;
-                }
-                if inner.is_alive(&it)? {
-                    living.push(it);
+                } else if inner.is_alive(&it)? {
+                    ReplicaPhase::Orphaned
                 } else {
                     locked(&inner.known).remove(&it.nonce);
-                }
+                    continue;
+                };
+                found.push(ObservedReplica { id: it.replica, nonce: it.nonce, phase, isolation: None });
             }
-            Ok(living)
+            Ok(found)
         })
-        .await?;
-        let ending = locked(&self.ending);
-        let observed = living.into_iter().map(|it| {
-            let is_ending = ending.get(ReplicaDir::of(&self.run, it.replica).path()) == Some(&it.nonce);
-            let phase = if is_ending { ReplicaPhase::Stopping } else { ReplicaPhase::Orphaned };
-            ObservedReplica { id: it.replica, nonce: it.nonce, phase, isolation: None }
-        });
-        Ok(observed.collect())
+        .await
     }
 
     /// Begins to end what is left of a replica that has no folder, if there is such a one. Its shim can't write down
@@ -140,13 +139,10 @@ impl Inner {
         .await
     }
 
-    /// A record that can't be read is there: what it stands for is not lost.
+    /// A record that can't be read is there: what it stands for is not lost. Nor is a replica whose record names
+    /// another launch: an engine may set what marks it likes for its own processes, and must not speak for others.
     fn has_lost_its_folder(&self, known: &Known) -> bool {
-        match ReplicaDir::of(&self.run, known.replica).launch() {
-            Ok(Some(record)) => record.launch.nonce != known.nonce,
-            Ok(None) => true,
-            Err(_) => false,
-        }
+        matches!(ReplicaDir::of(&self.run, known.replica).launch(), Ok(None))
     }
 
     /// Whether any process of it runs. All are looked through only when those that are known have ended.

@@ -29,7 +29,17 @@ impl SmallDisk {
 impl Drop for SmallDisk {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg("-l").arg(&self.0).output();
+        // The host's folder, which could not be removed with a disk in it.
+        let _ = std::fs::remove_dir_all(self.0.parent().unwrap());
     }
+}
+
+/// A host whose run folder is a small disk, which must outlive it: a host finds what a test leaves running by the
+/// folder it works in, and that has no such path once the disk is unmounted. `None` where none can be mounted.
+fn on_small_disk(disk: &mut Option<SmallDisk>) -> Option<Host> {
+    let host = Host::new();
+    *disk = SmallDisk::mount(host.root.path().join("run"));
+    has(disk.is_some(), "disks that it may mount").then_some(host)
 }
 
 /// Takes all the room there is.
@@ -46,11 +56,8 @@ fn fill(path: &Path) {
 
 #[tokio::test]
 async fn how_an_engine_ended_is_known_though_the_disk_was_full() {
-    let host = Host::new();
-    let disk = SmallDisk::mount(host.root.path().join("run"));
-    if !has(disk.is_some(), "disks that it may mount") {
-        return;
-    }
+    let mut disk = None;
+    let Some(host) = on_small_disk(&mut disk) else { return };
     let runtime = host.open().await;
     let launch = launch("ok");
     runtime.ensure(&launch).await.unwrap();
@@ -67,11 +74,8 @@ async fn how_an_engine_ended_is_known_though_the_disk_was_full() {
 
 #[tokio::test]
 async fn a_replica_starts_where_there_is_no_room_to_reserve() {
-    let host = Host::new();
-    let disk = SmallDisk::mount(host.root.path().join("run"));
-    if !has(disk.is_some(), "disks that it may mount") {
-        return;
-    }
+    let mut disk = None;
+    let Some(host) = on_small_disk(&mut disk) else { return };
     let runtime = host.open().await;
     let full = host.root.path().join("run/full");
     fill(&full);

@@ -97,6 +97,28 @@ async fn a_new_server_finds_a_replica_without_its_folder_by_its_marks() {
 }
 
 #[tokio::test]
+async fn a_process_that_marks_itself_as_a_recorded_replicas_does_not_speak_for_it() {
+    let host = Host::new();
+    let (first, launch) = (host.open().await, launch("ok"));
+    first.ensure(&launch).await.unwrap();
+    until_ready(&first, &launch).await;
+    let name = fs::read_to_string(host.root.path().join("run/installation")).unwrap();
+    let other = crate::host::launch("ok").nonce;
+    let mut forger = std::process::Command::new("sleep")
+        .arg("60")
+        .env("DEDI_REPLICA", format!("{} {} {other}", name.trim().trim_matches('"'), launch.replica))
+        .env("DEDI_NONCE", other.to_string())
+        .spawn()
+        .unwrap();
+    let second = host.open().await;
+    assert!(matches!(phase(&second, &launch).await, Some(ReplicaPhase::Ready { .. })));
+    second.remove(launch.replica, launch.nonce).await.unwrap();
+    until_gone(&second, &launch).await;
+    forger.kill().unwrap();
+    forger.wait().unwrap();
+}
+
+#[tokio::test]
 async fn another_installations_processes_without_a_folder_are_not_ours() {
     let (host, other) = (Host::new(), Host::new());
     let (first, launch) = (host.open().await, launch("ok"));
