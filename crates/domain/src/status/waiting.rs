@@ -175,9 +175,13 @@ pub(super) fn shortage_reason(view: &EndpointView, shortage: &Shortage) -> Reaso
         Shortage::Turn { n_free, n_needed } => advise(
             ReasonCode::WaitingTurn,
             format!(
-                "an endpoint that asked earlier for this kind of device is served first: it needs {}, {} free",
+                "an endpoint that asked earlier for this kind of device is served first: it needs {}, {}",
                 counting(u64::from(*n_needed), "device"),
-                so_many_are(u64::from(*n_free))
+                match (n_free >= n_needed, n_needed) {
+                    (true, 1) => "which is kept for it".to_owned(),
+                    (true, _) => "which are kept for it".to_owned(),
+                    (false, _) => format!("{} free", so_many_are(u64::from(*n_free))),
+                }
             ),
             "`dedi endpoints hardware` shows who uses what",
         ),
