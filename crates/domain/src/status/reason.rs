@@ -235,7 +235,7 @@ mod tests {
 
     use super::*;
     use crate::failure::Failure;
-    use crate::hardware::HardwareId;
+    use crate::hardware::{HardwareId, Health};
     use crate::ids::EndpointId;
     use crate::reconcile::tests::{NOW, endpoint, launching, ready, replica, seen, world};
     use crate::replica::{Exit, FailureCause, Intent, ObservedReplica, ReplicaPhase};
@@ -355,6 +355,19 @@ mod tests {
             "an endpoint that asked earlier for this kind of device is served first: it needs 2 devices, 1 is free"
         );
         assert!(it.next_step.is_some_and(|it| it.contains("dedi endpoints hardware")));
+    }
+
+    #[test]
+    fn a_host_without_a_healthy_device_says_so_while_the_lost_one_is_awaited() {
+        let mut view = endpoint(1, 1);
+        view.desired.published = EndpointState::Pending;
+        view.replicas = vec![replica(1, Intent::Stop { since: NOW })];
+        let mut world = world(view, Vec::new());
+        let code = |world: &World| super::super::explain(&world.endpoints[0], world).reason.code;
+        world.inventory.devices.truncate(1);
+        assert_eq!(code(&world), ReasonCode::DrainingPrevious);
+        world.inventory.devices[0].health = Health::Faulty(String::new());
+        assert_eq!(code(&world), ReasonCode::HardwareMissing);
     }
 
     #[test]
