@@ -11,6 +11,8 @@ pub(crate) struct Pool<'a> {
     taken: BTreeSet<&'a DeviceId>,
     /// Kinds that somebody waits for, and how many devices that one needs.
     blocked_kinds: BTreeMap<String, u32>,
+    /// Free devices that are kept for who may not have them yet, and how many that one needs.
+    kept: BTreeMap<&'a DeviceId, u32>,
 }
 
 /// Why no devices were given.
@@ -54,7 +56,20 @@ pub enum Shortage {
 
 impl<'a> Pool<'a> {
     pub(crate) fn new(inventory: &'a Inventory, taken: impl IntoIterator<Item = &'a DeviceId>) -> Self {
-        Self { inventory, taken: taken.into_iter().collect(), blocked_kinds: BTreeMap::new() }
+        Self {
+            inventory,
+            taken: taken.into_iter().collect(),
+            blocked_kinds: BTreeMap::new(),
+            kept: BTreeMap::new(),
+        }
+    }
+
+    /// Takes devices so that nobody gets them in this pass, for one replica that is not launched yet.
+    pub(crate) fn keep(&mut self, hardware: &HardwareId, bytes_each: u64) -> Result<Vec<DeviceId>, Shortage> {
+        let devices = self.take(hardware, bytes_each)?;
+        let known = self.inventory.devices.iter().map(|it| &it.id).filter(|it| devices.contains(it));
+        self.kept.extend(known.map(|it| (it, hardware.count())));
+        Ok(devices)
     }
 
     /// Takes devices for one replica, lowest index first.
@@ -77,7 +92,12 @@ impl<'a> Pool<'a> {
             return Err(Shortage::Turn { n_free, n_needed: *n_needed });
         }
         if free.len() < n_needed as usize {
+            let kept = of_kind().filter_map(|it| self.kept.get(&it.id)).copied().collect::<Vec<u32>>();
             self.blocked_kinds.insert(kind.to_owned(), n_needed);
+            if let Some(n_needed) = kept.first().copied() {
+                let n_kept = u32::try_from(kept.len()).unwrap_or(u32::MAX);
+                return Err(Shortage::Turn { n_free: n_free.saturating_add(n_kept), n_needed });
+            }
             return Err(Shortage::Busy { n_free, n_needed });
         }
         let mut able: Vec<&'a Device> =

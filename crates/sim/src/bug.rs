@@ -144,6 +144,8 @@ bugs! {
     DrainReadyFirst = "drain-ready-first",
     /// Plan: small requests overtake a large one.
     StarveLarge = "starve-large",
+    /// Plan: who waits for the next try after a failure loses its turn.
+    BackoffLosesTurn = "backoff-loses-turn",
     /// Plan: states are shown without the steps between.
     JumpState = "jump-state",
     /// Plan: a shortage is shown as ERROR.

@@ -290,6 +290,43 @@ fn what_was_set_aside_keeps_its_devices_and_its_processes() {
 }
 
 #[test]
+fn who_waits_for_the_next_try_keeps_its_turn() {
+    let mut first = endpoint(1, 1);
+    first.desired.published = EndpointState::Pending;
+    first.failures = vec![Failure {
+        attempt: 1,
+        cause: FailureCause::EngineExited,
+        at: NOW,
+        ready_for: Duration::ZERO,
+        detail: String::new(),
+    }];
+    let mut second = first.clone();
+    second.failures.clear();
+    second.desired.id = EndpointId::from_uuid(Uuid::from_u128(2));
+    second.desired.started_at = Timestamp(1);
+    let mut world = world(second.clone(), Vec::new());
+    world.endpoints.push(first);
+    insta::assert_snapshot!(said(&world), @"reserve d2");
+    world.inventory.devices.truncate(1);
+    insta::assert_snapshot!(said(&world), @"nothing");
+    assert!(has_queue(&world, "gpu_80gb"));
+    let status = crate::status::explain(&world.endpoints[0], &world);
+    assert_eq!(status.reason.code, crate::ReasonCode::WaitingTurn);
+    assert!(status.reason.message.ends_with("it needs 1 device, which is kept for it"), "{status:?}");
+    // Its time comes before anybody else's.
+    let mut later = world.clone();
+    later.now = NOW.plus(Duration::from_secs(1));
+    let reserved = decide(&later);
+    assert!(
+        matches!(&reserved[..], [Action::Reserve { endpoint, .. }] if endpoint.uuid().as_u128() == 1),
+        "{reserved:?}"
+    );
+    // One that waits for minutes, or for its user, holds up nobody.
+    world.endpoints[1].failures[0].cause = FailureCause::ModelUnusable;
+    insta::assert_snapshot!(said(&world).lines().last().unwrap(), @"reserve d1");
+}
+
+#[test]
 fn an_endpoint_whose_replicas_are_ended_again_and_again_says_when_it_is_launched_next() {
     let mut view = endpoint(1, 1);
     view.desired.published = EndpointState::Pending;

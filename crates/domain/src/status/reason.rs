@@ -61,7 +61,7 @@ impl Explainer<'_> {
                     }
                 }
             }
-            EndpointState::Error => error_reason(view, words, world, judged),
+            EndpointState::Error => error_reason(view, words, self, judged),
         }
     }
 }
@@ -205,17 +205,20 @@ fn stopping_reason(view: &EndpointView, count: &Count) -> Reason {
     say(ReasonCode::Releasing, "processes are gone; their devices' memory is awaited")
 }
 
-fn error_reason(view: &EndpointView, words: Words<'_>, world: &World, judged: &Verdict) -> Reason {
-    let desired = &view.desired;
+fn error_reason(view: &EndpointView, words: Words<'_>, all: &Explainer<'_>, judged: &Verdict) -> Reason {
+    let (desired, world) = (&view.desired, all.world);
     if let Some(fetch @ Fetch::Failed { .. }) = words.fetch {
         return fetch_reason(view, fetch, world.now);
     }
     let Some(last) = counted(view).next_back() else {
         return say(ReasonCode::Accepted, "the server is about to look at it");
     };
-    let retry = match judged.retry_at() {
-        Some(at) => format!("the next try is in {} s", at.since(world.now).as_secs() + 1),
-        None => "it is not tried again by itself".to_owned(),
+    let retry = match (judged.retry_at(), all.shortage(desired.id)) {
+        (Some(at), Some(short)) if at <= world.now => {
+            format!("the next try waits: {}", shortage_reason(view, short).message)
+        }
+        (Some(at), _) => format!("the next try is in {} s", at.since(world.now).as_secs() + 1),
+        (None, _) => "it is not tried again by itself".to_owned(),
     };
     let failed = match judged.n_failures().unwrap_or(0) {
         0 | 1 => "the last attempt failed".to_owned(),
@@ -236,7 +239,7 @@ mod tests {
 
     use super::*;
     use crate::failure::Failure;
-    use crate::hardware::HardwareId;
+    use crate::hardware::{HardwareId, Health};
     use crate::ids::EndpointId;
     use crate::reconcile::tests::{NOW, endpoint, launching, ready, replica, seen, world};
     use crate::replica::{Exit, FailureCause, Intent, ObservedReplica, ReplicaPhase};
@@ -359,6 +362,19 @@ mod tests {
     }
 
     #[test]
+    fn a_host_without_a_healthy_device_says_so_while_the_lost_one_is_awaited() {
+        let mut view = endpoint(1, 1);
+        view.desired.published = EndpointState::Pending;
+        view.replicas = vec![replica(1, Intent::Stop { since: NOW })];
+        let mut world = world(view, Vec::new());
+        let code = |world: &World| super::super::explain(&world.endpoints[0], world).reason.code;
+        world.inventory.devices.truncate(1);
+        assert_eq!(code(&world), ReasonCode::DrainingPrevious);
+        world.inventory.devices[0].health = Health::Faulty(String::new());
+        assert_eq!(code(&world), ReasonCode::HardwareMissing);
+    }
+
+    #[test]
     fn a_try_that_is_under_way_is_not_the_next_one() {
         let mut view = endpoint(1, 1);
         view.failures = failed(&[(1, 20)]);
@@ -370,8 +386,11 @@ mod tests {
         view.failures = failed(&[(1, 500), (2, 490), (3, 480), (4, 470), (5, 460)]);
         view.replicas = Vec::new();
         view.desired.published = EndpointState::Error;
-        let waits = world(view, Vec::new());
-        assert_eq!(super::super::explain(&waits.endpoints[0], &waits).next_retry_at, Some(NOW));
+        let mut waits = world(view, Vec::new());
+        waits.inventory.devices.clear();
+        let it = super::super::explain(&waits.endpoints[0], &waits);
+        assert_eq!(it.next_retry_at, Some(NOW));
+        assert!(it.reason.message.contains("; the next try waits: 1x_gpu_80gb needs 1 device"), "{it:?}");
     }
 
     #[test]

@@ -23,6 +23,11 @@ pub(super) fn pending_reason(
     if let Some(delayed) = delay_reason(view, words, all.world, judged) {
         return delayed;
     }
+    let shortage = all.shortage(view.desired.id);
+    // What the host has too little of, no replica that ends gives back.
+    if let Some(short @ Shortage::NoSuchHardware { .. }) = shortage {
+        return shortage_reason(view, short);
+    }
     if count.draining + count.stopping + count.gone > 0 {
         let left = u64::from(count.draining + count.stopping + count.gone);
         let (replicas, are) = (counting(left, "replica"), is_or_are(left));
@@ -31,7 +36,7 @@ pub(super) fn pending_reason(
             format!("waits until {replicas} of the last run {are} gone"),
         );
     }
-    match all.shortage(view.desired.id) {
+    match shortage {
         Some(short) => shortage_reason(view, short),
         None => say(ReasonCode::Accepted, "accepted; the server is about to look at it"),
     }
@@ -175,9 +180,13 @@ pub(super) fn shortage_reason(view: &EndpointView, shortage: &Shortage) -> Reaso
         Shortage::Turn { n_free, n_needed } => advise(
             ReasonCode::WaitingTurn,
             format!(
-                "an endpoint that asked earlier for this kind of device is served first: it needs {}, {} free",
+                "an endpoint that asked earlier for this kind of device is served first: it needs {}, {}",
                 counting(u64::from(*n_needed), "device"),
-                so_many_are(u64::from(*n_free))
+                match (n_free >= n_needed, n_needed) {
+                    (true, 1) => "which is kept for it".to_owned(),
+                    (true, _) => "which are kept for it".to_owned(),
+                    (false, _) => format!("{} free", so_many_are(u64::from(*n_free))),
+                }
             ),
             "`dedi endpoints hardware` shows who uses what",
         ),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use dedi_domain::failure::{Verdict, pause, verdict};
 use dedi_domain::hardware::Health;
 use dedi_domain::reconcile::{EndpointView, Observation, World};
 use dedi_domain::replica::ReplicaRow;
@@ -144,8 +145,11 @@ impl Plan<'_> {
     fn is_passed_over(&self, other: &EndpointView, view: &EndpointView) -> bool {
         let (a, b) = (&other.desired, &view.desired);
         let is_first = other.replicas.is_empty() && (a.started_at, a.id) < (b.started_at, b.id);
-        let is_asking =
-            a.wants_replicas() && a.replicas.min() > 0 && other.failures.is_empty() && other.fetch.is_none();
+        let keeps_turn = is_first && self.keeps_turn(other);
+        let is_asking = a.wants_replicas()
+            && a.replicas.min() > 0
+            && (other.failures.is_empty() || keeps_turn)
+            && other.fetch.is_none();
         let is_aside = self.aside.endpoints.contains(&a.id);
         if !is_first || is_aside || !is_asking || a.hardware.kind_name() != b.hardware.kind_name() {
             return false;
@@ -163,7 +167,30 @@ impl Plan<'_> {
             of_kind.clone().all(|it| it.leftover_bytes == 0 && it.available_bytes() >= NEEDED_BYTES);
         let is_served =
             self.actions.iter().any(|it| matches!(it, Action::Reserve { endpoint, .. } if *endpoint == a.id));
-        n_healthy >= a.hardware.count() as usize && has_all_memory && !is_served
+        // One that may not be launched yet is served with what is left for it.
+        let taken = self.taken();
+        let n_left = of_kind.filter(|it| bit(&it.id) & taken == 0).count();
+        let is_left_enough = keeps_turn && n_left >= a.hardware.count() as usize;
+        n_healthy >= a.hardware.count() as usize && has_all_memory && !is_served && !is_left_enough
+    }
+
+    /// Whether it failed, but not so that it is put off for minutes or for good.
+    fn keeps_turn(&self, view: &EndpointView) -> bool {
+        let (it, settings) = (&view.desired, &self.world.settings.backoff);
+        let judged = verdict(it.id, &view.failures, it.started_at, settings);
+        let is_paused =
+            pause(it.id, &view.failures, it.started_at, settings).is_some_and(|until| self.world.now < until);
+        matches!(judged, Verdict::BackingOff { .. }) && !is_paused
+    }
+
+    /// The devices that are held, or are after this plan.
+    fn taken(&self) -> DeviceSet {
+        let held = self.world.endpoints.iter().flat_map(|it| &it.replicas).map(|it| set_of(&it.row.devices));
+        let given = self
+            .actions
+            .iter()
+            .map(|it| if let Action::Reserve { devices, .. } = it { set_of(devices) } else { 0 });
+        held.chain(given).fold(0, |sum, it| sum | it)
     }
 
     /// S5's second half: what we do by ourselves leaves at least the minimum, and all that are wanted,

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use dedi_domain::failure::verdict;
 use dedi_domain::hardware::Health;
-use dedi_domain::reconcile::{Observation, World, decide as healthy};
+use dedi_domain::reconcile::{EndpointView, Observation, World, decide as healthy};
 use dedi_domain::route::EndpointLoad;
 use dedi_domain::{Action, EndpointState, FailureCause, Intent, ReplicaId, ReplicaPhase, Run};
 
@@ -138,6 +139,11 @@ fn after(bug: Bug, world: &World, actions: &mut Vec<Action>) {
         }
     } else if bug == Bug::StarveLarge {
         starve(world, actions);
+    } else if bug == Bug::BackoffLosesTurn {
+        serve_only(world, actions, |view| {
+            let it = &view.desired;
+            verdict(it.id, &view.failures, it.started_at, &world.settings.backoff).allows_launch(world.now)
+        });
     } else if bug == Bug::DrainReadyFirst {
         for action in actions.iter_mut() {
             turn_to_ready(world, action, &phase);
@@ -221,8 +227,16 @@ fn starve(world: &World, actions: &mut Vec<Action>) {
         .filter(|it| it.desired.wants_replicas() && it.replicas.is_empty() && !is_served(it.desired.id))
         .min_by_key(|it| (it.desired.started_at, it.desired.id));
     let Some(waiting) = waiting.map(|it| it.desired.id) else { return };
+    serve_only(world, actions, |it| it.desired.id != waiting);
+}
+
+/// Gives devices out as if the others were not there.
+fn serve_only(world: &World, actions: &mut Vec<Action>, is_meant: impl Fn(&EndpointView) -> bool) {
     let mut without = world.clone();
-    without.endpoints.retain(|it| it.desired.id != waiting);
+    for view in world.endpoints.iter().filter(|it| !is_meant(it)) {
+        // What they hold stays theirs.
+        without.set_aside(view.desired.id);
+    }
     let given = healthy(&without);
     actions.retain(|it| !matches!(it, Action::Reserve { .. }));
     actions.extend(given.into_iter().filter(|it| matches!(it, Action::Reserve { .. })));
