@@ -9,6 +9,7 @@ pub mod clock;
 pub mod confine;
 mod exit_record;
 pub mod failpoint;
+mod files;
 pub mod identity;
 pub mod logfile;
 pub mod mark;

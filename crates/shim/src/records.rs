@@ -15,18 +15,19 @@
 //! The engine has a folder in it, `own`, for its socket and whatever it writes. At isolation level 1 it reaches
 //! nothing else of this, so that the records are ours.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
+use std::fs::{self, OpenOptions};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use dedi_domain::{Exit, Launch, Nonce, ReplicaId, Timestamp};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::confine::Confinement;
 use crate::exit_record::ExitRecord;
 use crate::failpoint;
+use crate::files::sync_dir;
+pub use crate::files::{read, write_atomically};
 use crate::identity::ProcessId;
 use crate::reserve;
 
@@ -335,38 +336,6 @@ pub fn sweep_drafts(run: &Path) -> io::Result<()> {
 
 fn mark(path: &Path) -> io::Result<()> {
     OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).map(drop)
-}
-
-/// A record; `None` if it is absent or can't be understood.
-pub fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
-        Err(err) if err.kind() == ErrorKind::NotFound => Ok(None),
-        Err(err) => Err(err),
-    }
-}
-
-/// Written under another name, on disk, then renamed.
-pub fn write_atomically<T: Serialize>(dir: &Path, name: &str, value: &T) -> io::Result<()> {
-    let draft = dir.join(format!(".{name}"));
-    let bytes = serde_json::to_vec_pretty(value).map_err(io::Error::other)?;
-    let written = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&draft)
-        .and_then(|mut file| file.write_all(&bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&draft, dir.join(name)));
-    if written.is_err() {
-        let _ = fs::remove_file(&draft);
-    }
-    written?;
-    sync_dir(dir)
-}
-
-fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
 }
 
 #[cfg(test)]

@@ -2,10 +2,12 @@
 //! not by events: a nudge says "look again", and a lost one costs at most a tick.
 
 mod act;
+mod clean_up;
 mod ending;
 mod isolate;
 mod observe;
 mod running;
+mod telling;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
@@ -15,7 +17,7 @@ use std::time::Duration;
 use dedi_domain::autoscale::Scaler;
 use dedi_domain::reconcile::{World, decide};
 use dedi_domain::route::{Published, Serving};
-use dedi_domain::{Action, EndpointId, LoadReport, Timestamp};
+use dedi_domain::{Action, LoadReport};
 use dedi_runtime::failpoint;
 use futures_util::FutureExt;
 use tokio::sync::watch;
@@ -23,7 +25,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::shared::Shared;
-use crate::store::{EventKind, StoreError, Unread};
+use crate::store::StoreError;
 use isolate::{Subject, Waits, decide_each};
 
 /// Passes in a row while each does something: a stop takes about six, so this ends only endless ones.
@@ -218,84 +220,6 @@ impl Reconciler {
     async fn act(&self, world: &World, action: &Action) -> Result<(), act::Trouble> {
         let done = AssertUnwindSafe(act::act(&self.shared, world, action)).catch_unwind().await;
         done.unwrap_or(Err(act::Trouble::Panicked))
-    }
-
-    /// Says of each endpoint whose rows can't be read that it is left as it is, once.
-    async fn tell_unread(&mut self, unread: &[Unread], now: Timestamp) {
-        for it in unread.iter().filter(|it| !self.unread.contains(&it.id)) {
-            let Unread { id, why, .. } = it;
-            tracing::error!(endpoint.id = %id, "{id} is left as it is, nothing of it is started or ended: {why}");
-            let message = format!("{why}; nothing of it is started or ended");
-            if let Ok(id) = id.parse() {
-                self.add_event(id, &message, now).await;
-            }
-        }
-        for id in self.unread.iter().filter(|id| unread.iter().all(|it| it.id != **id)) {
-            tracing::info!(endpoint.id = %id, "{id} can be read again");
-        }
-        self.unread = unread.iter().map(|it| it.id.clone()).collect();
-    }
-
-    async fn tell_panicked(&self, panicked: &BTreeSet<Subject>, now: Timestamp) {
-        for it in panicked.iter().filter(|it| self.waits.n_failed(**it) == 1) {
-            tracing::error!(
-                "a step for {it} panicked; see the message before this one. It is tried again at growing intervals, the others go on"
-            );
-            if let Subject::Endpoint(id) = it {
-                let message = "a step for it failed inside of dedi, whose log says where; it is tried again";
-                self.add_event(*id, message, now).await;
-            }
-        }
-    }
-
-    async fn add_event(&self, endpoint: EndpointId, message: &str, now: Timestamp) {
-        let done = self.shared.store.note(endpoint, EventKind::SetAside, message, now).await;
-        if let Err(err) = done {
-            tracing::warn!(endpoint.id = %endpoint, "an event could not be recorded: {}", chain(&err));
-        }
-    }
-
-    fn tell(&mut self, troubles: BTreeSet<String>) {
-        for new in troubles.difference(&self.troubles) {
-            tracing::warn!("{new}");
-        }
-        if troubles.is_empty() && !self.troubles.is_empty() {
-            tracing::info!("the reconciler works without trouble again");
-        }
-        self.troubles = troubles;
-    }
-
-    /// Removes the logs of endpoints that are known to be erased: a server that died between the two left them. One
-    /// that this database never had may be another's.
-    async fn sweep_logs(&self) {
-        let endpoints = match self.shared.logs.endpoints().await {
-            Ok(endpoints) => endpoints,
-            Err(err) => return tracing::warn!("the logs of erased endpoints could not be looked for: {err}"),
-        };
-        for endpoint in endpoints {
-            if matches!(self.shared.store.is_erased(endpoint).await, Ok(true)) {
-                act::forget_logs(&self.shared, endpoint).await;
-            }
-        }
-    }
-
-    #[cfg(test)]
-    pub(crate) async fn sweep_for_tests(&self) {
-        self.sweep_logs().await;
-    }
-
-    async fn forget_old(&self) {
-        let Shared { config, store, .. } = &*self.shared;
-        if let Err(err) = store.forget_events(self.days_ago(config.events_kept_days)).await {
-            tracing::warn!("old events could not be removed: {}", chain(&err));
-        }
-        if let Err(err) = store.forget_usage(self.days_ago(config.usage_kept_days)).await {
-            tracing::warn!("old running times could not be removed: {}", chain(&err));
-        }
-    }
-
-    fn days_ago(&self, days: u32) -> Timestamp {
-        Timestamp(self.shared.clock.now().0.saturating_sub(i64::from(days) * 86_400_000))
     }
 }
 

@@ -1,0 +1,41 @@
+//! What is removed once an hour: what is too old to be kept, and what an earlier server left.
+
+use dedi_domain::Timestamp;
+
+use super::{Reconciler, act, chain};
+use crate::shared::Shared;
+
+impl Reconciler {
+    /// Removes the logs of endpoints that are known to be erased: a server that died between the two left them. One
+    /// that this database never had may be another's.
+    pub(super) async fn sweep_logs(&self) {
+        let endpoints = match self.shared.logs.endpoints().await {
+            Ok(endpoints) => endpoints,
+            Err(err) => return tracing::warn!("the logs of erased endpoints could not be looked for: {err}"),
+        };
+        for endpoint in endpoints {
+            if matches!(self.shared.store.is_erased(endpoint).await, Ok(true)) {
+                act::forget_logs(&self.shared, endpoint).await;
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) async fn sweep_for_tests(&self) {
+        self.sweep_logs().await;
+    }
+
+    pub(super) async fn forget_old(&self) {
+        let Shared { config, store, .. } = &*self.shared;
+        if let Err(err) = store.forget_events(self.days_ago(config.events_kept_days)).await {
+            tracing::warn!("old events could not be removed: {}", chain(&err));
+        }
+        if let Err(err) = store.forget_usage(self.days_ago(config.usage_kept_days)).await {
+            tracing::warn!("old running times could not be removed: {}", chain(&err));
+        }
+    }
+
+    fn days_ago(&self, days: u32) -> Timestamp {
+        Timestamp(self.shared.clock.now().0.saturating_sub(i64::from(days) * 86_400_000))
+    }
+}
