@@ -122,7 +122,7 @@ fn below_endpoint(schemas: &mut Schemas) -> Vec<Operation> {
             )
             .query(
                 "from",
-                json!({"type": "string"}),
+                json!({"type": "string", "pattern": "^[0-9]{1,9}\\.[0-9a-f]{1,16}-[0-9a-f]{1,16}-[0-9a-f]{1,16}$"}),
                 "With `follow`: a place that a mark named, to go on from instead of the last lines",
             )
             .answers_text("The lines")

@@ -42,7 +42,7 @@ pub(super) async fn read(
     let replica = query.get("replica");
     let follows = query.boolean("follow")?;
     let marks = query.boolean("marks")?;
-    let from = query.get("from").map(place).transpose()?;
+    let from = query.given("from").map(place).transpose()?;
     let number = from.map_or(number, |(attempt, _)| Some(i64::from(attempt)));
     let attempts = shared.store.attempts(desired.id).await?;
     let chosen = attempts.iter().find(|it| {
@@ -78,10 +78,13 @@ pub(super) async fn read(
 
 /// A place as a mark names it: the launch's number and the place in its log.
 fn place(text: &str) -> Result<(u32, LogCursor), ApiError> {
-    let parsed =
-        text.split_once('.').and_then(|(attempt, at)| Some((attempt.parse().ok()?, at.parse().ok()?)));
+    let number = |it: &str| {
+        let is_written = (1..=9).contains(&it.len()) && it.bytes().all(|byte| byte.is_ascii_digit());
+        it.parse().ok().filter(|_| is_written)
+    };
+    let parsed = text.split_once('.').and_then(|(attempt, at)| Some((number(attempt)?, at.parse().ok()?)));
     parsed.ok_or_else(|| ApiError::Invalid {
-        message: "from is not a place in a log as a mark names it".to_owned(),
+        message: "from must be a place as a mark of a followed log names it, such as 2.1f-3a-0".to_owned(),
         param: Some("from".to_owned()),
         code: None,
     })

@@ -112,8 +112,20 @@ async fn a_followed_log_has_no_end_when_the_server_ends_and_goes_on_from_its_las
     let mut rest = plane.open("GET", &resumed).await.into_body();
     assert_eq!(frame(&mut rest).await.unwrap(), format!("\u{1e}{place}\n"));
     assert!(frame(&mut rest).await.unwrap().starts_with("two\n\u{1e}1."));
-    let wrong = plane.call("GET", &format!("/v1/endpoints/{id}/logs?follow=true&from=1.x"), "").await;
-    assert_eq!(wrong.status, StatusCode::BAD_REQUEST);
+    for wrong in [
+        "",
+        "1.x",
+        "1",
+        "%2B1.1-2-3",
+        "1.%2B1-2-3",
+        "1.1-2",
+        "1.1-2-3-4",
+        "1.A-2-3",
+        "1.00000000000000001-2-3",
+    ] {
+        let told = plane.call("GET", &format!("/v1/endpoints/{id}/logs?follow=true&from={wrong}"), "").await;
+        assert_eq!(told.status, StatusCode::BAD_REQUEST, "{wrong}");
+    }
 }
 
 #[tokio::test]

@@ -229,8 +229,12 @@ impl FromStr for LogCursor {
     type Err = NoCursor;
 
     fn from_str(text: &str) -> Result<Self, NoCursor> {
-        let mut numbers =
-            text.splitn(3, '-').map(|it| u64::from_str_radix(it, 16).map_err(|_invalid| NoCursor));
+        let is_written = |it: &str| {
+            let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+            (1..=16).contains(&it.len()) && it.bytes().all(is_digit)
+        };
+        let number = |it: &str| u64::from_str_radix(it, 16).ok().filter(|_| is_written(it));
+        let mut numbers = text.splitn(3, '-').map(|it| number(it).ok_or(NoCursor));
         let mut number = || numbers.next().unwrap_or(Err(NoCursor));
         Ok(Self { file: FileId { inode: number()?, made_at_ns: number()? }, offset: number()? })
     }
