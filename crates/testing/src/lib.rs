@@ -11,5 +11,5 @@ mod program;
 mod targets;
 
 pub use mode::{Behaviour, Mode};
-pub use program::{fake_engine, fake_nvml, program, shim};
+pub use program::{demo_model, fake_engine, fake_nvml, program, shim, tree};
 pub use targets::{ESCAPE_REPORT, EscapeTargets};

@@ -4,6 +4,22 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+/// The root of the tree whose tests run. Asked of cargo when they do: what is built in a target folder that several
+/// clones share may come from another one, which may be gone.
+///
+/// # Panics
+/// If it is not there.
+#[expect(clippy::expect_used, reason = "for tests, which end here")]
+pub fn tree() -> PathBuf {
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    Path::new(&package).join("../..").canonicalize().expect("the package lies in `crates`")
+}
+
+/// The bundled demo model's weights.
+pub fn demo_model() -> PathBuf {
+    tree().join("models/dedi/demo/demo.gguf")
+}
+
 /// The fake engine's program, built first if need be.
 ///
 /// # Panics
@@ -46,7 +62,7 @@ pub fn shim() -> PathBuf {
             let failpoints = ["--features", "dedi-shim/failpoints"];
             let failpoints = if cfg!(debug_assertions) { &failpoints[..] } else { &[] };
             let made_of = ["shim/src", "shim/Cargo.toml", "domain/src"];
-            let mut build = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/build-shim"));
+            let mut build = Command::new(tree().join("scripts/build-shim"));
             place.built("dedi-shim", &made_of, build.arg("--quiet").args(failpoints))
         })
         .clone()
@@ -77,7 +93,7 @@ impl Place {
     #[expect(clippy::expect_used, reason = "for tests, which end here")]
     fn built(&self, file: &str, made_of: &[&str], build: &mut Command) -> PathBuf {
         let path = self.folder.join(file);
-        let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("it lies in `crates`");
+        let crates = tree().join("crates");
         // Not asking cargo when there is nothing to do: it would wait for whoever else is building.
         if is_newer(&path, made_of.iter().map(|it| crates.join(it)).collect()) {
             return path;
@@ -89,7 +105,7 @@ impl Place {
         let ran = build
             .args(["--profile", profile, "--target-dir"])
             .arg(self.folder.parent().expect("the profile's folder lies in the target folder"))
-            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+            .current_dir(tree())
             .output()
             .expect("cargo runs");
         assert!(ran.status.success(), "{file} was not built: {}", String::from_utf8_lossy(&ran.stderr));

@@ -62,8 +62,7 @@ fn a_start_is_called_off_while_it_waits_for_a_device() {
 
 #[test]
 fn a_start_is_called_off_while_its_model_is_fetched() {
-    let weights =
-        std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/dedi/demo/demo.gguf")).unwrap();
+    let weights = std::fs::read(dedi_testing::demo_model()).unwrap();
     let hub = FakeHub::start();
     for name in ["acme/one", "acme/two"] {
         let stalls = Trick::Stalls { after: weights.len() / 2 };

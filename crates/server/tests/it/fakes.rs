@@ -29,10 +29,9 @@ pub(crate) fn config(tables: &str, runtime: &str, control: &str) -> String {
 
 /// The bundled model under a name that says how its engine behaves.
 pub(crate) fn add_model(plane: &TestPlane, mode: &str) {
-    let from = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/dedi/demo/demo.gguf");
     let folder = plane.data().join("models/fake").join(mode);
     std::fs::create_dir_all(&folder).unwrap();
-    std::fs::copy(from, folder.join("model.gguf")).unwrap();
+    std::fs::copy(dedi_testing::demo_model(), folder.join("model.gguf")).unwrap();
 }
 
 /// An endpoint of one replica whose engine behaves like this; its id.

@@ -7,9 +7,9 @@ use crate::plane::{TestPlane, until};
 
 /// The bundled model under another name, at a hub that cuts its first answer.
 fn hub() -> FakeHub {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/dedi/demo");
-    let weights = std::fs::read(format!("{folder}/demo.gguf")).unwrap();
-    let card = std::fs::read(format!("{folder}/README.md")).unwrap();
+    let weights = dedi_testing::demo_model();
+    let card = std::fs::read(weights.with_file_name("README.md")).unwrap();
+    let weights = std::fs::read(weights).unwrap();
     let trick = Trick::Cuts { after: weights.len() / 2, times: 1 };
     let hub = FakeHub::start();
     hub.put(
@@ -70,8 +70,7 @@ fn a_model_pulled_by_the_command_line_answers_a_chat() {
 #[test]
 fn a_create_fetches_its_model_and_a_restart_goes_on_with_it() {
     let hub = hub();
-    let weights =
-        std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/dedi/demo/demo.gguf")).unwrap();
+    let weights = std::fs::read(dedi_testing::demo_model()).unwrap();
     let half = weights.len() / 2;
     let slow = Trick::Stalls { after: half };
     hub.put("acme/tiny", HubRepo::default().tricky("tiny-Q8_0.gguf", &weights, slow));
