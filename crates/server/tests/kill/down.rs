@@ -4,6 +4,7 @@ use crate::audit::{Finding, Wrong};
 use crate::life::{BYSTANDER, Failpoint, Killed, Life, stuck};
 use crate::look::{self, Look};
 use crate::operation::Operation;
+use crate::plane::ended;
 
 impl Life {
     /// The places that an undisturbed `dedi down` passes, the server's included.
@@ -39,7 +40,7 @@ impl Life {
     }
 
     fn down(&mut self, trace: bool) -> Result<bool, Vec<Finding>> {
-        let status = self.plane.spawn_down(trace).wait().map_err(|err| stuck(err.to_string()))?;
+        let status = ended(self.plane.spawn_down(trace)).map_err(stuck)?;
         self.plane.kill();
         Ok(status.success())
     }

@@ -2,7 +2,7 @@
 //! noted. Nothing of it is asked of the server.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use sqlx::sqlite::SqliteConnectOptions;
@@ -118,13 +118,13 @@ WHERE coalesce(r.ready_at IS NOT NULL AND r.intent <> 'stop', 0) <> coalesce(u.c
 
 /// Running times that are more than the events say: from ready to the first word of the end, or until now.
 const MINUTES_TOO_MANY: &str = "\
-SELECT replica || ' ran ' || (until - ready_at) || ' ms, of ' || (ended - began) || ' ms'
-FROM (SELECT u.*,
-    (SELECT min(at) FROM events e WHERE e.replica = u.replica AND e.kind = 'replica_ready') AS began,
-    coalesce((SELECT min(at) FROM events e
-        WHERE e.replica = u.replica AND e.kind IN ('replica_failed', 'replica_stopping')), ?1) AS ended
-    FROM usage u)
-WHERE began IS NULL OR ready_at <> began OR until > ended";
+WITH told AS (
+    SELECT replica, min(at) FILTER (WHERE kind = 'replica_ready') AS began,
+        min(at) FILTER (WHERE kind IN ('replica_failed', 'replica_stopping')) AS ended
+    FROM events GROUP BY replica)
+SELECT u.replica || ' ran ' || (u.until - u.ready_at) || ' ms, of ' || (coalesce(ended, ?1) - began) || ' ms'
+FROM usage u LEFT JOIN told ON told.replica = u.replica
+WHERE began IS NULL OR u.ready_at <> began OR u.until > coalesce(ended, ?1)";
 
 /// A server's clock may be a little ahead of this one's: it never begins before what was written last.
 const AHEAD_MS: i64 = 1_000;
@@ -156,24 +156,35 @@ async fn rows(file: &Path) -> Result<Rows, sqlx::Error> {
 /// Live processes that name the folder in their words or stand in it, servers excepted.
 pub(crate) fn processes(data: &Path) -> Vec<Process> {
     let folder = data.display().to_string();
-    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
-    entries
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok())
-        .filter_map(|pid| process(pid, &folder))
-        .collect()
+    pids().filter_map(|pid| process(pid, &folder)).collect()
+}
+
+/// The same with servers: their pids.
+pub(crate) fn all_of(folder: &Path) -> Vec<i32> {
+    let folder = folder.display().to_string();
+    pids().filter(|pid| words(*pid, &folder).is_some()).collect()
+}
+
+fn pids() -> impl Iterator<Item = i32> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten();
+    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+}
+
+/// The words that a process was started with, and where it stands, if one of them is in the folder.
+fn words(pid: i32, folder: &str) -> Option<(Vec<String>, PathBuf)> {
+    let args = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let args: Vec<String> =
+        args.split(|it| *it == 0).map(|it| String::from_utf8_lossy(it).into_owned()).collect();
+    let cwd = std::fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
+    let is_named = args.iter().any(|it| it.starts_with(folder)) || cwd.starts_with(folder);
+    is_named.then_some((args, cwd))
 }
 
 fn process(pid: i32, folder: &str) -> Option<Process> {
-    let read = |name: &str| std::fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
-    let words = |bytes: &[u8]| -> Vec<String> {
-        bytes.split(|it| *it == 0).map(|it| String::from_utf8_lossy(it).into_owned()).collect()
-    };
-    let args = words(&read("cmdline"));
-    let cwd = std::fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
-    let is_named = args.iter().any(|it| it.starts_with(folder)) || cwd.starts_with(folder);
+    let (args, cwd) = words(pid, folder)?;
     let word = args.get(1).map(String::as_str);
     let is_engine = args.iter().any(|it| it == "--model-name");
-    if !is_named || !is_alive(pid) || (word == Some("serve") && !is_engine) {
+    if !is_alive(pid) || (word == Some("serve") && !is_engine) {
         return None;
     }
     let below = cwd.strip_prefix(Path::new(folder).join("run")).ok();

@@ -15,6 +15,7 @@ mod client;
 mod dice;
 mod down;
 mod engines;
+mod folders;
 mod instants;
 mod ledger;
 mod life;
@@ -39,6 +40,7 @@ fn nothing_is_lost_left_over_or_started_twice_wherever_somebody_is_killed() {
         std::env::var(name).map_or(usual, |it| it.parse().unwrap_or_else(|_| panic!("{name}={it}")))
     };
     let seed = number("DEDI_SEED", 1) as u64;
+    folders::clear_of_the_dead();
     let n_wrong = Sweep::new(number("DEDI_KILLS", KILLS), seed).run(number("DEDI_PLANES", PLANES));
     assert_eq!(n_wrong, 0, "cases went wrong; seed {seed}");
 }

@@ -1,15 +1,22 @@
 //! A real server on a folder in memory, with fake engines. It is killed and started again on what is there.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 
 use crate::client::Client;
+use crate::folders;
 
 /// Longest wait for a server to listen, or to end.
 const START_MAX: Duration = Duration::from_secs(20);
+
+/// Longest wait for one that a failpoint has killed to be dead.
+const DEATH_MAX: Duration = Duration::from_secs(2);
+
+/// Longest wait for a program that does one thing. `dedi down` is given a quarter of it.
+const RUN_MAX: Duration = Duration::from_secs(60);
 
 /// Quick looks, no back-off, and never ERROR: a killed shim is a failure, and the sweep makes thousands.
 const CONFIG: &str = "
@@ -48,10 +55,7 @@ fn dedi() -> PathBuf {
 impl Plane {
     /// A new folder, without a server yet.
     pub(crate) fn new() -> Self {
-        // In memory: a kill loses nothing that was written, and thousands of syncs cost nothing.
-        let memory = Path::new("/dev/shm");
-        let base = if memory.is_dir() { memory } else { Path::new("/tmp") };
-        let folder = tempfile::Builder::new().prefix("dedi-kill-").tempdir_in(base).unwrap();
+        let folder = folders::new();
         let engine = dedi().with_file_name("dedi-fake-engine");
         assert!(engine.exists(), "{} is not built: run `make build-test` first", engine.display());
         // The server finds it beside itself.
@@ -108,8 +112,10 @@ impl Plane {
     pub(crate) fn disarm(&self) -> bool {
         let _ = std::fs::remove_file(self.failpoint());
         let Some((pid, _)) = self.hit() else { return false };
-        // The file is renamed before the death, which a busy host may put off.
-        while crate::look::is_alive(pid) {
+        // The file is renamed before the death, which a busy host may put off. Who is there for longer has been
+        // given the pid of the dead.
+        let began = Instant::now();
+        while crate::look::is_alive(pid) && began.elapsed() < DEATH_MAX {
             std::thread::sleep(Duration::from_millis(1));
         }
         true
@@ -258,8 +264,7 @@ impl Plane {
 
     /// Keeps the folder for somebody to look at.
     pub(crate) fn keep(&mut self) -> PathBuf {
-        self.folder.disable_cleanup(true);
-        self.folder.path().to_owned()
+        folders::keep(&mut self.folder)
     }
 }
 
@@ -270,6 +275,20 @@ impl Drop for Plane {
             signal(process.pid, Signal::KILL);
         }
     }
+}
+
+/// How a program ended. One that does not is killed, and that is the error.
+pub(crate) fn ended(mut child: Child) -> Result<ExitStatus, String> {
+    let began = Instant::now();
+    while began.elapsed() < RUN_MAX {
+        if let Some(status) = child.try_wait().map_err(|err| err.to_string())? {
+            return Ok(status);
+        }
+        std::thread::sleep(Duration::from_millis(3));
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+    Err(format!("process {} did not end within {RUN_MAX:?}", child.id()))
 }
 
 /// Sends a signal to a process that the caller has just seen.

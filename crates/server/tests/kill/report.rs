@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::audit::{Finding, Wrong};
 
@@ -25,6 +25,7 @@ struct Sums {
 struct Row {
     n_cases: usize,
     n_hit: usize,
+    longest: Duration,
     wrong: BTreeMap<Wrong, usize>,
 }
 
@@ -33,12 +34,13 @@ impl Report {
         Self { began: Instant::now(), sums: Mutex::default() }
     }
 
-    /// One case of `kind`.
-    pub(crate) fn case(&self, kind: &str, hit: bool) {
+    /// One case of `kind`, and how long it took.
+    pub(crate) fn case(&self, kind: &str, hit: bool, took: Duration) {
         let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
         let row = sums.rows.entry(kind.to_owned()).or_default();
         row.n_cases += 1;
         row.n_hit += usize::from(hit);
+        row.longest = row.longest.max(took);
     }
 
     /// What went wrong in one.
@@ -65,12 +67,13 @@ impl Report {
     pub(crate) fn print(&self) -> usize {
         let sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
         let heads: Vec<String> = Wrong::ALL.iter().map(|it| format!("{it:?}").to_lowercase()).collect();
-        println!("{:<12} {:>6} {:>6} {}", "kill during", "cases", "hit", columns(&heads));
+        println!("{:<12} {:>6} {:>6} {:>9} {}", "kill during", "cases", "hit", "longest", columns(&heads));
         let mut all = Row::default();
         for (kind, row) in &sums.rows {
             print_row(kind, row);
             all.n_cases += row.n_cases;
             all.n_hit += row.n_hit;
+            all.longest = all.longest.max(row.longest);
             for (wrong, n) in &row.wrong {
                 *all.wrong.entry(*wrong).or_default() += n;
             }
@@ -123,7 +126,8 @@ impl Sums {
 fn print_row(kind: &str, row: &Row) {
     let counts: Vec<String> =
         Wrong::ALL.iter().map(|it| row.wrong.get(it).copied().unwrap_or(0).to_string()).collect();
-    println!("{kind:<12} {:>6} {:>6} {}", row.n_cases, row.n_hit, columns(&counts));
+    let longest = format!("{:.1} s", row.longest.as_secs_f64());
+    println!("{kind:<12} {:>6} {:>6} {longest:>9} {}", row.n_cases, row.n_hit, columns(&counts));
 }
 
 fn columns(words: &[String]) -> String {
@@ -134,14 +138,14 @@ fn columns(words: &[String]) -> String {
 fn a_sweep_that_hits_too_few_or_puts_no_stranger_under_a_pid_is_wrong() {
     let report = Report::new();
     for n in 0..20 {
-        report.case("stop", true);
-        report.case("start", n < 2);
-        report.case("pid reuse", true);
-        report.case("2nd server", true);
+        report.case("stop", true, Duration::ZERO);
+        report.case("start", n < 2, Duration::ZERO);
+        report.case("pid reuse", true, Duration::ZERO);
+        report.case("2nd server", true, Duration::ZERO);
     }
     assert_eq!(report.print(), 2, "starts that hit nobody, and no stranger");
     report.strangers(1, 0);
     assert_eq!(report.print(), 1);
-    (0..100).for_each(|_| report.case("start", false));
+    (0..100).for_each(|_| report.case("start", false, Duration::ZERO));
     assert_eq!(report.print(), 2, "and too few of all");
 }

@@ -7,6 +7,7 @@ use crate::audit::{Finding, Wrong};
 use crate::dice::Dice;
 use crate::life::{Failpoint, Killed, Life, stuck};
 use crate::operation::Operation;
+use crate::plane::ended;
 
 /// Longest a takeover may take. It takes a tenth of a second.
 const TAKEOVER_MAX: Duration = Duration::from_secs(10);
@@ -86,8 +87,8 @@ impl Life {
         std::thread::sleep(Duration::from_micros(dice.below(15_000) as u64));
         self.request(operation)?;
         seconds.push(self.plane.spawn_second());
-        for mut it in seconds {
-            let status = it.wait().map_err(|err| stuck(err.to_string()))?;
+        for it in seconds {
+            let status = ended(it).map_err(stuck)?;
             if status.code() != Some(EXIT_HELD) {
                 return Err(vec![(Wrong::Double, format!("a second server ended with {status}"))]);
             }
