@@ -34,6 +34,9 @@ pub(crate) fn next_step(cause: FailureCause, desired: &Desired) -> String {
                 "see {logs} for what starts processes without end, or raise `pids_max` in the config, {again}"
             )
         }
+        FailureCause::SupervisorLost => {
+            format!("see the host's log for who killed the `dedi-shim` of that replica, {again}")
+        }
         FailureCause::Lost => {
             format!("see the host's log for who killed the engine and its supervisor, {again}")
         }

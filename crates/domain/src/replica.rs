@@ -128,7 +128,9 @@ pub enum FailureCause {
     Unresponsive,
     /// It hit its limit of processes.
     ProcessLimit,
-    /// Its processes are gone and nothing tells why: the supervisor was killed too.
+    /// Its supervisor is gone without a word, or the folder that it was found by; the engine is ended.
+    SupervisorLost,
+    /// Its processes are gone and nothing tells why.
     Lost,
     /// The host restarted under it.
     HostRestarted,
@@ -140,7 +142,7 @@ pub enum FailureCause {
 
 impl FailureCause {
     /// Every cause.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::EngineExited,
         Self::EngineKilled,
         Self::OutOfMemory,
@@ -150,6 +152,7 @@ impl FailureCause {
         Self::StartupDeadline,
         Self::Unresponsive,
         Self::ProcessLimit,
+        Self::SupervisorLost,
         Self::Lost,
         Self::HostRestarted,
         Self::DeviceLost,
@@ -166,6 +169,7 @@ impl FailureCause {
             | Self::SpawnFailed
             | Self::Unresponsive
             | Self::ProcessLimit
+            | Self::SupervisorLost
             | Self::Lost
             | Self::HostRestarted
             | Self::DeviceLost
@@ -186,6 +190,7 @@ impl FailureCause {
             | Self::StartupDeadline
             | Self::Unresponsive
             | Self::ProcessLimit
+            | Self::SupervisorLost
             | Self::Lost => true,
         }
     }
@@ -202,6 +207,9 @@ impl FailureCause {
             Self::StartupDeadline => "the engine did not become ready in time",
             Self::Unresponsive => "the engine stopped answering",
             Self::ProcessLimit => "the engine hit its limit of processes",
+            Self::SupervisorLost => {
+                "its supervisor or its folder is gone, and the engine does not go on without them"
+            }
             Self::Lost => "the engine and its supervisor disappeared",
             Self::HostRestarted => "the host restarted",
             Self::DeviceLost => "a device it ran on became faulty",

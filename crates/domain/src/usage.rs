@@ -83,7 +83,7 @@ fn is_alive(phase: &ReplicaPhase) -> bool {
 fn end_of(exit: &Exit) -> Option<Timestamp> {
     match exit.cause {
         // Made up by who found it missing.
-        FailureCause::Lost | FailureCause::HostRestarted => None,
+        FailureCause::SupervisorLost | FailureCause::Lost | FailureCause::HostRestarted => None,
         FailureCause::EngineExited
         | FailureCause::EngineKilled
         | FailureCause::OutOfMemory

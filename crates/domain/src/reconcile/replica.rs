@@ -21,7 +21,7 @@ pub(super) fn next_for_replica(
         }
         (Intent::Run, None | Some(ReplicaPhase::Unstarted)) => Some(Action::Spawn { replica }),
         (Intent::Run, Some(ReplicaPhase::Exited(exit))) => fail(exit.cause),
-        (Intent::Run, Some(ReplicaPhase::Orphaned)) => fail(FailureCause::Lost),
+        (Intent::Run, Some(ReplicaPhase::Orphaned)) => fail(FailureCause::SupervisorLost),
         // Somebody stopped it behind our back: it is on its way out, so follow.
         (Intent::Run, Some(ReplicaPhase::Stopping)) => fail(FailureCause::Stopped),
         (Intent::Run, Some(_)) if lost_device(row, &world.inventory) => fail(FailureCause::DeviceLost),

@@ -95,6 +95,8 @@ reason_codes! {
     Unresponsive = "unresponsive",
     /// The engine hits its limit of processes.
     ProcessLimit = "process_limit",
+    /// The supervisor, or the folder it stood in, disappears.
+    SupervisorLost = "supervisor_lost",
     /// Engine and supervisor disappear.
     Lost = "lost",
     /// The host restarted.
@@ -123,6 +125,7 @@ impl From<FailureCause> for ReasonCode {
             FailureCause::StartupDeadline => Self::StartupDeadline,
             FailureCause::Unresponsive => Self::Unresponsive,
             FailureCause::ProcessLimit => Self::ProcessLimit,
+            FailureCause::SupervisorLost => Self::SupervisorLost,
             FailureCause::Lost => Self::Lost,
             FailureCause::HostRestarted => Self::HostRestarted,
             FailureCause::DeviceLost => Self::DeviceLost,

@@ -51,7 +51,7 @@ impl Count {
                     }
                     Some(ReplicaPhase::Exited(exit)) => count.end(exit.cause),
                     Some(ReplicaPhase::Stopping) => count.end(FailureCause::Stopped),
-                    Some(ReplicaPhase::Orphaned) => count.end(FailureCause::Lost),
+                    Some(ReplicaPhase::Orphaned) => count.end(FailureCause::SupervisorLost),
                     None if it.row.seen => count.end(FailureCause::Lost),
                     None | Some(ReplicaPhase::Unstarted) => count.launching += 1,
                 },

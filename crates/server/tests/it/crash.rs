@@ -62,6 +62,25 @@ fn a_killed_engine_is_replaced_and_the_cause_is_told() {
 }
 
 #[test]
+fn a_killed_shim_takes_its_engine_along_and_is_told_as_the_cause() {
+    let plane = TestPlane::start();
+    let id = plane.create("1x_cpu_1gb", 1, 1)["id"].as_str().unwrap().to_owned();
+    plane.until_state(&id, "STARTED");
+    let (first, shims) = (plane.engines(), plane.shims());
+    assert_eq!(shims.len(), 1);
+    signal(shims[0], "KILL");
+    until("another engine", || {
+        let now = plane.engines();
+        (now.len() == 1 && now != first).then_some(())
+    });
+    let after = plane.until_state(&id, "STARTED");
+    assert_eq!(after["status"]["last_failure"]["reason"], "supervisor_lost", "{after:#}");
+    let (_, told, _) = plane.cli(&["endpoints", "events", &id]);
+    assert!(told.contains("its supervisor or its folder is gone"), "{told}");
+    until("an answer", || (plane.chat(&id, "hello").status == 200).then_some(()));
+}
+
+#[test]
 fn sigterm_lets_a_stream_finish_and_leaves_the_replica_running() {
     let mut plane = TestPlane::start();
     let made = plane.create("1x_cpu_1gb", 1, 1);

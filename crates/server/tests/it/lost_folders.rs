@@ -24,10 +24,6 @@ fn replica_folder(plane: &TestPlane) -> PathBuf {
     found
 }
 
-fn shims(plane: &TestPlane) -> Vec<u32> {
-    plane.processes_with(|args| args.get(1).is_some_and(|it| it == "shim"))
-}
-
 #[test]
 fn a_replica_whose_folder_is_removed_is_ended_before_another_one_starts() {
     let (plane, id, first) = running();
@@ -38,7 +34,7 @@ fn a_replica_whose_folder_is_removed_is_ended_before_another_one_starts() {
         engines.first().is_some_and(|it| *it != first).then_some(())
     });
     plane.until_state(&id, "STARTED");
-    assert_eq!((shims(&plane).len(), plane.engines().len()), (1, 1));
+    assert_eq!((plane.shims().len(), plane.engines().len()), (1, 1));
 }
 
 #[test]
@@ -68,6 +64,6 @@ fn down_on_a_copy_of_the_data_folder_ends_nothing_of_the_original() {
     assert!(said.contains("records of 1 replica of another installation"), "{said}");
     let (_, said, _) = plane.cli(&["doctor"]);
     assert!(!said.contains("another installation"), "{said}");
-    assert_eq!((plane.engines(), shims(&plane).len()), (vec![engine], 1));
+    assert_eq!((plane.engines(), plane.shims().len()), (vec![engine], 1));
     assert_eq!(plane.chat(&id, "hello").status, 200);
 }

@@ -7,7 +7,7 @@ use crate::plane::{TestPlane, dedi};
 
 /// The only shim of the plane, and its program.
 fn shim(plane: &TestPlane) -> (u32, PathBuf) {
-    let shims = plane.processes_with(|args| args.get(1).is_some_and(|it| it == "shim"));
+    let shims = plane.shims();
     assert_eq!(shims.len(), 1);
     (shims[0], std::fs::read_link(format!("/proc/{}/exe", shims[0])).unwrap())
 }

@@ -219,6 +219,11 @@ impl TestPlane {
         })
     }
 
+    /// Live supervisors of this folder.
+    pub(crate) fn shims(&self) -> Vec<u32> {
+        self.processes_with(|args| args.get(1).is_some_and(|it| it == "shim"))
+    }
+
     /// Every live process that names this folder.
     pub(crate) fn processes(&self) -> Vec<u32> {
         processes(&self.data(), |_| true)
