@@ -191,6 +191,7 @@ impl From<StoreError> for ApiError {
             StoreError::Full
             | StoreError::Gone { .. }
             | StoreError::Busy
+            | StoreError::Overloaded
             | StoreError::Conflict
             | StoreError::Paused
             | StoreError::Closed => {

@@ -67,7 +67,10 @@ pub(super) async fn read(
     let piece = match piece {
         Some(piece) => piece,
         // The file is gone; a failure kept the end of it.
-        None if attempt.has_ended || !follows => return Ok(text(Body::from(kept(attempt, lines)))),
+        None if attempt.has_ended || !follows => {
+            let tail = shared.store.log_tail(attempt.replica).await?;
+            return Ok(text(Body::from(last_of(&tail, lines))));
+        }
         None => LogChunk::default(),
     };
     if !follows {
@@ -105,8 +108,8 @@ fn no_launch(attempts: &[Attempt]) -> String {
     }
 }
 
-fn kept(attempt: &Attempt, lines: usize) -> String {
-    let all: Vec<&str> = attempt.log_tail.lines().collect();
+fn last_of(tail: &str, lines: usize) -> String {
+    let all: Vec<&str> = tail.lines().collect();
     let skipped = all.len().saturating_sub(lines);
     all.iter().skip(skipped).map(|it| format!("{it}\n")).collect()
 }
@@ -145,10 +148,8 @@ impl Follow {
                 return Some((Err(cut), self));
             }
             // Asked before reading, so that what was written until the end is read.
-            let has_ended = match self.shared.store.attempts(self.log.endpoint).await {
-                Ok(attempts) => {
-                    attempts.iter().find(|it| it.replica == self.log.replica).is_none_or(|it| it.has_ended)
-                }
+            let has_ended = match self.shared.store.has_ended(self.log.replica).await {
+                Ok(it) => it,
                 // Not known, so not ended.
                 Err(err) => {
                     tracing::debug!(replica.id = %self.log.replica, "whether its log goes on is unknown: {err}");

@@ -58,6 +58,9 @@ pub enum StoreError {
     /// Another program holds the database for longer than the wait.
     #[error("the database is locked by another program")]
     Busy,
+    /// No connection to the database was free in time.
+    #[error("other work on the database did not end in time")]
+    Overloaded,
     /// Somebody else changed the row meanwhile.
     #[error("the row was changed meanwhile")]
     Conflict,
@@ -82,7 +85,7 @@ impl StoreError {
     /// Whether waiting may mend it: then a client is told to come back.
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::Full | Self::Busy | Self::Conflict | Self::Paused | Self::Closed => true,
+            Self::Full | Self::Busy | Self::Overloaded | Self::Conflict | Self::Paused | Self::Closed => true,
             Self::Corrupt { .. }
             | Self::Newer { .. }
             | Self::Unreadable { .. }
@@ -105,7 +108,7 @@ impl From<sqlx::Error> for StoreError {
         match sqlite_code(&err) {
             Some(13) => Self::Full,
             Some(5 | 6) => Self::Busy,
-            Some(_) | None if matches!(err, sqlx::Error::PoolTimedOut) => Self::Busy,
+            Some(_) | None if matches!(err, sqlx::Error::PoolTimedOut) => Self::Overloaded,
             Some(_) | None if matches!(err, sqlx::Error::PoolClosed) => Self::Closed,
             Some(_) | None if matches!(err, sqlx::Error::RowNotFound) => Self::NotFound,
             Some(_) | None => Self::Database(err),

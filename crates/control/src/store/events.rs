@@ -131,19 +131,6 @@ impl Store {
         add_event(&mut tx, now, endpoint, None, kind, message).await?;
         self.commit(tx, "note").await
     }
-
-    /// Removes events older than `before`, a bounded number at a time; answers how many went.
-    pub async fn forget_events(&self, before: Timestamp) -> Result<u64, StoreError> {
-        let mut tx = self.write().await?;
-        let done = sqlx::query(
-            "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE at < ? ORDER BY id LIMIT 10000)",
-        )
-        .bind(before.0)
-        .execute(&mut *tx)
-        .await?;
-        self.commit(tx, "forget-events").await?;
-        Ok(done.rows_affected())
-    }
 }
 
 pub(super) async fn add_event(

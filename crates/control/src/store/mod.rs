@@ -7,6 +7,8 @@ mod backup;
 mod endpoints;
 mod error;
 mod events;
+mod failures;
+mod forget;
 mod keys;
 mod lock;
 mod pass;

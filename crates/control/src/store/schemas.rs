@@ -26,11 +26,23 @@ struct Released {
     dump: &'static str,
 }
 
-const RELEASED: [Released; 1] = [Released {
-    step: 1,
-    sha256: "596a1fc205539b37c555584fa322c3dd9cae24055667843ae988401eafd0ead3",
-    dump: include_str!("schemas/0001.sql"),
-}];
+const RELEASED: [Released; 3] = [
+    Released {
+        step: 1,
+        sha256: "596a1fc205539b37c555584fa322c3dd9cae24055667843ae988401eafd0ead3",
+        dump: include_str!("schemas/0001.sql"),
+    },
+    Released {
+        step: 2,
+        sha256: "7d2fa59a41b2a1bc7633d8f53062dc5bc110a1c5e2cd765f6e42ff99a0ae09c9",
+        dump: include_str!("schemas/0002.sql"),
+    },
+    Released {
+        step: 3,
+        sha256: "90a2b1ab69e262aa7331c492b24fba7251ef70d4a1efbfe438ce390574b0032c",
+        dump: include_str!("schemas/0003.sql"),
+    },
+];
 
 const NOW: Timestamp = Timestamp(1_800_000_000_000);
 /// The endpoint of the dumps that runs.

@@ -1,14 +1,14 @@
 //! What a pass and an answer read: rows of one moment.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use dedi_domain::failure::Failure;
-use dedi_domain::{Desired, DeviceId, EndpointId, ReplicaId, ReplicaRow, Timestamp};
+use dedi_domain::{Desired, DeviceId, EndpointId, ReplicaId, ReplicaRow};
 use sqlx::{FromRow, Row, Sqlite, Transaction};
 
 use super::error::StoreError;
-use super::rows::{EndpointRecord, ReplicaRecord, bad, parse_cause, small};
+use super::failures;
+use super::rows::{EndpointRecord, ReplicaRecord, bad, small};
 use super::sqlite::Store;
 
 /// An endpoint with its replicas and the failures that bear on its next try.
@@ -55,7 +55,7 @@ pub struct Unread {
 }
 
 /// What is wrong with an endpoint's rows, by its id.
-type BadRows = BTreeMap<String, String>;
+pub(super) type BadRows = BTreeMap<String, String>;
 
 /// One launch as the history has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,51 +66,7 @@ pub struct Attempt {
     pub attempt: u32,
     /// Whether it has ended.
     pub has_ended: bool,
-    /// The last lines it logged; empty unless it failed.
-    pub log_tail: String,
 }
-
-/// The latest failures that count for the back-off; more would not change a verdict. As many as are kept: when the
-/// replicas of an endpoint end all at once, they fill it with few moments.
-const FAILURES_MAX: i64 = 200;
-
-#[derive(FromRow)]
-struct FailureRow {
-    attempt: i64,
-    cause: String,
-    ended_at: i64,
-    ready_at: Option<i64>,
-    detail: String,
-}
-
-impl TryFrom<FailureRow> for Failure {
-    type Error = StoreError;
-
-    fn try_from(row: FailureRow) -> Result<Self, StoreError> {
-        let at = Timestamp(row.ended_at);
-        Ok(Self {
-            attempt: small(row.attempt)?,
-            cause: parse_cause(&row.cause)?,
-            at,
-            ready_for: row.ready_at.map_or(Duration::ZERO, |it| at.since(Timestamp(it))),
-            detail: row.detail,
-        })
-    }
-}
-
-const FAILURES: &str = "\
-SELECT endpoint, attempt, cause, ended_at, ready_at, detail FROM (
-    SELECT a.*,
-        row_number() OVER (PARTITION BY a.endpoint ORDER BY a.ended_at DESC, a.attempt DESC) AS newest,
-        row_number() OVER (PARTITION BY a.endpoint ORDER BY a.ended_at, a.attempt) AS oldest
-    FROM attempts a JOIN endpoints e ON e.id = a.endpoint
-    WHERE a.cause IS NOT NULL AND a.ended_at >= e.started_at
-        AND a.ended_at > coalesce((
-            SELECT max(c.ended_at) FROM attempts c
-            WHERE c.endpoint = a.endpoint AND c.cause IS NULL AND c.ready_at IS NOT NULL), -1)
-        AND (?1 IS NULL OR e.id = ?1)
-) WHERE newest <= ?2 OR oldest = 1
-ORDER BY endpoint, ended_at, attempt";
 
 impl Store {
     /// Everything, deleted endpoints that still have replicas included; refused when a row can't be read.
@@ -145,23 +101,39 @@ impl Store {
 
     /// The launches of an endpoint, newest first; at most 200.
     pub async fn attempts(&self, endpoint: EndpointId) -> Result<Vec<Attempt>, StoreError> {
-        let rows: Vec<(String, i64, Option<i64>, String)> = sqlx::query_as(
-            "SELECT replica, attempt, ended_at, log_tail FROM attempts WHERE endpoint = ? \
-             ORDER BY attempt DESC LIMIT 200",
+        let rows: Vec<(String, i64, Option<i64>)> = sqlx::query_as(
+            "SELECT replica, attempt, ended_at FROM attempts WHERE endpoint = ? ORDER BY attempt DESC LIMIT 200",
         )
         .bind(endpoint.to_string())
         .fetch_all(&self.reader)
         .await?;
         rows.into_iter()
-            .map(|(replica, attempt, ended_at, log_tail)| {
+            .map(|(replica, attempt, ended_at)| {
                 Ok(Attempt {
                     replica: replica.parse().map_err(bad)?,
                     attempt: small(attempt)?,
                     has_ended: ended_at.is_some(),
-                    log_tail,
                 })
             })
             .collect()
+    }
+
+    /// Whether the launch of a replica has ended; so has one that is not known any more.
+    pub async fn has_ended(&self, replica: ReplicaId) -> Result<bool, StoreError> {
+        let row: Option<(Option<i64>,)> = sqlx::query_as("SELECT ended_at FROM attempts WHERE replica = ?")
+            .bind(replica.to_string())
+            .fetch_optional(&self.reader)
+            .await?;
+        Ok(row.is_none_or(|(ended_at,)| ended_at.is_some()))
+    }
+
+    /// The last lines that the launch of a replica logged; empty unless it failed.
+    pub async fn log_tail(&self, replica: ReplicaId) -> Result<String, StoreError> {
+        let row: Option<(String,)> = sqlx::query_as("SELECT log_tail FROM attempts WHERE replica = ?")
+            .bind(replica.to_string())
+            .fetch_optional(&self.reader)
+            .await?;
+        Ok(row.map_or(String::new(), |(text,)| text))
     }
 }
 
@@ -203,17 +175,7 @@ async fn rows_of(
             }
         }
     }
-    let failures = sqlx::query(FAILURES).bind(only).bind(FAILURES_MAX).fetch_all(&mut **tx).await?;
-    let mut failures_of: BTreeMap<String, Vec<Failure>> = BTreeMap::new();
-    for row in failures {
-        let endpoint: String = row.try_get("endpoint")?;
-        match FailureRow::from_row(&row).map_err(bad).and_then(Failure::try_from) {
-            Ok(it) => failures_of.entry(endpoint).or_default().push(it),
-            Err(err) => {
-                bad_rows.insert(endpoint, err.to_string());
-            }
-        }
-    }
+    let mut failures_of = failures::failures(tx, only, &mut bad_rows).await?;
     let endpoints = endpoints
         .into_iter()
         .map(|desired| (desired.id.to_string(), desired))

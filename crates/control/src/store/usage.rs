@@ -137,20 +137,6 @@ impl Store {
         .await?;
         Ok(found)
     }
-
-    /// Removes what ended before `before`, a bounded number at a time; answers how many went.
-    pub async fn forget_usage(&self, before: Timestamp) -> Result<u64, StoreError> {
-        let mut tx = self.write().await?;
-        let done = sqlx::query(
-            "DELETE FROM usage WHERE replica IN (\
-                SELECT replica FROM usage WHERE until < ? AND closed = 1 ORDER BY until LIMIT 10000)",
-        )
-        .bind(before.0)
-        .execute(&mut *tx)
-        .await?;
-        self.commit(tx, "forget-usage").await?;
-        Ok(done.rows_affected())
-    }
 }
 
 /// The running time of a replica that has just become ready begins.

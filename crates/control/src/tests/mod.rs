@@ -18,6 +18,6 @@ mod reasons;
 mod retries;
 mod start_times;
 mod stopped;
-mod storage;
+pub(crate) mod storage;
 mod usage;
 mod usage_rows;

@@ -19,7 +19,7 @@ pub(super) async fn store(path: &Path) -> Result<Store, StoreError> {
     Store::open(path, Uuid::new_v4(), NOW).await
 }
 
-pub(super) async fn with_owner(path: &Path) -> Store {
+pub(crate) async fn with_owner(path: &Path) -> Store {
     let store = store(path).await.unwrap();
     let text = dedi_domain::keys::KeyText::from_random(&[1; 53]);
     let key = StoredKey {
