@@ -84,15 +84,21 @@ impl Gpus {
             Some(Driver { nvml, faults }) => {
                 faults.listen();
                 let mut now = Vec::new();
+                // What the driver said instead of which GPU it has there.
+                let mut untold: Option<String> = None;
                 let mut devices: Vec<Device> = match nvml.device_count() {
-                    Ok(n_devices) => {
-                        (0..n_devices).filter_map(|at| look(nvml, at, holders, known, &mut now)).collect()
-                    }
+                    Ok(n_devices) => (0..n_devices)
+                        .filter_map(|at| look(nvml, at, holders, known, &mut now, &mut untold))
+                        .collect(),
                     Err(err) => {
                         now.push(format!("the GPU driver does not answer: {err}"));
+                        untold = Some(err.to_string());
                         known.values().map(|it| troubled(it, &err)).collect()
                     }
                 };
+                // A GPU that was never seen may be one of our engines'.
+                let missing = untold.map_or_else(Vec::new, |why| held(ours, &why));
+                devices.extend(without(missing, &devices));
                 holders.end(now.is_empty());
                 for trouble in now.iter().filter(|it| !troubles.contains(it)) {
                     tracing::warn!("{trouble}");
@@ -121,6 +127,7 @@ fn look(
     holders: &mut Holders,
     known: &mut BTreeMap<u32, Device>,
     troubles: &mut Vec<String>,
+    untold: &mut Option<String>,
 ) -> Option<Device> {
     match measure(nvml, at, holders) {
         Ok(device) => {
@@ -131,6 +138,9 @@ fn look(
             let last = known.get(&at);
             let name = last.map_or_else(|| "which has never been seen".to_owned(), |it| it.id.to_string());
             troubles.push(format!("GPU {at}, {name}, does not answer: {err}"));
+            if last.is_none() && is_the_drivers(&err) {
+                *untold = Some(err.to_string());
+            }
             last.map(|it| troubled(it, &err))
         }
     }
@@ -175,6 +185,11 @@ fn held(ours: &Engines, why: &str) -> Vec<Device> {
         leftover_bytes: 0,
     })
     .collect()
+}
+
+/// Those of `devices` that are not among `others`.
+fn without(devices: Vec<Device>, others: &[Device]) -> Vec<Device> {
+    devices.into_iter().filter(|it| others.iter().all(|other| other.id != it.id)).collect()
 }
 
 fn measure(nvml: &Nvml, at: u32, holders: &mut Holders) -> Result<Device, NvmlError> {

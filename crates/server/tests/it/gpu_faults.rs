@@ -155,6 +155,39 @@ fn a_driver_that_cannot_be_asked_costs_no_replica() {
     assert!(out.contains("what runs on it goes on"), "{out}");
 }
 
+/// `NVML_ERROR_TIMEOUT`.
+const TIMEOUT: u32 = 10;
+
+#[test]
+fn a_gpu_that_a_new_server_gets_no_answer_about_at_first_costs_no_replica() {
+    let mut world = h100s(2);
+    let (mut plane, id, engine) = running_on_first("", &world);
+    plane.kill_server();
+    world["gpus"][0]["error"] = json!(TIMEOUT);
+    plane.set_gpus(&world);
+    plane.launch();
+    until("the new server's look", || plane.log().contains("never been seen, does not answer").then_some(()));
+    // What it decides on is told by the state of another endpoint, which the second GPU has room for. An equal create
+    // would be answered with the first one.
+    let other = |max: u32| plane.create(ONE, 1, max)["id"].as_str().unwrap().to_owned();
+    let second = other(2);
+    plane.until_state(&second, "STARTED");
+    assert!(plane.engines().contains(&engine), "{}", plane.log());
+    assert_eq!(plane.chat(&id, "hello").status, 200);
+    let third = other(3);
+    let waiting = until_reason(&plane, &third, "no_capacity");
+    assert_eq!(waiting["state"], "PENDING", "{waiting:#}");
+
+    let after = plane.get(&format!("/endpoints/{id}")).body;
+    let told = (&after["state"], &after["status"]["last_failure"]);
+    assert_eq!(told, (&json!("STARTED"), &Value::Null), "{after:#}");
+    assert!(plane.engines().contains(&engine));
+
+    plane.set_gpus(&h100s(2));
+    assert_eq!(plane.delete(&format!("/endpoints/{id}")).status, 204);
+    plane.until_state(&third, "STARTED");
+}
+
 #[test]
 fn memory_that_outlives_its_process_is_waited_for_and_then_quarantined() {
     let mut world = h100s(2);
