@@ -230,6 +230,9 @@ pub struct ObservedReplica {
     /// The isolation level its engine was started at, where that is known.
     #[serde(default)]
     pub isolation: Option<u8>,
+    /// What its engine said last instead of its first token, where it serves already.
+    #[serde(default)]
+    pub unready: Option<String>,
 }
 
 impl ObservedReplica {

@@ -62,6 +62,12 @@ fn phase(world: &World, replica: ReplicaId) -> Option<&ReplicaPhase> {
     observed.iter().find(|it| it.id == replica).map(|it| &it.phase)
 }
 
+/// What its engine said instead of its first token.
+fn unready(world: &World, replica: ReplicaId) -> Option<&str> {
+    let Observation::Known(observed) = &world.observation else { return None };
+    observed.iter().find(|it| it.id == replica)?.unready.as_deref()
+}
+
 fn how(exit: &Exit) -> Option<String> {
     match (exit.code, exit.signal) {
         (Some(code), _) => Some(format!("exit code {code}")),
@@ -76,7 +82,8 @@ fn silence(world: &World, replica: ReplicaId, cause: FailureCause) -> Option<Str
     match (cause, phase(world, replica)) {
         (FailureCause::StartupDeadline, Some(ReplicaPhase::Launching { progress_at, percent })) => {
             let at = percent.map_or(String::new(), |it| format!(" at {it} %"));
-            Some(format!("no progress for {} s{at}", now.since(*progress_at).as_secs()))
+            let said = unready(world, replica).map_or(String::new(), |it| format!("; it serves, but {it}"));
+            Some(format!("no progress for {} s{at}{said}", now.since(*progress_at).as_secs()))
         }
         (FailureCause::Unresponsive, Some(ReplicaPhase::Unresponsive { since, .. })) => {
             Some(format!("no answer for {} s", now.since(*since).as_secs()))

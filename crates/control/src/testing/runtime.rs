@@ -191,7 +191,13 @@ impl Runtime for FakeRuntime {
             }
         };
         state.launched.push(launch.clone());
-        let seen = ObservedReplica { id: launch.replica, nonce: launch.nonce, phase, isolation: Some(1) };
+        let seen = ObservedReplica {
+            id: launch.replica,
+            nonce: launch.nonce,
+            phase,
+            isolation: Some(1),
+            unready: None,
+        };
         state.replicas.insert(launch.replica, seen);
         Ok(())
     }

@@ -73,6 +73,7 @@ pub(crate) fn seen(n: u128, nonce: u128, phase: ReplicaPhase) -> ObservedReplica
         nonce: Nonce::from_uuid(Uuid::from_u128(nonce)),
         phase,
         isolation: None,
+        unready: None,
     }
 }
 

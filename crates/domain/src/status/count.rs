@@ -6,7 +6,7 @@ use crate::replica::{FailureCause, Intent, ReplicaPhase};
 use crate::time::Timestamp;
 
 #[derive(Default)]
-pub(super) struct Count {
+pub(super) struct Count<'a> {
     pub(super) ready: u32,
     pub(super) launching: u32,
     /// Were ready and leave their probes unanswered.
@@ -22,11 +22,13 @@ pub(super) struct Count {
     pub(super) in_flight: u32,
     pub(super) gone: u32,
     pub(super) progress: Option<Progress>,
+    /// What an engine says that serves, instead of its first token.
+    pub(super) unready: Option<&'a str>,
 }
 
-impl Count {
+impl<'a> Count<'a> {
     /// Of the endpoint `view`; of none, where nothing is known.
-    pub(super) fn of(view: &EndpointView, all: &Explainer<'_>) -> Self {
+    pub(super) fn of(view: &EndpointView, all: &Explainer<'a>) -> Self {
         let world = all.world;
         let mut count = Self::default();
         if world.observation == Observation::Unknown {
@@ -40,6 +42,7 @@ impl Count {
                     Some(ReplicaPhase::Ready { .. }) => count.ready += 1,
                     Some(ReplicaPhase::Launching { percent, .. }) => {
                         count.launching += 1;
+                        count.unready = count.unready.or_else(|| all.unready(&it.row));
                         let elapsed_secs = world.now.since(it.row.reserved_at).as_secs();
                         if count.progress.is_none_or(|old| old.percent < *percent) {
                             count.progress = Some(Progress { percent: *percent, elapsed_secs });

@@ -38,6 +38,11 @@ impl<'a> Explainer<'a> {
         phase_of(row, &self.seen)
     }
 
+    /// What the row's engine said instead of its first token.
+    pub(crate) fn unready(&self, row: &ReplicaRow) -> Option<&'a str> {
+        self.seen.get(&(row.id, row.nonce)).and_then(|it| it.unready.as_deref())
+    }
+
     /// Everything that `view` says of itself, for its own tenant.
     pub fn explain(&self, view: &EndpointView) -> Status {
         let (world, desired) = (self.world, &view.desired);

@@ -25,7 +25,7 @@ impl Explainer<'_> {
         view: &EndpointView,
         words: Words<'_>,
         judged: &Verdict,
-        count: &Count,
+        count: &Count<'_>,
     ) -> Reason {
         let (desired, world) = (&view.desired, self.world);
         if world.observation == Observation::Unknown {
@@ -66,11 +66,20 @@ impl Explainer<'_> {
     }
 }
 
-fn starting_reason(view: &EndpointView, world: &World, count: &Count) -> Reason {
+fn starting_reason(view: &EndpointView, world: &World, count: &Count<'_>) -> Reason {
     if count.launching == 0
         && let Some(reason) = failing_reason(view, world, count)
     {
         return reason;
+    }
+    if let (Some(why), Some(Progress { elapsed_secs, .. })) = (count.unready, count.progress) {
+        return advise(
+            ReasonCode::Loading,
+            format!(
+                "the engine has been starting for {elapsed_secs} s and serves, but gives no first token: {why}"
+            ),
+            format!("see `dedi endpoints logs {}`", view.desired.id),
+        );
     }
     match count.progress {
         Some(Progress { percent: Some(percent), elapsed_secs }) => say(
@@ -89,7 +98,7 @@ fn starting_reason(view: &EndpointView, world: &World, count: &Count) -> Reason 
 }
 
 /// What is wrong with replicas that are still there and do not answer.
-fn failing_reason(view: &EndpointView, world: &World, count: &Count) -> Option<Reason> {
+fn failing_reason(view: &EndpointView, world: &World, count: &Count<'_>) -> Option<Reason> {
     let logs = format!("see `dedi endpoints logs {}`", view.desired.id);
     if let Some(since) = count.silent_since {
         let secs = world.now.since(since).as_secs();
@@ -129,7 +138,7 @@ fn started_reason(
     words: Words<'_>,
     all: &Explainer<'_>,
     judged: &Verdict,
-    count: &Count,
+    count: &Count<'_>,
 ) -> Reason {
     let n_wanted = wanted(view);
     if n_wanted == 0 && count.ready == 0 {
@@ -176,7 +185,7 @@ fn deleting_reason(view: &EndpointView) -> Reason {
     say(ReasonCode::Deleting, message)
 }
 
-fn stopping_reason(view: &EndpointView, count: &Count) -> Reason {
+fn stopping_reason(view: &EndpointView, count: &Count<'_>) -> Reason {
     if view.desired.deleted {
         return deleting_reason(view);
     }

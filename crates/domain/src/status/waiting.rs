@@ -18,7 +18,7 @@ pub(super) fn pending_reason(
     words: Words<'_>,
     all: &Explainer<'_>,
     judged: &Verdict,
-    count: &Count,
+    count: &Count<'_>,
 ) -> Reason {
     if let Some(delayed) = delay_reason(view, words, all.world, judged) {
         return delayed;

@@ -36,11 +36,17 @@ pub(crate) enum Seen {
 pub(crate) struct Tracked {
     replica: ReplicaId,
     seen: Mutex<Seen>,
+    /// What came instead of the first token.
+    unready: Mutex<Option<String>>,
 }
 
 impl Tracked {
     pub(crate) fn seen(&self) -> Seen {
         *locked(&self.seen)
+    }
+
+    pub(crate) fn unready(&self) -> Option<String> {
+        locked(&self.unready).clone()
     }
 }
 
@@ -66,7 +72,8 @@ impl Inner {
         if let Some(known) = tracked.get(&nonce) {
             return known.seen();
         }
-        let replica = Arc::new(Tracked { replica: record.launch.replica, seen: Mutex::new(seen) });
+        let (replica, unready) = (record.launch.replica, Mutex::new(None));
+        let replica = Arc::new(Tracked { replica, seen: Mutex::new(seen), unready });
         tracked.insert(nonce, replica.clone());
         drop(tracked);
         let (inner, record) = (self.clone(), record.clone());
@@ -243,7 +250,9 @@ impl Watch<'_> {
     async fn first_token(&self) -> Result<(), String> {
         let before = self.engine().await?;
         let timeout = self.inner.config.first_token_timeout();
-        probe::first_token(&self.dir.socket(), &self.record.launch, timeout).await?;
+        let answered = probe::first_token(&self.dir.socket(), &self.record.launch, timeout).await;
+        *locked(&self.tracked.unready) = answered.as_ref().err().cloned();
+        answered?;
         let dir = self.dir.clone();
         failpoint::hit("watch.before", "ready");
         let written = blocking(move || dir.write_ready(before)).await;

@@ -60,6 +60,9 @@ impl Inner {
                 Found::Foreign => {}
             }
         }
+        for it in replicas.iter_mut().filter(|it| matches!(it.phase, ReplicaPhase::Launching { .. })) {
+            it.unready = locked(&self.tracked).get(&it.nonce).and_then(|it| it.unready());
+        }
         replicas.extend(self.unrecorded(&replicas).await?);
         replicas.sort_by_key(|it| it.id);
         Ok(Listing { replicas, unreadable })
@@ -168,7 +171,8 @@ fn unread(dir: &ReplicaDir, err: &io::Error) -> Unreadable {
 }
 
 fn observed(record: &LaunchRecord, phase: ReplicaPhase) -> ObservedReplica {
-    ObservedReplica { id: record.launch.replica, nonce: record.launch.nonce, phase, isolation: None }
+    let (id, nonce) = (record.launch.replica, record.launch.nonce);
+    ObservedReplica { id, nonce, phase, isolation: None, unready: None }
 }
 
 fn phase(seen: &Seen, dir: &ReplicaDir) -> ReplicaPhase {

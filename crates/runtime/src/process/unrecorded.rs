@@ -100,7 +100,13 @@ impl Inner {
                     locked(&inner.known).remove(&it.nonce);
                     continue;
                 };
-                found.push(ObservedReplica { id: it.replica, nonce: it.nonce, phase, isolation: None });
+                found.push(ObservedReplica {
+                    id: it.replica,
+                    nonce: it.nonce,
+                    phase,
+                    isolation: None,
+                    unready: None,
+                });
             }
             Ok(found)
         })

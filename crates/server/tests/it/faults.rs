@@ -62,6 +62,19 @@ fn must_say(endpoint: &Value, reason: &str, words: &[&str]) {
 }
 
 #[test]
+fn an_engine_that_serves_and_gives_no_token_is_told_while_it_starts_and_in_its_verdict() {
+    let plane = fakes::plane("", "startup_deadline_secs = 4\n");
+    let id = fakes::create(&plane, "error-500");
+    let starting = until("the engine's answer", || {
+        let it = plane.get(&format!("/endpoints/{id}")).body;
+        it["status"]["message"].as_str().is_some_and(|it| it.contains("no first token")).then_some(it)
+    });
+    must_say(&starting, "loading", &["500 Internal Server Error without a token"]);
+    let broken = plane.until_state(&id, "ERROR");
+    must_say(&broken, "startup_deadline", &["it serves, but POST", "500 Internal Server Error"]);
+}
+
+#[test]
 fn a_crash_loop_is_bounded_and_keeps_first_and_last_cause_and_each_log() {
     let plane = fakes::plane("", "backoff_cap_secs = 60\nfailures_max = 3\n");
     let neighbour = Neighbour::start(&plane);

@@ -283,6 +283,7 @@ impl Runtime {
                     phase(it, now, caller_now)
                 },
                 isolation: None,
+                unready: None,
             })
             .collect();
         self.last = Some((listed.clone(), now));
