@@ -38,7 +38,7 @@ type Ended = (&'static str, Result<(), String>);
 pub(crate) struct Server {
     folder: Folder,
     ready: Ready,
-    /// Ends the public side.
+    /// Ends the public side and then the server; cancelled by who wants that.
     stop: CancellationToken,
     public: JoinSet<()>,
     /// The public side's socket, to be offered to successors.
@@ -82,12 +82,13 @@ enum Event {
 }
 
 impl Server {
-    /// Opens the doors.
+    /// Opens the doors; `stop` closes them.
     pub(crate) fn start(
         folder: Folder,
         gateway: &Gateway,
         loads: Loads,
         listener: TcpListener,
+        stop: CancellationToken,
     ) -> Result<Self, Refusal> {
         let Folder { data, config, control, .. } = &folder;
         let unusable = |err| Refusal::broken(format!("the listening socket can't be used: {err}"));
@@ -101,7 +102,6 @@ impl Server {
             .merge(control.router(gateway.key_failures()))
             .layer(axum::middleware::from_fn_with_state(Hosts::new(&config.hostnames), hosts::check))
             .layer(axum::middleware::from_fn(limits::check));
-        let stop = CancellationToken::new();
         let metrics = gateway.clone();
         let admin = Admin {
             stop: stop.clone(),

@@ -11,7 +11,7 @@ use crate::load::under_load;
 use crate::plane::{PATIENCE, TestPlane, until};
 
 /// A server with a started endpoint, and its id.
-fn started() -> (TestPlane, String) {
+pub(crate) fn started() -> (TestPlane, String) {
     let plane = TestPlane::start();
     let id = plane.create("1x_cpu_1gb", 1, 1)["id"].as_str().unwrap().to_owned();
     plane.until_state(&id, "STARTED");
@@ -51,7 +51,7 @@ fn ask(plane: &TestPlane) -> UnixStream {
 }
 
 /// The same up to the data folder.
-fn ask_for_folder(plane: &TestPlane) -> UnixStream {
+pub(crate) fn ask_for_folder(plane: &TestPlane) -> UnixStream {
     let mut stream = ask(plane);
     stream.write_all(b"take\n").unwrap();
     let mut said = [0; 9];

@@ -10,6 +10,7 @@ mod database;
 mod descriptors;
 mod disk;
 mod doctor;
+mod down;
 mod failed_takeover;
 mod fakes;
 mod faults;
