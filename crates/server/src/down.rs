@@ -1,7 +1,8 @@
-//! `dedi down`: ends the server of a data folder, then every replica it left. What is wanted stays as it is, so
+//! `dedi down`: ends the servers of a data folder, then every replica it left. What is wanted stays as it is, so
 //! the next `dedi serve` starts the endpoints again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::config::Config;
 use crate::paths::DataDir;
+use crate::stop::{self, Asked};
 use crate::{admin, fail, serve};
 
 /// Returns when nothing of the data folder runs any more but the replicas that are to be kept, or with 1 after
@@ -42,13 +44,10 @@ async fn stop_all(
     if !data.root().is_dir() {
         return Ok(format!("nothing to stop: there is no data folder {}", data.root().display()));
     }
-    let left = deadline.saturating_duration_since(Instant::now());
-    let had_server = admin::ask_to_stop(&data.admin_socket(), left)
-        .await
-        .map_err(|err| said_of_holder(data).map_or(err.clone(), |it| format!("{err}; the server is {it}")))?;
+    let mut servers = Servers { data, asked: BTreeMap::new(), had_one: false };
     // A server that still ends would start anew what is stopped here, and so would one that is started now.
-    let folder = hold(data, deadline).await?;
-    let server = if had_server { "the server has stopped" } else { "no server was running" };
+    let folder = servers.end(deadline).await?;
+    let server = if servers.had_one { "the server has stopped" } else { "no server was running" };
     if keeps_replicas {
         return Ok(format!("{server}; its replicas go on"));
     }
@@ -81,7 +80,7 @@ async fn stop_replicas(data: &DataDir, config: &Config, deadline: Instant) -> Re
             runtime.end(it.id, it.nonce).await.map_err(|err| format!("{} can't be stopped: {err}", it.id))?;
             ended.insert(it.nonce);
         }
-        wait(deadline, &format!("replicas still run: {}", left.len())).await?;
+        wait(deadline, || format!("replicas still run: {}", left.len())).await?;
     };
     runtime.shutdown().await;
     if let Some(first) = unreadable.first() {
@@ -91,16 +90,89 @@ async fn stop_replicas(data: &DataDir, config: &Config, deadline: Instant) -> Re
     Ok(ended.len())
 }
 
-/// The data folder, once its server has let go of it: as long as it is held, no server starts what ends here.
-async fn hold(data: &DataDir, deadline: Instant) -> Result<DataLock, String> {
-    loop {
-        match DataLock::acquire(&DataPaths::below(data.root()).lock) {
-            Ok(lock) => return Ok(lock),
-            Err(LockError::Held { holder, .. }) => {
-                wait(deadline, &format!("the data folder still has {}", said_of(&holder))).await?;
+/// The servers of a data folder, to be ended: one that takes over, and those that it takes over from, beside the one that has the
+/// folder.
+struct Servers<'a> {
+    data: &'a DataDir,
+    /// Those that were asked and have not ended, by their sockets.
+    asked: BTreeMap<PathBuf, Asked>,
+    /// Whether there was one at all.
+    had_one: bool,
+}
+
+impl Servers<'_> {
+    /// The data folder, once no server of it lives: as long as it is held, none starts what ends here.
+    async fn end(&mut self, deadline: Instant) -> Result<DataLock, String> {
+        let path = DataPaths::below(self.data.root()).lock;
+        let mut held = None;
+        loop {
+            self.ask().await?;
+            if self.asked.is_empty() {
+                // A server asks for the folder after it can be asked: who is not seen now does not get it any more.
+                if let Some(lock) = held {
+                    return Ok(lock);
+                }
+                match DataLock::acquire(&path) {
+                    Ok(lock) => {
+                        held = Some(lock);
+                        continue;
+                    }
+                    Err(LockError::Held { .. }) => self.ask_earlier_version(deadline).await?,
+                    Err(err @ LockError::Io { .. }) => return Err(err.to_string()),
+                }
             }
-            Err(err @ LockError::Io { .. }) => return Err(err.to_string()),
+            wait(deadline, || format!("the data folder still has {}", self.said_of_left())).await?;
         }
+    }
+
+    /// Asks each that was not asked yet, and leaves out those that have ended.
+    async fn ask(&mut self) -> Result<(), String> {
+        let folder = self.data.servers();
+        let sockets =
+            stop::sockets(&folder).map_err(|err| format!("{} can't be read: {err}", folder.display()))?;
+        self.asked.retain(|_, it| !it.has_ended());
+        for socket in sockets {
+            if self.asked.contains_key(&socket) {
+                continue;
+            }
+            let asked = stop::ask(&socket).await;
+            if let Some(it) = asked.map_err(|err| format!("{} can't be reached: {err}", socket.display()))? {
+                self.had_one = true;
+                self.asked.insert(socket, it);
+            }
+        }
+        Ok(())
+    }
+
+    /// A server of a version that had only the admin socket. It has not once it ends.
+    async fn ask_earlier_version(&mut self, deadline: Instant) -> Result<(), String> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match admin::ask_to_stop(&self.data.admin_socket(), left).await {
+            Ok(is_asked) => {
+                self.had_one |= is_asked;
+                Ok(())
+            }
+            Err(err) => Err(format!("{err}; the server is {}", self.said_of_left())),
+        }
+    }
+
+    /// The servers that have not ended, and what to do about each.
+    fn said_of_left(&self) -> String {
+        let holder = match DataLock::acquire(&DataPaths::below(self.data.root()).lock) {
+            Err(LockError::Held { holder, .. }) => Some(holder),
+            Ok(_) | Err(LockError::Io { .. }) => None,
+        };
+        if self.asked.is_empty() {
+            return holder.map_or_else(|| "none any more".to_owned(), |it| said_of(&it));
+        }
+        let said = self.asked.values().map(|it| match &holder {
+            Some(holder) if holder.pid == it.pid => said_of(holder),
+            Some(_) | None => {
+                let is_stopped = it.pid.is_some_and(is_stopped);
+                said_of(&Holder { pid: it.pid, ends_in: None, is_stopped })
+            }
+        });
+        said.collect::<Vec<_>>().join("; and ")
     }
 }
 
@@ -108,23 +180,24 @@ async fn hold(data: &DataDir, deadline: Instant) -> Result<DataLock, String> {
 fn said_of(holder: &Holder) -> String {
     match holder.pid {
         Some(pid) if holder.ends_in.is_none() && !holder.is_stopped => {
-            format!("process {pid}, which `kill -9 {pid}` ends at once if it hangs; its replicas go on then")
+            format!(
+                "process {pid}, which has not ended yet; `kill -9 {pid}` ends it at once if it hangs, and its replicas go on then"
+            )
         }
         Some(_) | None => holder.to_string(),
     }
 }
 
-/// The same of the server that has the data folder, if one has.
-fn said_of_holder(data: &DataDir) -> Option<String> {
-    match DataLock::acquire(&DataPaths::below(data.root()).lock) {
-        Err(LockError::Held { holder, .. }) => Some(said_of(&holder)),
-        Ok(_) | Err(LockError::Io { .. }) => None,
-    }
+/// Whether a signal has stopped the process, or a debugger has.
+fn is_stopped(pid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let state = status.lines().find_map(|it| it.strip_prefix("State:"));
+    state.is_some_and(|it| it.trim_start().to_ascii_lowercase().starts_with('t'))
 }
 
-async fn wait(deadline: Instant, what: &str) -> Result<(), String> {
+async fn wait(deadline: Instant, what: impl FnOnce() -> String) -> Result<(), String> {
     if Instant::now() >= deadline {
-        return Err(format!("the time given with --wait is over: {what}"));
+        return Err(format!("the time given with --wait is over: {}", what()));
     }
     tokio::time::sleep(Duration::from_millis(50)).await;
     Ok(())

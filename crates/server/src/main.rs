@@ -23,6 +23,7 @@ mod replicas;
 mod running;
 mod serve;
 mod socket;
+mod stop;
 mod takeover;
 
 use std::path::{Path, PathBuf};

@@ -35,7 +35,7 @@ impl DataDir {
 
     /// Makes the folder and those below it, readable by this user only.
     pub(crate) fn create(&self) -> io::Result<()> {
-        for dir in [self.0.clone(), self.run(), self.logs(), self.models()] {
+        for dir in [self.0.clone(), self.run(), self.logs(), self.models(), self.servers()] {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
         }
         let mut mode = fs::metadata(&self.0)?.permissions();
@@ -83,6 +83,11 @@ impl DataDir {
     /// Where a running server hands its listening socket to a successor.
     pub(crate) fn takeover_socket(&self) -> PathBuf {
         self.0.join("takeover.sock")
+    }
+
+    /// The sockets on which server processes hear that they are to stop, one each.
+    pub(crate) fn servers(&self) -> PathBuf {
+        self.0.join("servers")
     }
 
     /// The config file read when none is named.

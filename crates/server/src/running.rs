@@ -38,7 +38,7 @@ type Ended = (&'static str, Result<(), String>);
 pub(crate) struct Server {
     folder: Folder,
     ready: Ready,
-    /// Ends the public side.
+    /// Ends the public side and then the server; cancelled by who wants that.
     stop: CancellationToken,
     public: JoinSet<()>,
     /// The public side's socket, to be offered to successors.
@@ -82,12 +82,13 @@ enum Event {
 }
 
 impl Server {
-    /// Opens the doors.
+    /// Opens the doors; `stop` closes them.
     pub(crate) fn start(
         folder: Folder,
         gateway: &Gateway,
         loads: Loads,
         listener: TcpListener,
+        stop: CancellationToken,
     ) -> Result<Self, Refusal> {
         let Folder { data, config, control, .. } = &folder;
         let unusable = |err| Refusal::broken(format!("the listening socket can't be used: {err}"));
@@ -101,7 +102,6 @@ impl Server {
             .merge(control.router(gateway.key_failures()))
             .layer(axum::middleware::from_fn_with_state(Hosts::new(&config.hostnames), hosts::check))
             .layer(axum::middleware::from_fn(limits::check));
-        let stop = CancellationToken::new();
         let metrics = gateway.clone();
         let admin = Admin {
             stop: stop.clone(),
@@ -217,17 +217,22 @@ impl Server {
         self.folder.control.say_ending(listener::grace(&self.folder.config.http));
         // The last copies here: the socket is closed with the listener.
         (self.offer, self.listening) = (None, None);
-        let (mut broken, mut has_successor) = (None, false);
+        // One that was given the data folder may serve yet, and drains by what is said here.
+        let mut successor = self.successor.take().map(Successor::into_stream);
+        let mut broken = None;
         match reason {
             Reason::Asked => tracing::info!("stopping: running requests may finish, replicas go on"),
             Reason::Broken(what) => broken = Some(what),
             Reason::Replaced(stream) => {
                 tracing::info!("a new server has taken over: running requests finish here");
-                has_successor = true;
-                let telling = carried::tell(stream, self.loads.clone(), self.closed.clone());
-                self.carriers.spawn(named("the word to the new server", endless(telling)));
-                self.folder.close().await;
+                successor = Some(stream);
             }
+        }
+        let has_successor = successor.is_some();
+        if let Some(stream) = successor {
+            let telling = carried::tell(stream, self.loads.clone(), self.closed.clone());
+            self.carriers.spawn(named("the word to the new server", endless(telling)));
+            self.folder.close().await;
         }
         // What outlasts the grace ends with an error event, not with a cut.
         let finished = async {

@@ -19,12 +19,14 @@ use dedi_runtime::{Runtime, clock, failpoint};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, DEFAULT_LISTEN};
 use crate::folder::Folder;
 use crate::paths::{DataDir, write_atomically};
 use crate::replicas::Replicas;
 use crate::running::Server;
+use crate::stop::{self, StopSocket};
 use crate::{EXIT_USAGE, carried, demo, descriptors, fail, logging, programs};
 
 /// Longest wait for replicas of an earlier server to be found ready.
@@ -58,7 +60,7 @@ impl Refusal {
     }
 }
 
-/// Runs the server until a signal or an order over the admin socket.
+/// Runs the server until a signal or an order to stop.
 pub(crate) async fn serve(data: DataDir, config: Config, takeover: Option<TakesOver>) -> ExitCode {
     if let Err(message) = logging::start(&config.log, config.log_format) {
         return fail(EXIT_USAGE, &message);
@@ -74,6 +76,26 @@ async fn run(data: &DataDir, config: Config, takes_over: Option<TakesOver>) -> R
     data.create().map_err(|err| {
         Refusal::usage(format!("the data folder {} can't be used: {err}", data.root().display()))
     })?;
+    let stop = CancellationToken::new();
+    // Until everything has been let go of.
+    let _hears = StopSocket::open(&data.servers(), stop.clone())
+        .map_err(|err| Refusal::broken(format!("{} can't be used: {err}", data.servers().display())))?;
+    match start(data, config, takes_over, stop).await? {
+        Some(server) => server.until_end().await,
+        None => {
+            tracing::info!("stopped before it served");
+            Ok(())
+        }
+    }
+}
+
+/// Opens everything. `None` if it was asked to stop meanwhile, with everything closed again.
+async fn start(
+    data: &DataDir,
+    config: Config,
+    takes_over: Option<TakesOver>,
+    stop: CancellationToken,
+) -> Result<Option<Server>, Refusal> {
     // The lock before anything of the folder is touched: what another server has under way is not to be tidied up.
     let (lock, listener, predecessor) = match takes_over {
         Some(asked) => {
@@ -92,22 +114,31 @@ async fn run(data: &DataDir, config: Config, takes_over: Option<TakesOver>) -> R
         // Before the address is asked for: that it is taken says less than that this folder has a server.
         None => (lock(data, Duration::ZERO).await?, bind(&config).await?, None),
     };
+    if stop.is_cancelled() {
+        return Ok(None);
+    }
+    stop::tidy(&data.servers()).await;
     let runtime = open_runtime(data, &config).await?;
     demo::install(data).map_err(|err| Refusal::broken(format!("the demo model can't be written: {err}")))?;
     let replicas = Arc::new(Replicas::new(runtime));
     let control = open_control(lock, data, &config, replicas.clone()).await?;
-    first_passes(&control).await;
+    first_passes(&control, &stop).await;
+    let folder = Folder { data: data.clone(), config, control, replicas };
+    if stop.is_cancelled() {
+        folder.close().await;
+        return Ok(None);
+    }
     if predecessor.is_some() {
         failpoint::hit("takeover.before", "serving");
     }
     let (loads, loads_seen) = watch::channel(LoadReport::default());
     // After the first passes, so that the first request meets their table and not an empty one.
+    let settings = folder.config.gateway.clone();
     let gateway =
-        Gateway::new(config.gateway.clone(), control.routes(), loads, dedi_gateway::Clock::new(clock::now));
+        Gateway::new(settings, folder.control.routes(), loads, dedi_gateway::Clock::new(clock::now));
 
     let loads = carried::Loads { own: loads_seen, predecessor };
-    let folder = Folder { data: data.clone(), config, control, replicas };
-    Server::start(folder, &gateway, loads, listener)?.until_end().await
+    Server::start(folder, &gateway, loads, listener, stop).map(Some)
 }
 
 /// The data folder, for this server alone.
@@ -126,7 +157,7 @@ async fn lock(data: &DataDir, wait: Duration) -> Result<DataLock, Refusal> {
 
 /// Looks at the world until the replicas that ran before this server are found ready again, so that the first
 /// requests are not refused for no reason; not for long, since some may be gone.
-async fn first_passes(control: &ControlPlane) {
+async fn first_passes(control: &ControlPlane, stop: &CancellationToken) {
     let routes = control.routes();
     let deadline = Instant::now() + REPLICAS_WAIT;
     loop {
@@ -136,7 +167,7 @@ async fn first_passes(control: &ControlPlane) {
             && table.routes.iter().all(|it| {
                 it.state != EndpointState::Started || it.wakes_on_request || !it.replicas.is_empty()
             });
-        if all_routed || Instant::now() >= deadline {
+        if all_routed || stop.is_cancelled() || Instant::now() >= deadline {
             return;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;

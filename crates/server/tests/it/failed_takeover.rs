@@ -3,15 +3,15 @@
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::process::Command;
 
 use serde_json::json;
 
+use crate::held::Held;
 use crate::load::under_load;
 use crate::plane::{PATIENCE, TestPlane, until};
 
 /// A server with a started endpoint, and its id.
-fn started() -> (TestPlane, String) {
+pub(crate) fn started() -> (TestPlane, String) {
     let plane = TestPlane::start();
     let id = plane.create("1x_cpu_1gb", 1, 1)["id"].as_str().unwrap().to_owned();
     plane.until_state(&id, "STARTED");
@@ -51,7 +51,7 @@ fn ask(plane: &TestPlane) -> UnixStream {
 }
 
 /// The same up to the data folder.
-fn ask_for_folder(plane: &TestPlane) -> UnixStream {
+pub(crate) fn ask_for_folder(plane: &TestPlane) -> UnixStream {
     let mut stream = ask(plane);
     stream.write_all(b"take\n").unwrap();
     let mut said = [0; 9];
@@ -106,22 +106,13 @@ fn who_asks_and_leaves_or_stalls_gets_nothing() {
 fn a_successor_killed_before_it_serves_gives_everything_back() {
     let (mut plane, id) = started();
     let engines = plane.engines();
-    let file = plane.data().join("run/installation");
-    let aside = plane.data().join("installation");
     under_load(&mut plane, &id, |plane| {
-        // Whoever opens the run folder now waits until somebody writes here.
-        std::fs::rename(&file, &aside).unwrap();
-        assert!(Command::new("mkfifo").arg(&file).status().unwrap().success());
+        let held = Held::new(plane);
         let mut successor = plane.spawn("127.0.0.1:0", &["--takeover"]);
-        until("the successor in the data folder", || {
-            assert!(successor.try_wait().unwrap().is_none(), "it ended: {}", plane.log());
-            let holder = std::fs::read_to_string(plane.data().join("server.lock")).unwrap();
-            (holder.trim() == successor.id().to_string()).then_some(())
-        });
-        std::fs::rename(&aside, &file).unwrap();
+        let _unwritten = held.until_held(plane, &mut successor);
         // It may take its time: nobody opens the folder beside it.
-        let held = format!("another server (process {}) holds it", successor.id());
-        until("the word that it takes long", || plane.log().contains(&held).then_some(()));
+        let said = format!("another server (process {}) holds it", successor.id());
+        until("the word that it takes long", || plane.log().contains(&said).then_some(()));
         assert!(plane.is_running() && successor.try_wait().unwrap().is_none());
         successor.kill().unwrap();
         successor.wait().unwrap();

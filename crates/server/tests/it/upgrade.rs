@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::fakes;
+use crate::held::Held;
 use crate::load::{streamed, under_load};
-use crate::plane::{TestPlane, until};
+use crate::plane::{PATIENCE, TestPlane, signal, until};
 
 /// Takeovers under load. Each costs about a second, and the waits for replicas.
 const TAKEOVERS: usize = 4;
@@ -83,5 +84,43 @@ fn what_is_ordered_after_a_takeover_waits_for_the_old_servers_streams() {
             assert!(ended_at.elapsed() < Duration::from_secs(15));
         }
         assert!(until("the old server's end", || old.try_wait().unwrap()).success());
+    });
+}
+
+#[test]
+fn a_server_that_ends_before_its_successor_serves_still_says_what_an_earlier_one_carries() {
+    let mut plane = fakes::plane("", "");
+    let id = fakes::create(&plane, "slow-tokens.100");
+    plane.until_state(&id, "STARTED");
+    let client = plane.client();
+    std::thread::scope(|scope| {
+        let (begun, has_begun) = mpsc::channel();
+        let (streaming, body) = (plane.client(), streamed(&id, 90));
+        let mut begun = Some(begun);
+        let stream = scope
+            .spawn(move || streaming.stream(&body, |_| begun.take().is_none_or(|it| it.send(()).is_ok())));
+        has_begun.recv_timeout(PATIENCE).unwrap();
+        let mut first = plane.begin_take_over();
+        let held = Held::new(&plane);
+        let mut third = plane.spawn("127.0.0.1:0", &["--takeover"]);
+        let written = held.until_held(&plane, &mut third);
+        signal(plane.server_pid(), "TERM");
+        until("the second server's order", || {
+            plane.log().contains("stopping: running requests").then_some(())
+        });
+        held.let_go(written);
+        until("the third server", || {
+            let answer = client.patch(&format!("/endpoints/{id}"), &json!({"state": "STOPPED"}));
+            (answer.status == 200).then_some(())
+        });
+        assert!(first.try_wait().unwrap().is_none(), "the stream was over too soon to see anything");
+        let events = stream.join().unwrap();
+        assert_eq!(events.last().map(String::as_str), Some("[DONE]"), "cut after {} events", events.len());
+        assert!(until("the first server's end", || first.try_wait().unwrap()).success());
+        plane.forget_server();
+        plane.until_state(&id, "STOPPED");
+        let (code, _, said) = plane.cli(&["down"]);
+        assert_eq!(code, Some(0), "{said}");
+        assert!(until("the third server's end", || third.try_wait().unwrap()).success());
     });
 }
