@@ -10,6 +10,7 @@ mod descriptors;
 mod doctor;
 mod down;
 mod folder;
+mod gate;
 mod health;
 mod hosts;
 mod limits;

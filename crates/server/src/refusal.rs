@@ -29,6 +29,22 @@ pub(crate) fn refuse(
     response
 }
 
+/// What may work in a moment.
+pub(crate) fn unavailable(message: &str) -> Response {
+    let error = ErrorDetail {
+        message: message.to_owned(),
+        kind: "server_error".to_owned(),
+        param: None,
+        code: Some(RefusalCode::Unavailable.to_string()),
+    };
+    let mut response = (StatusCode::SERVICE_UNAVAILABLE, Json(ErrorBody { id: None, error })).into_response();
+    let headers = response.headers_mut();
+    headers.insert("retry-after-ms", HeaderValue::from_static("2000"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
 /// For routes that can only be read.
 pub(crate) async fn only_get(request: Request) -> Response {
     let message = format!("{} is not a method of {}; use GET", request.method(), request.uri().path());

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::{self, Admin};
 use crate::carried::{self, Loads};
 use crate::folder::Folder;
+use crate::gate::{self, Gate};
 use crate::health::{self, Ready};
 use crate::hosts::{self, Hosts};
 use crate::paths::{DataDir, write_atomically};
@@ -45,6 +46,8 @@ pub(crate) struct Server {
     listening: Option<OwnedFd>,
     address: SocketAddr,
     admin: Admin,
+    /// Keeps management requests while the folder is given away.
+    gate: Gate,
     /// Ends the control plane and what else acts on the data folder.
     behind: CancellationToken,
     tasks: JoinSet<Ended>,
@@ -95,11 +98,13 @@ impl Server {
         let address = listener.local_addr().map_err(unusable)?;
         let listening = listener.as_fd().try_clone_to_owned().map_err(unusable)?;
         let ready = Ready::default();
+        let gate = Gate::new();
+        let managed = axum::middleware::from_fn_with_state(gate.clone(), gate::answer);
         let app = Router::new()
             .merge(health::router(ready.clone()))
             .merge(openapi::router())
             .merge(gateway.router())
-            .merge(control.router(gateway.key_failures()))
+            .merge(control.router(gateway.key_failures()).layer(managed))
             .layer(axum::middleware::from_fn_with_state(Hosts::new(&config.hostnames), hosts::check))
             .layer(axum::middleware::from_fn(limits::check));
         let metrics = gateway.clone();
@@ -129,6 +134,7 @@ impl Server {
             listening: Some(listening),
             address,
             admin,
+            gate,
             behind: CancellationToken::new(),
             tasks: JoinSet::new(),
             carriers,
@@ -232,6 +238,7 @@ impl Server {
         if let Some(stream) = successor {
             let telling = carried::tell(stream, self.loads.clone(), self.closed.clone());
             self.carriers.spawn(named("the word to the new server", endless(telling)));
+            self.gate.pass_on(self.address).await;
             self.folder.close().await;
         }
         // What outlasts the grace ends with an error event, not with a cut.

@@ -26,6 +26,7 @@ impl Server {
         self.offer = None;
         if self.take_back_at.is_none() {
             // It decides from now on; this control plane must not act any more.
+            self.gate.hold_writes().await;
             failpoint::hit("takeover.before", "let-go");
             self.end_behind().await;
             failpoint::hit("takeover.half-way", "let-go");
@@ -69,6 +70,7 @@ impl Server {
         match self.folder.take_back().await {
             Ok(()) => {
                 self.take_back_at = None;
+                self.gate.open();
                 self.not_back.clear();
                 self.successor = None;
                 self.begin_behind();

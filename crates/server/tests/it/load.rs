@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::plane::TestPlane;
 
 /// Says stop when it goes, so that a failed step ends the clients too.
-struct OnDrop<'a>(&'a AtomicBool);
+pub(crate) struct OnDrop<'a>(pub(crate) &'a AtomicBool);
 
 impl Drop for OnDrop<'_> {
     fn drop(&mut self) {

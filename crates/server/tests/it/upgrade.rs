@@ -1,5 +1,6 @@
 //! A new server takes over from the running one while requests flow: none is dropped, whatever is ordered meanwhile.
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,7 @@ use serde_json::json;
 
 use crate::fakes;
 use crate::held::Held;
-use crate::load::{streamed, under_load};
+use crate::load::{OnDrop, streamed, under_load};
 use crate::plane::{PATIENCE, TestPlane, signal, until};
 
 /// Takeovers under load. Each costs about a second, and the waits for replicas.
@@ -39,6 +40,51 @@ fn no_request_is_dropped_while_servers_take_over_from_each_other() {
         }
     });
     assert_eq!(plane.engines(), engines, "the first replica was started anew");
+}
+
+#[test]
+fn no_management_request_is_refused_while_servers_take_over_from_each_other() {
+    let mut plane = TestPlane::start();
+    let id = plane.create("1x_cpu_1gb", 0, 1)["id"].as_str().unwrap().to_owned();
+    let path = format!("/endpoints/{id}");
+    let (client, keeping) = (plane.client(), plane.keeping_connections());
+    let (stop, n_written, n_read) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        let _stopping = OnDrop(&stop);
+        for client in [&client, &keeping] {
+            let (stop, n_written, n_read, path) = (&stop, &n_written, &n_read, &path);
+            scope.spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    let n = n_written.fetch_add(1, Ordering::Relaxed);
+                    let key = client.post("/keys", &json!({"name": format!("key {n}")}));
+                    assert_eq!(key.status, 200, "{}", key.body);
+                    let gone = client.delete(&format!("/keys/{}", key.body["id"].as_str().unwrap()));
+                    assert_eq!(gone.status, 204, "{}", gone.body);
+                }
+            });
+            scope.spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    let read = client.get(path);
+                    assert_eq!(read.status, 200, "{}", read.body);
+                    n_read.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        for _ in 0..TAKEOVERS {
+            let (written, read) = (n_written.load(Ordering::Relaxed), n_read.load(Ordering::Relaxed));
+            let mut old = plane.begin_take_over();
+            assert!(until("the old server's end", || old.try_wait().unwrap()).success());
+            until("more of both", || {
+                let more =
+                    n_written.load(Ordering::Relaxed) > written && n_read.load(Ordering::Relaxed) > read;
+                more.then_some(())
+            });
+        }
+    });
+    assert!(
+        plane.log().contains("passed on to the new server"),
+        "nobody met a server that was being replaced"
+    );
 }
 
 #[test]
