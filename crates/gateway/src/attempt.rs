@@ -86,10 +86,9 @@ pub(crate) async fn begin(
         tried = Some(replica.id);
         in_flight = match core.fleet.turn(target, place.endpoint(), tried) {
             Ok(Turn::Go(other)) => other,
-            Ok(Turn::Wait { .. }) => return Err(failure.error),
-            // That the endpoint is stopped is what the failure says, and that the request had begun.
-            Err(_) if matches!(failure.error, ApiError::Drained(_)) => return Err(failure.error),
-            Err(refused) => return Err(refused),
+            // Also where the endpoint is stopped or deleted by now: the request had been taken, and what became of it
+            // is no fault of the client's.
+            Ok(Turn::Wait { .. }) | Err(_) => return Err(failure.error),
         };
         core.metrics.retries.add(1);
     }

@@ -11,7 +11,7 @@ use dedi_domain::{Action, EndpointId, EndpointState, FailureCause, Launch, Nonce
 use dedi_runtime::failpoint;
 use tokio::time::timeout;
 
-use super::ending::{ending, held, n_cut, plain};
+use super::ending::{ending, held, plain, stopping};
 use super::{chain, running, view_of};
 use crate::models::Verdict;
 use crate::shared::{Shared, random_uuid};
@@ -84,7 +84,7 @@ async fn carry_out(shared: &Shared, world: &World, action: &Action) -> Result<()
         Action::Drain { replica } => store.drain(*replica, now).await?,
         Action::Stop { replica } => {
             let ran = running::last_moment(shared, world, *replica);
-            store.stop(*replica, ran, n_cut(world, *replica), now).await?;
+            store.stop(*replica, ran, &stopping(world, *replica), now).await?;
         }
         Action::Remove { replica, nonce } => {
             match timeout(DO_MAX, shared.runtime.remove(*replica, *nonce)).await {

@@ -114,10 +114,30 @@ async fn log_tail(shared: &Shared, world: &World, replica: ReplicaId) -> Vec<Str
     }
 }
 
-/// Requests that are still on a drained replica when it is ended.
-pub(super) fn n_cut(world: &World, replica: ReplicaId) -> u32 {
+/// What is done about a replica that is to go, and what becomes of the requests that it still has: `being ended; 1 request
+/// was not finished in time and is cut`, or that it has ended by itself while it finished them.
+pub(super) fn stopping(world: &World, replica: ReplicaId) -> String {
+    const ENDED: &str = "being ended";
     let drains = |it: &&ReplicaView| matches!(it.row.intent, Intent::Drain { .. });
-    find(world, replica).map(|(_, own)| own).filter(drains).map_or(0, |it| it.in_flight)
+    let Some(own) = find(world, replica).map(|(_, own)| own).filter(drains) else { return ENDED.to_owned() };
+    let cause = match phase(world, replica) {
+        Some(ReplicaPhase::Exited(exit)) if exit.cause != FailureCause::Stopped => Some(exit.cause),
+        Some(ReplicaPhase::Orphaned) => Some(FailureCause::SupervisorLost),
+        Some(_) | None => None,
+    };
+    let n = own.in_flight;
+    let were = if n == 1 { "request was" } else { "requests were" };
+    match (cause, n) {
+        (None, 0) => ENDED.to_owned(),
+        (None, n) => {
+            let are = if n == 1 { "is" } else { "are" };
+            format!("{ENDED}; {n} {were} not finished in time and {are} cut")
+        }
+        (Some(cause), 0) => format!("it ended before it was told to: {}", cause.sentence()),
+        (Some(cause), n) => {
+            format!("it ended while {n} {were} being finished, and they failed: {}", cause.sentence())
+        }
+    }
 }
 
 /// What is still held on a replica's devices after its processes are gone, and by whom as far as is known:

@@ -186,24 +186,20 @@ impl Store {
         self.commit(tx, "drain").await
     }
 
-    /// Its processes should be gone. `ran` is up to when it is known to have run; `n_cut` requests are ended with it.
+    /// Its processes should be gone. `ran` is up to when it is known to have run; `how` says what is
+    /// done about it, or was.
     pub async fn stop(
         &self,
         replica: ReplicaId,
         ran: Option<Moment>,
-        n_cut: u32,
+        how: &str,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
         if turn(&mut tx, replica, Turn::Stop, now).await? {
             usage::close(&mut tx, replica, ran).await?;
             let (endpoint, attempt) = endpoint_of(&mut tx, replica).await?;
-            let cut = match n_cut {
-                0 => String::new(),
-                1 => "; 1 request was not finished in time and is cut".to_owned(),
-                n => format!("; {n} requests were not finished in time and are cut"),
-            };
-            let message = format!("attempt {attempt}: being ended{cut}");
+            let message = format!("attempt {attempt}: {how}");
             add_event(&mut tx, now, endpoint, Some(replica), EventKind::ReplicaStopping, &message).await?;
         }
         self.commit(tx, "stop").await

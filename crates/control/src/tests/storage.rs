@@ -72,7 +72,7 @@ async fn a_device_is_held_by_one_replica_at_most() {
     assert_eq!(reserve(&["c"]).await.unwrap(), 2);
     let replica = rows[0].replicas[0].id;
     assert!(matches!(store.release(replica, None, NOW).await, Err(StoreError::Conflict)), "it still runs");
-    store.stop(replica, None, 0, NOW).await.unwrap();
+    store.stop(replica, None, "being ended", NOW).await.unwrap();
     store.release(replica, None, NOW).await.unwrap();
     assert_eq!(reserve(&["a"]).await.unwrap(), 3);
 }

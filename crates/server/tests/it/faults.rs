@@ -11,7 +11,7 @@ use dedi_testing::host::has;
 use serde_json::{Value, json};
 
 use crate::fakes;
-use crate::plane::{Client, TestPlane, until};
+use crate::plane::{Client, TestPlane, signal, until};
 
 /// Asked at least so often, also where the fault is over in a moment.
 const ANSWERS_MIN: u32 = 10;
@@ -72,6 +72,50 @@ fn an_engine_that_serves_and_gives_no_token_is_told_while_it_starts_and_in_its_v
     must_say(&starting, "loading", &["500 Internal Server Error without a token"]);
     let broken = plane.until_state(&id, "ERROR");
     must_say(&broken, "startup_deadline", &["it serves, but POST", "500 Internal Server Error"]);
+}
+
+#[test]
+fn a_request_that_was_taken_is_told_that_its_replica_failed_though_the_endpoint_stops_meanwhile() {
+    let plane = fakes::plane("", "");
+    // The number is that of the first token, which is answered.
+    for (mode, is_deleted) in [("hang.1", false), ("hang.1", true)] {
+        let id = fakes::create(&plane, mode);
+        let path = format!("/endpoints/{id}");
+        plane.until_state(&id, "STARTED");
+        let client = plane.client();
+        let answer = std::thread::scope(|scope| {
+            let asked = scope.spawn(|| client.chat(&id, "hello"));
+            until("the request on its replica", || {
+                (plane.get(&path).body["replicas"][0]["in_flight"] == 1).then_some(())
+            });
+            let engines = plane.engines();
+            if is_deleted {
+                assert_eq!(plane.delete(&path).status, 204);
+            } else {
+                assert_eq!(plane.patch(&path, &json!({"state": "STOPPED"})).status, 200);
+                until("its replica to be drained", || {
+                    (plane.get(&path).body["replicas"][0]["phase"] == "draining").then_some(())
+                });
+            }
+            engines.iter().for_each(|it| signal(*it, "KILL"));
+            asked.join().unwrap()
+        });
+        assert_eq!(
+            (answer.status, answer.body["error"]["code"].as_str()),
+            (502, Some("replica_failed")),
+            "{}",
+            answer.body
+        );
+        if !is_deleted {
+            plane.until_state(&id, "STOPPED");
+            let (_, told, _) = plane.cli(&["endpoints", "events", &id]);
+            assert!(
+                told.contains("it ended") && told.contains("killed by a signal that dedi did not send"),
+                "{told}"
+            );
+            assert_eq!(plane.delete(&path).status, 204);
+        }
+    }
 }
 
 #[test]
