@@ -61,7 +61,7 @@ pub enum ControlError {
     Config(String),
     /// There is no database, but there are replicas: an empty one would end them all.
     #[error(
-        "the database {} is missing, but replicas of it still run ({n_replicas}); put a copy made by `dedi backup` in its place, or end them with `dedi down` to begin without any endpoints",
+        "the database {} is missing, but replicas of it still run ({n_replicas}); put a copy made by `dedi backup` in its place, or, to begin without any endpoints and with a new key, end them with `dedi down` and move admin.key and the logs away",
         database.display()
     )]
     Missing {

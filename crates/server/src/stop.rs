@@ -120,6 +120,17 @@ pub(crate) async fn ask(socket: &Path) -> io::Result<Option<Asked>> {
     Ok(Some(Asked { stream: stream.into_std()?, pid }))
 }
 
+/// The processes of the folder's other servers that live, where this one may see them.
+pub(crate) async fn others(folder: &Path) -> Vec<u32> {
+    let mut pids = Vec::new();
+    for socket in sockets(folder).unwrap_or_default() {
+        let Ok(stream) = UnixStream::connect(&socket).await else { continue };
+        let pid = stream.peer_cred().ok().and_then(|it| it.pid()).and_then(|it| u32::try_from(it).ok());
+        pids.extend(pid.filter(|it| *it != std::process::id()));
+    }
+    pids
+}
+
 /// Removes the sockets of servers that were killed.
 pub(crate) async fn tidy(folder: &Path) {
     for socket in sockets(folder).unwrap_or_default() {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 pub enum StoreError {
     /// The file is damaged. Nothing is started over it: an empty store would end every replica.
     #[error(
-        "the database {} is damaged ({detail}); put a copy made by `dedi backup` in its place, or end all replicas with `dedi down` and move it away to begin without any endpoints",
+        "the database {} is damaged ({detail}); put a copy made by `dedi backup` in its place, or, to begin without any endpoints and with a new key, end all replicas with `dedi down` and move it away with admin.key and the logs",
         path.display()
     )]
     Corrupt {

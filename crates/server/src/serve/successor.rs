@@ -12,8 +12,8 @@ use tokio::net::{TcpListener, UnixStream};
 use super::{EXIT_HELD, Refusal};
 use crate::config::Config;
 use crate::paths::DataDir;
-use crate::programs;
 use crate::takeover::{self, Takeover};
+use crate::{programs, stop};
 
 /// Everything that can be known to be wrong without having the data folder.
 pub(super) async fn check(data: &DataDir, config: &Config) -> Result<(), Refusal> {
@@ -36,23 +36,13 @@ pub(super) async fn take_over(
     data: &DataDir,
     asked: Option<SocketAddr>,
 ) -> Result<(TcpListener, UnixStream), Refusal> {
-    let socket = data.takeover_socket();
-    let failed = |err: io::Error| {
-        let is_absent = matches!(err.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused);
-        let message = match DataLock::acquire(&DataPaths::below(data.root()).lock) {
-            Err(LockError::Held { holder, .. }) if is_absent => {
-                format!("can't take over now: the data folder has {}", busy(&holder))
-            }
-            Ok(_) if is_absent => {
-                "can't take over: no server runs on this data folder; start without --takeover".to_owned()
-            }
-            Ok(_) | Err(_) => format!("can't take over through {}: {err}", socket.display()),
-        };
-        Refusal { code: EXIT_HELD, message }
+    let path = data.takeover_socket();
+    let offered = match blocking(move || Takeover::ask(&path)).await {
+        Ok(offered) => offered,
+        Err(err) => return Err(no_offer(data, &err).await),
     };
-    let path = socket.clone();
-    let offered = blocking(move || Takeover::ask(&path)).await.map_err(failed)?;
-    let address = offered.listener.local_addr().map_err(failed)?;
+    let unusable = |err| Refusal::broken(format!("the socket taken over is unusable: {err}"));
+    let address = offered.listener.local_addr().map_err(unusable)?;
     if let Some(asked) = asked
         && (asked.ip() != address.ip() || ![0, address.port()].contains(&asked.port()))
     {
@@ -60,10 +50,37 @@ pub(super) async fn take_over(
             "the running server listens on {address}, which a takeover keeps: leave out --listen {asked}, or end that server with `dedi down --keep-replicas` and start one without --takeover"
         )));
     }
-    let (listener, stream) = blocking(move || offered.wait_released()).await.map_err(failed)?;
+    let (listener, stream) = match blocking(move || offered.wait_released()).await {
+        Ok(released) => released,
+        Err(err) => return Err(no_offer(data, &err).await),
+    };
     failpoint::hit("takeover.after", "released");
-    let unusable = |err| Refusal::broken(format!("the socket taken over is unusable: {err}"));
     Ok((TcpListener::from_std(listener).map_err(unusable)?, takeover::for_tokio(stream).map_err(unusable)?))
+}
+
+/// Why the running server gave nothing: there is none, or it has another thing to do.
+async fn no_offer(data: &DataDir, err: &io::Error) -> Refusal {
+    use io::ErrorKind::{BrokenPipe, ConnectionRefused, ConnectionReset, NotFound, UnexpectedEof};
+    let socket = data.takeover_socket();
+    let is_absent = matches!(err.kind(), NotFound | ConnectionRefused);
+    // A server that hands over to another one has the lock no more, and hangs up on who asks second.
+    let hung_up = is_absent || matches!(err.kind(), BrokenPipe | ConnectionReset | UnexpectedEof);
+    let holder = match DataLock::acquire(&DataPaths::below(data.root()).lock) {
+        Err(LockError::Held { holder, .. }) => Some(holder),
+        Ok(_) | Err(LockError::Io { .. }) => None,
+    };
+    let others = stop::others(&data.servers()).await;
+    let message = match (holder, others.first()) {
+        (Some(holder), _) if hung_up => format!("can't take over now: the data folder has {}", busy(&holder)),
+        (None, Some(pid)) if hung_up => format!(
+            "can't take over now: server process {pid} starts, ends or hands over to another one; try again in a moment"
+        ),
+        (None, None) if is_absent => {
+            "can't take over: no server runs on this data folder; start without --takeover".to_owned()
+        }
+        (_, _) => format!("can't take over through {}: {err}", socket.display()),
+    };
+    Refusal { code: EXIT_HELD, message }
 }
 
 async fn blocking<T: Send + 'static>(step: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
@@ -76,6 +93,7 @@ fn busy(holder: &Holder) -> String {
         Some(pid) if holder.ends_in.is_none() && !holder.is_stopped => {
             format!("process {pid}, which is just starting or hands over to another; try again in a moment")
         }
-        Some(_) | None => holder.to_string(),
+        Some(_) => holder.to_string(),
+        None => format!("{holder}; try again in a moment"),
     }
 }

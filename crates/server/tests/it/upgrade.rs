@@ -88,6 +88,39 @@ fn no_management_request_is_refused_while_servers_take_over_from_each_other() {
 }
 
 #[test]
+fn of_servers_that_take_over_at_once_one_is_left_and_the_others_are_told_to_try_again() {
+    const ROUNDS: usize = 6;
+    const AT_ONCE: usize = 3;
+    let mut plane = TestPlane::start();
+    let id = plane.create("1x_cpu_1gb", 1, 1)["id"].as_str().unwrap().to_owned();
+    plane.until_state(&id, "STARTED");
+    let mut servers = vec![plane.take_server()];
+    for _ in 0..ROUNDS {
+        servers.extend((0..AT_ONCE).map(|_| plane.spawn("127.0.0.1:0", &["--takeover"])));
+        until("one server to be left", || {
+            servers.retain_mut(|it| {
+                let ended = it.try_wait().unwrap();
+                assert!(
+                    ended.is_none_or(|it| matches!(it.code(), Some(0 | 3))),
+                    "{ended:?}\n{}",
+                    plane.log()
+                );
+                ended.is_none()
+            });
+            assert!(!servers.is_empty(), "no server is left\n{}", plane.log());
+            (servers.len() == 1).then_some(())
+        });
+        assert_eq!(plane.chat(&id, "hello").status, 200);
+    }
+    let log = plane.log();
+    let refused: Vec<&str> = log.lines().filter(|it| it.starts_with("error: ")).collect();
+    let is_right = |it: &&str| it.contains("try again in a moment") || it.contains("wait for its end");
+    assert!(!refused.is_empty() && refused.iter().all(is_right), "{refused:#?}");
+    assert_eq!(plane.cli(&["down"]).0, Some(0));
+    until("the last server's end", || servers[0].try_wait().unwrap());
+}
+
+#[test]
 fn what_is_ordered_after_a_takeover_waits_for_the_old_servers_streams() {
     let mut plane = fakes::plane("", "");
     let ids: Vec<String> =

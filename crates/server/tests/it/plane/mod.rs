@@ -202,6 +202,11 @@ impl TestPlane {
         until("the server's end", || server.try_wait().unwrap()).code()
     }
 
+    /// The server's process, to be ended by the caller.
+    pub(crate) fn take_server(&mut self) -> Child {
+        self.server.take().unwrap()
+    }
+
     /// Waits for a server that something else ends.
     pub(crate) fn forget_server(&mut self) {
         let mut server = self.server.take().unwrap();
