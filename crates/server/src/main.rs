@@ -27,6 +27,7 @@ mod takeover;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -106,6 +107,8 @@ struct DownArgs {
 
 /// Wrong usage or configuration.
 const EXIT_USAGE: u8 = 2;
+/// Longest wait at the very end for what still runs on the runtime's threads.
+const SHUTDOWN_MAX: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
     // Before anything else: the shim stays small by never building the command line or a runtime.
@@ -120,7 +123,10 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(err) => return fail(EXIT_USAGE, &format!("the async runtime could not be started: {err}")),
     };
-    runtime.block_on(run(cli))
+    let code = runtime.block_on(run(cli));
+    // Dropped, it would wait for reads that a hanging disk never answers.
+    runtime.shutdown_timeout(SHUTDOWN_MAX);
+    code
 }
 
 async fn run(cli: Cli) -> ExitCode {

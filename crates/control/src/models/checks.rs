@@ -53,7 +53,7 @@ pub(crate) struct Check {
     pub(crate) bytes_done: u64,
     pub(crate) bytes_total: u64,
     /// When it ended and how, if it did.
-    pub(crate) ended: Option<(Timestamp, Result<Right, String>)>,
+    pub(crate) ended: Option<(Timestamp, Result<Right, ModelError>)>,
 }
 
 /// What is known of a model's files as they are now.
@@ -61,8 +61,6 @@ pub(crate) struct Check {
 pub(crate) enum Verdict {
     /// They are what they must be.
     Right,
-    /// They are not, or can't be read; a sentence that names the file.
-    Wrong(String),
     /// Nobody has looked yet.
     Unknown,
 }
@@ -79,16 +77,12 @@ impl Checks {
         }))
     }
 
-    /// Begins a check of a model whose files are not known to be right, and says how far it is while it lasts.
-    pub(crate) async fn look(&self, model: &ModelName) -> Option<Fetch> {
-        // What can't be looked at is told by the launch.
-        let (stamps, is_right) = self.stamps(model).await.ok()?;
-        if is_right {
-            return None;
-        }
+    /// Begins a check of a model whose files, with these stamps, are not known to be right, and says how far it is while
+    /// it lasts.
+    pub(crate) async fn look(&self, model: &ModelName, stamps: &Stamps) -> Option<Fetch> {
         let known = self.jobs().get(model).cloned();
-        if !known.is_some_and(|it| it.check.ended.is_none() || it.stamps.as_ref() == Some(&stamps)) {
-            let job = self.begin(model, Scope::Changed, Some(stamps));
+        if !known.is_some_and(|it| it.check.ended.is_none() || it.stamps.as_ref() == Some(stamps)) {
+            let job = self.begin(model, Scope::Changed, Some(stamps.clone()));
             let _ended = timeout(LOOK_WAIT, job.ended.cancelled()).await;
         }
         let job = self.jobs().get(model).cloned()?;
@@ -99,31 +93,27 @@ impl Checks {
         })
     }
 
-    /// Whether the files may be loaded as they are now.
-    pub(crate) async fn verdict(&self, model: &ModelName) -> Verdict {
-        let (stamps, is_right) = match self.stamps(model).await {
-            Ok(it) => it,
-            Err(err) => return Verdict::Wrong(err.to_string()),
-        };
+    /// Whether the files may be loaded as they are now, by their stamps and whether they were right under those.
+    pub(crate) fn verdict(
+        &self,
+        model: &ModelName,
+        read: Result<(Stamps, bool), ModelError>,
+    ) -> Result<Verdict, ModelError> {
+        let (stamps, is_right) = read?;
         if is_right {
-            return Verdict::Right;
+            return Ok(Verdict::Right);
         }
         let jobs = self.jobs();
         let same = jobs.get(model).filter(|it| it.stamps.as_ref() == Some(&stamps));
         match same.and_then(|it| it.check.ended.as_ref()) {
-            Some((_, Err(wrong))) => Verdict::Wrong(wrong.clone()),
-            Some((_, Ok(_))) | None => Verdict::Unknown,
+            Some((_, Err(wrong))) => Err(wrong.clone()),
+            Some((_, Ok(_))) | None => Ok(Verdict::Unknown),
         }
     }
 
-    /// Begins a check that somebody asked for.
-    pub(crate) async fn start(&self, model: &ModelName, scope: Scope) -> Result<Check, ModelError> {
-        let models = self.0.models.clone();
-        let name = model.clone();
-        let found = tokio::task::spawn_blocking(move || models.files(&name)).await;
-        found.map_err(|err| ModelError::Unusable(err.to_string()))??;
-        let stamps = self.stamps(model).await.ok().map(|(stamps, _)| stamps);
-        Ok(self.begin(model, scope, stamps).seen())
+    /// Begins a check that somebody asked for, of files with these stamps.
+    pub(crate) fn start(&self, model: &ModelName, scope: Scope, stamps: Option<Stamps>) -> Check {
+        self.begin(model, scope, stamps).seen()
     }
 
     /// The last check of a model.
@@ -152,12 +142,6 @@ impl Checks {
         self.0.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn stamps(&self, model: &ModelName) -> Result<(Stamps, bool), ModelError> {
-        let (models, name) = (self.0.models.clone(), model.clone());
-        let read = tokio::task::spawn_blocking(move || models.stamps(&name)).await;
-        read.unwrap_or_else(|err| Err(ModelError::Unusable(err.to_string())))
-    }
-
     fn begin(&self, model: &ModelName, scope: Scope, stamps: Option<Stamps>) -> Job {
         let check = Check {
             model: model.clone(),
@@ -180,11 +164,9 @@ impl Checks {
             let (models, name, progress) =
                 (inner.models.clone(), own.check.model.clone(), own.progress.clone());
             let read = tokio::task::spawn_blocking(move || models.verify(&name, scope, &progress)).await;
-            let verdict = match read {
-                Ok(Ok(right)) => Ok(right),
-                Ok(Err(wrong)) => Err(wrong.to_string()),
-                Err(err) => Err(format!("{}: its files could not be read ({err})", own.check.model)),
-            };
+            let verdict = read.unwrap_or_else(|err| {
+                Err(ModelError::Unusable(format!("{}: its files could not be read ({err})", own.check.model)))
+            });
             inner.ended(&own, verdict);
         });
         job
@@ -192,7 +174,7 @@ impl Checks {
 }
 
 impl Inner {
-    fn ended(&self, job: &Job, verdict: Result<Right, String>) {
+    fn ended(&self, job: &Job, verdict: Result<Right, ModelError>) {
         let model = &job.check.model;
         match &verdict {
             Ok(right) => {

@@ -4,6 +4,7 @@
 
 mod bytes;
 mod checks;
+mod desk;
 mod gguf;
 mod safetensors;
 mod verify;
@@ -21,7 +22,8 @@ use dedi_domain::fit::ModelFacts;
 use crate::hub::Manifest;
 
 pub(crate) use checks::{Check, Checks, Verdict};
-pub(crate) use verify::{Scope, remember};
+pub(crate) use desk::{Desk, NoAnswer, READ_MAX};
+pub(crate) use verify::{Scope, Stamps, remember};
 
 /// Why a model can't be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +31,9 @@ pub enum ModelError {
     /// The store has no such model.
     #[error("the model store has no `{0}`")]
     Absent(ModelName),
+    /// They can't be read now, which may pass; a sentence that names the file.
+    #[error("{0}")]
+    Unreadable(String),
     /// Its files are there and can't be used; a sentence that names the file.
     #[error("{0}")]
     Unusable(String),

@@ -5,6 +5,7 @@ mod act;
 mod clean_up;
 mod ending;
 mod isolate;
+mod models;
 mod observe;
 mod running;
 mod telling;
@@ -16,7 +17,7 @@ use std::time::Duration;
 
 use dedi_domain::autoscale::Scaler;
 use dedi_domain::reconcile::{World, decide};
-use dedi_domain::route::{Published, Serving};
+use dedi_domain::route::Serving;
 use dedi_domain::{Action, LoadReport};
 use dedi_runtime::failpoint;
 use futures_util::FutureExt;
@@ -40,7 +41,7 @@ const BACKOFF_MAX: Duration = Duration::from_secs(10);
 pub(crate) struct Reconciler {
     shared: Arc<Shared>,
     scaler: Scaler,
-    published: Published,
+    models: models::Looks,
     /// What went wrong in the last pass, so that each thing is logged when it begins and not twice a second.
     troubles: BTreeSet<String>,
     /// Endpoints whose last step failed.
@@ -55,11 +56,11 @@ pub(crate) struct Reconciler {
 
 impl Reconciler {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        let published = Published::default();
+        let models = models::Looks::new(shared.looks_desk.clone());
         Self {
             shared,
             scaler: Scaler::default(),
-            published,
+            models,
             troubles: BTreeSet::new(),
             waits: Waits::default(),
             unread: BTreeSet::new(),
@@ -143,14 +144,15 @@ impl Reconciler {
             self.shared.looks.tell(look);
             return Ok(0);
         }
-        let seen = observe::observe(&self.shared, report, &mut self.scaler, &self.published).await?;
-        troubles.extend(seen.trouble);
+        let seen = observe::observe(&self.shared, report, &mut self.scaler, &mut self.models).await?;
+        troubles.extend(seen.troubles);
         let world = Arc::new(seen.world);
         self.shared.set_world(world.clone());
-        let keys = self.shared.reload_keys().await?;
+        self.shared.reload_keys().await?;
         failpoint::hit("pass.before", "routes");
         let slots = self.shared.config.slots;
-        self.publish(&world, Serving { models: seen.models, contexts: seen.contexts, slots, keys });
+        let serving = Serving { models: seen.models, contexts: seen.contexts, slots, ..Serving::default() };
+        self.shared.publish_world(&world, serving);
         self.shared.looks.tell(look);
         self.tell_unread(&seen.unread, world.now).await;
         // Before anything that may take long, and no action: a pass that does nothing else is at rest.
@@ -208,13 +210,6 @@ impl Reconciler {
             Ok(()) | Err(_) => {}
         }
         self.is_lost
-    }
-
-    fn publish(&mut self, world: &World, serving: Serving) {
-        let table = self.published.next(&self.shared.routes.borrow(), world, serving);
-        if let Some(table) = table {
-            self.shared.routes.send_replace(table);
-        }
     }
 
     async fn act(&self, world: &World, action: &Action) -> Result<(), act::Trouble> {

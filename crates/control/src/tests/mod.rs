@@ -4,6 +4,7 @@ mod backup;
 mod checks;
 mod contract;
 mod failures;
+mod hanging;
 mod hub;
 mod idleness;
 mod isolation;

@@ -38,7 +38,13 @@ pub(super) fn goal_state(view: &EndpointView, seen: &Seen<'_>, world: &World) ->
         {
             return EndpointState::Error;
         }
-        Some(Fetch::Queued | Fetch::Running { .. } | Fetch::Checking { .. } | Fetch::Failed { .. }) => {
+        Some(
+            Fetch::Queued
+            | Fetch::Running { .. }
+            | Fetch::Checking { .. }
+            | Fetch::Failed { .. }
+            | Fetch::Unreadable { .. },
+        ) => {
             return EndpointState::Pending;
         }
         None => {}

@@ -47,6 +47,8 @@ reason_codes! {
     Checking = "checking",
     /// The model could not be fetched; the next try waits.
     DownloadFailed = "download_failed",
+    /// The model's files can't be read now; they are looked at again all the time.
+    ModelUnreadable = "model_unreadable",
     /// The last attempt failed; the next one waits.
     BackingOff = "backing_off",
     /// A process was started.

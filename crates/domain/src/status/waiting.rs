@@ -130,6 +130,11 @@ pub(super) fn fetch_reason(view: &EndpointView, fetch: &Fetch, now: Timestamp) -
             ),
             format!("mend it, then `dedi endpoints start {}`", view.desired.id),
         ),
+        Fetch::Unreadable { what } => advise(
+            ReasonCode::ModelUnreadable,
+            format!("{model} can't be loaded now: {what}; it goes on by itself when its files can be read"),
+            "look at the disk of the model store and at its files' rights; the server's log says since when",
+        ),
     }
 }
 

@@ -18,6 +18,7 @@ mod follow;
 mod gateway;
 mod gpu_faults;
 mod gpus;
+mod hanging;
 mod hub;
 mod load;
 mod lost_folders;
