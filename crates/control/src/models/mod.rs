@@ -148,7 +148,8 @@ impl ModelStore {
         Ok(ModelFiles { path, folder: dir, files, modified })
     }
 
-    /// What the headers of a model's files say. Read once for each state of the files.
+    /// What the headers of a model's files say. Read once for each state of the files, but for what can't be read: that
+    /// may pass and leave no trace on the files.
     pub fn facts(&self, model: &ModelName) -> Result<ModelFacts, ModelError> {
         let found = self.files(model)?;
         let mut watched = found.files.clone();
@@ -163,15 +164,24 @@ impl ModelStore {
         {
             return facts.clone();
         }
-        let damage = Manifest::read(&found.folder).and_then(|it| it.damage(&found.folder));
+        let damage = match manifest(&found.folder)? {
+            Some(manifest) => {
+                manifest.damage(&found.folder).map_err(|(path, err)| unreadable(&path, &err))?
+            }
+            None => None,
+        };
         let facts = if let Some(damage) = damage {
-            Err(damage)
+            Err(Flaw::Wrong(damage))
         } else if found.path.is_dir() {
             safetensors::read(&found.path, &found.files)
         } else {
             gguf::read(&found.files)
         };
-        let facts = facts.map_err(ModelError::Unusable);
+        let facts = match facts {
+            Err(Flaw::Unread(what)) => return Err(ModelError::Unreadable(what)),
+            Err(Flaw::Wrong(what)) => Err(ModelError::Unusable(what)),
+            Ok(facts) => Ok(facts),
+        };
         judged().insert(model.clone(), (stamp, facts.clone()));
         facts
     }
@@ -184,19 +194,61 @@ fn folders(of: &Path) -> Vec<String> {
     fs::read_dir(of).map(names).unwrap_or_default()
 }
 
-/// A sentence about a file that could not be read.
+/// Why a file gives no facts; a sentence, or the end of one about the file.
+#[derive(Debug)]
+enum Flaw {
+    /// It could not be read, which may pass.
+    Unread(String),
+    /// Its content is not what is needed.
+    Wrong(String),
+}
+
+impl From<String> for Flaw {
+    fn from(what: String) -> Self {
+        Self::Wrong(what)
+    }
+}
+
+impl Flaw {
+    /// What a read of a file's content ended with: what ends too early is wrong, and everything else may pass.
+    fn of_read(err: &io::Error) -> Self {
+        if err.kind() == io::ErrorKind::UnexpectedEof {
+            Self::Wrong(format!("it ends too early ({err})"))
+        } else {
+            Self::Unread(format!("it can't be read ({err})"))
+        }
+    }
+
+    /// The same as a sentence about `file`; what is wrong with its content makes it `not a usable` one of its kind.
+    fn about(self, file: &Path, not_usable: &str) -> Self {
+        match self {
+            Self::Unread(what) => Self::Unread(said(file, what)),
+            Self::Wrong(what) => Self::Wrong(said(file, format_args!("{not_usable}: {what}"))),
+        }
+    }
+}
+
+/// A sentence about a file.
 fn said(file: &Path, what: impl std::fmt::Display) -> String {
     let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
     format!("{name}: {what}")
 }
 
-fn open(file: &Path) -> Result<(fs::File, u64), String> {
+fn unreadable(path: &Path, err: &io::Error) -> ModelError {
+    ModelError::Unreadable(said(path, format_args!("it can't be read ({err})")))
+}
+
+fn manifest(folder: &Path) -> Result<Option<Manifest>, ModelError> {
+    Manifest::find(folder).map_err(|err| unreadable(&folder.join("manifest.json"), &err))
+}
+
+fn open(file: &Path) -> Result<(fs::File, u64), Flaw> {
     let open = || -> io::Result<(fs::File, u64)> {
         let opened = fs::File::open(file)?;
         let n_bytes = opened.metadata()?.len();
         Ok((opened, n_bytes))
     };
-    open().map_err(|err| said(file, format_args!("it can't be read ({err})")))
+    open().map_err(|err| Flaw::Unread(format!("it can't be read ({err})")))
 }
 
 #[cfg(test)]

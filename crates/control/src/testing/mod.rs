@@ -4,6 +4,7 @@
 mod fifo;
 mod gguf;
 mod plane;
+mod rights;
 mod runtime;
 
 use std::collections::BTreeSet;
@@ -11,6 +12,7 @@ use std::collections::BTreeSet;
 pub(crate) use self::fifo::Hang;
 pub(crate) use self::gguf::{Gguf, gguf};
 pub(crate) use self::plane::{Answer, Plane, open};
+pub(crate) use self::rights::obey_modes;
 pub(crate) use self::runtime::{FakeRuntime, Script};
 
 /// Texts without doubles.

@@ -1,5 +1,6 @@
 //! Tests of the whole control plane: the real router, store and reconciler over a pretended runtime.
 
+mod away;
 mod backup;
 mod checks;
 mod contract;
