@@ -38,6 +38,8 @@ pub enum Fetch {
         /// Trying again mends it only if somebody changes something.
         is_final: bool,
     },
+    /// The model store has nothing of it, and nobody fetches it. It is looked for again in each pass.
+    Absent,
     /// It is here as far as is known, and can't be read now. It is looked at again in each pass.
     Unreadable {
         /// Why, as a sentence.
@@ -56,6 +58,7 @@ impl Fetch {
             Self::Running { bytes_total: None, .. }
             | Self::Queued
             | Self::Failed { .. }
+            | Self::Absent
             | Self::Unreadable { .. } => None,
         }
     }
@@ -64,7 +67,11 @@ impl Fetch {
     pub fn retry_at(&self) -> Option<Timestamp> {
         match self {
             Self::Failed { retry_at, .. } => Some(*retry_at),
-            Self::Queued | Self::Running { .. } | Self::Checking { .. } | Self::Unreadable { .. } => None,
+            Self::Queued
+            | Self::Running { .. }
+            | Self::Checking { .. }
+            | Self::Absent
+            | Self::Unreadable { .. } => None,
         }
     }
 }

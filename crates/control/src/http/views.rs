@@ -174,6 +174,7 @@ fn downloading(view: &EndpointView, now: Timestamp) -> Option<LaunchProgress> {
         Fetch::Running { bytes_total: None, .. }
         | Fetch::Queued
         | Fetch::Failed { .. }
+        | Fetch::Absent
         | Fetch::Unreadable { .. } => return None,
     };
     Some(LaunchProgress {

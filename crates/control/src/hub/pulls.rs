@@ -21,7 +21,6 @@ use super::config::HubConfig;
 use super::error::HubError;
 use super::fetch::Progress;
 use super::job::{END_MAX, Job, Phase, Pull, forget_ended, n_on_their_way};
-use super::manifest::Manifest;
 use super::pull::pull;
 use super::source::Source;
 use super::staging::{self, Staging};
@@ -125,9 +124,10 @@ impl Pulls {
             let n_failures = match jobs.get(model).map(|it| (&it.pull.phase, it.pull.n_failures)) {
                 None => 0,
                 Some((Phase::Queued | Phase::Running, _)) => continue,
-                // The look that missed it was a moment too early, or somebody removed it.
-                Some((Phase::Done { .. }, _)) if self.is_here(model) => continue,
-                Some((Phase::Done { .. }, _)) => 0,
+                // Started again by its user, after somebody removed it.
+                Some((Phase::Done { at, .. }, _)) if since > at => 0,
+                // The look that missed it was a moment too early, or the disk that it is on is away.
+                Some((Phase::Done { .. }, _)) => continue,
                 // Started again by its user, who may have mended what was wrong.
                 Some((Phase::Failed { at, .. }, _)) if since > at => 0,
                 Some((Phase::Failed { retry_at, .. }, n_failures)) if now >= *retry_at => n_failures,
@@ -221,10 +221,6 @@ impl Pulls {
 
     fn jobs(&self) -> MutexGuard<'_, BTreeMap<ModelName, Job>> {
         self.0.jobs.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn is_here(&self, model: &ModelName) -> bool {
-        Manifest::read(Staging::new(&self.0.store, model).home()).is_some()
     }
 
     fn launch(

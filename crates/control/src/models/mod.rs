@@ -116,20 +116,27 @@ impl ModelStore {
     /// The files of a model.
     pub fn files(&self, model: &ModelName) -> Result<ModelFiles, ModelError> {
         let absent = || ModelError::Absent(model.clone());
+        // Nothing there is an answer; everything else may be another in a moment.
+        let failed = |path: &Path, err: &io::Error| match err.kind() == io::ErrorKind::NotFound {
+            true => absent(),
+            false => unreadable(path, err),
+        };
         // A checked name has exactly two parts and neither is `.` or `..`.
         let dir = self.folder.join(model.org()).join(model.base());
-        let root = self.folder.canonicalize().map_err(|_absent| absent())?;
-        let dir = dir.canonicalize().map_err(|_absent| absent())?;
+        let root = self.folder.canonicalize().map_err(|err| failed(&self.folder, &err))?;
+        let dir = dir.canonicalize().map_err(|err| failed(&dir, &err))?;
         if !dir.starts_with(&root) {
             return Err(absent());
         }
-        let entries = fs::read_dir(&dir).map_err(|_absent| absent())?;
-        let mut paths: Vec<PathBuf> = entries
-            .take(FILES_MAX)
-            .filter_map(Result::ok)
-            .map(|it| it.path())
-            .filter(|it| it.canonicalize().is_ok_and(|real| real.starts_with(&root) && real.is_file()))
-            .collect();
+        let mut paths = Vec::new();
+        for entry in fs::read_dir(&dir).map_err(|err| failed(&dir, &err))?.take(FILES_MAX) {
+            let path = entry.map_err(|err| failed(&dir, &err))?.path();
+            if path.extension().is_some_and(|it| it == "gguf" || it == "safetensors")
+                && is_file_within(&root, &path).map_err(|err| unreadable(&path, &err))?
+            {
+                paths.push(path);
+            }
+        }
         paths.sort();
         let with_extension = |wanted: &str| -> Vec<PathBuf> {
             paths.iter().filter(|it| it.extension().is_some_and(|it| it == wanted)).cloned().collect()
@@ -185,6 +192,16 @@ impl ModelStore {
         judged().insert(model.clone(), (stamp, facts.clone()));
         facts
     }
+}
+
+/// Whether a path leads to a file inside of `root`; one that leads nowhere does not.
+fn is_file_within(root: &Path, path: &Path) -> io::Result<bool> {
+    let real = match path.canonicalize() {
+        Ok(real) => real,
+        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(err) => return Err(err),
+    };
+    Ok(real.starts_with(root) && fs::metadata(&real)?.is_file())
 }
 
 fn folders(of: &Path) -> Vec<String> {

@@ -188,10 +188,11 @@ async fn spawn(shared: &Shared, world: &World, replica: ReplicaId) -> Result<(),
     };
     let launch = match launch {
         Ok(launch) => launch,
-        Err(err @ ModelError::Unreadable(_)) => {
+        // It may be there again in a moment, and the next look says whether it is.
+        Err(err @ (ModelError::Absent(_) | ModelError::Unreadable(_))) => {
             return Err(Trouble::Failed(format!("{replica} was not launched: {err}")));
         }
-        Err(err @ (ModelError::Absent(_) | ModelError::Unusable(_))) => {
+        Err(err @ ModelError::Unusable(_)) => {
             let ending = plain(FailureCause::ModelUnusable, err.to_string());
             shared.store.fail(replica, &ending, None, shared.clock.now()).await?;
             return Err(Trouble::Overtaken);

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use dedi_domain::fit::ModelFacts;
-use dedi_domain::{Fetch, ModelName};
+use dedi_domain::{EndpointId, ModelName};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
@@ -25,6 +25,8 @@ pub(super) struct Looks {
     running: Option<Look>,
     was_late: bool,
     last: Shown,
+    /// Endpoints whose model is known to have been here once.
+    pub(super) launched: BTreeSet<EndpointId>,
 }
 
 /// One that is under way.
@@ -62,7 +64,7 @@ pub(super) struct Outcome {
 
 impl Looks {
     pub(super) fn new(desk: Desk) -> Self {
-        Self { desk, running: None, was_late: false, last: Shown::default() }
+        Self { desk, running: None, was_late: false, last: Shown::default(), launched: BTreeSet::new() }
     }
 
     /// Looks, or goes on waiting for the look that is under way.
@@ -132,15 +134,27 @@ impl Shown {
         })
     }
 
-    /// Why a model that is used can't be loaded now, where that may pass.
-    pub(super) fn unreadable(&self, model: &ModelName) -> Option<Fetch> {
+    /// Whether a model that is used is there, as far as was seen.
+    pub(super) fn presence(&self, model: &ModelName) -> Presence {
         let Some(used) = self.used.get(model) else {
-            return Some(Fetch::Unreadable { what: "nobody has looked at its files yet".to_owned() });
+            return Presence::Unreadable("nobody has looked at its files yet".to_owned());
         };
         let errors = [used.facts.as_ref().err(), used.stamps.as_ref().and_then(|it| it.as_ref().err())];
-        errors.into_iter().flatten().find_map(|it| match it {
-            ModelError::Unreadable(what) => Some(Fetch::Unreadable { what: what.clone() }),
-            ModelError::Absent(_) | ModelError::Unusable(_) => None,
-        })
+        let passing = errors.into_iter().flatten().find_map(|it| match it {
+            ModelError::Absent(_) => Some(Presence::Absent),
+            ModelError::Unreadable(what) => Some(Presence::Unreadable(what.clone())),
+            // A launch says what is wrong.
+            ModelError::Unusable(_) => None,
+        });
+        passing.unwrap_or(Presence::Here)
     }
+}
+
+/// Whether a model is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Presence {
+    Here,
+    Absent,
+    /// Why its files can't be read, as a sentence.
+    Unreadable(String),
 }

@@ -16,7 +16,7 @@ use dedi_runtime::{Listing, Unreadable};
 use tokio::time::timeout;
 
 use super::chain;
-use super::models::{Looks, Shown};
+use super::models::{Looks, Presence, Shown};
 use crate::shared::Shared;
 use crate::store::{EndpointRows, Readable, StoreError, Unread};
 
@@ -44,10 +44,10 @@ pub(super) async fn observe(
 ) -> Result<Seen, StoreError> {
     let Readable { endpoints: mut rows, mut unread } = shared.store.readable().await?;
     let outcome = looks.look(&rows).await;
-    let shown = looks.last();
     if outcome.is_new {
-        fetch_absent(shared, &rows, &shown.listed);
+        fetch_absent(shared, &rows, looks).await;
     }
+    let shown = looks.last();
     let checking = match outcome.trouble {
         None => check_deployed(shared, shown).await,
         Some(_) => BTreeMap::new(),
@@ -80,10 +80,11 @@ pub(super) async fn observe(
             let fetch = match outcome.trouble {
                 // Nothing is launched on what may be long ago.
                 Some(why) => Some(Fetch::Unreadable { what: why.to_string() }),
-                None => shown.unreadable(model).or_else(|| match shown.listed.contains(model) {
-                    true => checking.get(model).cloned(),
-                    false => shared.pulls.fetch(model),
-                }),
+                None => match shown.presence(model) {
+                    Presence::Here => checking.get(model).cloned(),
+                    Presence::Absent => Some(shared.pulls.fetch(model).unwrap_or(Fetch::Absent)),
+                    Presence::Unreadable(what) => Some(Fetch::Unreadable { what }),
+                },
             };
             let loads = Loads { fresh: is_fresh.then_some(report), report };
             EndpointView {
@@ -142,20 +143,43 @@ fn set_aside(unread: &[Unread]) -> SetAside {
     }
 }
 
-/// Models that endpoints wait for and the store lacks are on their way from here on, and no others.
-fn fetch_absent(shared: &Shared, rows: &[EndpointRows], models: &BTreeSet<ModelName>) {
+/// Models that endpoints wait for and the store lacks are on their way from here on, and no others. One that was
+/// here once is not fetched again by itself: the disk that it is on may be away, and it would come to lie below.
+async fn fetch_absent(shared: &Shared, rows: &[EndpointRows], looks: &mut Looks) {
     if !shared.pulls.fetches_on_create() {
         return;
     }
+    let present: BTreeSet<EndpointId> = rows.iter().map(|it| it.desired.id).collect();
+    looks.launched.retain(|it| present.contains(it));
     let mut wanted: BTreeMap<ModelName, Timestamp> = BTreeMap::new();
     for row in rows {
         let desired = &row.desired;
-        if desired.wants_replicas() && row.replicas.is_empty() && !models.contains(&desired.model) {
+        if desired.wants_replicas()
+            && row.replicas.is_empty()
+            && looks.last().presence(&desired.model) == Presence::Absent
+            && !was_launched(shared, row, &mut looks.launched).await
+        {
             let since = wanted.entry(desired.model.clone()).or_insert(desired.started_at);
             *since = desired.started_at.max(*since);
         }
     }
     shared.pulls.want(&wanted);
+}
+
+/// Whether anything was ever launched for an endpoint. Where that can't be read, it counts as launched.
+async fn was_launched(shared: &Shared, row: &EndpointRows, known: &mut BTreeSet<EndpointId>) -> bool {
+    let id = row.desired.id;
+    if known.contains(&id) {
+        return true;
+    }
+    let was = match row.failures.is_empty() {
+        true => shared.store.was_launched(id).await,
+        false => Ok(true),
+    };
+    if let Ok(true) = was {
+        known.insert(id);
+    }
+    was.unwrap_or(true)
 }
 
 /// Files of deployed models that have changed since they were right are read again before anything loads them; how

@@ -8,6 +8,7 @@ mod endpoints;
 mod error;
 mod events;
 mod keys;
+mod launched;
 mod lock;
 mod pass;
 mod place;

@@ -43,6 +43,7 @@ pub(super) fn goal_state(view: &EndpointView, seen: &Seen<'_>, world: &World) ->
             | Fetch::Running { .. }
             | Fetch::Checking { .. }
             | Fetch::Failed { .. }
+            | Fetch::Absent
             | Fetch::Unreadable { .. },
         ) => {
             return EndpointState::Pending;

@@ -186,6 +186,7 @@ fn nothing_is_launched_for_a_model_that_is_still_fetched() {
     insta::assert_snapshot!(fetches(failed(1, true)), @"show PENDING -> ERROR");
     let unreadable = || Fetch::Unreadable { what: String::new() };
     insta::assert_snapshot!(fetches(unreadable()), @"nothing");
+    insta::assert_snapshot!(fetches(Fetch::Absent), @"nothing");
     // What was reserved before is let go of, and what runs goes on.
     view.desired.published = EndpointState::Starting;
     view.replicas = vec![replica(1, Intent::Run)];

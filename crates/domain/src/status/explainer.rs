@@ -78,7 +78,7 @@ impl<'a> Explainer<'a> {
         match &mut fetch {
             Some(Fetch::Failed { what, .. }) => "its model could not be fetched".clone_into(what),
             Some(Fetch::Unreadable { what }) => "its files can't be read".clone_into(what),
-            Some(Fetch::Queued | Fetch::Running { .. } | Fetch::Checking { .. }) | None => {}
+            Some(Fetch::Queued | Fetch::Running { .. } | Fetch::Checking { .. } | Fetch::Absent) | None => {}
         }
         let said = Words { fetch: fetch.as_ref(), is_for_all: true };
         self.reason(view, said, &judge(view, self.world), &Count::of(view, self)).message

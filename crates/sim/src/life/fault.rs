@@ -49,7 +49,7 @@ faults! {
     EngineHangs,
     /// Models have to be fetched first, which takes long and fails now and then.
     SlowFetch,
-    /// A model's files can't be read for a while.
+    /// A model is gone, or its files can't be read, for a while.
     ModelAway,
     /// Loading takes long.
     SlowLoad,

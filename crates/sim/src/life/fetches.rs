@@ -29,7 +29,7 @@ impl Sim {
         Some(Fetch::Queued)
     }
 
-    /// The model of an endpoint, which may run or be about to, can't be read for a while.
+    /// The model of an endpoint, which may run or be about to, is gone or can't be read for a while.
     pub(crate) fn take_model_away(&mut self) {
         let here: Vec<EndpointId> =
             self.store.endpoints.iter().filter(|it| it.fetch.is_none()).map(|it| it.desired.id).collect();
@@ -37,7 +37,9 @@ impl Sim {
         let Some(endpoint) = here.get(at).copied() else { return };
         let next_at = self.now + self.rng.between(500, 60_000);
         self.downloads.push(Download { endpoint, next_at, n_failures: 0, is_back: true });
-        self.show_fetch(endpoint, Some(Fetch::Unreadable { what: format!("the disk says {OVERHEARD}") }));
+        let unreadable = Fetch::Unreadable { what: format!("the disk says {OVERHEARD}") };
+        let fetch = if self.rng.percent(50) { Fetch::Absent } else { unreadable };
+        self.show_fetch(endpoint, Some(fetch));
     }
 
     /// Downloads go on, fail and are tried again, or are done.
