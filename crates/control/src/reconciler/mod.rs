@@ -17,8 +17,8 @@ use std::time::Duration;
 
 use dedi_domain::autoscale::Scaler;
 use dedi_domain::reconcile::{World, decide};
-use dedi_domain::route::Serving;
-use dedi_domain::{Action, LoadReport};
+use dedi_domain::route::{EndpointLoad, Serving};
+use dedi_domain::{Action, EndpointId, LoadReport};
 use dedi_runtime::failpoint;
 use futures_util::FutureExt;
 use tokio::sync::watch;
@@ -81,15 +81,16 @@ impl Reconciler {
         let mut tick = interval(Duration::from_millis(shared.config.tick_millis));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut last_clean_up: Option<Instant> = None;
+        let mut report = LoadReport::default();
         loop {
             tokio::select! {
                 () = cancel.cancelled() => return,
                 () = shared.looks.asked() => {}
                 () = shared.runtime.changed() => {}
-                () = needs_a_look(&mut loads) => {}
+                () = needs_a_look(&mut loads, &report) => {}
                 _ = tick.tick() => {}
             }
-            let report = loads.borrow_and_update().clone();
+            report = loads.borrow_and_update().clone();
             self.settle(&report).await;
             if last_clean_up.is_none_or(|it| it.elapsed() > Duration::from_secs(3_600)) {
                 last_clean_up = Some(Instant::now());
@@ -218,10 +219,9 @@ impl Reconciler {
     }
 }
 
-/// Returns when a report says something that can't wait for the tick: a request waits for a replica, or a
-/// route table was acknowledged.
-async fn needs_a_look(loads: &mut watch::Receiver<LoadReport>) {
-    let version = loads.borrow().routes_version;
+/// Returns when a report says something new since the last look that can't wait for the tick: a first request waits for a
+/// replica of an endpoint, or a route table was acknowledged. While requests wait, ticks do.
+async fn needs_a_look(loads: &mut watch::Receiver<LoadReport>, seen: &LoadReport) {
     loop {
         if loads.changed().await.is_err() {
             // No gateway any more; ticks go on.
@@ -230,7 +230,9 @@ async fn needs_a_look(loads: &mut watch::Receiver<LoadReport>) {
             }
         }
         let report = loads.borrow_and_update();
-        if report.routes_version != version || report.endpoints.values().any(|it| it.waiting > 0) {
+        let waited = |id: &EndpointId| seen.endpoints.get(id).is_some_and(|it| it.waiting > 0);
+        let waits = |(id, it): (&EndpointId, &EndpointLoad)| it.waiting > 0 && !waited(id);
+        if report.routes_version != seen.routes_version || report.endpoints.iter().any(waits) {
             return;
         }
     }
