@@ -93,7 +93,8 @@ async fn run(data: &DataDir, config: Config, takes_over: Option<TakesOver>) -> R
         None => (lock(data, Duration::ZERO).await?, bind(&config).await?, None),
     };
     let runtime = open_runtime(data, &config).await?;
-    demo::install(data).map_err(|err| Refusal::broken(format!("the demo model can't be written: {err}")))?;
+    let installed = demo::install(data).await;
+    installed.map_err(|err| Refusal::broken(format!("the demo model can't be written: {err}")))?;
     let replicas = Arc::new(Replicas::new(runtime));
     let control = open_control(lock, data, &config, replicas.clone()).await?;
     first_passes(&control).await;
