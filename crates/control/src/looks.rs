@@ -60,6 +60,12 @@ impl Looks {
         self.begun.fetch_add(1, Ordering::SeqCst) + 1
     }
 
+    /// Looks that have begun.
+    #[cfg(test)]
+    pub(crate) fn n_begun(&self) -> u64 {
+        self.begun.load(Ordering::SeqCst)
+    }
+
     /// What the look of that number found is with the gateway.
     pub(crate) fn tell(&self, look: u64) {
         self.told.send_replace(look);

@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use dedi_domain::fit::{MemoryNeed, ModelFacts, Serving, memory_need};
+use dedi_domain::fit::{self, MemoryNeed, ModelFacts, memory_need};
 use dedi_domain::reconcile::World;
-use dedi_domain::{EndpointId, HardwareId, KeyTable, ModelName, Observation, RouteTable, Timestamp};
+use dedi_domain::route::{Published, Serving};
+use dedi_domain::{EndpointId, HardwareId, KeyTable, Observation, RouteTable, Timestamp};
 use dedi_runtime::Runtime;
 use rand::Rng;
 use tokio::sync::watch;
@@ -20,8 +21,11 @@ use crate::http::reply::Replies;
 use crate::hub::{HubConfig, Pulls};
 use crate::logs::LogSource;
 use crate::looks::Looks;
-use crate::models::{Checks, ModelError, ModelStore};
+use crate::models::{Checks, Desk, ModelStore, NoAnswer};
 use crate::store::{Moment, Store, StoreError};
+
+/// Requests that read the model store at once; the others wait for a place.
+const REQUESTS_AT_ONCE: usize = 4;
 
 /// Where the time comes from.
 #[derive(Clone)]
@@ -68,7 +72,10 @@ impl fmt::Debug for Clock {
 pub(crate) struct Shared {
     pub(crate) config: ControlConfig,
     pub(crate) store: Store,
-    pub(crate) models: Arc<ModelStore>,
+    /// Where passes look at models, and where launches read one: a place each.
+    pub(crate) looks_desk: Desk,
+    pub(crate) launches_desk: Desk,
+    requests_desk: Desk,
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) logs: Arc<dyn LogSource>,
     pub(crate) clock: Clock,
@@ -80,12 +87,15 @@ pub(crate) struct Shared {
     /// How far the answers to creates got.
     pub(crate) replies: Arc<Replies>,
     pub(crate) routes: watch::Sender<RouteTable>,
+    published: Mutex<Published>,
     /// Whether this server ends: answers without an end of their own are cut then.
     pub(crate) closing: CancellationToken,
     world: RwLock<Arc<World>>,
     /// Whose next step the last pass could not record, and why not.
     unrecorded: RwLock<BTreeMap<EndpointId, String>>,
     keys: RwLock<Arc<KeyTable>>,
+    /// Held from the read of the keys to their being told: what was read later is told later.
+    telling_keys: tokio::sync::Mutex<()>,
 }
 
 impl fmt::Debug for Shared {
@@ -119,13 +129,15 @@ impl Shared {
         let models = Arc::new(models);
         let (routes, _) = watch::channel(RouteTable::default());
         let looks = Looks::new();
-        let pulls = Pulls::new(hub, models.folder().to_owned(), clock.clone(), looks.nudge());
+        let pulls = Pulls::new(hub, Desk::new(models.clone(), 1), clock.clone(), looks.nudge());
         let checks = Checks::new(models.clone(), clock.clone(), looks.nudge());
         let replies = Arc::new(Replies::default());
         Ok(Self {
             config,
             store,
-            models,
+            looks_desk: Desk::new(models.clone(), 1),
+            launches_desk: Desk::new(models.clone(), 1),
+            requests_desk: Desk::new(models, REQUESTS_AT_ONCE),
             runtime,
             logs,
             clock,
@@ -135,10 +147,12 @@ impl Shared {
             checks,
             replies,
             routes,
+            published: Mutex::default(),
             closing: CancellationToken::new(),
             world,
             unrecorded: RwLock::default(),
             keys,
+            telling_keys: tokio::sync::Mutex::default(),
         })
     }
 
@@ -165,23 +179,47 @@ impl Shared {
         self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Reads the keys anew; called after each change of them, and by each pass.
-    pub(crate) async fn reload_keys(&self) -> Result<Arc<KeyTable>, StoreError> {
+    /// Reads the keys anew and tells the gateway; called after each change of them, and by each pass. A change does not
+    /// wait for a pass, which may take long.
+    pub(crate) async fn reload_keys(&self) -> Result<(), StoreError> {
+        let _telling = self.telling_keys.lock().await;
         let fresh = Arc::new(self.store.key_table().await?);
-        let mut held = self.keys.write().unwrap_or_else(PoisonError::into_inner);
-        if **held != *fresh {
-            *held = fresh;
+        {
+            let mut held = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+            if **held != *fresh {
+                *held = fresh;
+            }
         }
-        Ok(held.clone())
+        self.publish(|published, old| published.with_keys(old, self.keys()));
+        Ok(())
     }
 
-    /// What a model's files say. Reads files, so not on the async threads.
-    pub(crate) async fn facts(&self, model: &ModelName) -> Result<ModelFacts, ModelError> {
-        let (models, name) = (self.models.clone(), model.clone());
-        match tokio::task::spawn_blocking(move || models.facts(&name)).await {
-            Ok(facts) => facts,
-            Err(err) => Err(ModelError::Unusable(format!("{model}: its files could not be read ({err})"))),
+    /// Publishes what the last world shows and the keys of now, where that is new.
+    pub(crate) fn publish_world(&self, world: &World, serving: Serving) {
+        // The keys are read here, where nobody else publishes: a pass must not bring older ones back.
+        self.publish(|published, old| published.next(old, world, Serving { keys: self.keys(), ..serving }));
+    }
+
+    /// What was published.
+    pub(crate) fn published(&self) -> Published {
+        self.published.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn publish(&self, next: impl FnOnce(&mut Published, &RouteTable) -> Option<RouteTable>) {
+        let mut published = self.published.lock().unwrap_or_else(PoisonError::into_inner);
+        let table = next(&mut published, &self.routes.borrow());
+        if let Some(table) = table {
+            self.routes.send_replace(table);
         }
+    }
+
+    /// Reads the model store for a request, which waits at most for `wait`.
+    pub(crate) async fn read_models<T: Send + 'static>(
+        &self,
+        wait: Duration,
+        read: impl FnOnce(&ModelStore) -> T + Send + 'static,
+    ) -> Result<T, NoAnswer> {
+        self.requests_desk.ask(wait, read).await
     }
 
     /// Cents per minute of a replica on this hardware, by today's config. A name that leaves out what goes without saying
@@ -192,7 +230,7 @@ impl Shared {
     }
 
     /// How a model is run here, and the memory that takes.
-    pub(crate) fn need(&self, facts: &ModelFacts) -> (Serving, MemoryNeed) {
+    pub(crate) fn need(&self, facts: &ModelFacts) -> (fit::Serving, MemoryNeed) {
         let serving = self.config.serving(Some(facts));
         (serving, memory_need(facts, serving))
     }

@@ -1,10 +1,10 @@
-//! How far a model is on its way from the hub to this host's model store.
+//! How far a model is on its way to where an engine can load it: from the hub to this host's model store, and read there.
 
 use serde::{Deserialize, Serialize};
 
 use crate::time::Timestamp;
 
-/// One model's fetch.
+/// What a model waits for that can't be loaded now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fetch {
     /// Another one is first.
@@ -38,6 +38,13 @@ pub enum Fetch {
         /// Trying again mends it only if somebody changes something.
         is_final: bool,
     },
+    /// The model store has nothing of it, and nobody fetches it. It is looked for again in each pass.
+    Absent,
+    /// It is here as far as is known, and can't be read now. It is looked at again in each pass.
+    Unreadable {
+        /// Why, as a sentence.
+        what: String,
+    },
 }
 
 impl Fetch {
@@ -48,7 +55,11 @@ impl Fetch {
             Self::Checking { bytes_done, bytes_total, .. } => {
                 (*bytes_total > 0).then(|| percent(*bytes_done, *bytes_total))
             }
-            Self::Running { bytes_total: None, .. } | Self::Queued | Self::Failed { .. } => None,
+            Self::Running { bytes_total: None, .. }
+            | Self::Queued
+            | Self::Failed { .. }
+            | Self::Absent
+            | Self::Unreadable { .. } => None,
         }
     }
 
@@ -56,7 +67,11 @@ impl Fetch {
     pub fn retry_at(&self) -> Option<Timestamp> {
         match self {
             Self::Failed { retry_at, .. } => Some(*retry_at),
-            Self::Queued | Self::Running { .. } | Self::Checking { .. } => None,
+            Self::Queued
+            | Self::Running { .. }
+            | Self::Checking { .. }
+            | Self::Absent
+            | Self::Unreadable { .. } => None,
         }
     }
 }

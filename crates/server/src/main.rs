@@ -29,6 +29,7 @@ mod takeover;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -108,6 +109,8 @@ struct DownArgs {
 
 /// Wrong usage or configuration.
 const EXIT_USAGE: u8 = 2;
+/// Longest wait at the very end for what still runs on the runtime's threads.
+const SHUTDOWN_MAX: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
     // Before anything else: the shim stays small by never building the command line or a runtime.
@@ -122,7 +125,10 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(err) => return fail(EXIT_USAGE, &format!("the async runtime could not be started: {err}")),
     };
-    runtime.block_on(run(cli))
+    let code = runtime.block_on(run(cli));
+    // Dropped, it would wait for reads that a hanging disk never answers.
+    runtime.shutdown_timeout(SHUTDOWN_MAX);
+    code
 }
 
 async fn run(cli: Cli) -> ExitCode {

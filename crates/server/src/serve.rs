@@ -119,7 +119,8 @@ async fn start(
     }
     stop::tidy(&data.servers()).await;
     let runtime = open_runtime(data, &config).await?;
-    demo::install(data).map_err(|err| Refusal::broken(format!("the demo model can't be written: {err}")))?;
+    let installed = demo::install(data).await;
+    installed.map_err(|err| Refusal::broken(format!("the demo model can't be written: {err}")))?;
     let replicas = Arc::new(Replicas::new(runtime));
     let control = open_control(lock, data, &config, replicas.clone()).await?;
     first_passes(&control, &stop).await;

@@ -116,6 +116,8 @@ bugs! {
     NoDrainTimeout = "no-drain-timeout",
     /// Plan: devices are taken before the model is here.
     LaunchWithoutModel = "launch-without-model",
+    /// Plan: what was reserved is started though its model has gone meanwhile.
+    SpawnWithoutModel = "spawn-without-model",
     /// Plan: a request for a stopped endpoint starts it.
     WakeStopped = "wake-stopped",
     /// Plan: the process is started before its row is written.

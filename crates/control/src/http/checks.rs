@@ -6,16 +6,16 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use dedi_api::{ModelCheck, RefusalCode};
+use dedi_api::ModelCheck;
 use dedi_domain::ModelName;
 use dedi_domain::fetch::percent;
 
 use super::auth::Caller;
 use super::body::JsonBody;
-use super::deployable::no_model;
+use super::deployable::{no_answer, no_model, not_deployable};
 use super::error::ApiError;
 use super::{models, views};
-use crate::models::{Check, ModelError, Scope};
+use crate::models::{Check, READ_MAX, Scope};
 use crate::shared::Shared;
 
 pub(super) async fn start(
@@ -31,14 +31,11 @@ pub(super) async fn start(
     let model = ModelName::parse(&text).map_err(|_malformed| no_model(&text))?;
     let accepts = body.fields.boolean("accept")?.flatten().unwrap_or(false);
     let scope = if accepts { Scope::Accept } else { Scope::All };
-    let check = shared.checks.start(&model, scope).await.map_err(|err| match err {
-        ModelError::Absent(_) => no_model(model.as_str()),
-        ModelError::Unusable(message) => ApiError::Invalid {
-            message,
-            param: Some("model".to_owned()),
-            code: Some(RefusalCode::ModelUnusable),
-        },
-    })?;
+    let name = model.clone();
+    let read = shared.read_models(READ_MAX, move |models| (models.files(&name), models.stamps(&name)));
+    let (found, stamps) = read.await.map_err(no_answer)?;
+    found.map_err(|err| not_deployable(&model, err))?;
+    let check = shared.checks.start(&model, scope, stamps.ok().map(|(stamps, _)| stamps));
     tracing::info!(%model, by = %caller.0.key, accepts, "a check of a model's files was asked for");
     Ok(Json(shown(&check)))
 }
@@ -60,7 +57,7 @@ fn shown(check: &Check) -> ModelCheck {
     let (state, message, files) = match &check.ended {
         None => ("running", None, None),
         Some((_, Ok(right))) => ("done", None, Some(right.n_files)),
-        Some((_, Err(wrong))) => ("failed", Some(wrong.clone()), None),
+        Some((_, Err(wrong))) => ("failed", Some(wrong.to_string()), None),
     };
     ModelCheck {
         object: "model.check".to_owned(),

@@ -7,7 +7,7 @@ use dedi_domain::{HardwareConfig, Inventory, ModelName};
 use super::error::ApiError;
 use super::fields::shown;
 use super::plan::{self, gib};
-use crate::models::ModelError;
+use crate::models::{ModelError, NoAnswer, READ_MAX};
 use crate::shared::Shared;
 
 pub(super) fn no_model(named: &str) -> ApiError {
@@ -29,14 +29,33 @@ pub(super) fn no_hardware(named: &str) -> ApiError {
 
 /// What the model's files say, or why it can't be deployed.
 pub(super) async fn deployable(shared: &Shared, model: &ModelName) -> Result<ModelFacts, ApiError> {
-    shared.facts(model).await.map_err(|err| match err {
+    let name = model.clone();
+    let facts = shared.read_models(READ_MAX, move |models| models.facts(&name)).await.map_err(no_answer)?;
+    facts.map_err(|err| not_deployable(model, err))
+}
+
+/// Why a model can't be used.
+pub(super) fn not_deployable(model: &ModelName, err: ModelError) -> ApiError {
+    match err {
         ModelError::Absent(_) => no_model(model.as_str()),
+        ModelError::Unreadable(why) => ApiError::Unavailable(format!(
+            "Model {model} can't be read now: {why}; nothing was changed, try again when its files can be read"
+        )),
         ModelError::Unusable(why) => ApiError::Invalid {
             message: format!("Model {model} is not supported: {why}"),
             param: Some("model".to_owned()),
             code: Some(RefusalCode::ModelUnusable),
         },
-    })
+    }
+}
+
+/// The model store gave no answer.
+pub(super) fn no_answer(why: NoAnswer) -> ApiError {
+    tracing::warn!("a request could not be served: {why}");
+    match why {
+        NoAnswer::Late(_) => ApiError::Unavailable(format!("The server can't do this now: {why}")),
+        NoAnswer::Panicked => ApiError::Internal,
+    }
 }
 
 pub(super) fn must_fit(

@@ -125,9 +125,7 @@ fn life(days: i64) -> Result<Duration, ApiError> {
 
 /// Requests of both kinds are checked against the new keys from here on.
 async fn changed(shared: &Shared) -> Result<(), ApiError> {
-    shared.reload_keys().await?;
-    shared.looks.ask().await;
-    Ok(())
+    Ok(shared.reload_keys().await?)
 }
 
 fn info(it: StoredKey, text: Option<String>) -> KeyInfo {

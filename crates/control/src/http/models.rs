@@ -3,6 +3,7 @@
 //! OpenAI's SDKs, which read the same route, get the list in an object: a bare array breaks them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
@@ -17,10 +18,14 @@ use http::{HeaderMap, StatusCode};
 
 use super::auth::Caller;
 use super::body::Query;
-use super::deployable::no_model;
+use super::deployable::{no_answer, no_model};
 use super::error::ApiError;
 use crate::hub::Manifest;
+use crate::models::READ_MAX;
 use crate::shared::Shared;
+
+/// Longest wait for a model's files to be removed; it goes on after that.
+const REMOVE_MAX: Duration = Duration::from_secs(30);
 
 pub(super) async fn list(
     State(shared): State<Arc<Shared>>,
@@ -105,9 +110,9 @@ pub(super) async fn remove(
         });
     }
     let was_called_off = shared.pulls.call_off(&model).await;
-    let (models, name) = (shared.models.clone(), model.clone());
-    let removed = tokio::task::spawn_blocking(move || models.remove(&name)).await;
-    match removed.map_err(|_panicked| ApiError::Internal)? {
+    let name = model.clone();
+    let removed = shared.read_models(REMOVE_MAX, move |models| models.remove(&name)).await;
+    match removed.map_err(no_answer)? {
         Ok(was_there) if was_there || was_called_off => {
             tracing::info!(%model, by = %caller.0.key, "removed a model");
             shared.looks.ask().await;
@@ -136,8 +141,7 @@ struct Found {
 }
 
 async fn on_disk(shared: &Shared) -> Result<Vec<Found>, ApiError> {
-    let models = shared.models.clone();
-    let read = tokio::task::spawn_blocking(move || {
+    let read = shared.read_models(READ_MAX, |models| {
         let found = models.list().into_iter().filter_map(|name| {
             let facts = models.facts(&name).ok()?;
             let files = models.files(&name).ok()?;
@@ -146,7 +150,7 @@ async fn on_disk(shared: &Shared) -> Result<Vec<Found>, ApiError> {
         });
         found.collect()
     });
-    read.await.map_err(|_panicked| ApiError::Internal)
+    read.await.map_err(no_answer)
 }
 
 fn model(shared: &Shared, id: &str, display_name: &str, of: &Found) -> Model {

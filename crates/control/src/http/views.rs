@@ -171,7 +171,11 @@ fn downloading(view: &EndpointView, now: Timestamp) -> Option<LaunchProgress> {
             ("downloading", bytes_done, total, since)
         }
         Fetch::Checking { bytes_done, bytes_total, since } => ("checking", bytes_done, bytes_total, since),
-        Fetch::Running { bytes_total: None, .. } | Fetch::Queued | Fetch::Failed { .. } => return None,
+        Fetch::Running { bytes_total: None, .. }
+        | Fetch::Queued
+        | Fetch::Failed { .. }
+        | Fetch::Absent
+        | Fetch::Unreadable { .. } => return None,
     };
     Some(LaunchProgress {
         stage: stage.to_owned(),

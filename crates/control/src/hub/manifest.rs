@@ -1,7 +1,8 @@
 //! `manifest.json` in a pulled model's folder: where it came from, and what each file is.
 
 use std::fs;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -36,26 +37,40 @@ pub(crate) struct ManifestFile {
 }
 
 impl Manifest {
-    /// The manifest of the model in `folder`; none for a model that somebody put there.
+    /// The manifest of the model in `folder`; none for a model that somebody put there, or where it can't be read.
     pub(crate) fn read(folder: &Path) -> Option<Self> {
-        let file = folder.join(FILE);
-        if fs::metadata(&file).ok()?.len() > BYTES_MAX {
-            return None;
-        }
-        serde_json::from_slice(&fs::read(file).ok()?).ok()
+        Self::find(folder).ok().flatten()
     }
 
-    /// The first file that is not as long as it was, in a sentence.
-    pub(crate) fn damage(&self, folder: &Path) -> Option<String> {
-        self.files.iter().find_map(|it| {
-            let length = fs::metadata(folder.join(&it.name)).map_or(0, |it| it.len());
-            (length != it.bytes).then(|| {
-                format!(
+    /// The same, where one that can't be read is not none.
+    pub(crate) fn find(folder: &Path) -> io::Result<Option<Self>> {
+        let file = folder.join(FILE);
+        let read = fs::metadata(&file)
+            .and_then(|it| if it.len() > BYTES_MAX { Ok(Vec::new()) } else { fs::read(&file) });
+        match read {
+            Ok(text) => Ok(serde_json::from_slice(&text).ok()),
+            Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(err) => Err(err),
+        }
+    }
+
+    /// The first file that is not as long as it was, in a sentence. An error: a file can't be looked at, which is named.
+    pub(crate) fn damage(&self, folder: &Path) -> Result<Option<String>, (PathBuf, io::Error)> {
+        for it in &self.files {
+            let path = folder.join(&it.name);
+            let length = match fs::metadata(&path) {
+                Ok(meta) => meta.len(),
+                Err(err) if err.kind() == io::ErrorKind::NotFound => 0,
+                Err(err) => return Err((path, err)),
+            };
+            if length != it.bytes {
+                return Ok(Some(format!(
                     "{}: it has {length} bytes, but had {} when it was pulled; pull the model again",
                     it.name, it.bytes
-                )
-            })
-        })
+                )));
+            }
+        }
+        Ok(None)
     }
 
     /// Where people can read about it.

@@ -125,7 +125,7 @@ fn is_there(manifest: &Manifest, commit: &str, wanted: &[Wanted], home: &Path) -
     manifest.commit == commit
         && manifest.files.len() == wanted.len()
         && wanted.iter().all(has)
-        && manifest.damage(home).is_none()
+        && matches!(manifest.damage(home), Ok(None))
 }
 
 /// What will not be gone on with does not stay: a full disk needs the room, and a contradiction stays one.

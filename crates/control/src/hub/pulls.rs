@@ -21,10 +21,10 @@ use super::config::HubConfig;
 use super::error::HubError;
 use super::fetch::Progress;
 use super::job::{END_MAX, Job, Phase, Pull, forget_ended, n_on_their_way};
-use super::manifest::Manifest;
 use super::pull::pull;
 use super::source::Source;
 use super::staging::{self, Staging};
+use crate::models::{Desk, READ_MAX};
 use crate::shared::Clock;
 
 /// Downloads that may wait for their turn.
@@ -45,6 +45,8 @@ struct Inner {
     jobs: Mutex<BTreeMap<ModelName, Job>>,
     /// Two at once would share the line, and neither could know what the disk will have left.
     turn: Arc<Semaphore>,
+    /// Where what came of downloads is removed.
+    desk: Desk,
     n_launched: AtomicU64,
     tasks: TaskTracker,
     /// Ends every download; another one after each [`Pulls::reopen`].
@@ -58,10 +60,11 @@ impl fmt::Debug for Pulls {
 }
 
 impl Pulls {
-    pub(crate) fn new(config: HubConfig, store: PathBuf, clock: Clock, changed: Arc<Notify>) -> Self {
+    pub(crate) fn new(config: HubConfig, desk: Desk, clock: Clock, changed: Arc<Notify>) -> Self {
         Self(Arc::new(Inner {
             config,
-            store,
+            store: desk.folder().to_owned(),
+            desk,
             clock,
             changed,
             jobs: Mutex::default(),
@@ -121,9 +124,10 @@ impl Pulls {
             let n_failures = match jobs.get(model).map(|it| (&it.pull.phase, it.pull.n_failures)) {
                 None => 0,
                 Some((Phase::Queued | Phase::Running, _)) => continue,
-                // The look that missed it was a moment too early, or somebody removed it.
-                Some((Phase::Done { .. }, _)) if self.is_here(model) => continue,
-                Some((Phase::Done { .. }, _)) => 0,
+                // Started again by its user, after somebody removed it.
+                Some((Phase::Done { at, .. }, _)) if since > at => 0,
+                // The look that missed it was a moment too early, or the disk that it is on is away.
+                Some((Phase::Done { .. }, _)) => continue,
                 // Started again by its user, who may have mended what was wrong.
                 Some((Phase::Failed { at, .. }, _)) if since > at => 0,
                 Some((Phase::Failed { retry_at, .. }, n_failures)) if now >= *retry_at => n_failures,
@@ -179,19 +183,20 @@ impl Pulls {
             let _ = timeout(END_MAX, task).await;
         }
         let staging = Staging::new(&self.0.store, model);
-        let had_files = tokio::task::spawn_blocking(move || staging.remove()).await.unwrap_or(false);
+        let had_files = self.0.desk.ask(END_MAX, move |_| staging.remove()).await.unwrap_or(false);
         was_on_its_way || had_files
     }
 
     /// Removes beginnings of models that nobody has gone on with for a week.
     pub(crate) async fn forget_stale(&self) {
         let busy: Vec<ModelName> = self.jobs().keys().cloned().collect();
-        let store = self.0.store.clone();
-        let removed =
-            tokio::task::spawn_blocking(move || staging::remove_stale(&store, STALE_AFTER, &busy)).await;
-        for model in removed.unwrap_or_default() {
-            tracing::info!(%model, "removed the beginning of a model that nobody has gone on with for a week");
-        }
+        let removed = self.0.desk.ask_now(READ_MAX, move |models| {
+            for model in staging::remove_stale(models.folder(), STALE_AFTER, &busy) {
+                tracing::info!(%model, "removed the beginning of a model that nobody has gone on with for a week");
+            }
+        });
+        // What takes longer goes on by itself.
+        let _late = removed.await;
     }
 
     /// Ends every download. What came is gone on with after the next start.
@@ -216,10 +221,6 @@ impl Pulls {
 
     fn jobs(&self) -> MutexGuard<'_, BTreeMap<ModelName, Job>> {
         self.0.jobs.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn is_here(&self, model: &ModelName) -> bool {
-        Manifest::read(Staging::new(&self.0.store, model).home()).is_some()
     }
 
     fn launch(

@@ -3,6 +3,8 @@
 
 use std::io::{BufReader, Read};
 
+use super::Flaw;
+
 /// A file and how far it has been read.
 pub(super) struct Source<R> {
     input: BufReader<R>,
@@ -11,7 +13,7 @@ pub(super) struct Source<R> {
 }
 
 /// What is wrong with the file, as the end of a sentence.
-pub(super) type Result<T> = std::result::Result<T, String>;
+pub(super) type Result<T> = std::result::Result<T, Flaw>;
 
 impl<R: Read> Source<R> {
     pub(super) fn new(input: R, n_bytes: u64) -> Self {
@@ -27,14 +29,14 @@ impl<R: Read> Source<R> {
         if n.checked_mul(each.max(1)).is_some_and(|it| it <= self.left()) {
             Ok(())
         } else {
-            Err(format!("it claims {n} {what}, which is more than fits into the file"))
+            Err(Flaw::Wrong(format!("it claims {n} {what}, which is more than fits into the file")))
         }
     }
 
     fn fill(&mut self, buffer: &mut [u8]) -> Result<()> {
         let n = u64::try_from(buffer.len()).unwrap_or(u64::MAX);
         self.check_count(n, 1, "bytes")?;
-        self.input.read_exact(buffer).map_err(|err| format!("it ends too early ({err})"))?;
+        self.input.read_exact(buffer).map_err(|err| Flaw::of_read(&err))?;
         self.at += n;
         Ok(())
     }
@@ -53,7 +55,9 @@ impl<R: Read> Source<R> {
     pub(super) fn bytes(&mut self, n: u64, most: u64) -> Result<Vec<u8>> {
         self.check_count(n, 1, "bytes")?;
         if n > most {
-            return Err(format!("a part of {n} bytes is longer than the {most} that are sensible"));
+            return Err(Flaw::Wrong(format!(
+                "a part of {n} bytes is longer than the {most} that are sensible"
+            )));
         }
         let mut buffer = vec![0; usize::try_from(n).map_err(|err| err.to_string())?];
         self.fill(&mut buffer)?;

@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use dedi_domain::fit::ModelFacts;
-use dedi_gguf::{Header, Value};
+use dedi_gguf::{Fault, Header, Value};
 
-use super::{open, said};
+use super::{Flaw, open, said};
+
+const NOT_USABLE: &str = "not a usable GGUF file";
 
 /// Of a folder's GGUF files those that make the model: `<name>.gguf` if there is one, else the first; with all its
 /// parts when it is split. Projectors of images are not models.
@@ -32,26 +34,34 @@ fn part_of(stem: &str) -> Option<((&str, u32), u32)> {
 }
 
 /// The facts in the headers of a model's files.
-pub(super) fn read(files: &[PathBuf]) -> Result<ModelFacts, String> {
-    let Some(first) = files.first() else { return Err("there is no GGUF file".to_owned()) };
+pub(super) fn read(files: &[PathBuf]) -> Result<ModelFacts, Flaw> {
+    let Some(first) = files.first() else { return Err(Flaw::Wrong("there is no GGUF file".to_owned())) };
     if let Some(((_, total), _)) = part_of(&first.file_stem().unwrap_or_default().to_string_lossy())
         && files.len() != total as usize
     {
-        return Err(said(first, format_args!("{} of the model's {total} parts are here", files.len())));
+        let n = files.len();
+        return Err(Flaw::Wrong(said(first, format_args!("{n} of the model's {total} parts are here"))));
     }
     let mut weights_bytes = 0_u64;
     let mut described = Header::default();
     for file in files {
-        let (input, n_bytes) = open(file)?;
-        let header = dedi_gguf::read(input, n_bytes)
-            .map_err(|fault| said(file, format_args!("not a usable GGUF file: {fault}")))?;
+        let header = header(file).map_err(|flaw| flaw.about(file, NOT_USABLE))?;
         weights_bytes = weights_bytes.saturating_add(header.tensor_bytes);
         if file == first {
             described = header;
         }
     }
-    facts(&described, weights_bytes)
-        .map_err(|what| said(first, format_args!("not a usable GGUF file: {what}")))
+    facts(&described, weights_bytes).map_err(|what| Flaw::Wrong(what).about(first, NOT_USABLE))
+}
+
+fn header(file: &Path) -> Result<Header, Flaw> {
+    let (input, n_bytes) = open(file)?;
+    dedi_gguf::read(input, n_bytes).map_err(|fault| match fault {
+        Fault::Read(err) => Flaw::of_read(&err),
+        fault @ (Fault::Magic | Fault::Truncated { .. } | Fault::Damaged(_)) => {
+            Flaw::Wrong(fault.to_string())
+        }
+    })
 }
 
 fn facts(header: &Header, weights_bytes: u64) -> Result<ModelFacts, String> {

@@ -4,6 +4,7 @@
 
 mod bytes;
 mod checks;
+mod desk;
 mod gguf;
 mod safetensors;
 mod verify;
@@ -21,7 +22,8 @@ use dedi_domain::fit::ModelFacts;
 use crate::hub::Manifest;
 
 pub(crate) use checks::{Check, Checks, Verdict};
-pub(crate) use verify::{Scope, remember};
+pub(crate) use desk::{Desk, NoAnswer, READ_MAX};
+pub(crate) use verify::{Scope, Stamps, remember};
 
 /// Why a model can't be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +31,9 @@ pub enum ModelError {
     /// The store has no such model.
     #[error("the model store has no `{0}`")]
     Absent(ModelName),
+    /// They can't be read now, which may pass; a sentence that names the file.
+    #[error("{0}")]
+    Unreadable(String),
     /// Its files are there and can't be used; a sentence that names the file.
     #[error("{0}")]
     Unusable(String),
@@ -111,20 +116,27 @@ impl ModelStore {
     /// The files of a model.
     pub fn files(&self, model: &ModelName) -> Result<ModelFiles, ModelError> {
         let absent = || ModelError::Absent(model.clone());
+        // Nothing there is an answer; everything else may be another in a moment.
+        let failed = |path: &Path, err: &io::Error| match err.kind() == io::ErrorKind::NotFound {
+            true => absent(),
+            false => unreadable(path, err),
+        };
         // A checked name has exactly two parts and neither is `.` or `..`.
         let dir = self.folder.join(model.org()).join(model.base());
-        let root = self.folder.canonicalize().map_err(|_absent| absent())?;
-        let dir = dir.canonicalize().map_err(|_absent| absent())?;
+        let root = self.folder.canonicalize().map_err(|err| failed(&self.folder, &err))?;
+        let dir = dir.canonicalize().map_err(|err| failed(&dir, &err))?;
         if !dir.starts_with(&root) {
             return Err(absent());
         }
-        let entries = fs::read_dir(&dir).map_err(|_absent| absent())?;
-        let mut paths: Vec<PathBuf> = entries
-            .take(FILES_MAX)
-            .filter_map(Result::ok)
-            .map(|it| it.path())
-            .filter(|it| it.canonicalize().is_ok_and(|real| real.starts_with(&root) && real.is_file()))
-            .collect();
+        let mut paths = Vec::new();
+        for entry in fs::read_dir(&dir).map_err(|err| failed(&dir, &err))?.take(FILES_MAX) {
+            let path = entry.map_err(|err| failed(&dir, &err))?.path();
+            if path.extension().is_some_and(|it| it == "gguf" || it == "safetensors")
+                && is_file_within(&root, &path).map_err(|err| unreadable(&path, &err))?
+            {
+                paths.push(path);
+            }
+        }
         paths.sort();
         let with_extension = |wanted: &str| -> Vec<PathBuf> {
             paths.iter().filter(|it| it.extension().is_some_and(|it| it == wanted)).cloned().collect()
@@ -143,7 +155,8 @@ impl ModelStore {
         Ok(ModelFiles { path, folder: dir, files, modified })
     }
 
-    /// What the headers of a model's files say. Read once for each state of the files.
+    /// What the headers of a model's files say. Read once for each state of the files, but for what can't be read: that
+    /// may pass and leave no trace on the files.
     pub fn facts(&self, model: &ModelName) -> Result<ModelFacts, ModelError> {
         let found = self.files(model)?;
         let mut watched = found.files.clone();
@@ -158,18 +171,37 @@ impl ModelStore {
         {
             return facts.clone();
         }
-        let damage = Manifest::read(&found.folder).and_then(|it| it.damage(&found.folder));
+        let damage = match manifest(&found.folder)? {
+            Some(manifest) => {
+                manifest.damage(&found.folder).map_err(|(path, err)| unreadable(&path, &err))?
+            }
+            None => None,
+        };
         let facts = if let Some(damage) = damage {
-            Err(damage)
+            Err(Flaw::Wrong(damage))
         } else if found.path.is_dir() {
             safetensors::read(&found.path, &found.files)
         } else {
             gguf::read(&found.files)
         };
-        let facts = facts.map_err(ModelError::Unusable);
+        let facts = match facts {
+            Err(Flaw::Unread(what)) => return Err(ModelError::Unreadable(what)),
+            Err(Flaw::Wrong(what)) => Err(ModelError::Unusable(what)),
+            Ok(facts) => Ok(facts),
+        };
         judged().insert(model.clone(), (stamp, facts.clone()));
         facts
     }
+}
+
+/// Whether a path leads to a file inside of `root`; one that leads nowhere does not.
+fn is_file_within(root: &Path, path: &Path) -> io::Result<bool> {
+    let real = match path.canonicalize() {
+        Ok(real) => real,
+        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(err) => return Err(err),
+    };
+    Ok(real.starts_with(root) && fs::metadata(&real)?.is_file())
 }
 
 fn folders(of: &Path) -> Vec<String> {
@@ -179,19 +211,61 @@ fn folders(of: &Path) -> Vec<String> {
     fs::read_dir(of).map(names).unwrap_or_default()
 }
 
-/// A sentence about a file that could not be read.
+/// Why a file gives no facts; a sentence, or the end of one about the file.
+#[derive(Debug)]
+enum Flaw {
+    /// It could not be read, which may pass.
+    Unread(String),
+    /// Its content is not what is needed.
+    Wrong(String),
+}
+
+impl From<String> for Flaw {
+    fn from(what: String) -> Self {
+        Self::Wrong(what)
+    }
+}
+
+impl Flaw {
+    /// What a read of a file's content ended with: what ends too early is wrong, and everything else may pass.
+    fn of_read(err: &io::Error) -> Self {
+        if err.kind() == io::ErrorKind::UnexpectedEof {
+            Self::Wrong(format!("it ends too early ({err})"))
+        } else {
+            Self::Unread(format!("it can't be read ({err})"))
+        }
+    }
+
+    /// The same as a sentence about `file`; what is wrong with its content makes it `not a usable` one of its kind.
+    fn about(self, file: &Path, not_usable: &str) -> Self {
+        match self {
+            Self::Unread(what) => Self::Unread(said(file, what)),
+            Self::Wrong(what) => Self::Wrong(said(file, format_args!("{not_usable}: {what}"))),
+        }
+    }
+}
+
+/// A sentence about a file.
 fn said(file: &Path, what: impl std::fmt::Display) -> String {
     let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
     format!("{name}: {what}")
 }
 
-fn open(file: &Path) -> Result<(fs::File, u64), String> {
+fn unreadable(path: &Path, err: &io::Error) -> ModelError {
+    ModelError::Unreadable(said(path, format_args!("it can't be read ({err})")))
+}
+
+fn manifest(folder: &Path) -> Result<Option<Manifest>, ModelError> {
+    Manifest::find(folder).map_err(|err| unreadable(&folder.join("manifest.json"), &err))
+}
+
+fn open(file: &Path) -> Result<(fs::File, u64), Flaw> {
     let open = || -> io::Result<(fs::File, u64)> {
         let opened = fs::File::open(file)?;
         let n_bytes = opened.metadata()?.len();
         Ok((opened, n_bytes))
     };
-    open().map_err(|err| said(file, format_args!("it can't be read ({err})")))
+    open().map_err(|err| Flaw::Unread(format!("it can't be read ({err})")))
 }
 
 #[cfg(test)]

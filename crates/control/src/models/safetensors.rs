@@ -2,36 +2,42 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use dedi_domain::fit::ModelFacts;
 use serde::Deserialize;
 
 use super::bytes::Source;
-use super::{open, said};
+use super::{Flaw, open, said};
 
 /// Longest header that is read; the format's own limit is 100 MB, real ones are below one.
 const HEADER_BYTES_MAX: u64 = 32 << 20;
 const CONFIG_BYTES_MAX: u64 = 1 << 20;
+const NOT_A_CONFIG: &str = "not a model's config";
 
 /// The facts of the model in `folder`, whose tensors are in `files`.
-pub(super) fn read(folder: &Path, files: &[PathBuf]) -> Result<ModelFacts, String> {
+pub(super) fn read(folder: &Path, files: &[PathBuf]) -> Result<ModelFacts, Flaw> {
     let mut weights_bytes = 0_u64;
     for file in files {
-        let bytes = tensor_bytes(file)
-            .map_err(|what| said(file, format_args!("not a usable safetensors file: {what}")))?;
+        let bytes = tensor_bytes(file).map_err(|flaw| flaw.about(file, "not a usable safetensors file"))?;
         weights_bytes = weights_bytes.saturating_add(bytes);
     }
     let config = folder.join("config.json");
-    let (input, n_bytes) = open(&config)?;
-    drop(input);
+    let n_bytes = match fs::metadata(&config) {
+        Ok(meta) => meta.len(),
+        Err(err) if err.kind() == io::ErrorKind::NotFound => {
+            return Err(Flaw::Wrong(said(&config, "the model's folder lacks it")));
+        }
+        Err(err) => return Err(Flaw::of_read(&err).about(&config, NOT_A_CONFIG)),
+    };
     if n_bytes > CONFIG_BYTES_MAX {
-        return Err(said(&config, format_args!("{n_bytes} bytes are too many for a config")));
+        return Err(Flaw::Wrong(said(&config, format_args!("{n_bytes} bytes are too many for a config"))));
     }
-    let text = fs::read(&config).map_err(|err| said(&config, err))?;
+    let text = fs::read(&config).map_err(|err| Flaw::of_read(&err).about(&config, NOT_A_CONFIG))?;
     let parsed: Config = serde_json::from_slice(&text)
-        .map_err(|err| said(&config, format_args!("not a model's config: {err}")))?;
-    parsed.facts(weights_bytes).map_err(|what| said(&config, what))
+        .map_err(|err| Flaw::Wrong(err.to_string()).about(&config, NOT_A_CONFIG))?;
+    parsed.facts(weights_bytes).map_err(|what| Flaw::Wrong(said(&config, what)))
 }
 
 #[derive(Deserialize)]
@@ -39,7 +45,7 @@ struct Entry {
     data_offsets: Option<(u64, u64)>,
 }
 
-fn tensor_bytes(file: &Path) -> Result<u64, String> {
+fn tensor_bytes(file: &Path) -> Result<u64, Flaw> {
     let (input, n_bytes) = open(file)?;
     let mut source = Source::new(input, n_bytes);
     let n_header = source.u64()?;
@@ -51,10 +57,10 @@ fn tensor_bytes(file: &Path) -> Result<u64, String> {
     for (name, entry) in entries {
         let Some((begin, end)) = entry.data_offsets else { continue };
         if begin > end || end > left {
-            return Err(format!(
+            return Err(Flaw::Wrong(format!(
                 "tensor `{}` lies beyond the end of the file, which is cut off or damaged",
                 name.escape_debug()
-            ));
+            )));
         }
         total = total.saturating_add(end - begin);
     }

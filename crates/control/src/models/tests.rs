@@ -1,5 +1,7 @@
+use std::os::unix::fs::PermissionsExt;
+
 use super::*;
-use crate::testing::{Gguf, gguf};
+use crate::testing::{Gguf, gguf, obey_modes};
 
 struct Folder(tempfile::TempDir);
 
@@ -181,4 +183,29 @@ fn what_the_disk_changes_by_itself_is_found_where_everything_is_read() {
     assert!(!store.stamps(&model).unwrap().1, "and from then on it is not");
     assert!(!folder.store().stamps(&model).unwrap().1, "nor after a restart");
     assert!(store.remove(&model).unwrap() && !record.exists());
+}
+
+#[test]
+fn what_can_not_be_read_for_a_while_is_read_again() {
+    let folder = Folder::new();
+    folder.write("a/b/b.gguf", &gguf(&Gguf::default()));
+    let (store, model) = (folder.store(), name("a/b"));
+    let file = folder.0.path().join("models/a/b/b.gguf");
+    let unreadable = |what: Result<ModelFacts, ModelError>| match what {
+        Err(ModelError::Unreadable(what)) => what,
+        other => panic!("{other:?}"),
+    };
+    let may = |mode| fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+    obey_modes();
+    may(0);
+    let said = unreadable(store.facts(&model));
+    assert!(said.starts_with("b.gguf: it can't be read ("), "{said}");
+    may(0o600);
+    assert_eq!(store.facts(&model).unwrap().n_layers, 2, "though nothing about the file has changed");
+
+    // A manifest that can't be read does not make a pulled model one that somebody put there.
+    fs::create_dir(folder.0.path().join("models/a/b/manifest.json")).unwrap();
+    let said = unreadable(folder.store().facts(&model));
+    assert!(said.starts_with("manifest.json: it can't be read ("), "{said}");
+    assert!(matches!(store.stamps(&model), Err(ModelError::Unreadable(_))));
 }

@@ -15,7 +15,7 @@ use dedi_domain::ModelName;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{ModelError, ModelStore, said};
+use super::{ModelError, ModelStore, manifest, said, unreadable};
 use crate::hub::Manifest;
 
 const FOLDER: &str = ".verified";
@@ -96,7 +96,7 @@ impl ModelStore {
         if self.remembered(model).is_some_and(|it| is_right(&it)) {
             return Ok((stamps, true));
         }
-        let record = self.read_record(model);
+        let record = self.read_record(model)?;
         let is_right = is_right(&record);
         self.records().insert(model.clone(), record);
         Ok((stamps, is_right))
@@ -117,7 +117,7 @@ impl ModelStore {
         }
         let stamps = watched.stamps()?;
         progress.total.store(stamps.values().map(|it| it.bytes).sum(), Ordering::Relaxed);
-        let old = if scope == Scope::Accept { Record::new() } else { self.read_record(model) };
+        let old = if scope == Scope::Accept { Record::new() } else { self.read_record(model)? };
         let (mut record, mut wrong) = (Record::new(), Vec::new());
         for (name, wanted) in &watched.files {
             let Some(stamp) = stamps.get(name) else { continue };
@@ -134,7 +134,7 @@ impl ModelStore {
             let path = watched.folder.join(name);
             let got = sha256(&path, progress).map_err(|err| unreadable(&path, &err))?;
             if Stamp::of(&path).map_err(|err| unreadable(&path, &err))? != *stamp {
-                return Err(ModelError::Unusable(said(&path, "it changed while it was read; try again")));
+                return Err(ModelError::Unreadable(said(&path, "it changed while it was read; try again")));
             }
             let is_right = wanted.as_ref().is_none_or(|it| *it == got);
             if !is_right {
@@ -166,19 +166,25 @@ impl ModelStore {
         self.records().get(model).cloned()
     }
 
-    /// What is written down, or, where that can't be, what is remembered.
-    fn read_record(&self, model: &ModelName) -> Record {
+    /// What is written down, or, where that can't be, what is remembered. An error: neither, but something is there.
+    fn read_record(&self, model: &ModelName) -> Result<Record, ModelError> {
         let file = record_file(self.folder(), model);
-        let is_short = fs::metadata(&file).is_ok_and(|it| it.len() <= RECORD_BYTES_MAX);
-        let read = is_short.then(|| fs::read(file).ok()).flatten();
-        let record = read.and_then(|it| serde_json::from_slice(&it).ok());
-        record.or_else(|| self.remembered(model)).unwrap_or_default()
+        let read = fs::metadata(&file)
+            .and_then(|it| if it.len() > RECORD_BYTES_MAX { Ok(Vec::new()) } else { fs::read(&file) });
+        let remembered = || self.remembered(model);
+        match read {
+            Ok(text) => Ok(serde_json::from_slice(&text).ok().or_else(remembered).unwrap_or_default()),
+            Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(remembered().unwrap_or_default()),
+            // Without it any content would be the one that is right.
+            Err(err) => remembered().ok_or_else(|| unreadable(&file, &err)),
+        }
     }
 
     fn watched(&self, model: &ModelName) -> Result<Watched, ModelError> {
         let found = self.files(model)?;
-        if let Some(manifest) = Manifest::read(&found.folder) {
-            if let Some(damage) = manifest.damage(&found.folder) {
+        if let Some(manifest) = manifest(&found.folder)? {
+            let damage = manifest.damage(&found.folder).map_err(|(path, err)| unreadable(&path, &err))?;
+            if let Some(damage) = damage {
                 return Err(ModelError::Unusable(damage));
             }
             let is_plain = |name: &str| Path::new(name).file_name().is_some_and(|it| it == name);
@@ -249,10 +255,6 @@ impl Stamp {
             changed: (meta.ctime(), meta.ctime_nsec()),
         })
     }
-}
-
-fn unreadable(path: &Path, err: &io::Error) -> ModelError {
-    ModelError::Unusable(said(path, format_args!("it can't be read ({err})")))
 }
 
 fn sha256(path: &Path, progress: &Progress) -> io::Result<String> {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use dedi_domain::fit::bytes_per_device;
+use dedi_domain::fit::{ModelFacts, bytes_per_device};
 use dedi_domain::launch::AssignedDevice;
 use dedi_domain::reconcile::{EndpointView, ReplicaView, World};
 use dedi_domain::status::explain;
@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::ending::{ending, held, plain, stopping};
 use super::{chain, running, view_of};
-use crate::models::Verdict;
+use crate::models::{ModelError, ModelFiles, ModelStore, NoAnswer, READ_MAX, Verdict};
 use crate::shared::{Shared, random_uuid};
 use crate::store::StoreError;
 
@@ -171,16 +171,29 @@ fn word(action: &Action) -> &'static str {
 
 async fn spawn(shared: &Shared, world: &World, replica: ReplicaId) -> Result<(), Trouble> {
     let Some((view, own)) = find(world, replica) else { return Err(Trouble::Moved) };
-    // Between the look and now somebody may have written to the files.
-    let checked = match shared.checks.verdict(&view.desired.model).await {
-        Verdict::Right => launch(shared, world, view, own).await,
-        Verdict::Wrong(sentence) => Err(sentence),
-        Verdict::Unknown => return Err(Trouble::Moved),
+    // Between the look and now somebody may have written to the files, or taken them away.
+    let name = view.desired.model.clone();
+    let read = move |models: &ModelStore| (models.stamps(&name), models.facts(&name), models.files(&name));
+    let launch = match shared.launches_desk.ask_now(READ_MAX, read).await {
+        Ok((stamps, facts, files)) => match shared.checks.verdict(&view.desired.model, stamps) {
+            Ok(Verdict::Right) => {
+                facts.and_then(|facts| Ok(launch(shared, world, (view, own), &facts, files?)))
+            }
+            Ok(Verdict::Unknown) => return Err(Trouble::Moved),
+            Err(err) => Err(err),
+        },
+        // What the files are is unknown, and the next look says so.
+        Err(NoAnswer::Late(_)) => return Err(Trouble::Moved),
+        Err(why @ NoAnswer::Panicked) => Err(why.into()),
     };
-    let launch = match checked {
+    let launch = match launch {
         Ok(launch) => launch,
-        Err(sentence) => {
-            let ending = plain(FailureCause::ModelUnusable, sentence);
+        // It may be there again in a moment, and the next look says whether it is.
+        Err(err @ (ModelError::Absent(_) | ModelError::Unreadable(_))) => {
+            return Err(Trouble::Failed(format!("{replica} was not launched: {err}")));
+        }
+        Err(err @ ModelError::Unusable(_)) => {
+            let ending = plain(FailureCause::ModelUnusable, err.to_string());
             shared.store.fail(replica, &ending, None, shared.clock.now()).await?;
             return Err(Trouble::Overtaken);
         }
@@ -198,20 +211,15 @@ async fn spawn(shared: &Shared, world: &World, replica: ReplicaId) -> Result<(),
     }
 }
 
-async fn launch(
+fn launch(
     shared: &Shared,
     world: &World,
-    view: &EndpointView,
-    own: &ReplicaView,
-) -> Result<Launch, String> {
+    (view, own): (&EndpointView, &ReplicaView),
+    facts: &ModelFacts,
+    files: ModelFiles,
+) -> Launch {
     let desired = &view.desired;
-    let facts = shared.facts(&desired.model).await.map_err(|err| err.to_string())?;
-    let (models, name) = (shared.models.clone(), desired.model.clone());
-    let files = tokio::task::spawn_blocking(move || models.files(&name))
-        .await
-        .map_err(|err| err.to_string())?
-        .map_err(|err| err.to_string())?;
-    let (serving, need) = shared.need(&facts);
+    let (serving, need) = shared.need(facts);
     let devices: Vec<AssignedDevice> = own
         .row
         .devices
@@ -235,7 +243,7 @@ async fn launch(
         let n_devices = u64::try_from(devices.len()).unwrap_or(u64::MAX);
         (each > 0).then(|| need.weights_bytes.saturating_add(each.saturating_mul(n_devices)))
     };
-    Ok(Launch {
+    Launch {
         replica: own.row.id,
         nonce: own.row.nonce,
         endpoint: desired.id,
@@ -247,7 +255,7 @@ async fn launch(
         slots: serving.slots,
         memory_limit_bytes,
         embedding: facts.is_embedding,
-    })
+    }
 }
 
 fn generation(world: &World, endpoint: EndpointId) -> Option<u64> {

@@ -5,6 +5,7 @@ mod act;
 mod clean_up;
 mod ending;
 mod isolate;
+mod models;
 mod observe;
 mod running;
 mod telling;
@@ -16,8 +17,8 @@ use std::time::Duration;
 
 use dedi_domain::autoscale::Scaler;
 use dedi_domain::reconcile::{World, decide};
-use dedi_domain::route::{Published, Serving};
-use dedi_domain::{Action, LoadReport};
+use dedi_domain::route::{EndpointLoad, Serving};
+use dedi_domain::{Action, EndpointId, LoadReport};
 use dedi_runtime::failpoint;
 use futures_util::FutureExt;
 use tokio::sync::watch;
@@ -40,7 +41,7 @@ const BACKOFF_MAX: Duration = Duration::from_secs(10);
 pub(crate) struct Reconciler {
     shared: Arc<Shared>,
     scaler: Scaler,
-    published: Published,
+    models: models::Looks,
     /// What went wrong in the last pass, so that each thing is logged when it begins and not twice a second.
     troubles: BTreeSet<String>,
     /// Endpoints whose last step failed.
@@ -55,11 +56,11 @@ pub(crate) struct Reconciler {
 
 impl Reconciler {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        let published = Published::default();
+        let models = models::Looks::new(shared.looks_desk.clone());
         Self {
             shared,
             scaler: Scaler::default(),
-            published,
+            models,
             troubles: BTreeSet::new(),
             waits: Waits::default(),
             unread: BTreeSet::new(),
@@ -80,15 +81,16 @@ impl Reconciler {
         let mut tick = interval(Duration::from_millis(shared.config.tick_millis));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut last_clean_up: Option<Instant> = None;
+        let mut report = LoadReport::default();
         loop {
             tokio::select! {
                 () = cancel.cancelled() => return,
                 () = shared.looks.asked() => {}
                 () = shared.runtime.changed() => {}
-                () = needs_a_look(&mut loads) => {}
+                () = needs_a_look(&mut loads, &report) => {}
                 _ = tick.tick() => {}
             }
-            let report = loads.borrow_and_update().clone();
+            report = loads.borrow_and_update().clone();
             self.settle(&report).await;
             if last_clean_up.is_none_or(|it| it.elapsed() > Duration::from_secs(3_600)) {
                 last_clean_up = Some(Instant::now());
@@ -143,14 +145,15 @@ impl Reconciler {
             self.shared.looks.tell(look);
             return Ok(0);
         }
-        let seen = observe::observe(&self.shared, report, &mut self.scaler, &self.published).await?;
-        troubles.extend(seen.trouble);
+        let seen = observe::observe(&self.shared, report, &mut self.scaler, &mut self.models).await?;
+        troubles.extend(seen.troubles);
         let world = Arc::new(seen.world);
         self.shared.set_world(world.clone());
-        let keys = self.shared.reload_keys().await?;
+        self.shared.reload_keys().await?;
         failpoint::hit("pass.before", "routes");
         let slots = self.shared.config.slots;
-        self.publish(&world, Serving { models: seen.models, contexts: seen.contexts, slots, keys });
+        let serving = Serving { models: seen.models, contexts: seen.contexts, slots, ..Serving::default() };
+        self.shared.publish_world(&world, serving);
         self.shared.looks.tell(look);
         self.tell_unread(&seen.unread, world.now).await;
         // Before anything that may take long, and no action: a pass that does nothing else is at rest.
@@ -210,23 +213,15 @@ impl Reconciler {
         self.is_lost
     }
 
-    fn publish(&mut self, world: &World, serving: Serving) {
-        let table = self.published.next(&self.shared.routes.borrow(), world, serving);
-        if let Some(table) = table {
-            self.shared.routes.send_replace(table);
-        }
-    }
-
     async fn act(&self, world: &World, action: &Action) -> Result<(), act::Trouble> {
         let done = AssertUnwindSafe(act::act(&self.shared, world, action)).catch_unwind().await;
         done.unwrap_or(Err(act::Trouble::Panicked))
     }
 }
 
-/// Returns when a report says something that can't wait for the tick: a request waits for a replica, or a
-/// route table was acknowledged.
-async fn needs_a_look(loads: &mut watch::Receiver<LoadReport>) {
-    let version = loads.borrow().routes_version;
+/// Returns when a report says something new since the last look that can't wait for the tick: a first request waits for a
+/// replica of an endpoint, or a route table was acknowledged. While requests wait, ticks do.
+async fn needs_a_look(loads: &mut watch::Receiver<LoadReport>, seen: &LoadReport) {
     loop {
         if loads.changed().await.is_err() {
             // No gateway any more; ticks go on.
@@ -235,7 +230,9 @@ async fn needs_a_look(loads: &mut watch::Receiver<LoadReport>) {
             }
         }
         let report = loads.borrow_and_update();
-        if report.routes_version != version || report.endpoints.values().any(|it| it.waiting > 0) {
+        let waited = |id: &EndpointId| seen.endpoints.get(id).is_some_and(|it| it.waiting > 0);
+        let waits = |(id, it): (&EndpointId, &EndpointLoad)| it.waiting > 0 && !waited(id);
+        if report.routes_version != seen.routes_version || report.endpoints.iter().any(waits) {
             return;
         }
     }

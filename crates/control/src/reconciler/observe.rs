@@ -2,7 +2,6 @@
 //! unknown, and an unknown look decides nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use dedi_domain::autoscale::Scaler;
@@ -17,6 +16,7 @@ use dedi_runtime::{Listing, Unreadable};
 use tokio::time::timeout;
 
 use super::chain;
+use super::models::{Looks, Presence, Shown};
 use crate::shared::Shared;
 use crate::store::{EndpointRows, Readable, StoreError, Unread};
 
@@ -32,23 +32,28 @@ pub(super) struct Seen {
     pub(super) models: BTreeSet<ModelName>,
     /// Tokens of context that deployed models are served with.
     pub(super) contexts: BTreeMap<ModelName, u32>,
-    /// Why the world is unknown, if it is.
-    pub(super) trouble: Option<String>,
+    /// Why the world is unknown, or the models are, where they are.
+    pub(super) troubles: Vec<String>,
 }
 
 pub(super) async fn observe(
     shared: &Shared,
     report: &LoadReport,
     scaler: &mut Scaler,
-    published: &Published,
+    looks: &mut Looks,
 ) -> Result<Seen, StoreError> {
     let Readable { endpoints: mut rows, mut unread } = shared.store.readable().await?;
-    let read = read_models(shared, &rows).await;
-    if let Some((models, _, _)) = &read {
-        fetch_absent(shared, &rows, models);
+    let outcome = looks.look(&rows).await;
+    if outcome.is_new {
+        fetch_absent(shared, &rows, looks).await;
     }
-    let (models, needs, contexts) = read.unwrap_or_default();
-    let checking = check_deployed(shared, &rows, &models).await;
+    let shown = looks.last();
+    let checking = match outcome.trouble {
+        None => check_deployed(shared, shown).await,
+        Some(_) => BTreeMap::new(),
+    };
+    let (needs, contexts) = needs(shared, shown);
+    let published = shared.published();
     let listed_at = shared.clock.now();
     let (observation, inventory, trouble) = match ask_runtime(shared).await {
         Ok((listing, inventory)) => {
@@ -71,21 +76,31 @@ pub(super) async fn observe(
             let bytes = needs
                 .get(&row.desired.model)
                 .map(|total| bytes_per_device(*total, row.desired.hardware.count()));
-            let fetch = match models.contains(&row.desired.model) {
-                true => checking.get(&row.desired.model).cloned(),
-                false => shared.pulls.fetch(&row.desired.model),
+            let model = &row.desired.model;
+            let fetch = match outcome.trouble {
+                // Nothing is launched on what may be long ago.
+                Some(why) => Some(Fetch::Unreadable { what: why.to_string() }),
+                None => match shown.presence(model) {
+                    Presence::Here => checking.get(model).cloned(),
+                    Presence::Absent => Some(shared.pulls.fetch(model).unwrap_or(Fetch::Absent)),
+                    Presence::Unreadable(what) => Some(Fetch::Unreadable { what }),
+                },
             };
             let loads = Loads { fresh: is_fresh.then_some(report), report };
             EndpointView {
                 bytes_per_device: bytes,
                 fetch,
-                ..view(shared, row, loads, scaler, published, now)
+                ..view(shared, row, loads, scaler, &published, now)
             }
         })
         .collect();
     let settings = shared.config.settings();
     let world = World { now, endpoints, aside, observation, listed_at, inventory, settings };
-    Ok(Seen { world, unread, models, contexts, trouble })
+    let models_trouble = outcome.trouble.map(|why| {
+        format!("the models can't be looked at, so nothing is launched; everything else goes on: {why}")
+    });
+    let troubles = trouble.into_iter().chain(models_trouble).collect();
+    Ok(Seen { world, unread, models: shown.listed.clone(), contexts, troubles })
 }
 
 /// Takes the endpoints out of `rows` that have a replica the runtime can't read. Answers what no endpoint has.
@@ -128,15 +143,22 @@ fn set_aside(unread: &[Unread]) -> SetAside {
     }
 }
 
-/// Models that endpoints wait for and the store lacks are on their way from here on, and no others.
-fn fetch_absent(shared: &Shared, rows: &[EndpointRows], models: &BTreeSet<ModelName>) {
+/// Models that endpoints wait for and the store lacks are on their way from here on, and no others. One that was
+/// here once is not fetched again by itself: the disk that it is on may be away, and it would come to lie below.
+async fn fetch_absent(shared: &Shared, rows: &[EndpointRows], looks: &mut Looks) {
     if !shared.pulls.fetches_on_create() {
         return;
     }
+    let present: BTreeSet<EndpointId> = rows.iter().map(|it| it.desired.id).collect();
+    looks.launched.retain(|it| present.contains(it));
     let mut wanted: BTreeMap<ModelName, Timestamp> = BTreeMap::new();
     for row in rows {
         let desired = &row.desired;
-        if desired.wants_replicas() && row.replicas.is_empty() && !models.contains(&desired.model) {
+        if desired.wants_replicas()
+            && row.replicas.is_empty()
+            && looks.last().presence(&desired.model) == Presence::Absent
+            && !was_launched(shared, row, &mut looks.launched).await
+        {
             let since = wanted.entry(desired.model.clone()).or_insert(desired.started_at);
             *since = desired.started_at.max(*since);
         }
@@ -144,17 +166,28 @@ fn fetch_absent(shared: &Shared, rows: &[EndpointRows], models: &BTreeSet<ModelN
     shared.pulls.want(&wanted);
 }
 
+/// Whether anything was ever launched for an endpoint. Where that can't be read, it counts as launched.
+async fn was_launched(shared: &Shared, row: &EndpointRows, known: &mut BTreeSet<EndpointId>) -> bool {
+    let id = row.desired.id;
+    if known.contains(&id) {
+        return true;
+    }
+    let was = match row.failures.is_empty() {
+        true => shared.store.was_launched(id).await,
+        false => Ok(true),
+    };
+    if let Ok(true) = was {
+        known.insert(id);
+    }
+    was.unwrap_or(true)
+}
+
 /// Files of deployed models that have changed since they were right are read again before anything loads them; how
 /// far that is.
-async fn check_deployed(
-    shared: &Shared,
-    rows: &[EndpointRows],
-    models: &BTreeSet<ModelName>,
-) -> BTreeMap<ModelName, Fetch> {
-    let deployed = rows.iter().map(|it| &it.desired).filter(|it| it.wants_replicas()).map(|it| &it.model);
+async fn check_deployed(shared: &Shared, shown: &Shown) -> BTreeMap<ModelName, Fetch> {
     let mut checking = BTreeMap::new();
-    for model in deployed.filter(|it| models.contains(*it)).collect::<BTreeSet<_>>() {
-        if let Some(far) = shared.checks.look(model).await {
+    for (model, stamps) in shown.changed() {
+        if let Some(far) = shared.checks.look(model, stamps).await {
             checking.insert(model.clone(), far);
         }
     }
@@ -230,30 +263,13 @@ type Needs = BTreeMap<ModelName, dedi_domain::fit::MemoryNeed>;
 /// By model, the tokens of context it is served with.
 type Contexts = BTreeMap<ModelName, u32>;
 
-/// The models of the store, and what each deployed one needs and is served with; `None` when that could not be looked at.
-async fn read_models(
-    shared: &Shared,
-    rows: &[EndpointRows],
-) -> Option<(BTreeSet<ModelName>, Needs, Contexts)> {
-    let deployed: BTreeSet<ModelName> = rows.iter().map(|it| it.desired.model.clone()).collect();
-    let models = shared.models.clone();
-    let read = tokio::task::spawn_blocking(move || {
-        // A file that makes its reader panic is that model's trouble.
-        let facts = |it: &ModelName| catch_unwind(AssertUnwindSafe(|| models.facts(it).ok())).ok().flatten();
-        let facts: Vec<_> =
-            deployed.into_iter().filter_map(|it| facts(&it).map(|facts| (it, facts))).collect();
-        (models.list().into_iter().collect(), facts)
-    });
-    match read.await {
-        Ok((listed, facts)) => {
-            let (mut needs, mut contexts) = (Needs::new(), Contexts::new());
-            for (model, facts) in facts {
-                let (serving, need) = shared.need(&facts);
-                contexts.insert(model.clone(), serving.context_tokens);
-                needs.insert(model, need);
-            }
-            Some((listed, needs, contexts))
-        }
-        Err(_panicked) => None,
+/// What each deployed model needs and is served with, as far as is known.
+fn needs(shared: &Shared, shown: &Shown) -> (Needs, Contexts) {
+    let (mut needs, mut contexts) = (Needs::new(), Contexts::new());
+    for (model, facts) in shown.facts() {
+        let (serving, need) = shared.need(facts);
+        contexts.insert(model.clone(), serving.context_tokens);
+        needs.insert(model.clone(), need);
     }
+    (needs, contexts)
 }

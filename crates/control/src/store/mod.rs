@@ -10,6 +10,7 @@ mod events;
 mod failures;
 mod forget;
 mod keys;
+mod launched;
 mod lock;
 mod pass;
 mod place;

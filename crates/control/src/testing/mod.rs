@@ -1,14 +1,18 @@
 //! A control plane on a temporary folder with a runtime that is only pretended: what a replica does is written
 //! into its script.
 
+mod fifo;
 mod gguf;
 mod plane;
+mod rights;
 mod runtime;
 
 use std::collections::BTreeSet;
 
+pub(crate) use self::fifo::Hang;
 pub(crate) use self::gguf::{Gguf, gguf};
 pub(crate) use self::plane::{Answer, Plane, open};
+pub(crate) use self::rights::obey_modes;
 pub(crate) use self::runtime::{FakeRuntime, Script};
 
 /// Texts without doubles.

@@ -77,11 +77,16 @@ impl TestClock {
 /// The loop, running.
 pub(crate) struct Running {
     cancel: CancellationToken,
-    _loads: watch::Sender<LoadReport>,
+    loads: watch::Sender<LoadReport>,
     tasks: JoinSet<()>,
 }
 
 impl Running {
+    /// The gateway reports this.
+    pub(crate) fn report(&self, report: LoadReport) {
+        self.loads.send_replace(report);
+    }
+
     /// Tells the loop to end and waits for that.
     pub(crate) async fn end(self) {
         self.cancel.cancel();
@@ -153,7 +158,7 @@ impl Plane {
         let (loads, seen) = watch::channel(LoadReport::default());
         let mut tasks = JoinSet::new();
         tasks.spawn(self.control.clone().run(seen, cancel.clone()));
-        Running { cancel, _loads: loads, tasks }
+        Running { cancel, loads, tasks }
     }
 
     /// Passes until nothing is to be done, under a report of these loads.

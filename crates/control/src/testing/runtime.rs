@@ -44,6 +44,8 @@ struct Pretended {
     keeps: Option<ReplicaId>,
     /// Removed processes stay as `Stopping` until told otherwise.
     stops_slowly: bool,
+    /// Done by the next `list` that has so many behind it.
+    at_list: Option<(u32, Box<dyn FnOnce() + Send>)>,
     launched: Vec<Launch>,
     removed: Vec<ReplicaId>,
 }
@@ -134,6 +136,11 @@ impl FakeRuntime {
         }
     }
 
+    /// Does this while it is asked for its list after `n` further ones.
+    pub(crate) fn at_list(&self, n: u32, done: impl FnOnce() + Send + 'static) {
+        self.state.lock().unwrap().at_list = Some((n, Box::new(done)));
+    }
+
     pub(crate) fn launched(&self) -> Vec<Launch> {
         self.state.lock().unwrap().launched.clone()
     }
@@ -149,6 +156,13 @@ impl FakeRuntime {
     /// Each live replica's engine is killed.
     pub(crate) fn kill_all(&self, at: Timestamp) {
         self.end_all(FailureCause::EngineKilled, at);
+    }
+
+    /// This replica has ended of this cause.
+    pub(crate) fn end(&self, id: ReplicaId, cause: FailureCause, at: Timestamp) {
+        if let Some(it) = self.state.lock().unwrap().replicas.get_mut(&id) {
+            it.phase = exited(cause, at);
+        }
     }
 
     /// Each replica has ended of this cause.
@@ -225,7 +239,11 @@ impl Runtime for FakeRuntime {
     async fn list(&self) -> Result<Listing, RuntimeError> {
         let panics = self.state.lock().unwrap().panics;
         assert!(!panics, "planned by the test");
-        let state = self.state.lock().unwrap();
+        let mut state = self.state.lock().unwrap();
+        match state.at_list.take() {
+            Some((0, done)) => done(),
+            later => state.at_list = later.map(|(n, done)| (n - 1, done)),
+        }
         if state.is_down {
             return Err(down());
         }

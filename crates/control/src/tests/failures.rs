@@ -57,19 +57,6 @@ async fn a_program_that_cannot_be_started_is_a_failure_with_its_text() {
 }
 
 #[tokio::test]
-async fn a_model_that_is_gone_at_launch_waits_for_the_user() {
-    let plane = Plane::start().await;
-    let id = plane.create("").await;
-    std::fs::remove_dir_all(plane.dir.path().join("models/dedi")).unwrap();
-    plane.settle_idle().await;
-    let it = plane.get(&id).await;
-    assert_eq!((&it["state"], &it["status"]["reason"]), (&json!("ERROR"), &json!("model_unusable")));
-    let said = it["status"]["message"].as_str().unwrap();
-    assert!(said.contains("because the model's files are missing"), "{said}");
-    assert_eq!(it["status"]["next_retry_at"], json!(null));
-}
-
-#[tokio::test]
 async fn a_runtime_that_cannot_be_asked_ends_and_starts_nothing() {
     let plane = Plane::start().await;
     let id = plane.create("").await;

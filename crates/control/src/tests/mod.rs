@@ -1,9 +1,11 @@
 //! Tests of the whole control plane: the real router, store and reconciler over a pretended runtime.
 
+mod away;
 mod backup;
 mod checks;
 mod contract;
 mod failures;
+mod hanging;
 mod hub;
 mod idleness;
 mod isolation;

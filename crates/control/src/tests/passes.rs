@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use dedi_domain::LoadReport;
+use dedi_domain::route::EndpointLoad;
+
 use crate::ControlConfig;
 use crate::testing::{FakeRuntime, Plane};
 
@@ -67,4 +70,49 @@ async fn a_panic_in_a_pass_does_not_end_the_loop() {
     plane.runtime.set_panics(false);
     plane.settle_idle().await;
     assert_eq!(plane.state(&id).await, "STARTED");
+}
+
+#[tokio::test]
+async fn a_first_request_that_waits_is_looked_at_at_once_and_those_that_go_on_waiting_at_each_tick() {
+    let config = ControlConfig { tick_millis: 60_000, ..ControlConfig::default() };
+    let plane = Plane::with(config, FakeRuntime::with_cores(2)).await;
+    let body =
+        r#"{"model":"dedi/demo","hardware":"1x_cpu_8gb","autoscaling":{"min_replicas":0,"max_replicas":1}}"#;
+    let id = plane.call("POST", "/v1/endpoints", body).await.json()["id"].as_str().unwrap().to_owned();
+    plane.settle_idle().await;
+    plane.later(61);
+    plane.settle_idle().await;
+    plane.settle_idle().await;
+    assert_eq!(plane.get(&id).await["status"]["reason"], "asleep");
+    let running = plane.run();
+    let report = |waiting| {
+        let load = EndpointLoad { waiting, ..EndpointLoad::default() };
+        let endpoints = [(id.parse().unwrap(), load)].into();
+        LoadReport { routes_version: 7, at: plane.now(), endpoints, ..LoadReport::default() }
+    };
+    let n_looks = || plane.shared().looks.n_begun();
+    running.report(report(0));
+    let rest = async || {
+        let mut n_before = 0;
+        while n_before != n_looks() {
+            n_before = n_looks();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        n_before
+    };
+    rest().await;
+    let mut routes = plane.control.routes();
+    running.report(report(1));
+    let up = routes.wait_for(|it| it.routes.iter().any(|it| !it.replicas.is_empty()));
+    tokio::time::timeout(Duration::from_secs(5), up).await.expect("no tick comes for a minute").unwrap();
+    let n_before = rest().await;
+    for n in 0..100 {
+        running.report(report(1 + n % 3));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(n_looks(), n_before, "nothing new was reported");
+    running.report(report(0));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(n_looks(), n_before);
+    running.end().await;
 }

@@ -79,7 +79,10 @@ fn decide_endpoint(view: &EndpointView, seen: &Seen<'_>, world: &World, actions:
     let mut replicas: Vec<&ReplicaView> = view.replicas.iter().collect();
     replicas.sort_by_key(|it| it.row.id);
     for replica in &replicas {
-        actions.extend(next_for_replica(replica, phase_of(&replica.row, seen), world));
+        let next = next_for_replica(replica, phase_of(&replica.row, seen), world);
+        let waits = view.fetch.is_some() && matches!(next, Some(Action::Spawn { .. }));
+        // Nothing can load its model now, and nothing has failed: it is placed anew when something can.
+        actions.extend(if waits { Some(Action::Stop { replica: replica.row.id }) } else { next });
     }
     actions.extend(surplus(view, &replicas, seen, world));
 

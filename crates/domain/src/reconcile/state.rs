@@ -38,7 +38,14 @@ pub(super) fn goal_state(view: &EndpointView, seen: &Seen<'_>, world: &World) ->
         {
             return EndpointState::Error;
         }
-        Some(Fetch::Queued | Fetch::Running { .. } | Fetch::Checking { .. } | Fetch::Failed { .. }) => {
+        Some(
+            Fetch::Queued
+            | Fetch::Running { .. }
+            | Fetch::Checking { .. }
+            | Fetch::Failed { .. }
+            | Fetch::Absent
+            | Fetch::Unreadable { .. },
+        ) => {
             return EndpointState::Pending;
         }
         None => {}

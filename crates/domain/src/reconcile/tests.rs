@@ -185,6 +185,22 @@ fn nothing_is_launched_for_a_model_that_is_still_fetched() {
     insta::assert_snapshot!(fetches(failed(4, false)), @"nothing");
     insta::assert_snapshot!(fetches(failed(5, false)), @"show PENDING -> ERROR");
     insta::assert_snapshot!(fetches(failed(1, true)), @"show PENDING -> ERROR");
+    let unreadable = || Fetch::Unreadable { what: String::new() };
+    insta::assert_snapshot!(fetches(unreadable()), @"nothing");
+    insta::assert_snapshot!(fetches(Fetch::Absent), @"nothing");
+    // What was reserved before is let go of, and what runs goes on.
+    view.desired.published = EndpointState::Starting;
+    view.replicas = vec![replica(1, Intent::Run)];
+    view.replicas[0].row.seen = false;
+    view.fetch = Some(unreadable());
+    insta::assert_snapshot!(said(&world(view.clone(), Vec::new())), @"stop r1");
+    insta::assert_snapshot!(said(&world(view.clone(), vec![seen(1, 1, ReplicaPhase::Unstarted)])), @"stop r1");
+    view.desired.published = EndpointState::Started;
+    view.replicas[0].row.seen = true;
+    view.replicas[0].row.ready_at = Some(NOW);
+    insta::assert_snapshot!(said(&world(view.clone(), vec![seen(1, 1, ready())])), @"nothing");
+    (view.fetch, view.replicas) = (None, Vec::new());
+    view.desired.published = EndpointState::Pending;
     insta::assert_snapshot!(said(&world(view, Vec::new())), @"reserve d1");
 }
 

@@ -52,7 +52,7 @@ pub struct EndpointView {
     pub last_activity: Timestamp,
     /// Memory one replica needs on each of its devices; `None` if the model's files can't be read now.
     pub bytes_per_device: Option<u64>,
-    /// How far its model is on the way from the hub; `None` when the model store has it, or nobody fetches it.
+    /// What its model waits for; `None` when an engine may load it.
     pub fetch: Option<Fetch>,
 }
 

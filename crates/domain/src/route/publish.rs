@@ -69,6 +69,15 @@ impl Published {
         Some(table)
     }
 
+    /// The same table with other keys, to be put in the place of `old`; `None` where `old` has them, or nothing is out.
+    pub fn with_keys(&mut self, old: &RouteTable, keys: Arc<KeyTable>) -> Option<RouteTable> {
+        if !self.is_out || old.keys == keys {
+            return None;
+        }
+        self.version += 1;
+        Some(RouteTable { version: self.version, keys, ..old.clone() })
+    }
+
     /// What is ended after it was drained. This is published before the processes hear of it.
     fn ending(&mut self, world: &World) -> BTreeMap<ReplicaId, Ending> {
         let mut drained = BTreeSet::new();

@@ -47,6 +47,10 @@ reason_codes! {
     Checking = "checking",
     /// The model could not be fetched; the next try waits.
     DownloadFailed = "download_failed",
+    /// The model store does not have the model; it is looked for again all the time.
+    ModelAbsent = "model_absent",
+    /// The model's files can't be read now; they are looked at again all the time.
+    ModelUnreadable = "model_unreadable",
     /// The last attempt failed; the next one waits.
     BackingOff = "backing_off",
     /// A process was started.

@@ -80,8 +80,10 @@ impl<'a> Explainer<'a> {
     /// are for those who may read the endpoint.
     pub fn outline(&self, view: &EndpointView) -> String {
         let mut fetch = view.fetch.clone();
-        if let Some(Fetch::Failed { what, .. }) = &mut fetch {
-            "its model could not be fetched".clone_into(what);
+        match &mut fetch {
+            Some(Fetch::Failed { what, .. }) => "its model could not be fetched".clone_into(what),
+            Some(Fetch::Unreadable { what }) => "its files can't be read".clone_into(what),
+            Some(Fetch::Queued | Fetch::Running { .. } | Fetch::Checking { .. } | Fetch::Absent) | None => {}
         }
         let said = Words { fetch: fetch.as_ref(), is_for_all: true };
         self.reason(view, said, &judge(view, self.world), &Count::of(view, self)).message

@@ -130,6 +130,20 @@ pub(super) fn fetch_reason(view: &EndpointView, fetch: &Fetch, now: Timestamp) -
             ),
             format!("mend it, then `dedi endpoints start {}`", view.desired.id),
         ),
+        Fetch::Absent => advise(
+            ReasonCode::ModelAbsent,
+            format!(
+                "the model store does not have {model}: nothing that can be loaded is in models/{model} of the server's data folder; it goes on by itself when the files are there"
+            ),
+            format!(
+                "mount the disk that they are on, or put them there; `dedi models pull {model}` fetches them"
+            ),
+        ),
+        Fetch::Unreadable { what } => advise(
+            ReasonCode::ModelUnreadable,
+            format!("{model} can't be loaded now: {what}; it goes on by itself when its files can be read"),
+            "look at the disk of the model store and at its files' rights; the server's log says since when",
+        ),
     }
 }
 

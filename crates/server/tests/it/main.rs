@@ -19,6 +19,7 @@ mod follow;
 mod gateway;
 mod gpu_faults;
 mod gpus;
+mod hanging;
 mod held;
 mod hub;
 mod load;

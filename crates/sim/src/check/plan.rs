@@ -33,6 +33,10 @@ pub(crate) fn check_plan(world: &World, aside: &SetAside, actions: &[Action]) ->
                 {
                     return broken("F30", format!("{replica} is started on a faulty device"));
                 }
+                let view = plan.row(*replica).and_then(|row| plan.view(row.endpoint));
+                if view.is_some_and(|it| it.fetch.is_some()) {
+                    return broken("F70", format!("{replica} is started while nothing can read its model"));
+                }
             }
             Action::Drain { replica } | Action::Stop { replica } => plan.check_less(*replica)?,
             Action::Remove { replica, nonce } => {
@@ -112,6 +116,9 @@ impl Plan<'_> {
     /// S1, S2, F30, F31, F32 and L3's order.
     fn check_reserve(&self, view: &EndpointView, devices: DeviceSet, held: &mut DeviceSet) -> Checked {
         let id = view.desired.id;
+        if view.fetch.is_some() {
+            return broken("S2", format!("{id} takes devices before its model is here"));
+        }
         let rows = self.world.endpoints.iter().flat_map(|it| &it.replicas);
         let taken = rows.fold(*held, |sum, it| sum | set_of(&it.row.devices));
         if taken & devices != 0 {

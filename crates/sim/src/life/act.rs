@@ -229,9 +229,6 @@ impl Sim {
         if !view.desired.wants_replicas() {
             return broken("S14", format!("{replica} is made for an endpoint that is not wanted up"));
         }
-        if view.fetch.is_some() {
-            return broken("S2", format!("{replica} takes devices before its model is here"));
-        }
         let devices = set_of(&row.devices);
         if self.devices.leftover(devices, self.now) {
             return broken("S2", format!("{replica} gets devices whose memory is not back"));

@@ -49,6 +49,8 @@ faults! {
     EngineHangs,
     /// Models have to be fetched first, which takes long and fails now and then.
     SlowFetch,
+    /// A model is gone, or its files can't be read, for a while.
+    ModelAway,
     /// Loading takes long.
     SlowLoad,
     /// Some engines never become ready.

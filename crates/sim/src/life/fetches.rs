@@ -1,4 +1,5 @@
-//! Models that come from a hub: an endpoint waits for its own, which may fail for a while first.
+//! Models that come from a hub, which may fail for a while first, and those that are away for a while: an endpoint waits
+//! for its own.
 
 use dedi_domain::{EndpointId, Fetch, Timestamp};
 
@@ -13,6 +14,8 @@ pub(crate) struct Download {
     pub(crate) endpoint: EndpointId,
     pub(crate) next_at: i64,
     pub(crate) n_failures: u32,
+    /// It was here before, and comes back as it was.
+    pub(crate) is_back: bool,
 }
 
 impl Sim {
@@ -22,8 +25,21 @@ impl Sim {
             return None;
         }
         let next_at = self.now + self.rng.between(500, 60_000);
-        self.downloads.push(Download { endpoint, next_at, n_failures: 0 });
+        self.downloads.push(Download { endpoint, next_at, n_failures: 0, is_back: false });
         Some(Fetch::Queued)
+    }
+
+    /// The model of an endpoint, which may run or be about to, is gone or can't be read for a while.
+    pub(crate) fn take_model_away(&mut self) {
+        let here: Vec<EndpointId> =
+            self.store.endpoints.iter().filter(|it| it.fetch.is_none()).map(|it| it.desired.id).collect();
+        let at = self.rng.below(here.len());
+        let Some(endpoint) = here.get(at).copied() else { return };
+        let next_at = self.now + self.rng.between(500, 60_000);
+        self.downloads.push(Download { endpoint, next_at, n_failures: 0, is_back: true });
+        let unreadable = Fetch::Unreadable { what: format!("the disk says {OVERHEARD}") };
+        let fetch = if self.rng.percent(50) { Fetch::Absent } else { unreadable };
+        self.show_fetch(endpoint, Some(fetch));
     }
 
     /// Downloads go on, fail and are tried again, or are done.
@@ -35,6 +51,7 @@ impl Sim {
             }
             let now = Timestamp(self.now);
             let fetch = match self.rng.below(10) {
+                _ if it.is_back => None,
                 0..=3 => {
                     let bytes_total = self.rng.percent(50).then_some(100);
                     Some(Fetch::Running { bytes_done: 50, bytes_total, since: now })

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dedi_domain::failure::verdict;
 use dedi_domain::hardware::Health;
-use dedi_domain::reconcile::{EndpointView, Observation, World, decide as healthy};
+use dedi_domain::reconcile::{EndpointView, Observation, ReplicaView, World, decide as healthy};
 use dedi_domain::route::EndpointLoad;
 use dedi_domain::{Action, EndpointState, FailureCause, Intent, ReplicaId, ReplicaPhase, Run};
 
@@ -69,6 +69,10 @@ fn before(bug: Bug, world: &mut World) {
         }
         if bug == Bug::LaunchWithoutModel && view.fetch.take().is_some() {
             view.bytes_per_device = Some(NEEDED_BYTES);
+        }
+        let is_begun = |it: &ReplicaView| it.row.intent == Intent::Run && !it.row.seen;
+        if bug == Bug::SpawnWithoutModel && view.replicas.iter().any(is_begun) {
+            view.fetch = None;
         }
         if bug == Bug::WakeStopped && view.load.is_some_and(|it| it.waiting > 0) && !view.desired.deleted {
             view.desired.run = Run::Started;

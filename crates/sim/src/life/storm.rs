@@ -73,6 +73,7 @@ impl Sim {
                 let clock: &mut Clock = &mut self.controllers[who].clock;
                 clock.wall_offset += step;
             }
+            Fault::ModelAway => self.take_model_away(),
             Fault::HostRestart => self.restart_host(),
             Fault::Impostor => self.impostor(),
             Fault::SlowExit

@@ -1,0 +1,160 @@
+//! What the model store shows a pass: one look at a time, on the blocking threads. A pass waits for it a while and then
+//! goes on with what the last one showed; a disk that hangs holds up what needs models and nothing else.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use dedi_domain::fit::ModelFacts;
+use dedi_domain::{EndpointId, ModelName};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
+
+use crate::models::{Desk, ModelError, ModelStore, NoAnswer, READ_MAX, Stamps};
+use crate::store::EndpointRows;
+
+/// Longest wait of a pass for a look.
+const LOOK_WAIT: Duration = Duration::from_secs(2);
+/// The same after one that came late: a slow disk may delay each pass only so long.
+const LATE_WAIT: Duration = Duration::from_millis(200);
+
+/// The looks at the model store, and what the last one showed.
+#[derive(Debug)]
+pub(super) struct Looks {
+    desk: Desk,
+    running: Option<Look>,
+    was_late: bool,
+    last: Shown,
+    /// Endpoints whose model is known to have been here once.
+    pub(super) launched: BTreeSet<EndpointId>,
+}
+
+/// One that is under way.
+#[derive(Debug)]
+struct Look {
+    since: Instant,
+    task: JoinHandle<Shown>,
+}
+
+/// What a look showed.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Shown {
+    /// All models of the store.
+    pub(super) listed: BTreeSet<ModelName>,
+    /// Those that endpoints use.
+    used: BTreeMap<ModelName, Used>,
+}
+
+/// A model that endpoints use.
+#[derive(Clone, Debug)]
+struct Used {
+    facts: Result<ModelFacts, ModelError>,
+    /// Of its files, and whether they were right under them; only where something is to load it.
+    stamps: Option<Result<(Stamps, bool), ModelError>>,
+}
+
+/// What came of the looks in a pass.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    /// A look has ended.
+    pub(super) is_new: bool,
+    /// Why the last look's answer is not to be relied on.
+    pub(super) trouble: Option<NoAnswer>,
+}
+
+impl Looks {
+    pub(super) fn new(desk: Desk) -> Self {
+        Self { desk, running: None, was_late: false, last: Shown::default(), launched: BTreeSet::new() }
+    }
+
+    /// Looks, or goes on waiting for the look that is under way.
+    pub(super) async fn look(&mut self, rows: &[EndpointRows]) -> Outcome {
+        let wait = if self.was_late { LATE_WAIT } else { LOOK_WAIT };
+        let running = self.running.take().or_else(|| self.begin(rows));
+        let Some(mut look) = running else { return Outcome::failed(NoAnswer::Late(READ_MAX)) };
+        match timeout_at(look.since + wait, &mut look.task).await {
+            Ok(Ok(shown)) => {
+                self.was_late = look.since.elapsed() > LOOK_WAIT;
+                self.last = shown;
+                Outcome { is_new: true, trouble: None }
+            }
+            Ok(Err(_panicked)) => Outcome::failed(NoAnswer::Panicked),
+            Err(_elapsed) => {
+                let hangs = look.since.elapsed() >= READ_MAX;
+                self.was_late = true;
+                self.running = Some(look);
+                Outcome { is_new: false, trouble: hangs.then_some(NoAnswer::Late(READ_MAX)) }
+            }
+        }
+    }
+
+    /// What the last look showed.
+    pub(super) fn last(&self) -> &Shown {
+        &self.last
+    }
+
+    fn begin(&self, rows: &[EndpointRows]) -> Option<Look> {
+        let mut used: BTreeMap<ModelName, bool> = BTreeMap::new();
+        for desired in rows.iter().map(|it| &it.desired) {
+            *used.entry(desired.model.clone()).or_default() |= desired.wants_replicas();
+        }
+        let task = self.desk.begin(move |models| Shown {
+            used: used.into_iter().map(|(model, is_wanted)| read(models, model, is_wanted)).collect(),
+            listed: models.list().into_iter().collect(),
+        })?;
+        Some(Look { since: Instant::now(), task })
+    }
+}
+
+impl Outcome {
+    fn failed(why: NoAnswer) -> Self {
+        Self { is_new: false, trouble: Some(why) }
+    }
+}
+
+fn read(models: &ModelStore, model: ModelName, is_wanted: bool) -> (ModelName, Used) {
+    // A file that makes its reader panic is that model's trouble.
+    let facts = catch_unwind(AssertUnwindSafe(|| models.facts(&model)));
+    let facts = facts.unwrap_or_else(|_panic| Err(NoAnswer::Panicked.into()));
+    let stamps = is_wanted.then(|| models.stamps(&model));
+    (model, Used { facts, stamps })
+}
+
+impl Shown {
+    /// What the files of a model that is used say, where they could be read.
+    pub(super) fn facts(&self) -> impl Iterator<Item = (&ModelName, &ModelFacts)> {
+        self.used.iter().filter_map(|(model, it)| Some((model, it.facts.as_ref().ok()?)))
+    }
+
+    /// The models that something is to load and whose files are not known to be right, with the files' stamps.
+    pub(super) fn changed(&self) -> impl Iterator<Item = (&ModelName, &Stamps)> {
+        self.used.iter().filter_map(|(model, it)| match &it.stamps {
+            Some(Ok((stamps, false))) => Some((model, stamps)),
+            Some(Ok((_, true)) | Err(_)) | None => None,
+        })
+    }
+
+    /// Whether a model that is used is there, as far as was seen.
+    pub(super) fn presence(&self, model: &ModelName) -> Presence {
+        let Some(used) = self.used.get(model) else {
+            return Presence::Unreadable("nobody has looked at its files yet".to_owned());
+        };
+        let errors = [used.facts.as_ref().err(), used.stamps.as_ref().and_then(|it| it.as_ref().err())];
+        let passing = errors.into_iter().flatten().find_map(|it| match it {
+            ModelError::Absent(_) => Some(Presence::Absent),
+            ModelError::Unreadable(what) => Some(Presence::Unreadable(what.clone())),
+            // A launch says what is wrong.
+            ModelError::Unusable(_) => None,
+        });
+        passing.unwrap_or(Presence::Here)
+    }
+}
+
+/// Whether a model is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Presence {
+    Here,
+    Absent,
+    /// Why its files can't be read, as a sentence.
+    Unreadable(String),
+}
