@@ -98,6 +98,10 @@ pub struct ModelCheck {
     pub bytes_total: u64,
     /// How many files are right, once done.
     pub files: Option<u64>,
+    /// Of those, files that nothing was known of, since no hub speaks of them and they were never used or checked before:
+    /// what they are now is what they must be from then on.
+    #[serde(default)]
+    pub files_new: Option<u64>,
     /// Which file is wrong and what helps: a sentence.
     pub message: Option<String>,
     /// RFC 3339.

@@ -79,7 +79,17 @@ async fn verify(model: String, accept: bool, context: &Context, console: &mut Co
     }
     let (files, bytes) = (check.files.unwrap_or_default(), render::bytes(check.bytes_total));
     let s = if files == 1 { "" } else { "s" };
-    console.say(&format!("{}: {files} file{s}, {bytes}, all as they must be.", check.model));
+    let found = match check.files_new.unwrap_or(0) {
+        0 => "all as they must be.".to_owned(),
+        new if new == files => {
+            "readable as a model. Nothing was known to compare with: what they are now is written down."
+                .to_owned()
+        }
+        new => format!(
+            "all as they must be, but for {new} that nothing was known of: what they are now is written down."
+        ),
+    };
+    console.say(&format!("{}: {files} file{s}, {bytes}, {found}", check.model));
     Ok(())
 }
 

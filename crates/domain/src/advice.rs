@@ -22,7 +22,9 @@ pub(crate) fn next_step(cause: FailureCause, desired: &Desired) -> String {
             "see what it needs with `dedi endpoints create --plan --model {model} --hardware {hardware}`; make another endpoint on larger hardware, or lower `slots` or `context_tokens` in the config, {again}"
         ),
         FailureCause::ModelUnusable => {
-            format!("fetch the model again with `dedi models pull {model}`, {again}")
+            format!(
+                "see `dedi models verify {model}` for what is wrong and put the right files back, with `dedi models pull {model}` if they came from a hub, {again}"
+            )
         }
         FailureCause::SpawnFailed => format!("see `dedi doctor`, {again}"),
         FailureCause::StartupDeadline => {

@@ -53,6 +53,15 @@ async fn a_verified_model_is_right_or_its_file_is_named() {
     let done = run(&server, &["models", "verify", "org/x"]).await;
     assert_eq!(done.exit, Exit::Done, "{done:?}");
     assert!((done.out + &done.err).contains("org/x: 2 files, 2.0 KiB, all as they must be."));
+    let mut new = check("done", None);
+    for (n_new, said) in
+        [(2, "2 files, 2.0 KiB, readable as a model. Nothing was known"), (1, "as they must be, but for 1 ")]
+    {
+        new["files_new"] = json!(n_new);
+        let server = Server::start(vec![Answer::json(200, new.clone())]).await;
+        let done = run(&server, &["models", "verify", "org/x"]).await;
+        assert!((done.out + &done.err).contains(said), "{n_new}");
+    }
     let wrong = check("failed", Some("x.gguf: its content is not what it was"));
     let server = Server::start(vec![Answer::json(200, wrong)]).await;
     let done = run(&server, &["models", "verify", "org/x", "--accept"]).await;

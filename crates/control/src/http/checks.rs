@@ -54,9 +54,9 @@ pub(super) async fn retrieve(
 }
 
 fn shown(check: &Check) -> ModelCheck {
-    let (state, message, files) = match &check.ended {
+    let (state, message, right) = match &check.ended {
         None => ("running", None, None),
-        Some((_, Ok(right))) => ("done", None, Some(right.n_files)),
+        Some((_, Ok(right))) => ("done", None, Some(right)),
         Some((_, Err(wrong))) => ("failed", Some(wrong.to_string()), None),
     };
     ModelCheck {
@@ -66,7 +66,8 @@ fn shown(check: &Check) -> ModelCheck {
         percent: (check.bytes_total > 0).then(|| percent(check.bytes_done, check.bytes_total)),
         bytes_done: check.bytes_done,
         bytes_total: check.bytes_total,
-        files,
+        files: right.map(|it| it.n_files),
+        files_new: right.map(|it| it.n_new),
         message,
         started_at: views::time(check.started_at),
         ended_at: check.ended.as_ref().map(|(at, _)| views::time(*at)),

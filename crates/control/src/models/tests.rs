@@ -186,6 +186,27 @@ fn what_the_disk_changes_by_itself_is_found_where_everything_is_read() {
 }
 
 #[test]
+fn half_of_a_file_is_never_what_it_must_be() {
+    let folder = Folder::new();
+    let whole = gguf(&Gguf::default());
+    let (store, model) = (folder.store(), name("a/b"));
+    let verify = |scope| store.verify(&model, scope, &verify::Progress::default());
+    let record = folder.0.path().join("models/.verified/a/b.json");
+    for part in [&whole[..whole.len() / 2], &[], &whole[1..]] {
+        folder.write("a/b/b.gguf", part);
+        for scope in [Scope::Changed, Scope::All, Scope::Accept] {
+            let said = verify(scope).unwrap_err().to_string();
+            assert!(said.starts_with("b.gguf: ") && !record.exists(), "{said}");
+        }
+    }
+    folder.write("a/b/b.gguf", &whole);
+    let all = |n_new| verify::Right { n_files: 1, n_new, n_bytes: whole.len() as u64 };
+    assert_eq!(verify(Scope::All).unwrap(), all(1), "nothing was known of it");
+    assert_eq!(verify(Scope::All).unwrap(), all(0));
+    assert!(record.exists());
+}
+
+#[test]
 fn what_can_not_be_read_for_a_while_is_read_again() {
     let folder = Folder::new();
     folder.write("a/b/b.gguf", &gguf(&Gguf::default()));

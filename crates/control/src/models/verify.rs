@@ -68,6 +68,8 @@ pub(crate) struct Progress {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Right {
     pub(crate) n_files: u64,
+    /// Of those, files that there was nothing to compare with.
+    pub(crate) n_new: u64,
     pub(crate) n_bytes: u64,
 }
 
@@ -118,7 +120,7 @@ impl ModelStore {
         let stamps = watched.stamps()?;
         progress.total.store(stamps.values().map(|it| it.bytes).sum(), Ordering::Relaxed);
         let old = if scope == Scope::Accept { Record::new() } else { self.read_record(model)? };
-        let (mut record, mut wrong) = (Record::new(), Vec::new());
+        let (mut record, mut wrong, mut n_new) = (Record::new(), Vec::new(), 0);
         for (name, wanted) in &watched.files {
             let Some(stamp) = stamps.get(name) else { continue };
             let seen = old.get(name);
@@ -136,12 +138,17 @@ impl ModelStore {
             if Stamp::of(&path).map_err(|err| unreadable(&path, &err))? != *stamp {
                 return Err(ModelError::Unreadable(said(&path, "it changed while it was read; try again")));
             }
+            n_new += u64::from(wanted.is_none());
             let is_right = wanted.as_ref().is_none_or(|it| *it == got);
             if !is_right {
                 wrong.push(watched.mismatch(model, &path, wanted.as_deref().unwrap_or_default(), &got));
             }
             let stamp = is_right.then(|| stamp.clone());
             record.insert(name.clone(), Seen { stamp, sha256: wanted.unwrap_or(got) });
+        }
+        if n_new > 0 {
+            // What no engine could read, such as half of a copy, is not what a file must be from now on.
+            self.facts(model)?;
         }
         if let Err(err) = write_record(self.folder(), model, &record) {
             tracing::warn!(%model, error = %err, "what its files are can't be written down; they are read again after a restart");
@@ -150,7 +157,8 @@ impl ModelStore {
         if !wrong.is_empty() {
             return Err(ModelError::Unusable(wrong.join("; ")));
         }
-        Ok(Right { n_files: stamps.len() as u64, n_bytes: stamps.values().map(|it| it.bytes).sum() })
+        let n_bytes = stamps.values().map(|it| it.bytes).sum();
+        Ok(Right { n_files: stamps.len() as u64, n_new, n_bytes })
     }
 
     pub(super) fn forget_record(&self, model: &ModelName) {
@@ -228,7 +236,7 @@ impl Watched {
             ("when it was pulled", "pull the model again".to_owned())
         } else {
             (
-                "when it was first used",
+                "when it was first used or verified",
                 format!(
                     "put the right file back, or take this one with `dedi models verify {model} --accept`"
                 ),
