@@ -9,7 +9,7 @@ pub enum Exit {
     Stopped = 0,
     /// A fault of the engine's own; the log says which.
     Internal = 1,
-    /// The model file is absent, damaged, or of a kind this engine cannot run. Trying again will not help.
+    /// The model file is damaged, or of a kind this engine cannot run. Trying again will not help.
     Model = 3,
     /// There was not enough memory for the weights or the context.
     Memory = 4,
@@ -19,6 +19,8 @@ pub enum Exit {
     Processor = 6,
     /// Decoding failed again and again after the model was loaded.
     Decode = 7,
+    /// The model file is absent or could not be read: its disk may be there again when it is tried again.
+    Unread = 8,
 }
 
 impl From<Exit> for ExitCode {

@@ -58,6 +58,7 @@ impl LoadError {
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
+            Self::File(GgufError::Read { .. }) => Exit::Unread,
             Self::File(_) | Self::Model { .. } => Exit::Model,
             Self::Memory(_) => Exit::Memory,
             Self::Processor(_) => Exit::Processor,

@@ -36,9 +36,9 @@ async fn a_damaged_model_is_a_sentence_and_a_code() {
 }
 
 #[tokio::test]
-async fn a_missing_model_is_named() {
+async fn a_missing_model_is_named_and_may_come_back() {
     let mut engine = Engine::launch("/nowhere/model.gguf".as_ref(), &[]);
-    assert_eq!(engine.exit().await.code(), Some(3));
+    assert_eq!(engine.exit().await.code(), Some(8));
     assert!(engine.log().contains("/nowhere/model.gguf"), "{}", engine.log());
 }
 
