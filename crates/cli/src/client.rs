@@ -247,24 +247,51 @@ fn refused_hint(status: StatusCode, detail: &ErrorDetail, key_source: &str) -> O
         (_, "invalid_api_key", _) => Some(format!(
             "the key was read from {key_source}; `dedi keys list` with a key that works shows which exist"
         )),
-        (StatusCode::FORBIDDEN, _, _) => Some(format!("the key from {key_source} may not do this; `dedi whoami` says whose it is")),
-        (_, "dedicated_endpoint_not_running", _) => {
-            Some("start it with `dedi endpoints start ENDPOINT --wait`; `dedi endpoints why ENDPOINT` says why it is not running".to_owned())
+        (StatusCode::FORBIDDEN, _, _) => {
+            Some(format!("the key from {key_source} may not do this; `dedi whoami` says whose it is"))
         }
+        (_, "dedicated_endpoint_not_running", _) => Some(not_running_hint("ENDPOINT", &detail.message)),
         (_, "model_not_available", _) => Some("`dedi endpoints list` shows what can be asked".to_owned()),
-        (_, _, Some("hardware")) => Some("`dedi endpoints hardware --model MODEL` lists what the model fits on".to_owned()),
+        (_, _, Some("hardware")) => {
+            Some("`dedi endpoints hardware --model MODEL` lists what the model fits on".to_owned())
+        }
+        (_, "model_in_use", _) => {
+            Some("`dedi endpoints list` shows which endpoints use which model".to_owned())
+        }
+        (_, "pull_in_progress", _) => Some("`dedi models list` shows what is being fetched".to_owned()),
         (_, _, Some("model")) => Some("`dedi models list` shows what can be deployed".to_owned()),
-        (_, _, Some("availability_zone")) => Some("`dedi endpoints availability-zones` lists them".to_owned()),
+        (_, _, Some("availability_zone")) => {
+            Some("`dedi endpoints availability-zones` lists them".to_owned())
+        }
         (StatusCode::NOT_FOUND, _, _) if detail.message.starts_with("Model ") => {
             Some("`dedi models list` shows what can be deployed".to_owned())
         }
         (StatusCode::NOT_FOUND, _, _) => Some("`dedi endpoints list` shows what there is".to_owned()),
-        (StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE, _, _) => {
-            Some("try again in a moment".to_owned())
+        // A load that passes. What else is refused so names its own step, or waits for somebody who acts.
+        (
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE,
+            "endpoint_full" | "memory_full" | "cold_start" | "no_ready_replica" | "replicas_busy"
+            | "shutting_down" | "",
+            _,
+        ) => {
+            (!detail.message.to_lowercase().contains("try again")).then(|| "try again in a moment".to_owned())
         }
+        (StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE, _, _) => None,
         (status, _, _) if status.is_server_error() => Some("the server's log says more".to_owned()),
         (_, _, _) => None,
     }
+}
+
+/// What helps against an endpoint that does not run, by the state that the message tells.
+pub(crate) fn not_running_hint(endpoint: &str, message: &str) -> String {
+    let why = format!("`dedi endpoints why {endpoint}`");
+    let is = |state: &str| message.contains(&format!(" It is {state}"));
+    if is("PENDING") || is("STARTING") {
+        return format!(
+            "it starts by itself as soon as it can: `dedi endpoints start {endpoint} --wait` waits for it, {why} says what it waits for"
+        );
+    }
+    format!("start it with `dedi endpoints start {endpoint} --wait`; {why} says why it is not running")
 }
 
 /// An answer's body as it arrives.
@@ -336,6 +363,51 @@ mod tests {
     #[test]
     fn a_slash_in_a_name_does_not_become_a_path() {
         assert_eq!(encoded("local/dedi/demo-1 ä"), "local%2Fdedi%2Fdemo-1%20%C3%A4");
+    }
+
+    fn hint(status: u16, code: &str, param: Option<&str>, message: &str) -> Option<String> {
+        let detail = ErrorDetail {
+            message: message.to_owned(),
+            kind: "server_error".to_owned(),
+            param: param.map(str::to_owned),
+            code: Some(code.to_owned()),
+        };
+        refused_hint(StatusCode::from_u16(status).unwrap(), &detail, "--api-key")
+    }
+
+    #[test]
+    fn only_a_load_that_passes_is_answered_with_another_try_and_only_once() {
+        let again = Some("try again in a moment".to_owned());
+        assert_eq!(hint(503, "replicas_busy", None, "All are busy"), again);
+        assert_eq!(hint(503, "shutting_down", None, "The server is shutting down"), again);
+        assert_eq!(hint(503, "replicas_busy", None, "All are busy; try again in a moment"), None);
+        let gone = "The server can't do this now: the database was removed; end the server and put a copy in its place";
+        assert_eq!(hint(503, "temporarily_unavailable", None, gone), None);
+        assert_eq!(
+            hint(503, "temporarily_unavailable", None, "the disk that holds the database is full"),
+            None
+        );
+        assert_eq!(hint(429, "too_many_failed_attempts", None, "Too many failed attempts"), None);
+    }
+
+    #[test]
+    fn a_model_in_use_points_to_the_endpoints() {
+        let said = hint(400, "model_in_use", Some("model"), "t/two is in use by endpoint-1").unwrap();
+        assert_eq!(said, "`dedi endpoints list` shows which endpoints use which model");
+        let said = hint(400, "invalid_value", Some("model"), "model is required").unwrap();
+        assert_eq!(said, "`dedi models list` shows what can be deployed");
+    }
+
+    #[test]
+    fn an_endpoint_that_does_not_run_is_started_unless_it_starts_already() {
+        let message = |state| format!("The dedicated endpoint for m is not running. It is {state}: because");
+        let stopped = not_running_hint("endpoint-1", &message("STOPPED"));
+        assert!(stopped.starts_with("start it with `dedi endpoints start endpoint-1 --wait`"), "{stopped}");
+        for state in ["PENDING", "STARTING"] {
+            let said = not_running_hint("endpoint-1", &message(state));
+            assert!(said.starts_with("it starts by itself as soon as it can"), "{said}");
+            assert!(said.contains("`dedi endpoints why endpoint-1`"), "{said}");
+        }
     }
 
     #[test]
