@@ -267,19 +267,28 @@ fn refused_hint(status: StatusCode, detail: &ErrorDetail, key_source: &str) -> O
             Some("`dedi models list` shows what can be deployed".to_owned())
         }
         (StatusCode::NOT_FOUND, _, _) => Some("`dedi endpoints list` shows what there is".to_owned()),
-        // A load that passes. What else is refused so names its own step, or waits for somebody who acts.
+        // What passes by itself, unless the message has a step of its own, as it has where somebody must act.
         (
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE,
-            "endpoint_full" | "memory_full" | "cold_start" | "no_ready_replica" | "replicas_busy"
-            | "shutting_down" | "",
+            "endpoint_full"
+            | "memory_full"
+            | "cold_start"
+            | "no_ready_replica"
+            | "replicas_busy"
+            | "shutting_down"
+            | "temporarily_unavailable"
+            | "",
             _,
-        ) => {
-            (!detail.message.to_lowercase().contains("try again")).then(|| "try again in a moment".to_owned())
-        }
+        ) => (!names_a_step(&detail.message)).then(|| "try again in a moment".to_owned()),
         (StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE, _, _) => None,
         (status, _, _) if status.is_server_error() => Some("the server's log says more".to_owned()),
         (_, _, _) => None,
     }
+}
+
+/// Whether a sentence has a command, or proposes another try itself.
+fn names_a_step(message: &str) -> bool {
+    message.contains('`') || message.to_lowercase().contains("try again")
 }
 
 /// What helps against an endpoint that does not run, by the state that the message tells.
@@ -376,17 +385,17 @@ mod tests {
     }
 
     #[test]
-    fn only_a_load_that_passes_is_answered_with_another_try_and_only_once() {
+    fn what_passes_by_itself_is_answered_with_another_try_and_only_once() {
         let again = Some("try again in a moment".to_owned());
         assert_eq!(hint(503, "replicas_busy", None, "All are busy"), again);
         assert_eq!(hint(503, "shutting_down", None, "The server is shutting down"), again);
         assert_eq!(hint(503, "replicas_busy", None, "All are busy; try again in a moment"), None);
-        let gone = "The server can't do this now: the database was removed; end the server and put a copy in its place";
+        let locked = "The server can't do this now: the database is locked; nothing was changed";
+        assert_eq!(hint(503, "temporarily_unavailable", None, locked), again);
+        let gone = "The server can't do this now: the database was removed; copy it with `dedi backup FILE`";
         assert_eq!(hint(503, "temporarily_unavailable", None, gone), None);
-        assert_eq!(
-            hint(503, "temporarily_unavailable", None, "the disk that holds the database is full"),
-            None
-        );
+        let full = "The server can't do this now: the disk is full; free some room there, then try again";
+        assert_eq!(hint(503, "temporarily_unavailable", None, full), None);
         assert_eq!(hint(429, "too_many_failed_attempts", None, "Too many failed attempts"), None);
     }
 
