@@ -27,7 +27,7 @@ pub(crate) struct Item {
 }
 
 /// Endpoints whose display names are asked for one by one, at most.
-const LOOK_UPS_MAX: usize = 50;
+pub(crate) const LOOK_UPS_MAX: usize = 50;
 
 /// The id of the endpoint that `text` names. Costs no request when it is a whole id.
 pub(crate) async fn resolve(client: &Client, text: &str, how: Match) -> Result<String> {

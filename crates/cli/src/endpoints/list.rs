@@ -10,7 +10,7 @@ use crate::client::{ClientError, encoded};
 use crate::console::Console;
 use crate::error::{CliError, Result};
 use crate::render;
-use crate::resolve::{Item, add_names};
+use crate::resolve::{Item, LOOK_UPS_MAX, add_names};
 use crate::with_query;
 
 /// Filters of `list`.
@@ -59,6 +59,9 @@ pub(super) async fn list(args: ListArgs, context: &Context, console: &mut Consol
     if list.data.is_empty() {
         console.say("No endpoints. Make one with `dedi endpoints create --model MODEL --hardware HARDWARE`.");
         return Ok(());
+    }
+    if list.data.len() > LOOK_UPS_MAX {
+        console.say(&format!("Display names are shown of the newest {LOOK_UPS_MAX} only."));
     }
     let text = render::endpoints(&list.data, console.colours());
     console.data(&text)

@@ -103,6 +103,28 @@ async fn the_list_shows_what_people_call_an_endpoint() {
 }
 
 #[tokio::test]
+async fn a_long_list_asks_for_so_many_names_and_says_so() {
+    let list: Vec<_> = (0..51)
+        .map(|n| {
+            let mut item = endpoint("STARTED");
+            item.as_object_mut().unwrap().remove("display_name");
+            item["created_at"] = json!(format!("2026-11-21T07:00:{n:02}.000Z"));
+            item
+        })
+        .collect();
+    let server = Server::start(vec![
+        Answer::json(200, json!({"object": "list", "data": list})),
+        Answer::json(200, endpoint("STARTED")).again(),
+    ])
+    .await;
+    let done = run(&server, &["endpoints", "list"]).await;
+    assert_eq!((done.exit, server.asked().len()), (Exit::Done, 51), "{done:?}");
+    assert_eq!(done.err, "Display names are shown of the newest 50 only.\n");
+    let oldest = done.out.lines().last().unwrap();
+    assert!(oldest.contains("07:00:00Z") && !oldest.contains("My demo"), "{oldest}");
+}
+
+#[tokio::test]
 async fn an_exact_name_is_no_beginning() {
     let mut other = endpoint("STOPPED");
     other["display_name"] = json!("My demo in production");
