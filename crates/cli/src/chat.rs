@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use crate::Context;
-use crate::client::not_running_hint;
 use crate::console::Console;
 use crate::error::{CliError, Result};
+use crate::hints;
 use crate::resolve::{Match, resolve};
 
 /// Flags of `chat`.
@@ -182,7 +182,7 @@ impl Talk<'_> {
 fn about(endpoint: &str, err: CliError) -> CliError {
     let is_down =
         err.detail.as_ref().and_then(|it| it.code.as_deref()) == Some("dedicated_endpoint_not_running");
-    let hint = if is_down { Some(not_running_hint(endpoint, &err.message)) } else { err.hint };
+    let hint = if is_down { Some(hints::not_running(endpoint, &err.message)) } else { err.hint };
     CliError { hint, ..err }
 }
 
