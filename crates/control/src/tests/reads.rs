@@ -195,7 +195,7 @@ async fn hardware_may_be_named_without_its_memory() {
 
 #[tokio::test]
 async fn devices_of_an_endpoint_that_is_being_deleted_are_said_to_be_that() {
-    let plane = Plane::start().await;
+    let plane = Plane::with(ControlConfig::default(), FakeRuntime::with_cores(1)).await;
     let id = plane.create("").await;
     plane.settle_idle().await;
     let name = plane.get(&id).await["name"].as_str().unwrap().to_owned();
@@ -215,6 +215,12 @@ async fn devices_of_an_endpoint_that_is_being_deleted_are_said_to_be_that() {
     };
     plane.settle(&busy).await;
     assert_eq!(users(&plane).await, json!([format!("{name} (being deleted)")]));
+    let waits = plane.create("").await;
+    plane.settle(&LoadReport { at: plane.now(), ..busy }).await;
+    let status = plane.get(&waits).await["status"].clone();
+    assert_eq!((&status["reason"], &status["next_step"]), (&json!("no_capacity"), &json!(null)));
+    let message = status["message"].as_str().unwrap();
+    assert!(message.contains("is being deleted or stopped: it starts by itself"), "{message}");
     plane.settle_idle().await;
-    assert_eq!(users(&plane).await, json!([]));
+    assert_eq!(users(&plane).await, json!([plane.get(&waits).await["name"]]));
 }
