@@ -63,7 +63,7 @@ pub struct HardwareUsage {
     pub devices: u32,
     /// Of those, free now.
     pub free: u32,
-    /// Names of endpoints (the caller's own; others as `another tenant`) and of foreign processes on them.
+    /// Names of endpoints (the caller's own; others as `another tenant`; with a word where one is being deleted) and of foreign processes on them.
     pub used_by: Vec<String>,
 }
 

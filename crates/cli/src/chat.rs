@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use crate::Context;
 use crate::console::Console;
 use crate::error::{CliError, Result};
+use crate::hints;
 use crate::resolve::{Match, resolve};
 
 /// Flags of `chat`.
@@ -135,7 +136,12 @@ impl Talk<'_> {
             body["temperature"] = json!(temperature);
         }
         let begun = Instant::now();
-        let mut stream = self.context.client.post_stream("/chat/completions", &body).await?;
+        let mut stream = self
+            .context
+            .client
+            .post_stream("/chat/completions", &body)
+            .await
+            .map_err(|err| about(&self.model, err.into()))?;
         let mut events = Events::default();
         let mut whole = Vec::new();
         let mut told = Told::default();
@@ -170,6 +176,14 @@ impl Talk<'_> {
         }
         Ok(told.text)
     }
+}
+
+/// The hint with the endpoint that was asked, where it has a command for it.
+fn about(endpoint: &str, err: CliError) -> CliError {
+    let is_down =
+        err.detail.as_ref().and_then(|it| it.code.as_deref()) == Some("dedicated_endpoint_not_running");
+    let hint = if is_down { Some(hints::not_running(endpoint, &err.message)) } else { err.hint };
+    CliError { hint, ..err }
 }
 
 fn garbled(err: &serde_json::Error) -> CliError {

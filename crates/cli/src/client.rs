@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{CliError, Result as CliResult};
+use crate::hints;
 use crate::settings::Settings;
 
 /// A server, a key, and a bound on patience.
@@ -220,7 +221,7 @@ impl ClientError {
             Self::Foreign { .. } => {
                 Some("check --base-url; it looks like http://127.0.0.1:7437/v1".to_owned())
             }
-            Self::Refused { status, detail, key_source } => refused_hint(*status, detail, key_source),
+            Self::Refused { status, detail, key_source } => hints::refused(*status, detail, key_source),
         }
     }
 
@@ -238,32 +239,6 @@ impl ClientError {
                 status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS
             }
         }
-    }
-}
-
-fn refused_hint(status: StatusCode, detail: &ErrorDetail, key_source: &str) -> Option<String> {
-    let code = detail.code.as_deref().unwrap_or_default();
-    match (status, code, detail.param.as_deref()) {
-        (_, "invalid_api_key", _) => Some(format!(
-            "the key was read from {key_source}; `dedi keys list` with a key that works shows which exist"
-        )),
-        (StatusCode::FORBIDDEN, _, _) => Some(format!("the key from {key_source} may not do this; `dedi whoami` says whose it is")),
-        (_, "dedicated_endpoint_not_running", _) => {
-            Some("start it with `dedi endpoints start ENDPOINT --wait`; `dedi endpoints why ENDPOINT` says why it is not running".to_owned())
-        }
-        (_, "model_not_available", _) => Some("`dedi endpoints list` shows what can be asked".to_owned()),
-        (_, _, Some("hardware")) => Some("`dedi endpoints hardware --model MODEL` lists what the model fits on".to_owned()),
-        (_, _, Some("model")) => Some("`dedi models list` shows what can be deployed".to_owned()),
-        (_, _, Some("availability_zone")) => Some("`dedi endpoints availability-zones` lists them".to_owned()),
-        (StatusCode::NOT_FOUND, _, _) if detail.message.starts_with("Model ") => {
-            Some("`dedi models list` shows what can be deployed".to_owned())
-        }
-        (StatusCode::NOT_FOUND, _, _) => Some("`dedi endpoints list` shows what there is".to_owned()),
-        (StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE, _, _) => {
-            Some("try again in a moment".to_owned())
-        }
-        (status, _, _) if status.is_server_error() => Some("the server's log says more".to_owned()),
-        (_, _, _) => None,
     }
 }
 
@@ -336,17 +311,5 @@ mod tests {
     #[test]
     fn a_slash_in_a_name_does_not_become_a_path() {
         assert_eq!(encoded("local/dedi/demo-1 ä"), "local%2Fdedi%2Fdemo-1%20%C3%A4");
-    }
-
-    #[test]
-    fn a_refused_key_is_told_where_it_was_read() {
-        let detail = ErrorDetail {
-            message: "Invalid API key".to_owned(),
-            kind: "invalid_request_error".to_owned(),
-            param: None,
-            code: Some("invalid_api_key".to_owned()),
-        };
-        let hint = refused_hint(StatusCode::FORBIDDEN, &detail, "TOGETHER_API_KEY").unwrap();
-        assert!(hint.starts_with("the key was read from TOGETHER_API_KEY"), "{hint}");
     }
 }

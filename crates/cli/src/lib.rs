@@ -7,6 +7,7 @@ mod client;
 pub mod console;
 mod endpoints;
 mod error;
+mod hints;
 mod models;
 mod pull;
 mod render;

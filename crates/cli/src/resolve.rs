@@ -1,9 +1,11 @@
 //! From what a person calls an endpoint to its id: the id, the name, the display name, or a unique beginning.
 
-use dedi_api::{DedicatedEndpoint, List, ListEndpoint};
-use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::client::{Client, encoded};
+use dedi_api::{DedicatedEndpoint, List, ListEndpoint};
+use serde::{Deserialize, Serialize};
+
+use crate::client::{Client, ClientError, encoded};
 use crate::error::{CliError, Result};
 
 /// How loosely a text may name an endpoint.
@@ -16,26 +18,38 @@ pub(crate) enum Match {
 }
 
 /// A list item; the display name where the server lists it.
-#[derive(Clone, Debug, Deserialize)]
-struct Item {
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Item {
     #[serde(flatten)]
-    listed: ListEndpoint,
-    #[serde(default)]
-    display_name: Option<String>,
+    pub listed: ListEndpoint,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
 }
 
 /// Endpoints whose display names are asked for one by one, at most.
-const LOOK_UPS_MAX: usize = 50;
+pub(crate) const LOOK_UPS_MAX: usize = 50;
 
 /// The id of the endpoint that `text` names. Costs no request when it is a whole id.
 pub(crate) async fn resolve(client: &Client, text: &str, how: Match) -> Result<String> {
+    look_up(client, text, how).await?.or_explain(text, how)
+}
+
+/// As [`resolve`], but `text` itself where no endpoint is called so: it may be one that is gone.
+pub(crate) async fn resolve_or_gone(client: &Client, text: &str) -> Result<String> {
+    match look_up(client, text, Match::Beginning).await? {
+        Picked::None => Ok(text.to_owned()),
+        picked @ (Picked::One(_) | Picked::Many(_)) => picked.or_explain(text, Match::Beginning),
+    }
+}
+
+async fn look_up(client: &Client, text: &str, how: Match) -> Result<Picked> {
     if is_id(text) {
-        return Ok(text.to_owned());
+        return Ok(Picked::One(text.to_owned()));
     }
     let mut items: Vec<Item> = client.get::<List<Item>>("/endpoints").await?.data;
     match pick(&items, text, how) {
         Picked::None => {}
-        picked @ (Picked::One(_) | Picked::Many(_)) => return picked.or_explain(text, how),
+        picked @ (Picked::One(_) | Picked::Many(_)) => return Ok(picked),
     }
     for item in items.iter_mut().filter(|it| it.display_name.is_none()).take(LOOK_UPS_MAX) {
         let path = format!("/endpoints/{}", encoded(&item.listed.id));
@@ -45,7 +59,35 @@ pub(crate) async fn resolve(client: &Client, text: &str, how: Match) -> Result<S
             Err(err) => return Err(err.into()),
         }
     }
-    pick(&items, text, how).or_explain(text, how)
+    Ok(pick(&items, text, how))
+}
+
+/// Adds the display names that the server does not list, for as many as are asked for one by one.
+pub(crate) async fn add_names(client: &Client, items: &mut [Item]) -> Result {
+    for item in items.iter_mut().filter(|it| it.display_name.is_none()).take(LOOK_UPS_MAX) {
+        item.display_name = display_name(client, &item.listed.id).await?;
+    }
+    Ok(())
+}
+
+/// The display names of those of `ids` that are still there, for as many as are asked for one by one.
+pub(crate) async fn names_of(client: &Client, ids: BTreeSet<&str>) -> Result<BTreeMap<String, String>> {
+    let mut names = BTreeMap::new();
+    for id in ids.into_iter().take(LOOK_UPS_MAX) {
+        if let Some(name) = display_name(client, id).await? {
+            names.insert(id.to_owned(), name);
+        }
+    }
+    Ok(names)
+}
+
+/// One endpoint's display name; none where the server does not show the endpoint, such as one that is gone.
+async fn display_name(client: &Client, id: &str) -> Result<Option<String>> {
+    match client.get::<DedicatedEndpoint>(&format!("/endpoints/{}", encoded(id))).await {
+        Ok(whole) => Ok(Some(whole.display_name)),
+        Err(ClientError::Refused { .. }) => Ok(None),
+        Err(err) => Err(err.into()),
+    }
 }
 
 /// `endpoint-` and a whole uuid.

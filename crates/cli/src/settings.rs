@@ -15,7 +15,7 @@ use crate::error::{CliError, Result};
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Client options")]
 pub struct Globals {
-    /// Where the API is, with its /v1; else DEDI_BASE_URL, TOGETHER_BASE_URL, or the local server
+    /// Where the API is; without a path it is under /v1; else DEDI_BASE_URL, TOGETHER_BASE_URL, or the local server
     #[arg(long, global = true, value_name = "URL")]
     pub base_url: Option<String>,
     /// API key; else DEDI_API_KEY, TOGETHER_API_KEY, or the data folder's admin.key
@@ -88,7 +88,7 @@ impl Settings {
             .or_else(|| text("TOGETHER_BASE_URL"))
             .or_else(|| data_dir.as_deref().and_then(address_url))
             .unwrap_or_else(|| DEFAULT_BASE_URL.to_owned());
-        let base_url = base_url.trim_end_matches('/').to_owned();
+        let base_url = with_path(base_url.trim_end_matches('/'));
         let named = globals
             .api_key
             .clone()
@@ -102,6 +102,12 @@ impl Settings {
         };
         Ok(Self { base_url, api_key, key_source, timeout: globals.timeout.map(Duration::from_secs) })
     }
+}
+
+/// The API is under /v1, which a base URL without any path has only left out.
+fn with_path(base_url: &str) -> String {
+    let has_path = base_url.split_once("://").is_none_or(|(_, rest)| rest.contains(['/', '?', '#']));
+    if has_path { base_url.to_owned() } else { format!("{base_url}/v1") }
 }
 
 fn default_data_dir(env: &impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
@@ -194,6 +200,23 @@ mod tests {
         assert_eq!((second.base_url.as_str(), second.key_source.as_str()), ("http://b/v1", "DEDI_API_KEY"));
         let third = resolve(&Globals::default(), &[env[1], env[3]]).unwrap();
         assert_eq!((third.base_url.as_str(), third.api_key.reveal()), ("http://c/v1", "three"));
+    }
+
+    #[test]
+    fn a_base_url_without_a_path_gets_the_apis() {
+        let url = |text: &str| {
+            let globals = Globals {
+                base_url: Some(text.to_owned()),
+                api_key: Some(ApiKey("one".to_owned())),
+                ..Globals::default()
+            };
+            resolve(&globals, &[]).unwrap().base_url
+        };
+        assert_eq!(url("http://127.0.0.1:7437"), "http://127.0.0.1:7437/v1");
+        assert_eq!(url("http://127.0.0.1:7437/"), "http://127.0.0.1:7437/v1");
+        assert_eq!(url("http://127.0.0.1:7437/v1"), "http://127.0.0.1:7437/v1");
+        assert_eq!(url("http://proxy/dedi/v1/"), "http://proxy/dedi/v1");
+        assert_eq!(url("localhost:7437"), "localhost:7437");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::client::encoded;
 use crate::console::Console;
 use crate::error::Result;
 use crate::render;
+use crate::resolve::{names_of, resolve_or_gone};
 
 /// Whose usage, and when.
 #[derive(Debug, Args)]
@@ -18,13 +19,17 @@ pub struct UsageArgs {
     /// First moment or day that does not count any more [default: now]
     #[arg(long, value_name = "TIME")]
     to: Option<String>,
-    /// Only this endpoint, by id or name; it may have been deleted
+    /// Only this endpoint, as in every other command; one that was deleted by its id or name
     #[arg(long, value_name = "ENDPOINT")]
     endpoint: Option<String>,
 }
 
 pub(crate) async fn run(args: UsageArgs, context: &Context, console: &mut Console) -> Result {
-    let named = [("from", args.from), ("to", args.to), ("endpoint", args.endpoint)];
+    let endpoint = match &args.endpoint {
+        Some(text) => Some(resolve_or_gone(&context.client, text).await?),
+        None => None,
+    };
+    let named = [("from", args.from), ("to", args.to), ("endpoint", endpoint)];
     let query: Vec<String> = named
         .into_iter()
         .filter_map(|(name, value)| value.map(|it| format!("{name}={}", encoded(&it))))
@@ -39,5 +44,7 @@ pub(crate) async fn run(args: UsageArgs, context: &Context, console: &mut Consol
         return Ok(());
     }
     console.say(&format!("What ran {period}:"));
-    console.data(&render::usage(&report))
+    let ids = report.data.iter().map(|it| it.endpoint.as_str()).collect();
+    let names = names_of(&context.client, ids).await?;
+    console.data(&render::usage(&report, &names))
 }

@@ -3,18 +3,43 @@
 use crate::endpoint::Desired;
 use crate::replica::FailureCause;
 
+/// Where more is to be seen of an end that may be tried again by itself: in `logs` of the engine, or on the host where
+/// something killed it, of which the engine could log nothing.
+pub(crate) fn where_to_look(cause: FailureCause, logs: &str) -> String {
+    host_log(cause).unwrap_or_else(|| logs.to_owned())
+}
+
+/// The host's log, where that is the place that says who did it.
+fn host_log(cause: FailureCause) -> Option<String> {
+    let whom = match cause {
+        FailureCause::EngineKilled => "killed it",
+        FailureCause::SupervisorLost => "killed the `dedi-shim` of that replica",
+        FailureCause::Lost => "killed the engine and its supervisor",
+        FailureCause::EngineExited
+        | FailureCause::OutOfMemory
+        | FailureCause::DeviceOutOfMemory
+        | FailureCause::ModelUnusable
+        | FailureCause::SpawnFailed
+        | FailureCause::StartupDeadline
+        | FailureCause::Unresponsive
+        | FailureCause::ProcessLimit
+        | FailureCause::HostRestarted
+        | FailureCause::DeviceLost
+        | FailureCause::Stopped => return None,
+    };
+    Some(format!("see the host's log (`journalctl -k` or `dmesg`) for who {whom}, such as a memory killer"))
+}
+
 /// The next step after a failure that is not mended by trying again.
 pub(crate) fn next_step(cause: FailureCause, desired: &Desired) -> String {
     let (id, model, hardware) = (desired.id, &desired.model, &desired.hardware);
     let logs = format!("`dedi endpoints logs {id}`");
     let again = format!("then `dedi endpoints start {id}`");
+    if let Some(host_log) = host_log(cause) {
+        return format!("{host_log}, {again}");
+    }
     match cause {
         FailureCause::EngineExited => format!("mend what the last lines of {logs} say, {again}"),
-        FailureCause::EngineKilled => {
-            format!(
-                "see the host's log (`journalctl -k`) for who killed it, such as a memory killer, {again}"
-            )
-        }
         FailureCause::OutOfMemory => format!(
             "make another endpoint on hardware with more memory, or lower `slots` or `context_tokens` in the config, {again}"
         ),
@@ -36,13 +61,11 @@ pub(crate) fn next_step(cause: FailureCause, desired: &Desired) -> String {
                 "see {logs} for what starts processes without end, or raise `pids_max` in the config, {again}"
             )
         }
-        FailureCause::SupervisorLost => {
-            format!("see the host's log for who killed the `dedi-shim` of that replica, {again}")
-        }
-        FailureCause::Lost => {
-            format!("see the host's log for who killed the engine and its supervisor, {again}")
-        }
-        FailureCause::HostRestarted | FailureCause::Stopped => again.replacen("then ", "", 1),
+        FailureCause::EngineKilled
+        | FailureCause::SupervisorLost
+        | FailureCause::Lost
+        | FailureCause::HostRestarted
+        | FailureCause::Stopped => again.replacen("then ", "", 1),
         FailureCause::DeviceLost => {
             format!("look at the device that `dedi endpoints hardware` names, {again}")
         }

@@ -215,11 +215,11 @@ fn load_and_run(
         return Err(LoadError::Library("the model was loaded twice".to_owned()));
     }
     tracing::info!(
-        "serving {} with {} slots of {} tokens and {} threads, loaded in {:.1} s",
+        "serving {} with {} of {} tokens and {}, loaded in {:.1} s",
         state.model_name,
-        shape.slots,
+        counted(shape.slots, "slot"),
         shape.context,
-        shape.threads,
+        counted(shape.threads, "thread"),
         started.elapsed().as_secs_f32()
     );
     let metrics = Arc::clone(&state.metrics);
@@ -270,6 +270,12 @@ fn warm_up(context: &mut LlamaContext<'_>, model: &LlamaModel, args: &ServeArgs)
     context.synchronize();
     context.clear_kv_cache();
     Ok(())
+}
+
+/// `1 thread`, `2 threads`.
+fn counted(n: u32, noun: &str) -> String {
+    let s = if n == 1 { "" } else { "s" };
+    format!("{n} {noun}{s}")
 }
 
 /// Waits for the model's thread, but not for ever: it may be in the middle of loading.

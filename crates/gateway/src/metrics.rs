@@ -166,11 +166,11 @@ impl Record {
             return;
         }
         let (counter, outcome, code) = match how {
-            Ended::Whole => (&self.metrics.whole, "answered", None),
-            Ended::HungUp => (&self.metrics.hung_up, "left by its client", None),
-            Ended::Stalled => (&self.metrics.stalled, "cut: its client read nothing", None),
+            Ended::Whole => (&self.metrics.whole, "was answered", None),
+            Ended::HungUp => (&self.metrics.hung_up, "was left by its client", None),
+            Ended::Stalled => (&self.metrics.stalled, "was cut: its client read nothing", None),
             Ended::Failed(error) if error.status().is_client_error() => {
-                (&self.metrics.refused, "refused", Some(error.status().as_u16()))
+                (&self.metrics.refused, "was refused", Some(error.status().as_u16()))
             }
             Ended::Failed(error) => (&self.metrics.failed, "failed", Some(error.status().as_u16())),
         };
@@ -188,7 +188,7 @@ impl Record {
             first_token_ms = self.first_token_ms,
             total_ms = self.millis(self.clock.now()),
             status = code,
-            "a request to {} was {outcome}",
+            "a request to {} {outcome}",
             self.endpoint
         );
     }

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
+use dedi_control::store::{Holder, Store};
+use dedi_control::{ControlError, DataPaths};
 use dedi_domain::hardware::Health;
 use dedi_domain::words::count;
 use dedi_runtime::Runtime;
@@ -11,10 +14,13 @@ use dedi_runtime::process::{ProcessRuntime, isolation_level};
 
 use crate::config::Config;
 use crate::paths::DataDir;
-use crate::{demo, programs};
+use crate::{demo, programs, stop};
 
 /// Free disk below which downloads and logs will soon fail.
 const DISK_FREE_BYTES_MIN: u64 = 2 << 30;
+
+/// Longest wait for the database to be read through.
+const DATABASE_WAIT: Duration = Duration::from_secs(30);
 
 enum Finding {
     Good(String),
@@ -28,6 +34,9 @@ pub(crate) async fn doctor(data: &DataDir, config: &Config) -> ExitCode {
     let mut findings = vec![engine(config).await];
     findings.extend(shim(config).await);
     findings.push(disk(data.root()));
+    let server = holder(data).await;
+    findings.extend(server.as_ref().map(said_of));
+    findings.push(database(data, server.is_some()).await);
     findings.extend(devices(data, config).await);
     let isolation = isolation_level(config.runtime.isolation);
     let sentence = format!("isolation: {}", isolation.sentence());
@@ -49,7 +58,17 @@ pub(crate) async fn doctor(data: &DataDir, config: &Config) -> ExitCode {
         }
     }
     if n_bad == 0 {
-        println!("This host can run endpoints; try `dedi serve`, then create one on {}.", demo::MODEL);
+        match server {
+            Some(_) => {
+                println!("This host can run endpoints, and its server runs; create one on {}.", demo::MODEL)
+            }
+            None => {
+                println!(
+                    "This host can run endpoints; try `dedi serve`, then create one on {}.",
+                    demo::MODEL
+                );
+            }
+        }
         ExitCode::SUCCESS
     } else {
         ExitCode::from(1)
@@ -85,7 +104,7 @@ async fn shim(config: &Config) -> Vec<Finding> {
 async fn starts(what: &str, program: &Path) -> Finding {
     let shown = program.display();
     let asked = tokio::process::Command::new(program).arg("--version").kill_on_drop(true).output();
-    match tokio::time::timeout(std::time::Duration::from_secs(10), asked).await {
+    match tokio::time::timeout(Duration::from_secs(10), asked).await {
         Ok(Ok(said)) if said.status.success() => {
             Finding::Good(format!("{what}: {shown} ({})", String::from_utf8_lossy(&said.stdout).trim()))
         }
@@ -117,6 +136,59 @@ fn disk(folder: &Path) -> Finding {
             format!("disk: {} can't be looked at: {err}", folder.display()),
             "choose another folder with --data-dir".to_owned(),
         ),
+    }
+}
+
+/// Who is the server of the data folder, if there is one. Looks only: taking the lock, for a moment, would refuse the
+/// folder to a server that starts just then.
+async fn holder(data: &DataDir) -> Option<Holder> {
+    let alive = stop::others(&data.servers()).await;
+    let written = Holder::written(&DataPaths::below(data.root()).lock);
+    let is_alive = |it: &Holder| it.pid.is_some_and(|pid| alive.contains(&pid));
+    written.filter(is_alive).or_else(|| alive.first().map(|pid| Holder::process(Some(*pid))))
+}
+
+fn said_of(server: &Holder) -> Finding {
+    match server.pid {
+        Some(pid) if server.ends_in.is_none() && !server.is_stopped => {
+            Finding::Good(format!("server: process {pid} runs on this data folder"))
+        }
+        Some(_) | None => Finding::Note(format!("server: this data folder has {server}")),
+    }
+}
+
+/// Whether a server would take the database as it lies there. Read only: a server may be using it.
+async fn database(data: &DataDir, is_used: bool) -> Finding {
+    let paths = DataPaths::below(data.root());
+    let bad = |err: ControlError| {
+        let todo = "`dedi serve` refuses it like that; docs/backup.md says how to put a copy back".to_owned();
+        Finding::Bad(format!("database: {err}"), todo)
+    };
+    if std::fs::symlink_metadata(&paths.database).is_err() {
+        if is_used {
+            return Finding::Bad(
+                format!("database: {} was removed while a server uses it", paths.database.display()),
+                "copy what the server still has with `dedi backup FILE` before it ends; see docs/backup.md"
+                    .to_owned(),
+            );
+        }
+        let has_logs = std::fs::read_dir(&paths.logs).is_ok_and(|mut it| it.next().is_some());
+        let key = paths.first_key.exists().then(|| format!("its first key {}", paths.first_key.display()));
+        let logs = has_logs.then(|| format!("logs of its endpoints in {}", paths.logs.display()));
+        let traces: Vec<String> = key.into_iter().chain(logs).collect();
+        return match traces.is_empty() {
+            true => Finding::Note("database: none yet; the first `dedi serve` makes it".to_owned()),
+            false => bad(ControlError::Lost { database: paths.database, traces: traces.join(" and ") }),
+        };
+    }
+    let shown = paths.database.display();
+    match tokio::time::timeout(DATABASE_WAIT, Store::check_file(&paths.database)).await {
+        Ok(Ok(())) => Finding::Good(format!("database: {shown}")),
+        Ok(Err(err)) => bad(err.into()),
+        Err(_) => {
+            let secs = DATABASE_WAIT.as_secs();
+            Finding::Note(format!("database: {shown} is too large to be read through within {secs} s"))
+        }
     }
 }
 

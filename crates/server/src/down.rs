@@ -167,10 +167,7 @@ impl Servers<'_> {
         }
         let said = self.asked.values().map(|it| match &holder {
             Some(holder) if holder.pid == it.pid => said_of(holder),
-            Some(_) | None => {
-                let is_stopped = it.pid.is_some_and(is_stopped);
-                said_of(&Holder { pid: it.pid, ends_in: None, is_stopped })
-            }
+            Some(_) | None => said_of(&Holder::process(it.pid)),
         });
         said.collect::<Vec<_>>().join("; and ")
     }
@@ -186,13 +183,6 @@ fn said_of(holder: &Holder) -> String {
         }
         Some(_) | None => holder.to_string(),
     }
-}
-
-/// Whether a signal has stopped the process, or a debugger has.
-fn is_stopped(pid: u32) -> bool {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let state = status.lines().find_map(|it| it.strip_prefix("State:"));
-    state.is_some_and(|it| it.trim_start().to_ascii_lowercase().starts_with('t'))
 }
 
 async fn wait(deadline: Instant, what: impl FnOnce() -> String) -> Result<(), String> {

@@ -49,7 +49,7 @@ pub struct DeleteArgs {
 
 pub(super) async fn update(args: UpdateArgs, context: &Context, console: &mut Console) -> Result {
     let request = update_request(&args)?;
-    let path = path_of(&resolve(&context.client, &args.one.endpoint, Match::Beginning).await?);
+    let path = path_of(&args.one.id(context).await?);
     let endpoint: DedicatedEndpoint = context.client.patch(&path, &request).await?;
     console.say(&format!("Updated {}.", endpoint.id));
     show(context, console, &endpoint)
@@ -78,7 +78,7 @@ fn update_request(args: &UpdateArgs) -> Result<UpdateEndpointRequest> {
 }
 
 pub(super) async fn switch(args: SwitchArgs, goal: Goal, context: &Context, console: &mut Console) -> Result {
-    let id = resolve(&context.client, &args.one.endpoint, Match::Beginning).await?;
+    let id = args.one.id(context).await?;
     let (state, doing) = match goal {
         Goal::Started => ("STARTED", "starting"),
         Goal::Stopped => ("STOPPED", "stopping"),

@@ -8,14 +8,13 @@ use crate::Context;
 use crate::console::Console;
 use crate::error::Result;
 use crate::render;
-use crate::resolve::{Match, resolve};
 
 /// Flags of `events`.
 #[derive(Debug, Args)]
 pub struct EventsArgs {
     #[command(flatten)]
     one: One,
-    /// Only events after this one
+    /// Only events after this one, by the number at the start of its line
     #[arg(long, value_name = "EVENT_ID")]
     after: Option<i64>,
 }
@@ -24,7 +23,7 @@ pub struct EventsArgs {
 const EVENTS_PER_PAGE: usize = 1_000;
 
 pub(super) async fn events(args: EventsArgs, context: &Context, console: &mut Console) -> Result {
-    let id = resolve(&context.client, &args.one.endpoint, Match::Beginning).await?;
+    let id = args.one.id(context).await?;
     let mut after = args.after.unwrap_or(0);
     let mut events: Vec<EndpointEvent> = Vec::new();
     loop {
@@ -43,7 +42,7 @@ pub(super) async fn events(args: EventsArgs, context: &Context, console: &mut Co
 }
 
 pub(super) async fn replicas(one: One, context: &Context, console: &mut Console) -> Result {
-    let id = resolve(&context.client, &one.endpoint, Match::Beginning).await?;
+    let id = one.id(context).await?;
     let list: List<ReplicaInfo> = context.client.get(&format!("{}/replicas", path_of(&id))).await?;
     if context.json {
         return console.json(&list.data);

@@ -1,13 +1,16 @@
 //! `list`, `hardware`, `availability-zones`: what there is, in rows.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use clap::Args;
-use dedi_api::{AvailabilityZones, Hardware, List, ListEndpoint};
+use dedi_api::{AvailabilityZones, Hardware, List};
 
 use crate::Context;
-use crate::client::encoded;
+use crate::client::{ClientError, encoded};
 use crate::console::Console;
-use crate::error::Result;
+use crate::error::{CliError, Result};
 use crate::render;
+use crate::resolve::{Item, LOOK_UPS_MAX, add_names};
 use crate::with_query;
 
 /// Filters of `list`.
@@ -30,8 +33,8 @@ pub struct HardwareArgs {
     /// Only what this model fits on
     #[arg(long)]
     model: Option<String>,
-    /// Only what is available now
-    #[arg(long, requires = "model")]
+    /// Only what is available now for the model; needs --model
+    #[arg(long)]
     available: bool,
 }
 
@@ -47,19 +50,30 @@ pub(super) async fn list(args: ListArgs, context: &Context, console: &mut Consol
         query.push(format!("usage_type={}", encoded(usage_type)));
     }
     let path = with_query("/endpoints", &query);
-    let list: List<ListEndpoint> = context.client.get(&path).await?;
+    let mut list: List<Item> = context.client.get(&path).await?;
     if context.json {
         return console.json(&list.data);
     }
+    list.data.sort_by(|a, b| b.listed.created_at.cmp(&a.listed.created_at));
+    add_names(&context.client, &mut list.data).await?;
     if list.data.is_empty() {
         console.say("No endpoints. Make one with `dedi endpoints create --model MODEL --hardware HARDWARE`.");
         return Ok(());
+    }
+    if list.data.len() > LOOK_UPS_MAX {
+        console.say(&format!("Display names are shown of the newest {LOOK_UPS_MAX} only."));
     }
     let text = render::endpoints(&list.data, console.colours());
     console.data(&text)
 }
 
 pub(super) async fn hardware(args: HardwareArgs, context: &Context, console: &mut Console) -> Result {
+    if args.available && args.model.is_none() {
+        return Err(CliError::usage(
+            "--available needs --model MODEL: what is available is said for a model",
+            "`dedi endpoints hardware` without it shows in FREE how many devices are free",
+        ));
+    }
     let query: Vec<String> = args.model.iter().map(|it| format!("model={}", encoded(it))).collect();
     let mut list: List<Hardware> = context.client.get(&with_query("/hardware", &query)).await?;
     if args.available {
@@ -76,7 +90,35 @@ pub(super) async fn hardware(args: HardwareArgs, context: &Context, console: &mu
         }
         return Ok(());
     }
+    name_users(&mut list.data, context).await?;
     console.data(&render::hardware(&list.data))
+}
+
+/// Adds the display names to the endpoints that use devices, as those are what people call them.
+async fn name_users(list: &mut [Hardware], context: &Context) -> Result {
+    let used_by = |it: &Hardware| it.usage.as_ref().map(|it| it.used_by.clone()).unwrap_or_default();
+    let users: BTreeSet<String> = list.iter().flat_map(used_by).collect();
+    if users.is_empty() {
+        return Ok(());
+    }
+    let mut items = match context.client.get::<List<Item>>("/endpoints").await {
+        Ok(items) => items.data,
+        Err(ClientError::Refused { .. }) => return Ok(()),
+        Err(err) => return Err(err.into()),
+    };
+    items.retain(|it| users.contains(&it.listed.name));
+    add_names(&context.client, &mut items).await?;
+    let names: BTreeMap<&str, &str> = items
+        .iter()
+        .filter_map(|it| Some((it.listed.name.as_str(), it.display_name.as_deref()?)))
+        .filter(|(name, display_name)| !name.ends_with(display_name))
+        .collect();
+    for user in list.iter_mut().filter_map(|it| it.usage.as_mut()).flat_map(|it| &mut it.used_by) {
+        if let Some(name) = names.get(user.as_str()) {
+            *user = format!("{user} ({name})");
+        }
+    }
+    Ok(())
 }
 
 pub(super) async fn zones(context: &Context, console: &mut Console) -> Result {
@@ -88,17 +130,4 @@ pub(super) async fn zones(context: &Context, console: &mut Console) -> Result {
     let lines: String =
         zones.avzones.iter().map(|it| format!("{}\n", crate::console::harmless(it))).collect();
     console.data(&lines)
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::Parser;
-
-    use crate::endpoints::tests::Program;
-
-    #[test]
-    fn available_needs_a_model() {
-        assert!(Program::try_parse_from(["dedi", "hardware", "--available"]).is_err());
-        assert!(Program::try_parse_from(["dedi", "hardware", "--model", "m", "--available"]).is_ok());
-    }
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use dedi_api::LOG_MARK;
+use dedi_api::{EndpointEvent, LOG_MARK, List};
 use tokio::time::{Instant, sleep};
 
 use super::{One, path_of};
@@ -12,7 +12,6 @@ use crate::Context;
 use crate::client::{ClientError, Stream, encoded};
 use crate::console::Console;
 use crate::error::{CliError, Exit, Result};
-use crate::resolve::{Match, resolve};
 use crate::with_query;
 
 /// Flags of `logs`.
@@ -34,6 +33,8 @@ pub struct LogsArgs {
     follow: bool,
 }
 
+/// Events looked through for a launch, the first ones: what is launched at all is launched early.
+const EVENTS_MAX: usize = 1_000;
 /// Between two tries to reach the server again.
 const RETRY_DELAY: Duration = Duration::from_millis(500);
 /// How long the server may be away before following gives up: several times what a restart takes.
@@ -42,7 +43,7 @@ const AWAY_MAX: Duration = Duration::from_secs(60);
 const STEADY: Duration = Duration::from_secs(2);
 
 pub(super) async fn logs(args: LogsArgs, context: &Context, console: &mut Console) -> Result {
-    let id = resolve(&context.client, &args.one.endpoint, Match::Beginning).await?;
+    let id = args.one.id(context).await?;
     let follows = args.follow && !context.json;
     let mut query = Vec::new();
     if let Some(attempt) = args.attempt {
@@ -68,15 +69,45 @@ pub(super) async fn logs(args: LogsArgs, context: &Context, console: &mut Consol
     let interrupted = console.interrupted();
     tokio::select! {
         read = read(stream, &path, follows, context, console) => {
-            let rest = read?;
-            if !context.json {
-                return console.foreign(&rest);
+            let ReadToEnd { rest, attempt, is_empty } = read?;
+            if context.json {
+                let log = serde_json::json!({"id": id, "attempt": args.attempt, "replica": args.replica, "log": rest});
+                return console.json(&log);
             }
-            let log = serde_json::json!({"id": id, "attempt": args.attempt, "replica": args.replica, "log": rest});
-            console.json(&log)
+            console.foreign(&rest)?;
+            if let Some(attempt) = attempt.filter(|_| follows) {
+                console.say(&format!(
+                    "Attempt {attempt} has ended; `dedi endpoints logs {id} --follow` follows the next once it is launched, \
+                     `dedi endpoints why {id}` says whether it will be."
+                ));
+            } else if is_empty && args.tail != Some(0) {
+                console.say(&nothing_logged(&id, context).await);
+            }
+            Ok(())
         }
         () = interrupted => Err(CliError::silent(Exit::Interrupted)),
     }
+}
+
+/// Why a log has nothing in it.
+async fn nothing_logged(id: &str, context: &Context) -> String {
+    let path = format!("{}/events?after=0&limit={EVENTS_MAX}", path_of(id));
+    match context.client.get::<List<EndpointEvent>>(&path).await {
+        Ok(events) if events.data.iter().all(|it| it.replica.is_none()) => {
+            format!("{id} has not been launched yet, so it has no log; `dedi endpoints why {id}` says why.")
+        }
+        Ok(_) | Err(_) => format!("The log is empty; `dedi endpoints events {id}` shows what happened."),
+    }
+}
+
+/// What is left when a log has been read to its end.
+struct ReadToEnd {
+    /// Not printed yet.
+    rest: String,
+    /// Which launch it is of, where the server named places.
+    attempt: Option<String>,
+    /// Whether nothing came at all.
+    is_empty: bool,
 }
 
 /// Reads to the end and prints what there is to print on the way; the rest is handed back.
@@ -86,19 +117,26 @@ async fn read(
     follows: bool,
     context: &Context,
     console: &mut Console,
-) -> Result<String> {
+) -> Result<ReadToEnd> {
     let mut lines = Lines::default();
     let mut opened_at = Instant::now();
     let mut away_since = None;
+    let mut is_empty = true;
     loop {
         match stream.next().await {
             Ok(Some(piece)) => {
+                is_empty &= piece.is_empty();
                 lines.held.extend_from_slice(&piece);
                 if !context.json {
                     console.foreign(&lines.take())?;
                 }
             }
-            Ok(None) => return Ok(String::from_utf8_lossy(&lines.held).into_owned()),
+            Ok(None) => {
+                let rest = String::from_utf8_lossy(&lines.held).into_owned();
+                let attempt =
+                    lines.place.as_deref().and_then(|it| it.split_once('.')).map(|it| it.0.to_owned());
+                return Ok(ReadToEnd { rest, attempt, is_empty });
+            }
             Err(err) => {
                 let Some(place) = lines.place.clone().filter(|_| follows) else { return Err(err.into()) };
                 if away_since.is_none() || opened_at.elapsed() >= STEADY {

@@ -64,6 +64,17 @@ pub struct One {
     /// Id, name, display name, or a unique beginning of one
     #[arg(value_name = "ENDPOINT")]
     endpoint: String,
+    /// Take a whole id, name or display name only, no beginning of one
+    #[arg(long)]
+    exact: bool,
+}
+
+impl One {
+    /// The id of the endpoint that is meant.
+    async fn id(&self, context: &Context) -> Result<String> {
+        let how = if self.exact { Match::Whole } else { Match::Beginning };
+        resolve(&context.client, &self.endpoint, how).await
+    }
 }
 
 /// How to wait.
@@ -112,7 +123,7 @@ pub(crate) async fn run(command: EndpointsCommand, context: &Context, console: &
 }
 
 async fn fetch(context: &Context, one: &One) -> Result<DedicatedEndpoint> {
-    let id = resolve(&context.client, &one.endpoint, Match::Beginning).await?;
+    let id = one.id(context).await?;
     Ok(context.client.get(&path_of(&id)).await?)
 }
 

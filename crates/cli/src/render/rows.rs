@@ -1,19 +1,22 @@
 //! Lists: a row for each endpoint, hardware, event, replica, model or key.
 
-use dedi_api::{EndpointEvent, Hardware, KeyInfo, ListEndpoint, Model, ReplicaInfo, UsageReport};
+use std::collections::BTreeMap;
+
+use dedi_api::{EndpointEvent, Hardware, KeyInfo, Model, ReplicaInfo, UsageReport};
+
+use crate::resolve::Item;
 
 use super::layout::{Cell, one_line, table};
 use super::units::{moment, short};
 
-/// The list, newest first.
-pub(crate) fn endpoints(list: &[ListEndpoint], colours: bool) -> String {
-    let mut list: Vec<&ListEndpoint> = list.iter().collect();
-    list.sort_by(|a, b| b.created_at.cmp(&a.created_at));
+/// The list, as it is sorted.
+pub(crate) fn endpoints(list: &[Item], colours: bool) -> String {
     let rows: Vec<Vec<Cell>> = list
-        .into_iter()
-        .map(|it| {
+        .iter()
+        .map(|Item { listed: it, display_name }| {
             vec![
                 Cell::plain(&it.id),
+                Cell::plain(display_name.as_deref().unwrap_or("-")),
                 Cell::plain(&it.name),
                 Cell::state(&it.state, colours),
                 Cell::plain(&it.model),
@@ -21,7 +24,7 @@ pub(crate) fn endpoints(list: &[ListEndpoint], colours: bool) -> String {
             ]
         })
         .collect();
-    table(&["ID", "NAME", "STATE", "MODEL", "CREATED"], &rows)
+    table(&["ID", "DISPLAY NAME", "NAME", "STATE", "MODEL", "CREATED"], &rows)
 }
 
 /// Hardware configurations; what is free and who has the rest where the server says so.
@@ -45,12 +48,19 @@ pub(crate) fn hardware(list: &[Hardware]) -> String {
     table(&["HARDWARE", "DEVICE", "COUNT", "MEMORY EACH", "PER MINUTE", "NOW", "FREE", "USED BY"], &rows)
 }
 
-/// What happened, oldest first as the server sends it.
+/// What happened, oldest first as the server sends it, each with the id that `--after` takes.
 pub(crate) fn events(list: &[EndpointEvent]) -> String {
+    let width = list.iter().map(|it| it.id.to_string().len()).max().unwrap_or(0);
     list.iter()
         .map(|it| {
             let replica = it.replica.as_deref().map(|it| format!(" [{}]", short(it))).unwrap_or_default();
-            format!("{}  {:<16}  {}{replica}\n", moment(&it.at), one_line(&it.kind), one_line(&it.message))
+            format!(
+                "{:>width$}  {}  {:<16}  {}{replica}\n",
+                it.id,
+                moment(&it.at),
+                one_line(&it.kind),
+                one_line(&it.message)
+            )
         })
         .collect()
 }
@@ -107,8 +117,8 @@ pub(crate) fn keys(list: &[KeyInfo]) -> String {
     table(&["ID", "NAME", "OWNER", "ROLE", "CREATED", "EXPIRES"], &rows)
 }
 
-/// What each endpoint ran, newest first, and the sum.
-pub(crate) fn usage(report: &UsageReport) -> String {
+/// What each endpoint ran, newest first, and the sum; with the display names that are known, by id.
+pub(crate) fn usage(report: &UsageReport, names: &BTreeMap<String, String>) -> String {
     let numbers = |minutes: f64, cents: f64| {
         [Cell::plain(&format!("{minutes:.2}")), Cell::plain(&format!("${:.2}", cents / 100.0))]
     };
@@ -116,12 +126,13 @@ pub(crate) fn usage(report: &UsageReport) -> String {
         .data
         .iter()
         .map(|it| {
-            let about = [&it.name, &it.hardware, &it.replicas.to_string()].map(|it| Cell::plain(it));
+            let name = names.get(&it.endpoint).map_or("-", String::as_str);
+            let about = [&it.name, name, &it.hardware, &it.replicas.to_string()].map(Cell::plain);
             let now = Cell::plain(if it.running { "running" } else { "-" });
             about.into_iter().chain(numbers(it.minutes, it.cents)).chain([now]).collect()
         })
         .collect();
-    let about = ["total", "", ""].map(Cell::plain);
+    let about = ["total", "", "", ""].map(Cell::plain);
     rows.push(about.into_iter().chain(numbers(report.total_minutes, report.total_cents)).collect());
-    table(&["ENDPOINT", "HARDWARE", "REPLICAS", "MINUTES", "COST", "NOW"], &rows)
+    table(&["ENDPOINT", "DISPLAY NAME", "HARDWARE", "REPLICAS", "MINUTES", "COST", "NOW"], &rows)
 }

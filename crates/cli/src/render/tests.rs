@@ -1,6 +1,8 @@
 //! What people read, as snapshots.
 
-use dedi_api::{DedicatedEndpoint, EndpointPlan, ListEndpoint};
+use dedi_api::{DedicatedEndpoint, EndpointPlan};
+
+use crate::resolve::Item;
 
 use super::layout::{Cell, table};
 use super::*;
@@ -63,19 +65,22 @@ fn why_tells_progress_failures_and_replicas() {
 }
 
 #[test]
-fn the_list_is_newest_first_and_colours_do_not_move_columns() {
-    let item = |id: &str, state: &str, created: &str| -> ListEndpoint {
+fn the_list_has_display_names_and_colours_do_not_move_columns() {
+    let item = |id: &str, display_name: Option<&str>, state: &str, created: &str| -> Item {
         serde_json::from_value(serde_json::json!({
-            "object": "endpoint", "id": id, "name": "o/m-1", "model": "m", "type": "dedicated",
+            "object": "endpoint", "id": id, "display_name": display_name, "name": "o/m-1", "model": "m", "type": "dedicated",
             "owner": "o", "state": state, "created_at": created
         }))
         .unwrap()
     };
-    let list = [item("a", "STARTED", "2026-01-01T00:00:00Z"), item("b", "ERROR", "2026-01-02T00:00:00Z")];
+    let list = [
+        item("b", None, "ERROR", "2026-01-02T00:00:00Z"),
+        item("a", Some("My demo"), "STARTED", "2026-01-01T00:00:00Z"),
+    ];
     insta::assert_snapshot!(endpoints(&list, false), @r"
-    ID  NAME   STATE    MODEL  CREATED
-    b   o/m-1  ERROR    m      2026-01-02T00:00:00Z
-    a   o/m-1  STARTED  m      2026-01-01T00:00:00Z
+    ID  DISPLAY NAME  NAME   STATE    MODEL  CREATED
+    b   -             o/m-1  ERROR    m      2026-01-02T00:00:00Z
+    a   My demo       o/m-1  STARTED  m      2026-01-01T00:00:00Z
     ");
     assert!(endpoints(&list, true).contains("\u{1b}[32mSTARTED\u{1b}[0m  m"));
 }

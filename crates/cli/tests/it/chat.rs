@@ -68,6 +68,18 @@ async fn a_conversation_remembers_what_was_said() {
     );
 }
 
+#[tokio::test]
+async fn an_endpoint_that_does_not_run_is_named_in_the_hint() {
+    let message = "The dedicated endpoint for x is not running. It is PENDING: no device is free";
+    let refusal = json!({"error": {"message": message, "type": "invalid_request_error", "param": "model",
+        "code": "dedicated_endpoint_not_running"}});
+    let server = Server::start(vec![Answer::json(400, refusal)]).await;
+    let done = run(&server, &["chat", ID, "hello"]).await;
+    assert_eq!(done.exit, Exit::Refused);
+    assert!(done.err.contains(&format!("`dedi endpoints why {ID}` says what it waits for")), "{done:?}");
+    assert!(!done.err.contains("ENDPOINT"), "{done:?}");
+}
+
 const CHAT: &str = concat!(
     ": ping\n\n",
     "data: {\"id\":\"c\",\"choices\":[{\"index\":0,\"finish_reason\":null,\"delta\":{\"role\":\"assistant\",\"content\":\"Hi \"}}]}\n\n",

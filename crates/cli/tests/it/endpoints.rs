@@ -58,11 +58,20 @@ async fn hardware_shows_what_is_free_and_who_has_the_rest() {
         {"object": "hardware", "id": "2x_cpu_8gb", "pricing": {"cents_per_minute": 5.42}, "updated_at": "2026-11-21T07:00:00Z",
          "specs": {"gpu_type": "cpu-8gb", "gpu_link": "", "gpu_memory": 8.0, "gpu_count": 2},
          "availability": {"status": "insufficient"}}]});
-    let server = Server::start(vec![Answer::json(200, hardware).again()]).await;
+    let mut item = endpoint("STARTED");
+    item["name"] = json!("local/dedi/demo-1");
+    item.as_object_mut().unwrap().remove("display_name");
+    let server = Server::start(vec![
+        Answer::json(200, hardware.clone()),
+        Answer::json(200, json!({"object": "list", "data": [item]})),
+        Answer::json(200, endpoint("STARTED")),
+        Answer::json(200, hardware).again(),
+    ])
+    .await;
     let all = run(&server, &["endpoints", "hardware", "--model", "dedi/demo"]).await;
     insta::assert_snapshot!(all.out, @r"
     HARDWARE    DEVICE   COUNT  MEMORY EACH  PER MINUTE  NOW           FREE    USED BY
-    1x_cpu_8gb  cpu-8gb  1      8 GB         $0.00       available     1 of 2  local/dedi/demo-1
+    1x_cpu_8gb  cpu-8gb  1      8 GB         $0.00       available     1 of 2  local/dedi/demo-1 (My demo)
     2x_cpu_8gb  cpu-8gb  2      8 GB         $0.05       insufficient  -
     ");
     let free =
@@ -70,6 +79,87 @@ async fn hardware_shows_what_is_free_and_who_has_the_rest() {
     let printed: serde_json::Value = serde_json::from_str(&free.out).unwrap();
     assert_eq!(printed.as_array().unwrap().len(), 1);
     assert_eq!(server.asked()[0].line, "GET /v1/hardware?model=dedi%2Fdemo");
+    let refused = run(&server, &["endpoints", "hardware", "--available"]).await;
+    assert_eq!(refused.exit, Exit::Usage);
+    assert!(refused.err.starts_with("error: --available needs --model MODEL"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn the_list_shows_what_people_call_an_endpoint() {
+    let mut item = endpoint("STARTED");
+    item.as_object_mut().unwrap().remove("display_name");
+    let list = json!({"object": "list", "data": [item]});
+    let server =
+        Server::start(vec![Answer::json(200, list.clone()), Answer::json(200, endpoint("STARTED"))]).await;
+    let done = run(&server, &["endpoints", "list"]).await;
+    assert_eq!(done.exit, Exit::Done, "{done:?}");
+    assert!(done.out.contains("DISPLAY NAME") && done.out.contains("  My demo  "), "{done:?}");
+    // What programs read stays the server's answer.
+    let server = Server::start(vec![Answer::json(200, list.clone())]).await;
+    let done = run(&server, &["endpoints", "list", "--json"]).await;
+    assert_eq!(server.asked().len(), 1, "{done:?}");
+    let printed: serde_json::Value = serde_json::from_str(&done.out).unwrap();
+    assert!(printed[0].get("display_name").is_none() && printed[0]["id"] == ID, "{printed}");
+}
+
+#[tokio::test]
+async fn a_long_list_asks_for_so_many_names_and_says_so() {
+    let list: Vec<_> = (0..51)
+        .map(|n| {
+            let mut item = endpoint("STARTED");
+            item.as_object_mut().unwrap().remove("display_name");
+            item["created_at"] = json!(format!("2026-11-21T07:00:{n:02}.000Z"));
+            item
+        })
+        .collect();
+    let server = Server::start(vec![
+        Answer::json(200, json!({"object": "list", "data": list})),
+        Answer::json(200, endpoint("STARTED")).again(),
+    ])
+    .await;
+    let done = run(&server, &["endpoints", "list"]).await;
+    assert_eq!((done.exit, server.asked().len()), (Exit::Done, 51), "{done:?}");
+    assert_eq!(done.err, "Display names are shown of the newest 50 only.\n");
+    let oldest = done.out.lines().last().unwrap();
+    assert!(oldest.contains("07:00:00Z") && !oldest.contains("My demo"), "{oldest}");
+}
+
+#[tokio::test]
+async fn an_exact_name_is_no_beginning() {
+    let mut other = endpoint("STOPPED");
+    other["display_name"] = json!("My demo in production");
+    let list = json!({"object": "list", "data": [other]});
+    let server = Server::start(vec![Answer::json(200, list).again()]).await;
+    for command in ["get", "start", "stop", "why", "events", "logs", "replicas"] {
+        let done = run(&server, &["endpoints", command, "My demo", "--exact"]).await;
+        assert_eq!(done.exit, Exit::Refused, "{command}: {done:?}");
+        assert!(done.err.starts_with("error: `My demo`: no endpoint has exactly this id"), "{done:?}");
+    }
+    assert!(server.asked().iter().all(|it| it.line == "GET /v1/endpoints"));
+}
+
+#[tokio::test]
+async fn a_log_that_has_nothing_in_it_says_why() {
+    let event = |replica: Option<&str>| {
+        json!({"object": "list", "data": [{"id": 7, "at": "2026-11-21T07:00:00.123Z", "kind": "created",
+            "replica": replica, "message": "made"}]})
+    };
+    for (replica, said) in [
+        (
+            None,
+            format!(
+                "{ID} has not been launched yet, so it has no log; `dedi endpoints why {ID}` says why.\n"
+            ),
+        ),
+        (Some("replica-1"), format!("The log is empty; `dedi endpoints events {ID}` shows what happened.\n")),
+    ] {
+        for follow in [&["--follow"][..], &[]] {
+            let answers = vec![Answer::text(200, "text/plain", ""), Answer::json(200, event(replica))];
+            let server = Server::start(answers).await;
+            let done = run(&server, &[&["endpoints", "logs", ID], follow].concat()).await;
+            assert_eq!((done.exit, done.out.as_str(), done.err.as_str()), (Exit::Done, "", said.as_str()));
+        }
+    }
 }
 
 #[tokio::test]
@@ -107,6 +197,10 @@ async fn a_log_that_is_cut_goes_on_from_its_last_mark() {
     assert_eq!(done.err.matches("the server left off").count(), 1, "{done:?}");
     let asked = server.asked();
     assert_eq!(asked.len(), 4);
+    assert!(
+        done.err.contains(&format!("Attempt 3 has ended; `dedi endpoints logs {ID} --follow`")),
+        "{done:?}"
+    );
     assert_eq!(asked[3].line, format!("GET /v1/endpoints/{ID}/logs?follow=true&marks=true&from=3.b"));
 }
 
@@ -143,5 +237,7 @@ async fn events_are_read_to_the_last_page() {
     .await;
     let done = run(&server, &["endpoints", "events", ID]).await;
     assert_eq!(done.out.lines().count(), 1_001, "{:?}", done.exit);
+    // The number that `--after` takes.
+    assert_eq!(done.out.lines().next(), Some("   1  2026-11-21T07:00:00Z  created           made"));
     assert_eq!(server.asked()[1].line, format!("GET /v1/endpoints/{ID}/events?after=1000&limit=1000"));
 }

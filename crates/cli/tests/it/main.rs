@@ -7,6 +7,7 @@ mod endpoints;
 mod models;
 mod program;
 mod server;
+mod up;
 mod usage;
 mod waits;
 

@@ -4,7 +4,7 @@ use dedi_cli::Exit;
 use serde_json::json;
 
 use crate::program::run;
-use crate::server::{Answer, ID, Server};
+use crate::server::{Answer, ID, Server, endpoint};
 
 fn report(data: serde_json::Value, minutes: f64) -> serde_json::Value {
     json!({"object": "list", "from": "2026-11-01T00:00:00.000Z", "to": "2026-11-21T07:00:00.123Z", "data": data,
@@ -12,7 +12,8 @@ fn report(data: serde_json::Value, minutes: f64) -> serde_json::Value {
 }
 
 fn item(name: &str, minutes: f64, running: bool) -> serde_json::Value {
-    json!({"object": "usage", "endpoint": ID, "name": name, "model": "dedi/demo", "hardware": "1x_cpu_8gb",
+    let id = if running { ID } else { "endpoint-gone" };
+    json!({"object": "usage", "endpoint": id, "name": name, "model": "dedi/demo", "hardware": "1x_cpu_8gb",
         "replicas": 2, "minutes": minutes, "cents": minutes * 4.0, "running": running})
 }
 
@@ -20,19 +21,26 @@ fn item(name: &str, minutes: f64, running: bool) -> serde_json::Value {
 async fn usage_is_a_table_with_its_sum() {
     let answer =
         report(json!([item("local/dedi/demo-1", 90.5, true), item("local/b-2", 1.25, false)]), 91.75);
-    let server = Server::start(vec![Answer::json(200, answer.clone())]).await;
+    let gone = json!({"error": {"message": "gone", "type": "not_found", "param": null, "code": "not_found"}});
+    let server = Server::start(vec![
+        Answer::json(200, answer.clone()),
+        Answer::json(200, endpoint("STARTED")),
+        Answer::json(404, gone),
+    ])
+    .await;
     let done = run(&server, &["usage"]).await;
     assert_eq!(done.exit, Exit::Done, "{done:?}");
     assert_eq!(done.err, "What ran from 2026-11-01T00:00:00Z to 2026-11-21T07:00:00Z:\n");
     insta::assert_snapshot!(done.out, @r"
-    ENDPOINT           HARDWARE    REPLICAS  MINUTES  COST   NOW
-    local/dedi/demo-1  1x_cpu_8gb  2         90.50    $3.62  running
-    local/b-2          1x_cpu_8gb  2         1.25     $0.05  -
-    total                                    91.75    $3.67
+    ENDPOINT           DISPLAY NAME  HARDWARE    REPLICAS  MINUTES  COST   NOW
+    local/dedi/demo-1  My demo       1x_cpu_8gb  2         90.50    $3.62  running
+    local/b-2          -             1x_cpu_8gb  2         1.25     $0.05  -
+    total                                                  91.75    $3.67
     ");
     assert_eq!(server.asked()[0].line, "GET /v1/usage");
 
-    let server = Server::start(vec![Answer::json(200, answer.clone())]).await;
+    let none = json!({"object": "list", "data": []});
+    let server = Server::start(vec![Answer::json(200, none), Answer::json(200, answer.clone())]).await;
     let done = run(
         &server,
         &[
@@ -49,9 +57,19 @@ async fn usage_is_a_table_with_its_sum() {
     .await;
     assert_eq!(serde_json::from_str::<serde_json::Value>(&done.out).unwrap(), answer);
     assert_eq!(
-        server.asked()[0].line,
+        server.asked()[1].line,
         "GET /v1/usage?from=2026-11-01&to=2026-11-21T07%3A00%3A00%2B01%3A00&endpoint=a%2Fb"
     );
+}
+
+#[tokio::test]
+async fn usage_of_an_endpoint_takes_its_display_name() {
+    let list = json!({"object": "list", "data": [endpoint("STARTED")]});
+    let answers = vec![Answer::json(200, list), Answer::json(200, report(json!([]), 0.0))];
+    let server = Server::start(answers).await;
+    let done = run(&server, &["usage", "--endpoint", "My demo"]).await;
+    assert_eq!(done.exit, Exit::Done, "{done:?}");
+    assert_eq!(server.asked()[1].line, format!("GET /v1/usage?endpoint={ID}"));
 }
 
 #[tokio::test]

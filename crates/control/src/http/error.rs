@@ -196,7 +196,10 @@ impl From<StoreError> for ApiError {
             | StoreError::Paused
             | StoreError::Closed => {
                 tracing::warn!("a request could not be served: {err}");
-                Self::Unavailable(format!("The server can't do this now: {err}; nothing was changed"))
+                // Another try helps against the rest.
+                let is_full = matches!(err, StoreError::Full);
+                let step = if is_full { "; free some room there, then try again" } else { "" };
+                Self::Unavailable(format!("The server can't do this now: {err}; nothing was changed{step}"))
             }
             StoreError::NotFound => Self::NotFound("There is no such object".to_owned()),
             StoreError::Corrupt { .. }

@@ -120,7 +120,12 @@ fn usage(
         .filter(|it| it.replicas.iter().flat_map(|it| &it.row.devices).any(|it| ids.contains(it)))
         .map(|it| {
             let is_own = it.desired.owner == *owner;
-            if is_own { it.desired.name.to_string() } else { "another tenant".to_owned() }
+            match (is_own, it.desired.deleted) {
+                (true, false) => it.desired.name.to_string(),
+                // No other route knows it any more.
+                (true, true) => format!("{} (being deleted)", it.desired.name),
+                (false, _) => "another tenant".to_owned(),
+            }
         });
     let foreign = of_kind.iter().flat_map(|it| it.foreign_processes.iter().cloned());
     let used_by: BTreeSet<String> = ours.chain(foreign).collect();

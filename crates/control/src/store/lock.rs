@@ -31,6 +31,9 @@ pub enum LockError {
     },
 }
 
+/// Most of a lock file that is read.
+const HOLDER_BYTES_MAX: u64 = 64;
+
 /// Who holds a data folder, as its lock file says. Prints as what it does, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
@@ -43,6 +46,18 @@ pub struct Holder {
 }
 
 impl Holder {
+    /// A server of which only the process is known.
+    pub fn process(pid: Option<u32>) -> Self {
+        Self { pid, ends_in: None, is_stopped: pid.is_some_and(is_stopped) }
+    }
+
+    /// Who wrote itself down in the lock file at `path`. It may have been killed since.
+    pub fn written(path: &Path) -> Option<Self> {
+        let mut text = String::new();
+        File::open(path).ok()?.take(HOLDER_BYTES_MAX).read_to_string(&mut text).ok()?;
+        Some(Self::read(&text)).filter(|it| it.pid.is_some())
+    }
+
     fn read(text: &str) -> Self {
         let mut lines = text.lines();
         let pid = lines.next().and_then(|it| it.trim().parse().ok());
@@ -50,7 +65,7 @@ impl Holder {
             lines.next().and_then(|it| it.strip_prefix("ends by ")).and_then(|it| it.trim().parse().ok());
         let ends_in =
             ends_at.map(|it: u64| (UNIX_EPOCH + Duration::from_secs(it)).duration_since(SystemTime::now()));
-        Self { pid, ends_in: ends_in.map(Result::unwrap_or_default), is_stopped: pid.is_some_and(is_stopped) }
+        Self { ends_in: ends_in.map(Result::unwrap_or_default), ..Self::process(pid) }
     }
 }
 
@@ -102,7 +117,7 @@ impl DataLock {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 let mut text = String::new();
-                let _ = (&file).take(64).read_to_string(&mut text);
+                let _ = (&file).take(HOLDER_BYTES_MAX).read_to_string(&mut text);
                 let folder = path.parent().unwrap_or(path).to_owned();
                 return Err(LockError::Held { folder, holder: Holder::read(&text) });
             }

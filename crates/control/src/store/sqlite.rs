@@ -77,14 +77,26 @@ impl Store {
     ///
     /// [`StoreError::Newer`] if a later program wrote it; another if it can't be read.
     pub async fn check_schema(path: &Path) -> Result<(), StoreError> {
-        let pool = SqlitePoolOptions::new()
-            .max_connections(1)
-            .connect_with(SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY_WAIT))
-            .await
-            .map_err(|err| opening(path, err))?;
+        let pool = connect_to_read(path).await?;
         let known = known_schema(path, &pool).await;
         pool.close().await;
         known
+    }
+
+    /// Whether [`Store::open`] would take the file at `path`. Reads only, so that a server may use it meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// What [`Store::open`] would refuse it for.
+    pub async fn check_file(path: &Path) -> Result<(), StoreError> {
+        let n_bytes = std::fs::metadata(path).map_err(|err| unreadable(path, &err))?.len();
+        let pool = connect_to_read(path).await?;
+        let sound = match read_through(path, n_bytes, &pool).await {
+            Ok(()) => known_schema(path, &pool).await,
+            damaged @ Err(_) => damaged,
+        };
+        pool.close().await;
+        sound
     }
 
     /// Waits for the write under way and begins no other: later ones wait for [`Store::resume`] as long as for any lock.
@@ -187,6 +199,14 @@ pub(super) async fn connect(path: &Path, n_connections: u32) -> Result<SqlitePoo
         .await
 }
 
+async fn connect_to_read(path: &Path) -> Result<SqlitePool, StoreError> {
+    SqlitePoolOptions::new()
+        .max_connections(1)
+        .connect_with(SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY_WAIT))
+        .await
+        .map_err(|err| opening(path, err))
+}
+
 /// Makes the file under another name first, so that a file of the real name is always a whole one.
 async fn create(path: &Path, installation: Uuid, now: Timestamp) -> Result<(), StoreError> {
     let log = sibling(path, "-wal");
@@ -225,15 +245,19 @@ async fn create(path: &Path, installation: Uuid, now: Timestamp) -> Result<(), S
 
 /// Reads an existing file through before anything is written to it.
 async fn check(path: &Path, n_bytes: u64) -> Result<(), StoreError> {
+    let pool = connect(path, 1).await.map_err(|err| opening(path, err))?;
+    let sound = read_through(path, n_bytes, &pool).await;
+    pool.close().await;
+    sound
+}
+
+async fn read_through(path: &Path, n_bytes: u64, pool: &SqlitePool) -> Result<(), StoreError> {
     let corrupt = |detail: String| StoreError::Corrupt { path: path.to_owned(), detail };
     if n_bytes == 0 {
         return Err(corrupt("it is empty".to_owned()));
     }
-    let pool = connect(path, 1).await.map_err(|err| opening(path, err))?;
     let depth = if n_bytes <= FULL_CHECK_BYTES_MAX { Depth::Full } else { Depth::Quick };
-    let said = damage(&pool, depth).await;
-    pool.close().await;
-    match said.map_err(|err| opening(path, err))? {
+    match damage(pool, depth).await.map_err(|err| opening(path, err))? {
         None => Ok(()),
         Some(detail) => Err(corrupt(detail)),
     }

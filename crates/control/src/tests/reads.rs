@@ -1,6 +1,9 @@
 //! What can be read: lists, hardware, models and who asks, in the shapes that clients read.
 
+use std::collections::BTreeMap;
+
 use axum::body::Body;
+use dedi_domain::LoadReport;
 use http::{Request, StatusCode};
 use serde_json::json;
 
@@ -188,4 +191,36 @@ async fn hardware_may_be_named_without_its_memory() {
     assert_eq!(plane.call("POST", "/v1/endpoints", body).await.json()["hardware"], "2x_cpu_8gb");
     let answer = plane.call("POST", "/v1/endpoints", &body.replace("2x", "9x")).await;
     assert_eq!((answer.status, answer.param().as_deref()), (StatusCode::BAD_REQUEST, Some("hardware")));
+}
+
+#[tokio::test]
+async fn devices_of_an_endpoint_that_is_being_deleted_are_said_to_be_that() {
+    let plane = Plane::with(ControlConfig::default(), FakeRuntime::with_cores(1)).await;
+    let id = plane.create("").await;
+    plane.settle_idle().await;
+    let name = plane.get(&id).await["name"].as_str().unwrap().to_owned();
+    let users = async |plane: &Plane| {
+        let list = plane.call("GET", "/v1/hardware", "").await.json();
+        list["data"][0]["usage"]["used_by"].clone()
+    };
+    assert_eq!(users(&plane).await, json!([name]));
+    let answer = plane.call("DELETE", &format!("/v1/endpoints/{id}"), "").await;
+    assert!(answer.status.is_success(), "{}", answer.status);
+    let busy = LoadReport {
+        routes_version: plane.control.routes().borrow().version,
+        in_flight: BTreeMap::from([(plane.runtime.live()[0].id, 1)]),
+        unanswered: BTreeMap::new(),
+        endpoints: BTreeMap::new(),
+        at: plane.now(),
+    };
+    plane.settle(&busy).await;
+    assert_eq!(users(&plane).await, json!([format!("{name} (being deleted)")]));
+    let waits = plane.create("").await;
+    plane.settle(&LoadReport { at: plane.now(), ..busy }).await;
+    let status = plane.get(&waits).await["status"].clone();
+    assert_eq!((&status["reason"], &status["next_step"]), (&json!("no_capacity"), &json!(null)));
+    let message = status["message"].as_str().unwrap();
+    assert!(message.contains("is being deleted or stopped: it starts by itself"), "{message}");
+    plane.settle_idle().await;
+    assert_eq!(users(&plane).await, json!([plane.get(&waits).await["name"]]));
 }

@@ -4,7 +4,7 @@ use super::count::Count;
 use super::explainer::{Words, counted};
 use super::waiting::{delay_reason, fetch_reason, pending_reason, shortage_reason};
 use super::{Explainer, Progress, Reason, ReasonCode};
-use crate::advice::next_step;
+use crate::advice::{next_step, where_to_look};
 use crate::endpoint::{EndpointState, Run, RunCause};
 use crate::failure::Verdict;
 use crate::fetch::Fetch;
@@ -45,7 +45,7 @@ impl Explainer<'_> {
                 match (desired.run, desired.run_cause, desired.inactive_timeout_minutes) {
                     (Run::Stopped, RunCause::Inactive, Some(minutes)) => advise(
                         ReasonCode::StoppedInactive,
-                        format!("no inference request for {minutes} minutes"),
+                        format!("no inference request for {}", counting(minutes.into(), "minute")),
                         format!("start it with `dedi endpoints start {}`", desired.id),
                     ),
                     (Run::Stopped, RunCause::Inactive, None) => {
@@ -53,7 +53,12 @@ impl Explainer<'_> {
                     }
                     (Run::Stopped, RunCause::User, _) => advise(
                         ReasonCode::StoppedByUser,
-                        "stopped on request",
+                        // The generation that a create makes: nobody has stopped it since.
+                        if desired.generation == 1 {
+                            "created without being started"
+                        } else {
+                            "stopped on request"
+                        },
                         format!("start it with `dedi endpoints start {}`", desired.id),
                     ),
                     (Run::Started, _, _) => {
@@ -117,7 +122,7 @@ fn failing_reason(view: &EndpointView, world: &World, count: &Count<'_>) -> Opti
     let ended = counting(u64::from(count.ended), "replica");
     let which = if count.ended == 1 { "" } else { ", the last" };
     let message = format!("{ended} ended{which} because {}; that is about to be recorded", cause.sentence());
-    Some(advise(cause.into(), message, logs))
+    Some(advise(cause.into(), message, where_to_look(cause, &logs)))
 }
 
 /// How many of the wanted replicas answer.
@@ -165,7 +170,7 @@ fn started_reason(
         return degraded(delayed);
     }
     if let Some(short) = all.shortage(view.desired.id) {
-        return degraded(shortage_reason(view, short));
+        return degraded(shortage_reason(view, short, all.world));
     }
     let leaving = u64::from(count.draining + count.stopping + count.gone);
     if leaving > 0 {
@@ -189,8 +194,15 @@ fn stopping_reason(view: &EndpointView, count: &Count<'_>) -> Reason {
     if view.desired.deleted {
         return deleting_reason(view);
     }
-    if count.draining > 0 {
-        let (requests, replicas) = (u64::from(count.in_flight), u64::from(count.draining));
+    // Where it was asked to start meanwhile.
+    let afterwards = match view.desired.run {
+        Run::Started => "; it starts again afterwards",
+        Run::Stopped => "",
+    };
+    // Those that are ready drain from the next pass on.
+    let draining = count.draining + count.ready;
+    if draining > 0 {
+        let (requests, replicas) = (u64::from(count.in_flight), u64::from(draining));
         let message = match requests {
             0 => format!(
                 "{} {} out of requests and about to end",
@@ -204,14 +216,14 @@ fn stopping_reason(view: &EndpointView, count: &Count<'_>) -> Reason {
                 counting(replicas, "replica")
             ),
         };
-        return say(ReasonCode::Draining, message);
+        return say(ReasonCode::Draining, message + afterwards);
     }
     let left = u64::from(count.left_to_end());
     if left > 0 {
-        let message = format!("{} {} being ended", counting(left, "replica"), is_or_are(left));
+        let message = format!("{} {} being ended{afterwards}", counting(left, "replica"), is_or_are(left));
         return say(ReasonCode::Terminating, message);
     }
-    say(ReasonCode::Releasing, "processes are gone; their devices' memory is awaited")
+    say(ReasonCode::Releasing, format!("processes are gone; their devices' memory is awaited{afterwards}"))
 }
 
 fn error_reason(view: &EndpointView, words: Words<'_>, all: &Explainer<'_>, judged: &Verdict) -> Reason {
@@ -224,7 +236,7 @@ fn error_reason(view: &EndpointView, words: Words<'_>, all: &Explainer<'_>, judg
     };
     let retry = match (judged.retry_at(), all.shortage(desired.id)) {
         (Some(at), Some(short)) if at <= world.now => {
-            format!("the next try waits: {}", shortage_reason(view, short).message)
+            format!("the next try waits: {}", shortage_reason(view, short, world).message)
         }
         (Some(at), _) => format!("the next try is in {} s", at.since(world.now).as_secs() + 1),
         (None, _) => "it is not tried again by itself".to_owned(),

@@ -221,3 +221,100 @@ fn numbers_of_replicas_read_as_english() {
         ["1 replica is being launched", "2 replicas are being launched"]
     );
 }
+
+#[test]
+fn an_endpoint_that_was_created_stopped_is_not_said_to_have_been_stopped() {
+    let mut view = endpoint(1, 1);
+    view.desired.published = EndpointState::Stopped;
+    view.desired.run = Run::Stopped;
+    let told = |view: &EndpointView| {
+        let world = world(view.clone(), Vec::new());
+        let it = super::super::explain(&world.endpoints[0], &world).reason;
+        (it.code, it.message)
+    };
+    assert_eq!(told(&view), (ReasonCode::StoppedByUser, "created without being started".to_owned()));
+    view.desired.generation = 2;
+    assert_eq!(told(&view), (ReasonCode::StoppedByUser, "stopped on request".to_owned()));
+    view.desired.run_cause = RunCause::Inactive;
+    view.desired.inactive_timeout_minutes = Some(1);
+    assert_eq!(told(&view).1, "no inference request for 1 minute");
+}
+
+#[test]
+fn a_stop_is_first_said_to_drain_and_a_start_meanwhile_is_told() {
+    let mut view = endpoint(1, 1);
+    view.desired.published = EndpointState::Stopping;
+    view.desired.run = Run::Stopped;
+    view.replicas = vec![replica(1, Intent::Run)];
+    view.replicas[0].in_flight = 1;
+    let told = |view: &EndpointView| {
+        let world = world(view.clone(), vec![seen(1, 1, ready())]);
+        let it = super::super::explain(&world.endpoints[0], &world).reason;
+        (it.code, it.message)
+    };
+    let said = (ReasonCode::Draining, "1 request is being finished on 1 replica".to_owned());
+    assert_eq!(told(&view), said, "before the pass that makes it drain");
+    view.replicas[0].row.intent = Intent::Drain { since: NOW };
+    assert_eq!(told(&view), said);
+    view.desired.run = Run::Started;
+    let (code, message) = told(&view);
+    assert_eq!(code, ReasonCode::Draining);
+    assert_eq!(message, "1 request is being finished on 1 replica; it starts again afterwards");
+    view.replicas[0].row.intent = Intent::Stop { since: NOW };
+    assert_eq!(told(&view).1, "1 replica is being ended; it starts again afterwards");
+}
+
+#[test]
+fn devices_that_become_free_by_themselves_are_waited_for_and_nobody_is_named() {
+    let mut waits = endpoint(1, 1);
+    waits.desired.published = EndpointState::Pending;
+    waits.desired.started_at = Timestamp(1);
+    let mut holder = endpoint(1, 1);
+    holder.desired.id = EndpointId::from_uuid(uuid::Uuid::from_u128(2));
+    holder.replicas = vec![replica(1, Intent::Run)];
+    holder.replicas[0].row.endpoint = holder.desired.id;
+    let told = |holder: &EndpointView| {
+        let mut world = world(waits.clone(), vec![seen(1, 1, ready())]);
+        world.inventory.devices.truncate(1);
+        world.endpoints.push(holder.clone());
+        super::super::explain(&world.endpoints[0], &world).reason
+    };
+    let taken = told(&holder);
+    assert_eq!(taken.code, ReasonCode::NoCapacity);
+    assert!(taken.next_step.is_some_and(|it| it.starts_with("stop another endpoint")));
+    let by_itself = |holder: &EndpointView, said: &str| {
+        let it = told(holder);
+        assert_eq!(it.code, ReasonCode::NoCapacity);
+        assert_eq!(
+            it.message,
+            format!(
+                "1x_gpu_80gb needs 1 free device, none is free; 1 is held by what is being deleted or stopped: \
+                 it starts by itself when {said}"
+            )
+        );
+        assert_eq!(it.next_step, None);
+    };
+    holder.desired.deleted = true;
+    by_itself(&holder, "the requests there are done, for which they have at most 30 s");
+    holder.replicas[0].row.intent = Intent::Drain { since: Timestamp(NOW.0 - 10_000) };
+    by_itself(&holder, "the requests there are done, for which they have at most 20 s");
+    holder.replicas[0].row.intent = Intent::Stop { since: NOW };
+    by_itself(&holder, "the processes there are gone");
+}
+
+#[test]
+fn what_was_killed_is_looked_for_in_the_hosts_log() {
+    let gone = told(1, EndpointState::Starting, vec![ended(1)]);
+    let step = gone.next_step.unwrap();
+    assert!(step.contains("`journalctl -k` or `dmesg`") && !step.contains("endpoints logs"), "{step}");
+    let mut view = endpoint(1, 1);
+    view.desired.published = EndpointState::Pending;
+    for cause in [FailureCause::EngineKilled, FailureCause::SupervisorLost, FailureCause::Lost] {
+        view.failures = failed(&[(1, 0)]);
+        view.failures[0].cause = cause;
+        let world = world(view.clone(), Vec::new());
+        let it = super::super::explain(&world.endpoints[0], &world).reason;
+        let step = it.next_step.unwrap_or_default();
+        assert!(it.code != ReasonCode::BackingOff || step.contains("`journalctl -k`"), "{cause:?}: {step}");
+    }
+}

@@ -4,12 +4,14 @@ use super::count::Count;
 use super::explainer::{Words, counted};
 use super::reason::{advise, say};
 use super::{Explainer, Reason, ReasonCode};
-use crate::advice::next_step;
+use crate::advice::{next_step, where_to_look};
+use crate::endpoint::Run;
 use crate::failure::{Failure, Verdict, pause};
 use crate::fetch::Fetch;
+use crate::hardware::DeviceId;
 use crate::placement::Shortage;
 use crate::reconcile::{EndpointView, World};
-use crate::replica::FailureCause;
+use crate::replica::{FailureCause, Intent};
 use crate::time::Timestamp;
 use crate::words::{count as counting, is_or_are, so_many_are};
 
@@ -26,7 +28,7 @@ pub(super) fn pending_reason(
     let shortage = all.shortage(view.desired.id);
     // What the host has too little of, no replica that ends gives back.
     if let Some(short @ Shortage::NoSuchHardware { .. }) = shortage {
-        return shortage_reason(view, short);
+        return shortage_reason(view, short, all.world);
     }
     if count.draining + count.stopping + count.gone > 0 {
         let left = u64::from(count.draining + count.stopping + count.gone);
@@ -37,7 +39,7 @@ pub(super) fn pending_reason(
         );
     }
     match shortage {
-        Some(short) => shortage_reason(view, short),
+        Some(short) => shortage_reason(view, short, all.world),
         None => say(ReasonCode::Accepted, "accepted; the server is about to look at it"),
     }
 }
@@ -68,7 +70,10 @@ pub(super) fn delay_reason(
         return Some(advise(
             ReasonCode::BackingOff,
             format!("{failed}; the next one is in {wait} s"),
-            format!("see `dedi endpoints logs {} --attempt {}`", desired.id, last.attempt),
+            where_to_look(
+                last.cause,
+                &format!("see `dedi endpoints logs {} --attempt {}`", desired.id, last.attempt),
+            ),
         ));
     }
     let (until, cause) = paused(view, world)?;
@@ -147,8 +152,15 @@ pub(super) fn fetch_reason(view: &EndpointView, fetch: &Fetch, now: Timestamp) -
     }
 }
 
-pub(super) fn shortage_reason(view: &EndpointView, shortage: &Shortage) -> Reason {
+pub(super) fn shortage_reason(view: &EndpointView, shortage: &Shortage, world: &World) -> Reason {
     let hardware = &view.desired.hardware;
+    if let Shortage::Busy { n_free, n_needed } = shortage
+        && let Some(leaving) = leaving(view, *n_free, *n_needed, world)
+    {
+        let needed = counting(u64::from(*n_needed), "free device");
+        let free = so_many_are(u64::from(*n_free));
+        return say(ReasonCode::NoCapacity, format!("{hardware} needs {needed}, {free} free; {leaving}"));
+    }
     match shortage {
         Shortage::NoSuchHardware { n_healthy, n_needed, trouble } => {
             let why = trouble.as_ref().map_or(String::new(), |it| format!("; {it}"));
@@ -205,4 +217,42 @@ pub(super) fn shortage_reason(view: &EndpointView, shortage: &Shortage) -> Reaso
             "`dedi endpoints hardware` shows who uses what",
         ),
     }
+}
+
+/// When enough devices become free by themselves, because what holds them is being ended. Whose it is stays unsaid: it
+/// may be another tenant's.
+fn leaving(view: &EndpointView, n_free: u32, n_needed: u32, world: &World) -> Option<String> {
+    let kind = view.desired.hardware.kind_name();
+    let is_of_kind =
+        |id: &DeviceId| world.inventory.devices.iter().any(|it| it.id == *id && it.kind.is_named(kind));
+    let (mut n_leaving, mut finishing) = (0, None);
+    for endpoint in &world.endpoints {
+        let is_going = endpoint.desired.deleted || endpoint.desired.run == Run::Stopped;
+        for row in endpoint.replicas.iter().map(|it| &it.row) {
+            let drains_since = match row.intent {
+                // The next pass makes it drain.
+                Intent::Run if is_going => Some(world.now),
+                Intent::Run => continue,
+                Intent::Drain { since } => Some(since),
+                Intent::Stop { .. } => None,
+            };
+            let n_held = row.devices.iter().filter(|it| is_of_kind(it)).count();
+            n_leaving += n_held;
+            if let Some(since) = drains_since.filter(|_| n_held > 0) {
+                let left = world.settings.drain_timeout.saturating_sub(world.now.since(since)).as_secs();
+                finishing = finishing.max(Some(left));
+            }
+        }
+    }
+    let n_leaving = u64::try_from(n_leaving).unwrap_or(u64::MAX);
+    if u64::from(n_free) + n_leaving < u64::from(n_needed) {
+        return None;
+    }
+    let held = format!("{} held by what is being deleted or stopped", so_many_are(n_leaving));
+    Some(match finishing {
+        Some(secs) => format!(
+            "{held}: it starts by itself when the requests there are done, for which they have at most {secs} s"
+        ),
+        None => format!("{held}: it starts by itself when the processes there are gone"),
+    })
 }

@@ -51,3 +51,46 @@ fn isolation_0_is_the_way_out_and_doctor_says_what_that_costs() {
     let off = lines.iter().find(|it| it.contains("runtime.isolation = 0")).unwrap();
     assert!(off.starts_with("note ") && off.contains("an engine can read what"), "{off}");
 }
+
+#[test]
+fn doctor_says_that_a_server_runs_and_what_a_server_would_refuse() {
+    let mut plane = TestPlane::start();
+    let doctor = |plane: &TestPlane| {
+        let (code, said, _) = plane.cli(&["doctor"]);
+        let lines: Vec<String> = said.lines().map(str::to_owned).collect();
+        (code, lines)
+    };
+    let (code, lines) = doctor(&plane);
+    let pid = plane.server_pid();
+    assert!(lines.contains(&format!("ok    server: process {pid} runs on this data folder")), "{lines:#?}");
+    assert!(lines.iter().any(|it| it.starts_with("ok    database: ")), "{lines:#?}");
+    assert_eq!(code, Some(0), "{lines:#?}");
+    let last = lines.last().unwrap();
+    assert!(last.contains("its server runs") && !last.contains("dedi serve"), "{last}");
+
+    let (database, aside) = (plane.data().join("state.db"), plane.data().join("aside"));
+    std::fs::rename(&database, &aside).unwrap();
+    let (code, lines) = doctor(&plane);
+    assert_eq!(code, Some(1), "{lines:#?}");
+    let at = lines.iter().position(|it| it.starts_with("BAD   database: ")).unwrap();
+    assert!(lines[at].contains("was removed while a server uses it"), "{lines:#?}");
+    assert!(lines[at + 1].contains("`dedi backup FILE`"), "{lines:#?}");
+    std::fs::rename(&aside, &database).unwrap();
+
+    assert_eq!(plane.stop_server(), Some(0));
+    let (code, lines) = doctor(&plane);
+    assert_eq!(code, Some(0), "{lines:#?}");
+    assert!(!lines.iter().any(|it| it.contains("server: ")), "{lines:#?}");
+    assert!(lines.last().unwrap().contains("try `dedi serve`"), "{lines:#?}");
+    for (what, said) in [(Some("no database"), "is damaged"), (None, "is missing, but there was one")] {
+        match what {
+            Some(text) => std::fs::write(&database, text).unwrap(),
+            None => std::fs::remove_file(&database).unwrap(),
+        }
+        let (code, lines) = doctor(&plane);
+        assert_eq!(code, Some(1), "{lines:#?}");
+        let bad = lines.iter().find(|it| it.starts_with("BAD   database: ")).unwrap();
+        assert!(bad.contains(said) && bad.contains("`dedi backup`"), "{bad}");
+        assert!(what.is_some() || !database.exists(), "doctor made a database");
+    }
+}

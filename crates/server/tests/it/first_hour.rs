@@ -140,7 +140,13 @@ fn the_command_line_walks_through_a_whole_life() {
     let (code, _, err) = plane.cli(&["chat", id, "hi"]);
     assert_eq!(code, Some(1));
     assert!(err.contains("not running"), "{err}");
+    let (code, out, err) = plane.cli(&["usage", "--endpoint", "demo"]);
+    assert!(code == Some(0) && out.contains(made["name"].as_str().unwrap()), "{out}{err}");
+    let (_, out, _) = plane.cli(&["endpoints", "list"]);
+    assert!(out.contains("DISPLAY NAME"), "{out}");
     assert_eq!(plane.cli(&["endpoints", "delete", id]).0, Some(0));
+    let (code, out, err) = plane.cli(&["usage", "--endpoint", id]);
+    assert!(code == Some(0) && out.contains(made["name"].as_str().unwrap()), "{out}{err}");
     assert_eq!(plane.cli(&["endpoints", "retrieve", id]).0, Some(1));
     assert_eq!(plane.cli(&["endpoints", "frobnicate"]).0, Some(2));
 }
