@@ -128,7 +128,7 @@ fn main() -> ExitCode {
 async fn run(cli: Cli) -> ExitCode {
     let prepared = |overrides: &Overrides| prepare(overrides, cli.globals.data_dir.as_deref());
     match cli.command {
-        Command::Serve(args) => match prepared(&args.overrides) {
+        Command::Serve(args) => match checked(prepared(&args.overrides)).await {
             Ok((data, config)) => {
                 let asked = args.takeover.then_some(serve::TakesOver { listen: args.overrides.listen });
                 serve::serve(data, config, asked).await
@@ -144,11 +144,14 @@ async fn run(cli: Cli) -> ExitCode {
             Err(err) => fail(EXIT_USAGE, &err),
         },
         Command::Config(overrides) => match prepared(&overrides) {
-            Ok((data, config)) => print_config(&data, &config),
+            Ok((data, config)) => print_config(&data, &config).await,
             Err(code) => code,
         },
         Command::Doctor(overrides) => match prepared(&overrides) {
-            Ok((data, config)) => doctor::doctor(&data, &config).await,
+            Ok((data, config)) => match config.check() {
+                Ok(()) => doctor::doctor(&data, &config).await,
+                Err(err) => fail(EXIT_USAGE, &err),
+            },
             Err(code) => code,
         },
         Command::Shim { dir } => dedi_shim::main(&dir),
@@ -162,18 +165,32 @@ fn prepare(overrides: &Overrides, data_dir: Option<&Path>) -> Result<(DataDir, C
     Ok((data, config))
 }
 
+/// What `serve` refuses is refused before anything is made or asked for.
+async fn checked(prepared: Result<(DataDir, Config), ExitCode>) -> Result<(DataDir, Config), ExitCode> {
+    let (data, config) = prepared?;
+    check(&config).await.map_err(|err| fail(EXIT_USAGE, &err))?;
+    Ok((data, config))
+}
+
+async fn check(config: &Config) -> Result<(), String> {
+    config.check()?;
+    programs::check(config).await
+}
+
+/// The config, and then what `serve` would refuse of it.
 #[expect(clippy::print_stdout, reason = "the config is what was asked for")]
-fn print_config(data: &DataDir, config: &Config) -> ExitCode {
+async fn print_config(data: &DataDir, config: &Config) -> ExitCode {
     match toml::to_string_pretty(config) {
-        Ok(text) => {
-            println!(
-                "# data folder: {}\n# config file read, if it exists: {}\n{text}",
-                data.root().display(),
-                data.config().display()
-            );
-            ExitCode::SUCCESS
-        }
-        Err(err) => fail(EXIT_USAGE, &format!("the config can't be printed: {err}")),
+        Ok(text) => println!(
+            "# data folder: {}\n# config file read, if it exists: {}\n{text}",
+            data.root().display(),
+            data.config().display()
+        ),
+        Err(err) => return fail(EXIT_USAGE, &format!("the config can't be printed: {err}")),
+    }
+    match check(config).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(err) => fail(EXIT_USAGE, &err),
     }
 }
 
