@@ -26,11 +26,13 @@ mod serve;
 mod socket;
 mod stop;
 mod takeover;
+mod unused;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::builder::Resettable;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::{Config, Overrides};
 use crate::paths::DataDir;
@@ -117,12 +119,23 @@ fn main() -> ExitCode {
     {
         return dedi_shim::main(&PathBuf::from(dir));
     }
-    let cli = Cli::parse();
+    let mut matches = without_empty_variables(Cli::command()).get_matches();
+    let cli = Cli::from_arg_matches_mut(&mut matches).unwrap_or_else(|err| err.exit());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(err) => return fail(EXIT_USAGE, &format!("the async runtime could not be started: {err}")),
     };
     runtime.block_on(run(cli))
+}
+
+/// A variable that is there and empty is none: that is how scripts and unit files leave one out.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    command
+        .mut_args(|arg| match arg.get_env().and_then(std::env::var_os) {
+            Some(value) if value.is_empty() => arg.env(Resettable::Reset),
+            Some(_) | None => arg,
+        })
+        .mut_subcommands(without_empty_variables)
 }
 
 async fn run(cli: Cli) -> ExitCode {
