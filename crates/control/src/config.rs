@@ -19,7 +19,8 @@ const HOUR: u64 = 3_600;
 const DAY: u64 = 24 * HOUR;
 const WEEK: u64 = 7 * DAY;
 
-/// The control plane's part of the config file. What each number may be stands in [`ControlConfig::check`]'s table.
+/// The control plane's part of the config file. What each number may be
+/// stands in [`ControlConfig::numbers`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ControlConfig {
@@ -172,7 +173,7 @@ impl ControlConfig {
     }
 
     /// What each number may be. The upper ends are far beyond real use: a number above one is a slip of the hand.
-    fn numbers(&self) -> [Setting; 27] {
+    pub fn numbers(&self) -> [Setting; 27] {
         let of = u64::from;
         [
             // Less than a chat's template takes is no use; the engine counts those of all slots in 32 bits.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use dedi_domain::{Setting, check_settings};
 use serde::{Deserialize, Serialize};
 
-/// Limits and waits of the gateway. What each number may be stands in [`GatewayConfig::check`]'s table.
+/// Limits and waits of the gateway. What each number may be stands in [`GatewayConfig::numbers`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GatewayConfig {
@@ -118,7 +118,7 @@ impl GatewayConfig {
     }
 
     /// What each number may be. The upper ends are far beyond real use: a number above one is a slip of the hand.
-    fn numbers(&self) -> [Setting; 25] {
+    pub fn numbers(&self) -> [Setting; 25] {
         let of = u64::from;
         [
             // A chat of a few words; more than a GiB in one piece is no text.

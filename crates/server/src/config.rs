@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use dedi_domain::Setting;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::listener::ListenConfig;
@@ -129,6 +130,31 @@ impl Config {
         })
     }
 
+    /// As TOML, with what each number may be beside it.
+    pub(crate) fn printed(&self) -> Result<String, toml::ser::Error> {
+        let tables: [(&str, &[Setting]); 5] = [
+            ("[http]", &self.http.numbers()),
+            ("[control]", &self.control.numbers()),
+            ("[hub]", &self.hub.numbers()),
+            ("[gateway]", &self.gateway.numbers()),
+            ("[runtime]", &self.runtime.numbers()),
+        ];
+        let mut numbers: &[Setting] = &[];
+        let mut printed = String::new();
+        for line in toml::to_string_pretty(self)?.lines() {
+            if line.starts_with('[') {
+                numbers = tables.iter().find(|(table, _)| *table == line).map_or(&[], |it| it.1);
+            }
+            printed.push_str(line);
+            let key = line.split_once(" = ").map(|it| it.0);
+            if let Some((_, _, allowed)) = numbers.iter().find(|(name, _, _)| key == Some(name)) {
+                printed.push_str(&format!(" # {} to {}", allowed.start(), allowed.end()));
+            }
+            printed.push('\n');
+        }
+        Ok(printed)
+    }
+
     /// What is wrong with the values, as a sentence.
     pub(crate) fn check(&self) -> Result<(), String> {
         if !self.listen.ip().is_loopback() && !self.tls_terminated_elsewhere {
@@ -204,9 +230,21 @@ mod tests {
 
     #[test]
     fn the_printed_config_reads_back_as_itself() {
-        let printed = toml::to_string(&Config::default()).unwrap();
+        let printed = Config::default().printed().unwrap();
+        assert!(printed.contains("\nslots = 4 # 1 to 256\n"), "{printed}");
         let again = read(&printed).unwrap();
-        assert_eq!(toml::to_string(&again).unwrap(), printed);
+        assert_eq!(again.printed().unwrap(), printed);
+    }
+
+    #[test]
+    fn every_number_is_printed_with_what_it_may_be() {
+        let printed = Config::default().printed().unwrap();
+        let is_number = |it: &&str| {
+            it.split_once(" = ").is_some_and(|(_, value)| value.starts_with(|it: char| it.is_ascii_digit()))
+        };
+        let numbers: Vec<&str> = printed.lines().filter(is_number).collect();
+        assert!(numbers.len() > 70, "{printed}");
+        assert!(numbers.iter().all(|it| it.contains(" # ")), "{numbers:#?}");
     }
 
     #[test]

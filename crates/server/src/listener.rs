@@ -28,7 +28,7 @@ use crate::descriptors;
 use crate::limits::{HEAD_BYTES_READ_MAX, HEADERS_READ_MAX};
 use crate::socket::WatchedSocket;
 
-/// Limits of the public listener. What each number may be stands in [`ListenConfig::check`]'s table.
+/// Limits of the public listener. What each number may be stands in [`ListenConfig::numbers`].
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ListenConfig {
@@ -64,7 +64,7 @@ impl ListenConfig {
     }
 
     /// What each number may be. The upper ends are far beyond real use: a number above one is a slip of the hand.
-    fn numbers(&self) -> [Setting; 4] {
+    pub(crate) fn numbers(&self) -> [Setting; 4] {
         [
             ("connections_max", self.connections_max as u64, 1..=1_000_000),
             ("connections_per_ip_max", u64::from(self.connections_per_ip_max), 1..=1_000_000),

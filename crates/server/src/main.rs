@@ -63,7 +63,7 @@ enum Command {
         /// The file to make
         file: PathBuf,
     },
-    /// Print the effective configuration as TOML
+    /// Print the effective configuration as TOML, and what `serve` would refuse of it
     Config(Overrides),
     /// Check this host: engine, shim, devices, isolation, disk
     Doctor(Overrides),
@@ -193,7 +193,7 @@ async fn check(config: &Config) -> Result<(), String> {
 /// The config, and then what `serve` would refuse of it.
 #[expect(clippy::print_stdout, reason = "the config is what was asked for")]
 async fn print_config(data: &DataDir, config: &Config) -> ExitCode {
-    match toml::to_string_pretty(config) {
+    match config.printed() {
         Ok(text) => println!(
             "# data folder: {}\n# config file read, if it exists: {}\n{text}",
             data.root().display(),

@@ -84,7 +84,7 @@ impl HubConfig {
     }
 
     /// What each number may be.
-    fn numbers(&self) -> [Setting; 6] {
+    pub fn numbers(&self) -> [Setting; 6] {
         let of = u64::from;
         [
             ("connect_timeout_secs", of(self.connect_timeout_secs), 1..=3_600),

@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::hardware::HardwareSettings;
 
 /// Replica processes, their probes, their logs, and the devices they get. What each number may be stands in
-/// [`ProcessConfig::check`]'s table.
+/// [`ProcessConfig::numbers`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ProcessConfig {
@@ -162,7 +162,7 @@ impl ProcessConfig {
     }
 
     /// What each number may be. The upper ends are far beyond real use: a number above one is a slip of the hand.
-    fn numbers(&self) -> [Setting; 11] {
+    pub fn numbers(&self) -> [Setting; 11] {
         let of = u64::from;
         [
             ("stop_grace_secs", self.stop_grace_secs, 0..=3_600),
