@@ -118,6 +118,7 @@ impl Config {
                 format!(" line {}", text.bytes().take(span.start).filter(|it| *it == b'\n').count() + 1)
             });
             let what = err.message().lines().collect::<Vec<_>>().join(" ");
+            let what = PLAIN.iter().fold(what, |what, (typed, plain)| what.replace(typed, plain));
             format!("the config file {}{line}: {key}{what}", file.display())
         };
         let written = toml::Deserializer::parse(&text).map_err(|err| wrong("", &err))?;
@@ -184,6 +185,16 @@ impl Config {
         Ok(())
     }
 }
+
+/// What the parser expects, as an operator would say it.
+const PLAIN: [(&str, &str); 6] = [
+    ("expected u32", "expected a whole number, not below 0"),
+    ("expected u64", "expected a whole number, not below 0"),
+    ("expected usize", "expected a whole number, not below 0"),
+    ("expected f64", "expected a number"),
+    ("expected a sequence", "expected a list"),
+    ("expected a boolean", "expected true or false"),
+];
 
 /// A name as a `Host` header has it.
 fn is_hostname(name: &str) -> bool {
@@ -274,7 +285,12 @@ mod tests {
     #[test]
     fn a_value_of_the_wrong_type_is_named_by_its_key() {
         let said = read("[control]\n\nslots = \"4\"").unwrap_err();
-        assert!(said.contains("line 3: control.slots: invalid type: string \"4\", expected u32"), "{said}");
+        assert!(
+            said.contains(
+                "line 3: control.slots: invalid type: string \"4\", expected a whole number, not below 0"
+            ),
+            "{said}"
+        );
         let said = read("[control.cents_per_device_minute]\ncpu_8gb = \"4\"").unwrap_err();
         assert!(said.contains("line 2: control.cents_per_device_minute.cpu_8gb: "), "{said}");
         let said = read("[gateway]\nbytes_max = -1").unwrap_err();

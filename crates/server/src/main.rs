@@ -28,6 +28,7 @@ mod stop;
 mod takeover;
 mod unused;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -191,14 +192,17 @@ async fn check(config: &Config) -> Result<(), String> {
 }
 
 /// The config, and then what `serve` would refuse of it.
-#[expect(clippy::print_stdout, reason = "the config is what was asked for")]
 async fn print_config(data: &DataDir, config: &Config) -> ExitCode {
     match config.printed() {
-        Ok(text) => println!(
-            "# data folder: {}\n# config file read, if it exists: {}\n{text}",
-            data.root().display(),
-            data.config().display()
-        ),
+        Ok(text) => {
+            // Whoever reads it may have read enough, as `head` has.
+            let _ = writeln!(
+                std::io::stdout(),
+                "# data folder: {}\n# config file read, if it exists: {}\n{text}",
+                data.root().display(),
+                data.config().display()
+            );
+        }
         Err(err) => return fail(EXIT_USAGE, &format!("the config can't be printed: {err}")),
     }
     match check(config).await {
