@@ -176,8 +176,9 @@ impl ProcessConfig {
             ("log_files", of(self.log_files), 1..=1_000),
             ("log_attempts_kept", self.log_attempts_kept as u64, 1..=10_000),
             ("log_bytes_per_endpoint_max", self.log_bytes_per_endpoint_max, 16 << 10..=1 << 50),
-            // An engine has a few threads for each core; the most is what Linux counts to.
-            ("pids_max", self.pids_max, 64..=1 << 22),
+            // A small engine on two cores lives with 16, one on more cores says that it met the limit; the most is what
+            // Linux counts to.
+            ("pids_max", self.pids_max, 16..=1 << 22),
         ]
     }
 
@@ -217,7 +218,7 @@ mod tests {
         ProcessConfig::default().check().unwrap();
         assert_eq!(
             refused(|it| it.pids_max = 1),
-            "runtime.pids_max must be 64 to 4194304, got 1, by default it is 4096"
+            "runtime.pids_max must be 16 to 4194304, got 1, by default it is 4096"
         );
         assert!(
             refused(|it| it.probe_interval_ms = 0).starts_with("runtime.probe_interval_ms must be 10 to ")

@@ -78,7 +78,7 @@ fn a_value_that_no_server_could_live_with_is_refused_before_anything_is_made() {
         ("[gateway]\nbody_bytes_max = 0", "gateway.body_bytes_max must be 1024 to"),
         ("[gateway]\nfirst_byte_timeout_ms = 0", "gateway.first_byte_timeout_ms must be 10 to"),
         ("[gateway]\nbytes_max = 4096", "gateway.bytes_max must be at least gateway.body_bytes_max, 8388608"),
-        ("[runtime]\npids_max = 1", "runtime.pids_max must be 64 to"),
+        ("[runtime]\npids_max = 1", "runtime.pids_max must be 16 to"),
         ("[runtime]\nenv_pass = [\"A=B\"]", "runtime.env_pass: \"A=B\" is no variable's name"),
         ("[control]\ncontext_tokens = 1", "control.context_tokens must be 128 to"),
         ("[control]\nstartup_deadline_secs = 0", "control.startup_deadline_secs must be 1 to"),
