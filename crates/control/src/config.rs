@@ -3,14 +3,24 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use dedi_domain::HardwareId;
 use dedi_domain::autoscale::Policy;
 use dedi_domain::failure::BackoffSettings;
 use dedi_domain::fit::{ModelFacts, Serving};
 use dedi_domain::reconcile::Settings;
+use dedi_domain::{HardwareId, Setting, check_settings};
 use serde::{Deserialize, Serialize};
 
-/// The control plane's part of the config file.
+/// Most cents that a minute of one device may cost: no slip of the hand below it makes a bill that nobody notices.
+const CENTS_MAX: f64 = 1e6;
+/// Longest name of a zone.
+const ZONE_BYTES_MAX: usize = 64;
+/// Seconds.
+const HOUR: u64 = 3_600;
+const DAY: u64 = 24 * HOUR;
+const WEEK: u64 = 7 * DAY;
+
+/// The control plane's part of the config file. What each number may be
+/// stands in [`ControlConfig::numbers`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ControlConfig {
@@ -142,22 +152,63 @@ impl Default for ControlConfig {
 impl ControlConfig {
     /// What is wrong with the values, as a sentence; types are checked before.
     pub fn check(&self) -> Result<(), String> {
-        let at_least_one = [
-            ("context_tokens", u64::from(self.context_tokens)),
-            ("slots", u64::from(self.slots)),
-            ("failures_max", u64::from(self.failures_max)),
-            ("unanswered_requests_max", u64::from(self.unanswered_requests_max)),
-            ("tick_millis", self.tick_millis),
-            ("load_report_age_max_secs", u64::from(self.load_report_age_max_secs)),
-        ];
-        if let Some((name, _)) = at_least_one.iter().find(|(_, value)| *value == 0) {
-            return Err(format!("control.{name} must be at least 1"));
+        check_settings("control", &self.numbers(), &Self::default().numbers())?;
+        let odd_zone = |it: &&String| {
+            it.is_empty()
+                || it.len() > ZONE_BYTES_MAX
+                || it.contains(|it: char| it.is_whitespace() || it.is_control())
+        };
+        if let Some(zone) = self.zones.iter().find(odd_zone) {
+            return Err(format!(
+                "control.zones: {zone:?} is no zone's name: one has 1 to {ZONE_BYTES_MAX} bytes and no spaces, such as \"local\""
+            ));
         }
-        let free = self.cents_per_device_minute.iter().find(|(_, it)| !it.is_finite() || **it < 0.0);
-        if let Some((kind, price)) = free {
-            return Err(format!("control.cents_per_device_minute.{kind} must be 0 or more, got {price}"));
+        let odd_price = |it: &(&String, &f64)| !(0.0..=CENTS_MAX).contains(it.1);
+        if let Some((kind, price)) = self.cents_per_device_minute.iter().find(odd_price) {
+            return Err(format!(
+                "control.cents_per_device_minute.{kind} must be 0 to {CENTS_MAX} cents, got {price}"
+            ));
         }
         Ok(())
+    }
+
+    /// What each number may be. The upper ends are far beyond real use: a number above one is a slip of the hand.
+    pub fn numbers(&self) -> [Setting; 27] {
+        let of = u64::from;
+        [
+            // Less than a chat's template takes is no use; the engine counts those of all slots in 32 bits.
+            ("context_tokens", of(self.context_tokens), 128..=16_000_000),
+            // What the engine can do.
+            ("slots", of(self.slots), 1..=256),
+            ("gpu_host_memory_gb", of(self.gpu_host_memory_gb), 0..=1_048_576),
+            // A year, as for a create.
+            ("inactive_timeout_minutes", of(self.inactive_timeout_minutes), 0..=527_040),
+            ("null_inactive_timeout_minutes", of(self.null_inactive_timeout_minutes), 0..=527_040),
+            ("scale_down_delay_secs", of(self.scale_down_delay_secs), 0..=WEEK),
+            ("drain_timeout_secs", of(self.drain_timeout_secs), 0..=DAY),
+            ("startup_deadline_secs", of(self.startup_deadline_secs), 1..=WEEK),
+            ("unresponsive_limit_secs", of(self.unresponsive_limit_secs), 1..=DAY),
+            ("unanswered_requests_max", of(self.unanswered_requests_max), 1..=1_000_000),
+            ("release_wait_secs", of(self.release_wait_secs), 0..=DAY),
+            ("surge_replicas", of(self.surge_replicas), 0..=1_000),
+            ("backoff_base_secs", of(self.backoff_base_secs), 0..=DAY),
+            ("backoff_cap_secs", of(self.backoff_cap_secs), 0..=WEEK),
+            ("failures_max", of(self.failures_max), 1..=1_000_000),
+            // With none, no failure would ever be counted.
+            ("failure_window_secs", of(self.failure_window_secs), 1..=30 * DAY),
+            ("healthy_after_secs", of(self.healthy_after_secs), 0..=30 * DAY),
+            // What ends by itself, an engine above all, is noticed at a tick.
+            ("tick_millis", self.tick_millis, 10..=60_000),
+            ("load_report_age_max_secs", of(self.load_report_age_max_secs), 1..=3_600),
+            ("body_idle_timeout_ms", self.body_idle_timeout_ms, 10..=HOUR * 1_000),
+            ("body_timeout_ms", self.body_timeout_ms, 10..=DAY * 1_000),
+            ("endpoints_per_owner_max", of(self.endpoints_per_owner_max), 0..=1_000_000),
+            ("keys_per_owner_max", of(self.keys_per_owner_max), 0..=1_000_000),
+            ("events_kept_days", of(self.events_kept_days), 1..=36_500),
+            ("usage_kept_days", of(self.usage_kept_days), 1..=36_500),
+            ("idempotency_kept_hours", of(self.idempotency_kept_hours), 0..=8_760),
+            ("lost_reply_window_secs", of(self.lost_reply_window_secs), 0..=HOUR),
+        ]
     }
 
     pub(crate) fn settings(&self) -> Settings {
@@ -200,5 +251,54 @@ impl ControlConfig {
 
     pub(crate) fn timeout(minutes: u32) -> Option<u32> {
         (minutes > 0).then_some(minutes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(set: impl FnOnce(&mut ControlConfig)) -> String {
+        let mut config = ControlConfig::default();
+        set(&mut config);
+        config.check().unwrap_err()
+    }
+
+    #[test]
+    fn a_value_that_no_endpoint_could_live_with_is_named_with_what_would_work() {
+        ControlConfig::default().check().unwrap();
+        let slots = refused(|it| it.slots = 1_000_000);
+        assert_eq!(slots, "control.slots must be 1 to 256, got 1000000, by default it is 4");
+        let tick = refused(|it| it.tick_millis = 9_999_999_999);
+        assert!(tick.starts_with("control.tick_millis must be 10 to 60000, got 9999999999"), "{tick}");
+        assert!(refused(|it| it.context_tokens = 1).starts_with("control.context_tokens must be 128 to "));
+        let deadline = refused(|it| it.startup_deadline_secs = 0);
+        assert!(deadline.starts_with("control.startup_deadline_secs must be 1 to "), "{deadline}");
+        for zone in ["", "zone a", "a\nb"] {
+            let zones = refused(|it| it.zones = vec!["local".to_owned(), zone.to_owned()]);
+            assert!(zones.starts_with(&format!("control.zones: {zone:?} is no zone's name")), "{zones}");
+        }
+        for price in [1e300, -1.0, f64::NAN, f64::INFINITY] {
+            let price =
+                refused(|it| it.cents_per_device_minute = BTreeMap::from([("cpu_8gb".to_owned(), price)]));
+            assert!(
+                price.starts_with("control.cents_per_device_minute.cpu_8gb must be 0 to 1000000 cents, got "),
+                "{price}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_may_be_off_may_be_0() {
+        let config = ControlConfig {
+            inactive_timeout_minutes: 0,
+            gpu_host_memory_gb: 0,
+            backoff_base_secs: 0,
+            backoff_cap_secs: 0,
+            lost_reply_window_secs: 0,
+            zones: Vec::new(),
+            ..ControlConfig::default()
+        };
+        config.check().unwrap();
     }
 }

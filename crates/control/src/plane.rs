@@ -1,5 +1,6 @@
 //! The control plane as the server holds it: opened once, run until cancelled, closed.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -166,6 +167,11 @@ impl ControlPlane {
         self.shared.store.insert_key(&key, text.hash(), keep).await?;
         self.shared.reload_keys().await?;
         Ok(made)
+    }
+
+    /// The tenants that have a key.
+    pub fn owners(&self) -> BTreeSet<Owner> {
+        self.shared.keys().owners().into_iter().cloned().collect()
     }
 
     /// The management API, JSON 404 for every unknown route included. A client's address is read from the

@@ -1,7 +1,7 @@
 //! API keys: `dedi_<10 base62 id>_<43 base62 secret>_<6 base62 checksum>`. Stored are the id and the SHA-256 of
 //! the whole text; 43 random base62 digits (256 bits) need no stretching.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -208,6 +208,11 @@ impl KeyTable {
     /// How many there are.
     pub fn len(&self) -> usize {
         self.keys.len()
+    }
+
+    /// The tenants that have one.
+    pub fn owners(&self) -> BTreeSet<&Owner> {
+        self.keys.values().map(|it| &it.owner).collect()
     }
 
     /// Whether there is none.

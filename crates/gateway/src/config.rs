@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use dedi_domain::{Setting, check_settings};
 use serde::{Deserialize, Serialize};
 
-/// Limits and waits of the gateway.
+/// Limits and waits of the gateway. What each number may be stands in [`GatewayConfig::numbers`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GatewayConfig {
@@ -94,7 +95,107 @@ impl Default for GatewayConfig {
     }
 }
 
+/// Milliseconds.
+const HOUR: u64 = 3_600_000;
+const DAY: u64 = 24 * HOUR;
+
+impl GatewayConfig {
+    /// What is wrong with the values, as a sentence; types are checked before.
+    ///
+    /// # Errors
+    ///
+    /// That sentence.
+    pub fn check(&self) -> Result<(), String> {
+        check_settings("gateway", &self.numbers(), &Self::default().numbers())?;
+        let body = self.body_bytes_max as u64;
+        let kept = [("bytes_per_endpoint_max", self.bytes_per_endpoint_max), ("bytes_max", self.bytes_max)];
+        match kept.into_iter().find(|(_, bytes)| *bytes < body) {
+            Some((key, bytes)) => Err(format!(
+                "gateway.{key} must be at least gateway.body_bytes_max, {body}, or no request of that size is ever taken; got {bytes}"
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// What each number may be. The upper ends are far beyond real use: a number above one is a slip of the hand.
+    pub fn numbers(&self) -> [Setting; 25] {
+        let of = u64::from;
+        [
+            // A chat of a few words; more than a GiB in one piece is no text.
+            ("body_bytes_max", self.body_bytes_max as u64, 1 << 10..=1 << 30),
+            ("body_idle_timeout_ms", self.body_idle_timeout_ms, 10..=HOUR),
+            ("body_timeout_ms", self.body_timeout_ms, 10..=DAY),
+            ("requests_per_endpoint_max", of(self.requests_per_endpoint_max), 1..=1_000_000),
+            ("bytes_per_endpoint_max", self.bytes_per_endpoint_max, 1 << 10..=1 << 40),
+            ("bytes_max", self.bytes_max, 1 << 10..=1 << 40),
+            // 0 does not wait.
+            ("cold_start_wait_ms", self.cold_start_wait_ms, 0..=DAY),
+            ("ready_wait_ms", self.ready_wait_ms, 0..=DAY),
+            ("connect_timeout_ms", self.connect_timeout_ms, 10..=HOUR),
+            ("first_byte_timeout_ms", self.first_byte_timeout_ms, 10..=DAY),
+            ("idle_timeout_ms", self.idle_timeout_ms, 10..=DAY),
+            ("total_timeout_ms", self.total_timeout_ms, 10..=7 * DAY),
+            ("stream_head_wait_ms", self.stream_head_wait_ms, 0..=HOUR),
+            // Comments without a pause would keep a core busy.
+            ("keep_alive_interval_ms", self.keep_alive_interval_ms, 100..=HOUR),
+            ("write_stall_timeout_ms", self.write_stall_timeout_ms, 100..=DAY),
+            ("response_bytes_max", self.response_bytes_max as u64, 1 << 10..=1 << 30),
+            ("retry_percent", of(self.retry_percent), 0..=100),
+            ("retries_per_sec", of(self.retries_per_sec), 0..=1_000_000),
+            ("ejection_failures", of(self.ejection_failures), 1..=1_000_000),
+            ("ejection_ms", self.ejection_ms, 0..=HOUR),
+            ("idle_connections_per_replica_max", self.idle_connections_per_replica_max as u64, 0..=10_000),
+            ("idle_connection_ms", self.idle_connection_ms, 0..=DAY),
+            // With 0, a wrong key would be told that it came too often and never that it is wrong.
+            ("key_failures_per_minute_max", of(self.key_failures_per_minute_max), 1..=1_000_000),
+            ("key_failures_per_minute_all_max", of(self.key_failures_per_minute_all_max), 1..=1_000_000),
+            ("report_interval_ms", self.report_interval_ms, 10..=60_000),
+        ]
+    }
+}
+
 /// A `_ms` number as a duration.
 pub(crate) fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(set: impl FnOnce(&mut GatewayConfig)) -> String {
+        let mut config = GatewayConfig::default();
+        set(&mut config);
+        config.check().unwrap_err()
+    }
+
+    #[test]
+    fn a_value_that_no_request_could_live_with_is_named_with_what_would_work() {
+        GatewayConfig::default().check().unwrap();
+        let body = refused(|it| it.body_bytes_max = 0);
+        assert_eq!(
+            body,
+            "gateway.body_bytes_max must be 1024 to 1073741824, got 0, by default it is 8388608"
+        );
+        let first = refused(|it| it.first_byte_timeout_ms = 0);
+        assert!(first.starts_with("gateway.first_byte_timeout_ms must be 10 to "), "{first}");
+        assert!(refused(|it| it.bytes_max = 1).starts_with("gateway.bytes_max must be 1024 to "));
+        assert!(
+            refused(|it| it.total_timeout_ms = u64::MAX).starts_with("gateway.total_timeout_ms must be ")
+        );
+    }
+
+    #[test]
+    fn what_all_bodies_may_take_holds_at_least_one() {
+        for set in [(|it| it.bytes_max = 8 << 20) as fn(&mut GatewayConfig), |it| {
+            it.bytes_per_endpoint_max = 8 << 20
+        }] {
+            let mut config = GatewayConfig::default();
+            set(&mut config);
+            config.check().unwrap();
+            config.body_bytes_max += 1;
+            let said = config.check().unwrap_err();
+            assert!(said.contains("must be at least gateway.body_bytes_max, 8388609"), "{said}");
+        }
+    }
 }

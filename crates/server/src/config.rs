@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use dedi_domain::Setting;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::listener::ListenConfig;
-use crate::logging::LogFormat;
+use crate::logging::{self, LogFormat};
 use crate::paths::DataDir;
 
 /// Everything `dedi serve` can be told. `dedi config` prints the effective one.
@@ -14,6 +15,7 @@ use crate::paths::DataDir;
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
     /// Address of the API. Port 0 takes a free one; `<data dir>/address` holds what was taken.
+    #[serde(deserialize_with = "read_listen")]
     pub listen: SocketAddr,
     /// Something in front of this server does TLS. Without it only loopback addresses are listened on, since
     /// keys would cross the network in the clear.
@@ -73,7 +75,7 @@ pub(crate) struct Overrides {
     #[arg(long, env = "DEDI_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Address of the API [default: 127.0.0.1:7437]
-    #[arg(long, env = "DEDI_LISTEN", value_name = "ADDRESS")]
+    #[arg(long, env = "DEDI_LISTEN", value_name = "ADDRESS", value_parser = parse_listen)]
     pub listen: Option<SocketAddr>,
     /// Log filter, such as `info` or `dedi_gateway=debug,info`
     #[arg(long, env = "DEDI_LOG", value_name = "FILTER")]
@@ -84,7 +86,8 @@ pub(crate) struct Overrides {
 }
 
 impl Config {
-    /// The file, then the overrides. An error is one sentence that names the file and the key.
+    /// The file, then the overrides; the values are as written, see [`Config::check`]. An error is one sentence that
+    /// names the file and the key.
     pub(crate) fn load(overrides: &Overrides, data: &DataDir) -> Result<Self, String> {
         let default_file = data.config();
         let file = match &overrides.config {
@@ -104,23 +107,57 @@ impl Config {
         if let Some(format) = overrides.log_format {
             config.log_format = format;
         }
-        config.check()?;
         Ok(config)
     }
 
     fn read(file: &Path) -> Result<Self, String> {
         let text = std::fs::read_to_string(file)
             .map_err(|err| format!("the config file {} can't be read: {err}", file.display()))?;
-        toml::from_str(&text).map_err(|err| {
+        let wrong = |key: &str, err: &toml::de::Error| {
             let line = err.span().map_or(String::new(), |span| {
                 format!(" line {}", text.bytes().take(span.start).filter(|it| *it == b'\n').count() + 1)
             });
             let what = err.message().lines().collect::<Vec<_>>().join(" ");
-            format!("the config file {}{line}: {what}", file.display())
+            let what = PLAIN.iter().fold(what, |what, (typed, plain)| what.replace(typed, plain));
+            format!("the config file {}{line}: {key}{what}", file.display())
+        };
+        let written = toml::Deserializer::parse(&text).map_err(|err| wrong("", &err))?;
+        serde_path_to_error::deserialize(written).map_err(|err| {
+            let key = match err.path().to_string().as_str() {
+                "." => String::new(),
+                path => format!("{path}: "),
+            };
+            wrong(&key, err.inner())
         })
     }
 
-    fn check(&self) -> Result<(), String> {
+    /// As TOML, with what each number may be beside it.
+    pub(crate) fn printed(&self) -> Result<String, toml::ser::Error> {
+        let tables: [(&str, &[Setting]); 5] = [
+            ("[http]", &self.http.numbers()),
+            ("[control]", &self.control.numbers()),
+            ("[hub]", &self.hub.numbers()),
+            ("[gateway]", &self.gateway.numbers()),
+            ("[runtime]", &self.runtime.numbers()),
+        ];
+        let mut numbers: &[Setting] = &[];
+        let mut printed = String::new();
+        for line in toml::to_string_pretty(self)?.lines() {
+            if line.starts_with('[') {
+                numbers = tables.iter().find(|(table, _)| *table == line).map_or(&[], |it| it.1);
+            }
+            printed.push_str(line);
+            let key = line.split_once(" = ").map(|it| it.0);
+            if let Some((_, _, allowed)) = numbers.iter().find(|(name, _, _)| key == Some(name)) {
+                printed.push_str(&format!(" # {} to {}", allowed.start(), allowed.end()));
+            }
+            printed.push('\n');
+        }
+        Ok(printed)
+    }
+
+    /// What is wrong with the values, as a sentence.
+    pub(crate) fn check(&self) -> Result<(), String> {
         if !self.listen.ip().is_loopback() && !self.tls_terminated_elsewhere {
             return Err(format!(
                 "listen = \"{}\" is not a loopback address, and keys would cross the network unencrypted: put a TLS proxy in front and set tls_terminated_elsewhere = true, or listen on 127.0.0.1",
@@ -128,8 +165,56 @@ impl Config {
             ));
         }
         dedi_domain::Owner::parse(&self.owner).map_err(|err| format!("owner = \"{}\": {err}", self.owner))?;
+        if let Some(name) = self.hostnames.iter().find(|it| !is_hostname(it)) {
+            return Err(format!(
+                "hostnames: {name:?} is no host's name: give the name alone, such as \"models.example.com\", without a scheme, a port or a path"
+            ));
+        }
+        logging::check(&self.log)?;
+        self.http.check()?;
+        self.control.check()?;
+        self.hub.check()?;
+        self.gateway.check()?;
+        self.runtime.check()?;
+        let (interval, age_secs) = (self.gateway.report_interval_ms, self.control.load_report_age_max_secs);
+        if interval >= u64::from(age_secs) * 1_000 {
+            return Err(format!(
+                "gateway.report_interval_ms = {interval} must be less than control.load_report_age_max_secs, {age_secs} s: every load report would be too old to count"
+            ));
+        }
         Ok(())
     }
+}
+
+/// What the parser expects, as an operator would say it.
+const PLAIN: [(&str, &str); 6] = [
+    ("expected u32", "expected a whole number, not below 0"),
+    ("expected u64", "expected a whole number, not below 0"),
+    ("expected usize", "expected a whole number, not below 0"),
+    ("expected f64", "expected a number"),
+    ("expected a sequence", "expected a list"),
+    ("expected a boolean", "expected true or false"),
+];
+
+/// A name as a `Host` header has it.
+fn is_hostname(name: &str) -> bool {
+    let is_label = |it: &str| {
+        !it.is_empty() && it.bytes().all(|it| it.is_ascii_alphanumeric() || matches!(it, b'-' | b'_'))
+    };
+    name.len() <= HOSTNAME_BYTES_MAX && name.split('.').all(is_label)
+}
+
+/// Longest name of a host.
+const HOSTNAME_BYTES_MAX: usize = 253;
+
+fn parse_listen(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_invalid| {
+        format!("{text:?} is not an IP address with a port, such as {DEFAULT_LISTEN} or [::1]:7437")
+    })
+}
+
+fn read_listen<'de, D: Deserializer<'de>>(from: D) -> Result<SocketAddr, D::Error> {
+    parse_listen(&String::deserialize(from)?).map_err(serde::de::Error::custom)
 }
 
 #[cfg(test)]
@@ -143,7 +228,8 @@ mod tests {
         let file = temp.path().join("dedi.toml");
         std::fs::write(&file, text).unwrap();
         let data = DataDir::resolve(Some(temp.path())).unwrap();
-        Config::load(&Overrides { config: Some(file), ..Overrides::default() }, &data)
+        let config = Config::load(&Overrides { config: Some(file), ..Overrides::default() }, &data)?;
+        config.check().map(|()| config)
     }
 
     #[test]
@@ -155,9 +241,21 @@ mod tests {
 
     #[test]
     fn the_printed_config_reads_back_as_itself() {
-        let printed = toml::to_string(&Config::default()).unwrap();
+        let printed = Config::default().printed().unwrap();
+        assert!(printed.contains("\nslots = 4 # 1 to 256\n"), "{printed}");
         let again = read(&printed).unwrap();
-        assert_eq!(toml::to_string(&again).unwrap(), printed);
+        assert_eq!(again.printed().unwrap(), printed);
+    }
+
+    #[test]
+    fn every_number_is_printed_with_what_it_may_be() {
+        let printed = Config::default().printed().unwrap();
+        let is_number = |it: &&str| {
+            it.split_once(" = ").is_some_and(|(_, value)| value.starts_with(|it: char| it.is_ascii_digit()))
+        };
+        let numbers: Vec<&str> = printed.lines().filter(is_number).collect();
+        assert!(numbers.len() > 70, "{printed}");
+        assert!(numbers.iter().all(|it| it.contains(" # ")), "{numbers:#?}");
     }
 
     #[test]
@@ -173,7 +271,68 @@ mod tests {
             assert!(printed.contains(&format!("isolation = {written}\n")), "{printed}");
         }
         let said = read("[runtime]\nisolation = 2").unwrap_err();
-        assert!(said.contains("line 2: isolation is \"auto\", 0 or 1, not 2"), "{said}");
+        assert!(
+            said.contains("line 2: runtime.isolation: invalid value: integer `2`, expected \"auto\", 0 or 1"),
+            "{said}"
+        );
+        let said = read("[runtime]\nisolation = true").unwrap_err();
+        assert!(
+            said.contains("runtime.isolation: invalid type: boolean `true`, expected \"auto\", 0 or 1"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_type_is_named_by_its_key() {
+        let said = read("[control]\n\nslots = \"4\"").unwrap_err();
+        assert!(
+            said.contains(
+                "line 3: control.slots: invalid type: string \"4\", expected a whole number, not below 0"
+            ),
+            "{said}"
+        );
+        let said = read("[control.cents_per_device_minute]\ncpu_8gb = \"4\"").unwrap_err();
+        assert!(said.contains("line 2: control.cents_per_device_minute.cpu_8gb: "), "{said}");
+        let said = read("[gateway]\nbytes_max = -1").unwrap_err();
+        assert!(said.contains("line 2: gateway.bytes_max: "), "{said}");
+        let said = read("hostnames = [\"a\", 3]").unwrap_err();
+        assert!(said.contains("hostnames[1]: "), "{said}");
+        assert_eq!(read("listen = 1\nslots").unwrap_err().lines().count(), 1);
+    }
+
+    #[test]
+    fn an_address_without_a_port_is_refused_with_one_that_works() {
+        let said = read("listen = \"localhost\"").unwrap_err();
+        assert!(
+            said.contains(
+                "line 1: listen: \"localhost\" is not an IP address with a port, such as 127.0.0.1:7437"
+            ),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn every_table_is_checked() {
+        for (text, key) in [
+            ("hostnames = [\"http://x/\"]", "hostnames: \"http://x/\""),
+            ("hostnames = [\"x:80\"]", "hostnames: \"x:80\""),
+            ("hostnames = [\"\"]", "hostnames: \"\""),
+            ("log = \"bogus==\"", "log = \"bogus==\""),
+            ("[http]\nconnections_max = 0", "http.connections_max"),
+            ("[control]\nslots = 1000000", "control.slots"),
+            ("[hub]\ntries_max = 0", "hub.tries_max"),
+            ("[gateway]\nbytes_max = 1", "gateway.bytes_max"),
+            ("[runtime]\npids_max = 1", "runtime.pids_max"),
+            ("[runtime.hardware]\ncpu_devices = 5000", "runtime.hardware.cpu_devices"),
+            ("[gateway]\nreport_interval_ms = 10000", "gateway.report_interval_ms"),
+        ] {
+            let said = read(text).unwrap_err();
+            assert!(said.starts_with(key), "{text}: {said}");
+        }
+        assert!(
+            read("hostnames = [\"models.example.com\", \"my_host\"]\nlog = \"dedi_gateway=debug,info\"")
+                .is_ok()
+        );
     }
 
     #[test]

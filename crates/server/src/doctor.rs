@@ -14,6 +14,7 @@ use dedi_runtime::process::{ProcessRuntime, isolation_level};
 
 use crate::config::Config;
 use crate::paths::DataDir;
+use crate::programs::NoVersion;
 use crate::{demo, programs, stop};
 
 /// Free disk below which downloads and logs will soon fail.
@@ -21,6 +22,9 @@ const DISK_FREE_BYTES_MIN: u64 = 2 << 30;
 
 /// Longest wait for the database to be read through.
 const DATABASE_WAIT: Duration = Duration::from_secs(30);
+
+/// What findings about the supervising program begin with.
+const SHIM: &str = "shim";
 
 enum Finding {
     Good(String),
@@ -97,25 +101,25 @@ async fn shim(config: &Config) -> Vec<Finding> {
         ),
         Err(err) => Finding::Note(format!("shim: how it is linked can't be read: {err}")),
     };
-    vec![starts("shim", &program).await, linked]
+    vec![starts(SHIM, &program).await, linked]
 }
 
 /// Whether the program runs on this host.
 async fn starts(what: &str, program: &Path) -> Finding {
     let shown = program.display();
-    let asked = tokio::process::Command::new(program).arg("--version").kill_on_drop(true).output();
-    match tokio::time::timeout(Duration::from_secs(10), asked).await {
-        Ok(Ok(said)) if said.status.success() => {
-            Finding::Good(format!("{what}: {shown} ({})", String::from_utf8_lossy(&said.stdout).trim()))
-        }
-        Ok(Ok(said)) => Finding::Bad(
-            format!("{what}: {shown} --version ended with {}", said.status),
+    match programs::version(program).await {
+        Ok(version) if what == SHIM && !programs::is_shim(&version) => Finding::Bad(
+            format!("{what}: {shown} is no dedi-shim"),
+            "name the dedi-shim that was built with this dedi, or leave `shim` out of the config".to_owned(),
+        ),
+        Ok(version) => Finding::Good(format!("{what}: {shown} ({version})")),
+        Err(why @ NoVersion::Ended(_)) => Finding::Bad(
+            format!("{what}: {shown} {why}"),
             "build it on this host: a build for another processor does not start".to_owned(),
         ),
-        Ok(Err(err)) => {
-            Finding::Bad(format!("{what}: {shown} does not start: {err}"), "build it again".to_owned())
+        Err(why @ (NoVersion::Unstarted(_) | NoVersion::Hangs)) => {
+            Finding::Bad(format!("{what}: {shown} {why}"), "build it again".to_owned())
         }
-        Err(_) => Finding::Bad(format!("{what}: {shown} hangs"), "build it again".to_owned()),
     }
 }
 

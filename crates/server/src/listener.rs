@@ -13,6 +13,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use dedi_control::LastReply;
 use dedi_domain::key_failures::network;
+use dedi_domain::{Setting, check_settings};
 use http::Version;
 use http::header::{CONNECTION, HeaderValue};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -27,7 +28,7 @@ use crate::descriptors;
 use crate::limits::{HEAD_BYTES_READ_MAX, HEADERS_READ_MAX};
 use crate::socket::WatchedSocket;
 
-/// Limits of the public listener.
+/// Limits of the public listener. What each number may be stands in [`ListenConfig::numbers`].
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ListenConfig {
@@ -44,11 +45,32 @@ pub(crate) struct ListenConfig {
 impl Default for ListenConfig {
     fn default() -> Self {
         Self {
-            connections_max: 10_000,
+            connections_max: 8_000, // what a host's usual limit of 20,000 descriptors is enough for
             connections_per_ip_max: 256,
             header_timeout_secs: 10, // a client that sends headers slower than this is stuck or hostile
             shutdown_grace_secs: 30, // the drain limit of replicas, so neither cuts the other short
         }
+    }
+}
+
+impl ListenConfig {
+    /// What is wrong with the values, as a sentence; types are checked before.
+    ///
+    /// # Errors
+    ///
+    /// That sentence.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        check_settings("http", &self.numbers(), &Self::default().numbers())
+    }
+
+    /// What each number may be. The upper ends are far beyond real use: a number above one is a slip of the hand.
+    pub(crate) fn numbers(&self) -> [Setting; 4] {
+        [
+            ("connections_max", self.connections_max as u64, 1..=1_000_000),
+            ("connections_per_ip_max", u64::from(self.connections_per_ip_max), 1..=1_000_000),
+            ("header_timeout_secs", self.header_timeout_secs, 1..=3_600),
+            ("shutdown_grace_secs", self.shutdown_grace_secs, 0..=86_400),
+        ]
     }
 }
 
@@ -147,15 +169,20 @@ pub(crate) fn grace(config: &ListenConfig) -> Duration {
 /// As many connections as configured, or as the descriptors of this process are good for.
 fn connections_max(config: &ListenConfig) -> usize {
     let Some(descriptors) = descriptors::limit() else { return config.connections_max };
-    let most = descriptors.saturating_sub(DESCRIPTORS_RESERVED) / DESCRIPTORS_PER_CONNECTION;
+    let most = good_for(descriptors);
     if most < config.connections_max {
         tracing::warn!(
-            "{descriptors} descriptors are enough for {most} connections, fewer than `listener.connections_max`, {}; \
+            "{descriptors} descriptors are enough for {most} connections, fewer than `http.connections_max`, {}; \
              raise the limit of open files to lift this",
             config.connections_max
         );
     }
     config.connections_max.min(most.max(1))
+}
+
+/// Connections that so many descriptors are enough for.
+fn good_for(descriptors: usize) -> usize {
+    descriptors.saturating_sub(DESCRIPTORS_RESERVED) / DESCRIPTORS_PER_CONNECTION
 }
 
 /// Once it is closing, says with each answer that the connection takes no further request.
@@ -235,6 +262,21 @@ impl Drop for Counted {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_usual_limit_of_descriptors_is_enough_for_the_default() {
+        assert!(good_for(20_000) >= ListenConfig::default().connections_max);
+    }
+
+    #[test]
+    fn a_listener_that_nobody_could_reach_is_refused() {
+        ListenConfig::default().check().unwrap();
+        let none = ListenConfig { connections_max: 0, ..ListenConfig::default() };
+        let said = none.check().unwrap_err();
+        assert_eq!(said, "http.connections_max must be 1 to 1000000, got 0, by default it is 8000");
+        let none = ListenConfig { connections_per_ip_max: 0, ..ListenConfig::default() };
+        assert!(none.check().unwrap_err().starts_with("http.connections_per_ip_max must be 1 to "));
+    }
 
     #[test]
     fn an_address_gets_its_share_and_gets_it_back() {

@@ -14,9 +14,20 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+/// What is wrong with a filter, as a sentence.
+pub(crate) fn check(filter: &str) -> Result<(), String> {
+    parse(filter).map(drop)
+}
+
+fn parse(filter: &str) -> Result<EnvFilter, String> {
+    EnvFilter::try_new(filter).map_err(|err| {
+        format!("log = {filter:?} is not a filter, such as `info` or `dedi_gateway=debug,info`: {err}")
+    })
+}
+
 /// Starts logging with a filter such as `info` or `dedi_gateway=debug,info`.
 pub(crate) fn start(filter: &str, format: LogFormat) -> Result<(), String> {
-    let filter = EnvFilter::try_new(filter).map_err(|err| format!("`log` is not a filter: {err}"))?;
+    let filter = parse(filter)?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = match format {
         LogFormat::Text => lines

@@ -26,12 +26,15 @@ mod serve;
 mod socket;
 mod stop;
 mod takeover;
+mod unused;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::builder::Resettable;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::{Config, Overrides};
 use crate::paths::DataDir;
@@ -62,7 +65,7 @@ enum Command {
         /// The file to make
         file: PathBuf,
     },
-    /// Print the effective configuration as TOML
+    /// Print the effective configuration as TOML, and what `serve` would refuse of it
     Config(Overrides),
     /// Check this host: engine, shim, devices, isolation, disk
     Doctor(Overrides),
@@ -120,7 +123,8 @@ fn main() -> ExitCode {
     {
         return dedi_shim::main(&PathBuf::from(dir));
     }
-    let cli = Cli::parse();
+    let mut matches = without_empty_variables(Cli::command()).get_matches();
+    let cli = Cli::from_arg_matches_mut(&mut matches).unwrap_or_else(|err| err.exit());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(err) => return fail(EXIT_USAGE, &format!("the async runtime could not be started: {err}")),
@@ -131,10 +135,20 @@ fn main() -> ExitCode {
     code
 }
 
+/// A variable that is there and empty is none: that is how scripts and unit files leave one out.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    command
+        .mut_args(|arg| match arg.get_env().and_then(std::env::var_os) {
+            Some(value) if value.is_empty() => arg.env(Resettable::Reset),
+            Some(_) | None => arg,
+        })
+        .mut_subcommands(without_empty_variables)
+}
+
 async fn run(cli: Cli) -> ExitCode {
     let prepared = |overrides: &Overrides| prepare(overrides, cli.globals.data_dir.as_deref());
     match cli.command {
-        Command::Serve(args) => match prepared(&args.overrides) {
+        Command::Serve(args) => match checked(prepared(&args.overrides)).await {
             Ok((data, config)) => {
                 let asked = args.takeover.then_some(serve::TakesOver { listen: args.overrides.listen });
                 serve::serve(data, config, asked).await
@@ -150,11 +164,14 @@ async fn run(cli: Cli) -> ExitCode {
             Err(err) => fail(EXIT_USAGE, &err),
         },
         Command::Config(overrides) => match prepared(&overrides) {
-            Ok((data, config)) => print_config(&data, &config),
+            Ok((data, config)) => print_config(&data, &config).await,
             Err(code) => code,
         },
         Command::Doctor(overrides) => match prepared(&overrides) {
-            Ok((data, config)) => doctor::doctor(&data, &config).await,
+            Ok((data, config)) => match config.check() {
+                Ok(()) => doctor::doctor(&data, &config).await,
+                Err(err) => fail(EXIT_USAGE, &err),
+            },
             Err(code) => code,
         },
         Command::Shim { dir } => dedi_shim::main(&dir),
@@ -168,18 +185,35 @@ fn prepare(overrides: &Overrides, data_dir: Option<&Path>) -> Result<(DataDir, C
     Ok((data, config))
 }
 
-#[expect(clippy::print_stdout, reason = "the config is what was asked for")]
-fn print_config(data: &DataDir, config: &Config) -> ExitCode {
-    match toml::to_string_pretty(config) {
+/// What `serve` refuses is refused before anything is made or asked for.
+async fn checked(prepared: Result<(DataDir, Config), ExitCode>) -> Result<(DataDir, Config), ExitCode> {
+    let (data, config) = prepared?;
+    check(&config).await.map_err(|err| fail(EXIT_USAGE, &err))?;
+    Ok((data, config))
+}
+
+async fn check(config: &Config) -> Result<(), String> {
+    config.check()?;
+    programs::check(config).await
+}
+
+/// The config, and then what `serve` would refuse of it.
+async fn print_config(data: &DataDir, config: &Config) -> ExitCode {
+    match config.printed() {
         Ok(text) => {
-            println!(
+            // Whoever reads it may have read enough, as `head` has.
+            let _ = writeln!(
+                std::io::stdout(),
                 "# data folder: {}\n# config file read, if it exists: {}\n{text}",
                 data.root().display(),
                 data.config().display()
             );
-            ExitCode::SUCCESS
         }
-        Err(err) => fail(EXIT_USAGE, &format!("the config can't be printed: {err}")),
+        Err(err) => return fail(EXIT_USAGE, &format!("the config can't be printed: {err}")),
+    }
+    match check(config).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(err) => fail(EXIT_USAGE, &err),
     }
 }
 

@@ -1,9 +1,12 @@
 //! Where the programs are that the server starts.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 
 use crate::config::Config;
 
@@ -45,10 +48,89 @@ pub(crate) fn shim(config: &Config) -> Result<PathBuf, String> {
 fn configured(key: &str, program: &Path) -> Result<Option<PathBuf>, String> {
     if program.as_os_str().is_empty() {
         Ok(None)
-    } else if program.is_file() {
-        Ok(Some(program.to_owned()))
-    } else {
+    } else if !program.is_file() {
         Err(format!("{key} = \"{}\" is not a file", program.display()))
+    } else if rustix::fs::access(program, rustix::fs::Access::EXEC_OK).is_err() {
+        let shown = program.display();
+        Err(format!("{key} = \"{shown}\" may not be executed: name a program, or `chmod +x {shown}`"))
+    } else {
+        Ok(Some(program.to_owned()))
+    }
+}
+
+/// What the config names outside of itself: the programs, whether the shim is one, and the hub's token.
+///
+/// # Errors
+///
+/// A sentence that names the key and says what would work.
+pub(crate) async fn check(config: &Config) -> Result<(), String> {
+    engine(config)?;
+    let shim = shim(config)?;
+    // The one that dedi finds itself was built with it.
+    if !config.shim.as_os_str().is_empty() {
+        let said = version(&shim).await.map_err(|err| err.to_string());
+        match said {
+            Ok(text) if is_shim(&text) => {}
+            Ok(text) => return Err(no_shim(&shim, &format!("its --version says {:?}", first_line(&text)))),
+            Err(why) => return Err(no_shim(&shim, &why)),
+        }
+    }
+    config.hub.check_token_file()
+}
+
+fn no_shim(program: &Path, why: &str) -> String {
+    format!(
+        "shim = \"{}\" is no dedi-shim ({why}): name the dedi-shim that was built with this dedi, or leave the key out",
+        program.display()
+    )
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}
+
+/// Whether that is what `dedi-shim --version` or `dedi --version` says: both can supervise.
+pub(crate) fn is_shim(version: &str) -> bool {
+    ["dedi-shim ", "dedi "].iter().any(|it| version.starts_with(it))
+}
+
+/// What a program's `--version` says.
+///
+/// # Errors
+///
+/// If it does not start, hangs, or ends with an error.
+pub(crate) async fn version(program: &Path) -> Result<String, NoVersion> {
+    let asked = tokio::process::Command::new(program)
+        .arg("--version")
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    match tokio::time::timeout(VERSION_WAIT, asked).await {
+        Ok(Ok(said)) if said.status.success() => Ok(String::from_utf8_lossy(&said.stdout).trim().to_owned()),
+        Ok(Ok(said)) => Err(NoVersion::Ended(said.status)),
+        Ok(Err(err)) => Err(NoVersion::Unstarted(err)),
+        Err(_elapsed) => Err(NoVersion::Hangs),
+    }
+}
+
+/// Longest wait for a program to say its version.
+const VERSION_WAIT: Duration = Duration::from_secs(10);
+
+/// Why a program did not say its version.
+#[derive(Debug)]
+pub(crate) enum NoVersion {
+    Ended(ExitStatus),
+    Unstarted(io::Error),
+    Hangs,
+}
+
+impl fmt::Display for NoVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ended(status) => write!(f, "--version ended with {status}"),
+            Self::Unstarted(err) => write!(f, "does not start: {err}"),
+            Self::Hangs => f.write_str("hangs"),
+        }
     }
 }
 
@@ -87,12 +169,33 @@ pub(crate) fn is_static(program: &Path) -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
     fn what_is_configured_must_be_there() {
         let config = Config { shim: "/nowhere/dedi-shim".into(), ..Config::default() };
         assert_eq!(shim(&config).unwrap_err(), "shim = \"/nowhere/dedi-shim\" is not a file");
+    }
+
+    #[tokio::test]
+    async fn what_is_configured_must_be_a_program_and_the_shim_a_shim() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("x");
+        let with = |mode: u32, text: &str| {
+            std::fs::write(&program, text).unwrap();
+            std::fs::set_permissions(&program, std::fs::Permissions::from_mode(mode)).unwrap();
+            let engine = std::env::current_exe().unwrap();
+            Config { engine, shim: program.clone(), ..Config::default() }
+        };
+        let said = check(&with(0o600, "")).await.unwrap_err();
+        assert!(said.starts_with("shim = ") && said.contains("may not be executed"), "{said}");
+        let said = check(&with(0o700, "#!/bin/sh\n")).await.unwrap_err();
+        assert!(said.contains("is no dedi-shim (its --version says \"\")"), "{said}");
+        let said = check(&with(0o700, "#!/bin/sh\nexit 3\n")).await.unwrap_err();
+        assert!(said.contains("is no dedi-shim (--version ended with exit status: 3)"), "{said}");
+        check(&with(0o700, "#!/bin/sh\necho dedi-shim 0.1.0\n")).await.unwrap();
     }
 
     #[test]

@@ -27,7 +27,7 @@ use crate::paths::{DataDir, write_atomically};
 use crate::replicas::Replicas;
 use crate::running::Server;
 use crate::stop::{self, StopSocket};
-use crate::{EXIT_USAGE, carried, demo, descriptors, fail, logging, programs};
+use crate::{EXIT_USAGE, carried, demo, descriptors, fail, logging, programs, unused};
 
 /// Longest wait for replicas of an earlier server to be found ready.
 const REPLICAS_WAIT: Duration = Duration::from_secs(3);
@@ -73,6 +73,14 @@ pub(crate) async fn serve(data: DataDir, config: Config, takeover: Option<TakesO
 }
 
 async fn run(data: &DataDir, config: Config, takes_over: Option<TakesOver>) -> Result<(), Refusal> {
+    // Nothing is made where there is nothing to take over.
+    if takes_over.is_some() && !data.root().exists() {
+        let message = format!(
+            "can't take over: no server runs on {}, which does not exist; start without --takeover",
+            data.root().display()
+        );
+        return Err(Refusal { code: EXIT_HELD, message });
+    }
     data.create().map_err(|err| {
         Refusal::usage(format!("the data folder {} can't be used: {err}", data.root().display()))
     })?;
@@ -123,6 +131,7 @@ async fn start(
     installed.map_err(|err| Refusal::broken(format!("the demo model can't be written: {err}")))?;
     let replicas = Arc::new(Replicas::new(runtime));
     let control = open_control(lock, data, &config, replicas.clone()).await?;
+    warn(&config, &control, replicas.as_ref()).await;
     first_passes(&control, &stop).await;
     let folder = Folder { data: data.clone(), config, control, replicas };
     if stop.is_cancelled() {
@@ -211,6 +220,17 @@ async fn open_control(
         );
     }
     Ok(control)
+}
+
+/// Tells what of the config does nothing here.
+async fn warn(config: &Config, control: &ControlPlane, runtime: &dyn Runtime) {
+    let unused = unused::owner(&config.owner, &control.owners());
+    // Hardware that can't be looked at is told by whoever needs it.
+    let inventory = runtime.inventory().await.ok();
+    let prices = inventory.map(|it| unused::prices(&config.control.cents_per_device_minute, &it));
+    for warning in unused.into_iter().chain(prices.into_iter().flatten()) {
+        tracing::warn!("{warning}");
+    }
 }
 
 /// The first key that an earlier start wrote down, which may have ended before it was in the database. It is never

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use dedi_domain::{Setting, check_settings};
 use http::HeaderValue;
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
@@ -16,7 +17,8 @@ pub struct HubConfig {
     pub fetch_on_create: bool,
     /// The hub, or a mirror that speaks its protocol.
     pub base_url: String,
-    /// File with an access token for gated models; empty takes the environment's `HF_TOKEN`, if it is set.
+    /// File with an access token for gated models, which must be there when the server starts; empty takes the
+    /// environment's `HF_TOKEN`, if it is set.
     pub token_file: PathBuf,
     /// The hub may send this server on to private addresses; for a mirror inside a network.
     pub private_addresses: bool,
@@ -78,15 +80,39 @@ impl HubConfig {
     /// What is wrong with the values, as a sentence; types are checked before.
     pub fn check(&self) -> Result<(), String> {
         self.base()?;
-        let at_least_one = [
-            ("connect_timeout_secs", self.connect_timeout_secs),
-            ("idle_timeout_secs", self.idle_timeout_secs),
-            ("tries_max", self.tries_max),
-        ];
-        match at_least_one.iter().find(|(_, value)| *value == 0) {
-            Some((name, _)) => Err(format!("hub.{name} must be at least 1")),
-            None => Ok(()),
+        check_settings("hub", &self.numbers(), &Self::default().numbers())
+    }
+
+    /// What each number may be.
+    pub fn numbers(&self) -> [Setting; 6] {
+        let of = u64::from;
+        [
+            ("connect_timeout_secs", of(self.connect_timeout_secs), 1..=3_600),
+            ("idle_timeout_secs", of(self.idle_timeout_secs), 1..=86_400),
+            ("tries_max", of(self.tries_max), 1..=1_000),
+            ("backoff_base_millis", self.backoff_base_millis, 0..=3_600_000),
+            ("backoff_cap_secs", of(self.backoff_cap_secs), 0..=86_400),
+            // An EiB.
+            ("disk_reserve_mib", self.disk_reserve_mib, 0..=1 << 40),
+        ]
+    }
+
+    /// Whether the token's file can be read, if there is to be one.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that says what would work.
+    pub fn check_token_file(&self) -> Result<(), String> {
+        let file = &self.token_file;
+        if file.as_os_str().is_empty() {
+            return Ok(());
         }
+        std::fs::read_to_string(file).map(drop).map_err(|err| {
+            format!(
+                "hub.token_file = \"{}\" can't be read: {err}; name a file with an access token, an empty one if the token comes later, or leave the key out to take HF_TOKEN",
+                file.display()
+            )
+        })
     }
 
     /// The base URL, ending with a slash.
@@ -179,6 +205,18 @@ mod tests {
             assert!(said.starts_with("hub.base_url"), "{said}");
         }
         assert!(HubConfig { tries_max: 0, ..HubConfig::default() }.check().is_err());
+    }
+
+    #[test]
+    fn a_token_file_that_is_not_there_is_named_and_an_empty_one_will_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let token_file = folder.path().join("token");
+        let config = HubConfig { token_file: token_file.clone(), ..HubConfig::default() };
+        let said = config.check_token_file().unwrap_err();
+        assert!(said.starts_with("hub.token_file = ") && said.contains("an empty one"), "{said}");
+        std::fs::write(&token_file, "").unwrap();
+        config.check_token_file().unwrap();
+        HubConfig::default().check_token_file().unwrap();
     }
 
     #[test]

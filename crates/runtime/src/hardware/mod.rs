@@ -7,8 +7,8 @@ mod nvml;
 use std::io;
 use std::path::PathBuf;
 
-use dedi_domain::Inventory;
 use dedi_domain::launch::AssignedDevice;
+use dedi_domain::{Inventory, Setting, check_settings};
 use dedi_shim::identity::ProcessId;
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HardwareSettings {
-    /// Cores on offer as devices; absent is all that this process may use, 0 is none.
+    /// Cores on offer as devices; absent is all that this process may use, 0 is none, 4096 the most.
     pub cpu_devices: Option<u32>,
     /// Memory in GiB that goes with one core; absent is the largest power of two that all can have.
     pub cpu_memory_gb: Option<u32>,
@@ -29,6 +29,26 @@ pub struct HardwareSettings {
 impl Default for HardwareSettings {
     fn default() -> Self {
         Self { cpu_devices: None, cpu_memory_gb: None, gpus: true, nvml_library: PathBuf::new() }
+    }
+}
+
+impl HardwareSettings {
+    /// What is wrong with the values, as a sentence.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let given = [
+            self.cpu_devices.map(|it| ("cpu_devices", u64::from(it), 0..=4_096)),
+            self.cpu_memory_gb.map(|it| ("cpu_memory_gb", u64::from(it), 1..=1_048_576)),
+        ];
+        let given: Vec<Setting> = given.into_iter().flatten().collect();
+        check_settings("runtime.hardware", &given, &[])?;
+        if self.cpu_devices == Some(0) && !self.gpus {
+            return Err(
+                "runtime.hardware.cpu_devices = 0 and runtime.hardware.gpus = false leave no device that a replica \
+                 could run on: allow one of the two"
+                    .to_owned(),
+            );
+        }
+        Ok(())
     }
 }
 

@@ -1,13 +1,17 @@
 //! What an operator can say about replica processes. Every key has a default that works.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use dedi_domain::{Setting, check_settings};
+use serde::de::{Error, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::hardware::HardwareSettings;
 
-/// Replica processes, their probes, their logs, and the devices they get.
+/// Replica processes, their probes, their logs, and the devices they get. What each number may be stands in
+/// [`ProcessConfig::numbers`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ProcessConfig {
@@ -76,8 +80,7 @@ impl Default for ProcessConfig {
 }
 
 /// The isolation level that an operator asks for: `"auto"`, `0` or `1`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Written", into = "Written")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum IsolationSetting {
     /// The highest that the host allows; on GPUs 0, as level 1 has not been tried with their drivers.
     #[default]
@@ -88,37 +91,49 @@ pub enum IsolationSetting {
     Level1,
 }
 
-/// As it stands in the config file.
-#[derive(Serialize, Deserialize)]
-#[serde(untagged)]
-enum Written {
-    Level(i64),
-    Word(String),
-}
+impl<'de> Deserialize<'de> for IsolationSetting {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Written;
 
-impl TryFrom<Written> for IsolationSetting {
-    type Error = String;
+        impl Visitor<'_> for Written {
+            type Value = IsolationSetting;
 
-    fn try_from(written: Written) -> Result<Self, String> {
-        let text = match written {
-            Written::Level(level) => level.to_string(),
-            Written::Word(word) => word,
-        };
-        match text.as_str() {
-            "auto" => Ok(Self::Auto),
-            "0" => Ok(Self::Level0),
-            "1" => Ok(Self::Level1),
-            _ => Err(format!("isolation is \"auto\", 0 or 1, not {text}")),
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("\"auto\", 0 or 1")
+            }
+
+            fn visit_i64<E: Error>(self, level: i64) -> Result<IsolationSetting, E> {
+                match level {
+                    0 => Ok(IsolationSetting::Level0),
+                    1 => Ok(IsolationSetting::Level1),
+                    _ => Err(E::invalid_value(Unexpected::Signed(level), &self)),
+                }
+            }
+
+            fn visit_u64<E: Error>(self, level: u64) -> Result<IsolationSetting, E> {
+                self.visit_i64(i64::try_from(level).unwrap_or(i64::MAX))
+            }
+
+            fn visit_str<E: Error>(self, word: &str) -> Result<IsolationSetting, E> {
+                match word {
+                    "auto" => Ok(IsolationSetting::Auto),
+                    "0" => Ok(IsolationSetting::Level0),
+                    "1" => Ok(IsolationSetting::Level1),
+                    _ => Err(E::invalid_value(Unexpected::Str(word), &self)),
+                }
+            }
         }
+
+        from.deserialize_any(Written)
     }
 }
 
-impl From<IsolationSetting> for Written {
-    fn from(setting: IsolationSetting) -> Self {
-        match setting {
-            IsolationSetting::Auto => Self::Word("auto".to_owned()),
-            IsolationSetting::Level0 => Self::Level(0),
-            IsolationSetting::Level1 => Self::Level(1),
+impl Serialize for IsolationSetting {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Auto => to.serialize_str("auto"),
+            Self::Level0 => to.serialize_i64(0),
+            Self::Level1 => to.serialize_i64(1),
         }
     }
 }
@@ -129,6 +144,44 @@ pub(crate) fn given(path: &PathBuf) -> Option<&PathBuf> {
 }
 
 impl ProcessConfig {
+    /// What is wrong with the values, as a sentence; types are checked before.
+    ///
+    /// # Errors
+    ///
+    /// That sentence.
+    pub fn check(&self) -> Result<(), String> {
+        let default = Self::default();
+        check_settings("runtime", &self.numbers(), &default.numbers())?;
+        self.hardware.check()?;
+        match self.env_pass.iter().find(|it| it.is_empty() || it.contains(['=', '\0'])) {
+            Some(name) => Err(format!(
+                "runtime.env_pass: {name:?} is no variable's name: list names alone, such as \"OMP_NUM_THREADS\", and set their values in the server's environment"
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// What each number may be. The upper ends are far beyond real use: a number above one is a slip of the hand.
+    pub fn numbers(&self) -> [Setting; 11] {
+        let of = u64::from;
+        [
+            ("stop_grace_secs", self.stop_grace_secs, 0..=3_600),
+            ("probe_interval_ms", self.probe_interval_ms, 10..=60_000),
+            ("launch_probe_interval_ms", self.launch_probe_interval_ms, 10..=60_000),
+            ("probe_timeout_ms", self.probe_timeout_ms, 10..=600_000),
+            ("probe_failures_max", of(self.probe_failures_max), 1..=1_000),
+            ("first_token_timeout_secs", self.first_token_timeout_secs, 1..=86_400),
+            // Two lines of the longest that is written.
+            ("log_bytes_max", self.log_bytes_max, 16 << 10..=1 << 40),
+            ("log_files", of(self.log_files), 1..=1_000),
+            ("log_attempts_kept", self.log_attempts_kept as u64, 1..=10_000),
+            ("log_bytes_per_endpoint_max", self.log_bytes_per_endpoint_max, 16 << 10..=1 << 50),
+            // A small engine on two cores lives with 16, one on more cores says that it met the limit; the most is what
+            // Linux counts to.
+            ("pids_max", self.pids_max, 16..=1 << 22),
+        ]
+    }
+
     pub(crate) fn probe_interval(&self) -> Duration {
         Duration::from_millis(self.probe_interval_ms.max(10))
     }
@@ -147,5 +200,39 @@ impl ProcessConfig {
 
     pub(crate) fn stop_grace(&self) -> Duration {
         Duration::from_secs(self.stop_grace_secs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(set: impl FnOnce(&mut ProcessConfig)) -> String {
+        let mut config = ProcessConfig::default();
+        set(&mut config);
+        config.check().unwrap_err()
+    }
+
+    #[test]
+    fn a_value_that_no_replica_could_live_with_is_named_with_what_would_work() {
+        ProcessConfig::default().check().unwrap();
+        assert_eq!(
+            refused(|it| it.pids_max = 1),
+            "runtime.pids_max must be 16 to 4194304, got 1, by default it is 4096"
+        );
+        assert!(
+            refused(|it| it.probe_interval_ms = 0).starts_with("runtime.probe_interval_ms must be 10 to ")
+        );
+        for name in ["A=B", ""] {
+            let said = refused(|it| it.env_pass = vec!["HOME".to_owned(), name.to_owned()]);
+            assert!(said.starts_with(&format!("runtime.env_pass: {name:?} is no variable's name")), "{said}");
+        }
+        let cores = refused(|it| it.hardware.cpu_devices = Some(1_000_000));
+        assert_eq!(cores, "runtime.hardware.cpu_devices must be 0 to 4096, got 1000000");
+        let none = refused(|it| {
+            it.hardware.cpu_devices = Some(0);
+            it.hardware.gpus = false;
+        });
+        assert!(none.contains("cpu_devices = 0") && none.contains("gpus = false"), "{none}");
     }
 }

@@ -62,6 +62,117 @@ fn a_shim_that_is_not_there_is_named() {
 }
 
 #[test]
+fn a_value_that_no_server_could_live_with_is_refused_before_anything_is_made() {
+    let (program, folder) = (std::env::current_exe().unwrap(), tempfile::tempdir().unwrap());
+    let (file, data) = (folder.path().join("dedi.toml"), folder.path().join("d"));
+    let run = |command: &str| {
+        let args = ["--data-dir".as_ref(), data.as_os_str(), "--config".as_ref(), file.as_os_str()];
+        let output = Command::new(dedi()).arg(command).args(args).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    for (config, said) in [
+        ("[http]\nconnections_max = 0", "http.connections_max must be 1 to"),
+        ("[http]\nconnections_per_ip_max = 0", "http.connections_per_ip_max must be 1 to"),
+        ("[gateway]\nbytes_max = 1", "gateway.bytes_max must be 1024 to"),
+        ("[gateway]\nbody_bytes_max = 0", "gateway.body_bytes_max must be 1024 to"),
+        ("[gateway]\nfirst_byte_timeout_ms = 0", "gateway.first_byte_timeout_ms must be 10 to"),
+        ("[gateway]\nbytes_max = 4096", "gateway.bytes_max must be at least gateway.body_bytes_max, 8388608"),
+        ("[runtime]\npids_max = 1", "runtime.pids_max must be 16 to"),
+        ("[runtime]\nenv_pass = [\"A=B\"]", "runtime.env_pass: \"A=B\" is no variable's name"),
+        ("[control]\ncontext_tokens = 1", "control.context_tokens must be 128 to"),
+        ("[control]\nstartup_deadline_secs = 0", "control.startup_deadline_secs must be 1 to"),
+        ("[control]\nslots = 1000000", "control.slots must be 1 to 256"),
+        ("[control]\ntick_millis = 9999999999", "control.tick_millis must be 10 to 60000"),
+        ("[control]\nfailures_max = 0", "control.failures_max must be 1 to"),
+        ("[control]\nzones = [\"\"]", "control.zones: \"\" is no zone's name"),
+        (
+            "[control.cents_per_device_minute]\ncpu_1gb = 1e300",
+            "cents_per_device_minute.cpu_1gb must be 0 to",
+        ),
+        ("[control.cents_per_device_minute]\ncpu_1gb = -1", "cents_per_device_minute.cpu_1gb must be 0 to"),
+        ("hostnames = [\"http://x/\"]", "hostnames: \"http://x/\" is no host's name"),
+        ("log = \"bogus==\"", "log = \"bogus==\" is not a filter"),
+        ("engine = \"/nope\"", "engine = \"/nope\" is not a file"),
+        ("shim = \"/bin/true\"", "shim = \"/bin/true\" is no dedi-shim"),
+        ("[hub]\ntoken_file = \"/nope\"", "hub.token_file = \"/nope\" can't be read"),
+    ] {
+        let engine =
+            if config.starts_with("engine") { String::new() } else { format!("engine = {program:?}\n") };
+        std::fs::write(&file, format!("{engine}{config}\n")).unwrap();
+        let (code, _, err) = run("serve");
+        assert_eq!(code, Some(2), "{config}: {err}");
+        assert!(err.contains(said) && is_one_sentence(&err), "{config}: {err}");
+        assert!(!data.exists(), "{config}: the folder was made");
+        let (code, out, same) = run("config");
+        assert_eq!((code, same), (Some(2), err), "{config}");
+        assert!(out.contains("[control]"), "{config}: {out}");
+    }
+    std::fs::write(&file, format!("engine = {program:?}\n")).unwrap();
+    assert_eq!(run("config").0, Some(0));
+}
+
+#[test]
+fn a_takeover_where_there_is_no_folder_makes_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("d");
+    let output =
+        Command::new(dedi()).args(["serve", "--takeover", "--data-dir"]).arg(&data).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("without --takeover") && is_one_sentence(&said), "{said}");
+    assert!(!data.exists());
+}
+
+#[test]
+fn an_empty_variable_is_none() {
+    let home = tempfile::tempdir().unwrap();
+    let output = Command::new(dedi())
+        .arg("config")
+        .env("HOME", home.path())
+        .env_remove("XDG_DATA_HOME")
+        .envs(
+            ["DEDI_DATA_DIR", "DEDI_CONFIG", "DEDI_LISTEN", "DEDI_LOG", "DEDI_LOG_FORMAT"].map(|it| (it, "")),
+        )
+        .output()
+        .unwrap();
+    let (said, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let expected = format!("# data folder: {}\n", home.path().join(".local/share/dedi").display());
+    assert!(said.starts_with(&expected) && said.contains("listen = \"127.0.0.1:7437\""), "{said}{err}");
+}
+
+#[test]
+fn what_of_a_config_does_nothing_is_told_at_the_start() {
+    let mut plane = TestPlane::start_with("[control.cents_per_device_minute]\ncpu_1g = 2.0\n");
+    until("a word about the price", || plane.log().contains("cpu_1g prices").then_some(()));
+    assert!(plane.log().contains("it has cpu_1gb"), "{}", plane.log());
+    assert!(!plane.log().contains("is not used"), "{}", plane.log());
+    assert_eq!(plane.stop_server(), Some(0));
+    let file = plane.data().join("dedi.toml");
+    let config = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, format!("owner = \"bob\"\n{config}")).unwrap();
+    plane.launch();
+    let log = plane.log();
+    assert!(
+        log.contains("owner = \"bob\" is not used") && log.contains("are of `local`, which stays"),
+        "{log}"
+    );
+}
+
+#[test]
+fn a_server_can_be_ended_whatever_its_config_says() {
+    let mut plane = TestPlane::start();
+    let file = plane.data().join("dedi.toml");
+    let config = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, format!("{config}[gateway]\nbytes_max = 1\n")).unwrap();
+    let (code, _, said) = plane.cli(&["serve", "--takeover"]);
+    assert_eq!(code, Some(2), "{said}");
+    let (code, _, said) = plane.cli(&["down"]);
+    assert_eq!(code, Some(0), "{said}");
+    plane.forget_server();
+}
+
+#[test]
 fn a_second_server_on_a_data_folder_is_refused() {
     let mut plane = TestPlane::start();
     let pid = plane.server_pid().to_string();
