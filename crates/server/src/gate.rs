@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use http::header::{CONNECTION, HOST, HeaderName, TRANSFER_ENCODING, UPGRADE};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Uri};
@@ -159,7 +159,7 @@ async fn forward(client: &Client<HttpConnector, Body>, address: SocketAddr, requ
         Ok(Ok(response)) => {
             let (mut parts, body) = response.into_parts();
             without_hops(&mut parts.headers);
-            Response::from_parts(parts, Body::new(body)).into_response()
+            Response::from_parts(parts, Body::new(body))
         }
         Ok(Err(err)) if err.is_connect() => {
             tracing::warn!("the new server can't be reached: {err}");

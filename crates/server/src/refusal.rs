@@ -15,31 +15,34 @@ pub(crate) fn refuse(
     param: Option<&str>,
     message: impl Into<String>,
 ) -> Response {
-    let error = ErrorDetail {
-        message: message.into(),
-        kind: "invalid_request_error".to_owned(),
-        param: param.map(str::to_owned),
-        code: Some(code.to_string()),
-    };
-    let mut response = (status, Json(ErrorBody { id: None, error })).into_response();
-    let headers = response.headers_mut();
-    headers.insert("x-should-retry", HeaderValue::from_static("false"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let mut response = answer(status, "invalid_request_error", code, param, message.into());
+    response.headers_mut().insert("x-should-retry", HeaderValue::from_static("false"));
     response
 }
 
 /// What may work in a moment.
 pub(crate) fn unavailable(message: &str) -> Response {
+    let (status, code) = (StatusCode::SERVICE_UNAVAILABLE, RefusalCode::Unavailable);
+    let mut response = answer(status, "server_error", code, None, message.to_owned());
+    response.headers_mut().insert("retry-after-ms", HeaderValue::from_static("2000"));
+    response
+}
+
+fn answer(
+    status: StatusCode,
+    kind: &str,
+    code: RefusalCode,
+    param: Option<&str>,
+    message: String,
+) -> Response {
     let error = ErrorDetail {
-        message: message.to_owned(),
-        kind: "server_error".to_owned(),
-        param: None,
-        code: Some(RefusalCode::Unavailable.to_string()),
+        message,
+        kind: kind.to_owned(),
+        param: param.map(str::to_owned),
+        code: Some(code.to_string()),
     };
-    let mut response = (StatusCode::SERVICE_UNAVAILABLE, Json(ErrorBody { id: None, error })).into_response();
+    let mut response = (status, Json(ErrorBody { id: None, error })).into_response();
     let headers = response.headers_mut();
-    headers.insert("retry-after-ms", HeaderValue::from_static("2000"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response

@@ -108,7 +108,7 @@ async fn start(
     let (lock, listener, predecessor) = match takes_over {
         Some(asked) => {
             // What is wrong here must not be found out after the running server has let go.
-            successor::check(data, &config).await?;
+            successor::check(data).await?;
             let (listener, stream) = successor::take_over(data, asked.listen).await?;
             let kept = listener.local_addr().unwrap_or(config.listen);
             if asked.listen.is_none() && ![DEFAULT_LISTEN, kept].contains(&config.listen) {

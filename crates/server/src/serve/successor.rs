@@ -10,16 +10,12 @@ use dedi_runtime::failpoint;
 use tokio::net::{TcpListener, UnixStream};
 
 use super::{EXIT_HELD, Refusal};
-use crate::config::Config;
 use crate::paths::DataDir;
+use crate::stop;
 use crate::takeover::{self, Takeover};
-use crate::{programs, stop};
 
-/// Everything that can be known to be wrong without having the data folder.
-pub(super) async fn check(data: &DataDir, config: &Config) -> Result<(), Refusal> {
-    programs::engine(config).map_err(Refusal::usage)?;
-    programs::shim(config).map_err(Refusal::usage)?;
-    config.control.check().and_then(|()| config.hub.check()).map_err(Refusal::usage)?;
+/// Everything about the folder that can be known to be wrong without having it. The config was looked at before.
+pub(super) async fn check(data: &DataDir) -> Result<(), Refusal> {
     std::fs::read_dir(data.run())
         .map_err(|err| Refusal::broken(format!("{} can't be read: {err}", data.run().display())))?;
     let database = DataPaths::below(data.root()).database;
