@@ -171,6 +171,10 @@ pub struct EndpointStatus {
     pub message: String,
     /// What would help, where something would.
     pub next_step: Option<String>,
+    /// What becomes of it without requests: whether it sleeps or is stopped, and when.
+    #[serde(default)]
+    #[schema(required = true)]
+    pub idle: String,
     /// Since when the state is shown, RFC 3339.
     #[schema(format = DateTime)]
     pub since: String,
@@ -328,6 +332,10 @@ pub struct EndpointPlan {
     pub can_start_now: bool,
     /// The verdict as a sentence.
     pub message: String,
+    /// What becomes of the endpoint without requests: whether it sleeps or is stopped, and when.
+    #[serde(default)]
+    #[schema(required = true)]
+    pub idle: String,
     /// Memory in all: the sum of the four parts.
     pub needed_bytes: u64,
     /// Of that on each device.

@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 use std::ffi::OsString;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -121,13 +121,20 @@ fn default_data_dir(env: &impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> 
 fn address_url(data_dir: &Path) -> Option<String> {
     let text = std::fs::read_to_string(data_dir.join("address")).ok()?;
     let mut address: SocketAddr = text.trim().parse().ok()?;
-    if address.ip().is_unspecified() {
-        address.set_ip(match address.ip() {
-            IpAddr::V4(_) => IpAddr::from([127, 0, 0, 1]),
-            IpAddr::V6(_) => IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]),
-        });
+    if address.ip().to_canonical().is_unspecified() {
+        let has_ipv6 = || UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_ok();
+        address.set_ip(loopback(address.ip(), has_ipv6));
     }
     Some(format!("http://{address}/v1"))
+}
+
+/// Where a server that listens everywhere is reached from its own host. `[::]` takes IPv4, too, and nothing else where
+/// the host's IPv6 is off.
+fn loopback(everywhere: IpAddr, has_ipv6: impl Fn() -> bool) -> IpAddr {
+    match everywhere.to_canonical() {
+        IpAddr::V6(_) if has_ipv6() => Ipv6Addr::LOCALHOST.into(),
+        IpAddr::V4(_) | IpAddr::V6(_) => Ipv4Addr::LOCALHOST.into(),
+    }
 }
 
 /// The local admin key goes to the local server only: a base URL that points elsewhere must bring its own.
@@ -163,7 +170,7 @@ fn is_loopback(base_url: &str) -> bool {
         return false;
     };
     let bare = host.trim_start_matches('[').trim_end_matches(']');
-    bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|it| it.is_loopback())
+    bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|it| it.to_canonical().is_loopback())
 }
 
 #[cfg(test)]
@@ -179,6 +186,16 @@ mod tests {
     fn said(result: Result<Settings>) -> String {
         let err = result.unwrap_err();
         format!("{:?} {}; {}", err.exit, err.message, err.hint.unwrap_or_default())
+    }
+
+    #[test]
+    fn a_server_that_listens_everywhere_is_reached_by_what_the_host_has() {
+        let reached = |text: &str, has_ipv6| loopback(text.parse().unwrap(), || has_ipv6).to_string();
+        assert_eq!(reached("::", true), "::1");
+        assert_eq!(reached("::", false), "127.0.0.1");
+        assert_eq!(reached("0.0.0.0", true), "127.0.0.1");
+        assert_eq!(reached("::ffff:0.0.0.0", true), "127.0.0.1");
+        assert!(is_loopback("http://[::ffff:127.0.0.1]:7437/v1") && !is_loopback("http://[::ffff:10.0.0.1]/v1"));
     }
 
     #[test]

@@ -249,6 +249,11 @@ impl ControlConfig {
         each * f64::from(hardware.count())
     }
 
+    /// The inactivity timeout of an endpoint with so many replicas at least, whose requests ask for none.
+    pub(crate) fn default_timeout(&self, min_replicas: u32) -> Option<u32> {
+        dedi_domain::idle::default_timeout(Self::timeout(self.inactive_timeout_minutes), min_replicas)
+    }
+
     pub(crate) fn timeout(minutes: u32) -> Option<u32> {
         (minutes > 0).then_some(minutes)
     }

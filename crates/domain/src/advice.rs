@@ -23,6 +23,7 @@ fn host_log(cause: FailureCause) -> Option<String> {
         | FailureCause::StartupDeadline
         | FailureCause::Unresponsive
         | FailureCause::ProcessLimit
+        | FailureCause::DiskLimit
         | FailureCause::HostRestarted
         | FailureCause::DeviceLost
         | FailureCause::Stopped => return None,
@@ -60,6 +61,9 @@ pub(crate) fn next_step(cause: FailureCause, desired: &Desired) -> String {
             format!(
                 "see {logs} for what starts processes without end, or raise `pids_max` in the config, {again}"
             )
+        }
+        FailureCause::DiskLimit => {
+            format!("see {logs} for what it writes, or raise `engine_disk_mib` in the config, {again}")
         }
         FailureCause::EngineKilled
         | FailureCause::SupervisorLost
@@ -99,6 +103,7 @@ mod tests {
             run_cause: RunCause::User,
             deleted: false,
             inactive_timeout_minutes: None,
+            idle: Default::default(),
             availability_zone: None,
             disable_speculative_decoding: false,
             generation: 1,

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::hardware::HardwareId;
+use crate::idle::IdleRule;
 use crate::ids::{EndpointId, EndpointName, InvalidName, ModelName, Owner};
 use crate::time::Timestamp;
 
@@ -176,6 +177,8 @@ pub struct Desired {
     pub deleted: bool,
     /// Minutes without inference before it stops; `None` is never.
     pub inactive_timeout_minutes: Option<u32>,
+    /// Where that comes from, and what it has done.
+    pub idle: IdleRule,
     /// Zone asked for; only ever one this host has.
     pub availability_zone: Option<String>,
     /// Asked for steadier latency instead of speculative decoding.

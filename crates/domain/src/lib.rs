@@ -9,6 +9,7 @@ pub mod failure;
 pub mod fetch;
 pub mod fit;
 pub mod hardware;
+pub mod idle;
 pub mod ids;
 pub mod key_failures;
 pub mod keys;

@@ -128,6 +128,8 @@ pub enum FailureCause {
     Unresponsive,
     /// It hit its limit of processes.
     ProcessLimit,
+    /// It wrote more to its folder than it may.
+    DiskLimit,
     /// Its supervisor is gone without a word, or the folder that it was found by; the engine is ended.
     SupervisorLost,
     /// Its processes are gone and nothing tells why.
@@ -142,7 +144,7 @@ pub enum FailureCause {
 
 impl FailureCause {
     /// Every cause.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::EngineExited,
         Self::EngineKilled,
         Self::OutOfMemory,
@@ -152,6 +154,7 @@ impl FailureCause {
         Self::StartupDeadline,
         Self::Unresponsive,
         Self::ProcessLimit,
+        Self::DiskLimit,
         Self::SupervisorLost,
         Self::Lost,
         Self::HostRestarted,
@@ -169,6 +172,7 @@ impl FailureCause {
             | Self::SpawnFailed
             | Self::Unresponsive
             | Self::ProcessLimit
+            | Self::DiskLimit
             | Self::SupervisorLost
             | Self::Lost
             | Self::HostRestarted
@@ -190,6 +194,7 @@ impl FailureCause {
             | Self::StartupDeadline
             | Self::Unresponsive
             | Self::ProcessLimit
+            | Self::DiskLimit
             | Self::SupervisorLost
             | Self::Lost => true,
         }
@@ -207,6 +212,7 @@ impl FailureCause {
             Self::StartupDeadline => "the engine did not become ready in time",
             Self::Unresponsive => "the engine stopped answering",
             Self::ProcessLimit => "the engine hit its limit of processes",
+            Self::DiskLimit => "the engine wrote more to its folder than it may",
             Self::SupervisorLost => {
                 "its supervisor or its folder is gone, and the engine does not go on without them"
             }

@@ -93,6 +93,7 @@ fn end_of(exit: &Exit) -> Option<Timestamp> {
         | FailureCause::StartupDeadline
         | FailureCause::Unresponsive
         | FailureCause::ProcessLimit
+        | FailureCause::DiskLimit
         | FailureCause::DeviceLost
         | FailureCause::Stopped => Some(exit.at),
     }

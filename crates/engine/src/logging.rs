@@ -86,6 +86,8 @@ pub fn init() -> Complaints {
         .with(
             tracing_subscriber::fmt::layer()
                 .with_writer(std::io::stderr)
+                // Told on the same stderr, which panics where that is closed.
+                .log_internal_errors(false)
                 .with_ansi(std::io::stderr().is_terminal())
                 .with_target(false)
                 .with_filter(filter),

@@ -65,7 +65,7 @@ async fn backup(State(admin): State<Admin>, to: String) -> (StatusCode, String) 
 
 /// Asks a running server to stop and waits until it has taken the order. `Ok(false)` when none listens.
 pub(crate) async fn ask_to_stop(socket: &Path, wait: Duration) -> Result<bool, String> {
-    match ask(socket, "/stop", String::new(), wait).await? {
+    match ask(socket, http::Method::POST, "/stop", String::new(), wait).await? {
         None => Ok(false),
         Some((StatusCode::ACCEPTED, _)) => Ok(true),
         Some((status, _)) => Err(format!("the server did not take the order to stop: {status}")),
@@ -74,7 +74,7 @@ pub(crate) async fn ask_to_stop(socket: &Path, wait: Duration) -> Result<bool, S
 
 /// Asks a running server to copy its database to `to`; answers the size. `Ok(None)` when none listens.
 pub(crate) async fn ask_to_back_up(socket: &Path, to: &str, wait: Duration) -> Result<Option<u64>, String> {
-    match ask(socket, "/backup", to.to_owned(), wait).await? {
+    match ask(socket, http::Method::POST, "/backup", to.to_owned(), wait).await? {
         None => Ok(None),
         Some((StatusCode::OK, said)) => {
             said.parse().map(Some).map_err(|_| format!("the server answered `{said}` and not a size"))
@@ -87,8 +87,18 @@ pub(crate) async fn ask_to_back_up(socket: &Path, to: &str, wait: Duration) -> R
     }
 }
 
+/// A running server's metrics; `Ok(None)` when none listens.
+pub(crate) async fn metrics(socket: &Path, wait: Duration) -> Result<Option<String>, String> {
+    match ask(socket, http::Method::GET, "/metrics", String::new(), wait).await? {
+        Some((StatusCode::OK, said)) => Ok(Some(said)),
+        Some((status, _)) => Err(format!("the server did not tell its metrics: {status}")),
+        None => Ok(None),
+    }
+}
+
 async fn ask(
     socket: &Path,
+    method: http::Method,
     path: &str,
     body: String,
     wait: Duration,
@@ -103,7 +113,9 @@ async fn ask(
     let failed = |err: &dyn std::fmt::Display| format!("the server did not answer {path}: {err}");
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|err| failed(&err))?;
-    let request = http::Request::post(path)
+    let request = http::Request::builder()
+        .method(method)
+        .uri(path)
         .header(http::header::HOST, "localhost")
         .body(Full::<bytes::Bytes>::from(body))
         .map_err(|err| failed(&err))?;

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::paths::DataDir;
 use crate::serve::EXIT_HELD;
-use crate::{EXIT_USAGE, admin, fail};
+use crate::{EXIT_USAGE, admin, fail, print};
 
 /// Longest wait for a server that starts or ends: it holds the folder, but takes no orders.
 const SERVER_WAIT: Duration = Duration::from_secs(10);
@@ -19,12 +19,11 @@ const SERVER_WAIT: Duration = Duration::from_secs(10);
 const COPY_WAIT: Duration = Duration::from_secs(600);
 
 /// Says where the copy is and how large, or why there is none.
-#[expect(clippy::print_stdout, reason = "what was made is what was asked for")]
 pub(crate) async fn backup(data: &DataDir, file: &Path) -> ExitCode {
     match make(data, file).await {
         Ok((file, n_bytes)) => {
-            println!("backed up the database to {}, {n_bytes} bytes, checked", file.display());
-            ExitCode::SUCCESS
+            let made = format!("backed up the database to {}, {n_bytes} bytes, checked\n", file.display());
+            print::out(&made).err().unwrap_or(ExitCode::SUCCESS)
         }
         Err((code, message)) => fail(code, &message),
     }
@@ -38,6 +37,9 @@ async fn make(data: &DataDir, file: &Path) -> Result<(PathBuf, u64), (u8, String
         .ok_or_else(|| (EXIT_USAGE, format!("{} is not UTF-8, as SQLite needs it", absolute.display())))?;
     if !data.root().is_dir() {
         return Err((EXIT_USAGE, format!("there is no data folder {}", data.root().display())));
+    }
+    if !data.is_ours() {
+        return Err((EXIT_USAGE, format!("{} is not a data folder of dedi", data.root().display())));
     }
     let paths = DataPaths::below(data.root());
     let deadline = Instant::now() + SERVER_WAIT;

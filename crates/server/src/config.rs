@@ -158,7 +158,7 @@ impl Config {
 
     /// What is wrong with the values, as a sentence.
     pub(crate) fn check(&self) -> Result<(), String> {
-        if !self.listen.ip().is_loopback() && !self.tls_terminated_elsewhere {
+        if !self.listen.ip().to_canonical().is_loopback() && !self.tls_terminated_elsewhere {
             return Err(format!(
                 "listen = \"{}\" is not a loopback address, and keys would cross the network unencrypted: put a TLS proxy in front and set tls_terminated_elsewhere = true, or listen on 127.0.0.1",
                 self.listen
@@ -319,6 +319,8 @@ mod tests {
             ("hostnames = [\"\"]", "hostnames: \"\""),
             ("log = \"bogus==\"", "log = \"bogus==\""),
             ("[http]\nconnections_max = 0", "http.connections_max"),
+            ("[http]\nkeep_alive_secs = 0", "http.keep_alive_secs"),
+            ("[runtime]\nengine_disk_mib = 0", "runtime.engine_disk_mib"),
             ("[control]\nslots = 1000000", "control.slots"),
             ("[hub]\ntries_max = 0", "hub.tries_max"),
             ("[gateway]\nbytes_max = 1", "gateway.bytes_max"),
@@ -339,5 +341,7 @@ mod tests {
     fn an_open_address_needs_the_word_that_tls_is_elsewhere() {
         assert!(read("listen = \"0.0.0.0:80\"").unwrap_err().contains("tls_terminated_elsewhere"));
         assert!(read("listen = \"0.0.0.0:80\"\ntls_terminated_elsewhere = true").is_ok());
+        assert!(read("listen = \"[::ffff:127.0.0.1]:80\"").is_ok());
+        assert!(read("listen = \"[::ffff:10.0.0.1]:80\"").is_err());
     }
 }

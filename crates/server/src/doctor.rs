@@ -1,6 +1,6 @@
 //! `dedi doctor`: what this host offers and what is missing, each with what to do about it.
 
-use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -9,19 +9,21 @@ use dedi_control::store::{Holder, Store};
 use dedi_control::{ControlError, DataPaths};
 use dedi_domain::hardware::Health;
 use dedi_domain::words::count;
-use dedi_runtime::Runtime;
-use dedi_runtime::process::{ProcessRuntime, isolation_level};
+use dedi_runtime::process::{ProcessRuntime, Survey, isolation_level};
 
 use crate::config::Config;
 use crate::paths::DataDir;
 use crate::programs::NoVersion;
-use crate::{demo, programs, stop};
+use crate::{EXIT_BROKEN, admin, demo, logging, print, programs, stop};
 
 /// Free disk below which downloads and logs will soon fail.
 const DISK_FREE_BYTES_MIN: u64 = 2 << 30;
 
 /// Longest wait for the database to be read through.
 const DATABASE_WAIT: Duration = Duration::from_secs(30);
+
+/// Longest wait for a server to tell its numbers.
+const ADMIN_WAIT: Duration = Duration::from_secs(5);
 
 /// What findings about the supervising program begin with.
 const SHIM: &str = "shim";
@@ -33,13 +35,16 @@ enum Finding {
 }
 
 /// Prints the findings; exits 1 if one would keep endpoints from running.
-#[expect(clippy::print_stdout, reason = "the findings are what was asked for")]
 pub(crate) async fn doctor(data: &DataDir, config: &Config) -> ExitCode {
     let mut findings = vec![engine(config).await];
     findings.extend(shim(config).await);
+    findings.extend(folder(data));
     findings.push(disk(data.root()));
     let server = holder(data).await;
     findings.extend(server.as_ref().map(said_of));
+    if server.is_some() {
+        findings.extend(log(data).await);
+    }
     findings.push(database(data, server.is_some()).await);
     findings.extend(devices(data, config).await);
     let isolation = isolation_level(config.runtime.isolation);
@@ -50,32 +55,33 @@ pub(crate) async fn doctor(data: &DataDir, config: &Config) -> ExitCode {
     });
     findings.extend(isolation.advice().map(|it| Finding::Note(format!("isolation: {it}"))));
     findings.push(Finding::Note(format!("isolation: {}", isolation.next_level())));
-    let mut n_bad = 0;
-    for it in &findings {
-        match it {
-            Finding::Good(what) => println!("ok    {what}"),
-            Finding::Note(what) => println!("note  {what}"),
-            Finding::Bad(what, todo) => {
-                n_bad += 1;
-                println!("BAD   {what}\n      {todo}");
-            }
-        }
-    }
+    let n_bad = findings.iter().filter(|it| matches!(it, Finding::Bad(..))).count();
+    let mut said: String = findings.iter().map(ToString::to_string).collect();
     if n_bad == 0 {
-        match server {
+        said.push_str(&match server {
             Some(_) => {
-                println!("This host can run endpoints, and its server runs; create one on {}.", demo::MODEL)
+                format!("This host can run endpoints, and its server runs; create one on {}.\n", demo::MODEL)
             }
             None => {
-                println!(
-                    "This host can run endpoints; try `dedi serve`, then create one on {}.",
-                    demo::MODEL
-                );
+                let model = demo::MODEL;
+                format!("This host can run endpoints; try `dedi serve`, then create one on {model}.\n")
             }
+        });
+    }
+    match print::out(&said) {
+        Err(code) => code,
+        Ok(()) if n_bad == 0 => ExitCode::SUCCESS,
+        Ok(()) => ExitCode::from(EXIT_BROKEN),
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Good(what) => writeln!(f, "ok    {what}"),
+            Self::Note(what) => writeln!(f, "note  {what}"),
+            Self::Bad(what, todo) => writeln!(f, "BAD   {what}\n      {todo}"),
         }
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(1)
     }
 }
 
@@ -123,6 +129,16 @@ async fn starts(what: &str, program: &Path) -> Finding {
     }
 }
 
+/// Whether a server would take the folder.
+fn folder(data: &DataDir) -> Option<Finding> {
+    let refused = match data.holds_others() {
+        Ok(others) => others?,
+        Err(err) => format!("it can't be read: {err}"),
+    };
+    let what = format!("data folder {}: {refused}", data.root().display());
+    Some(Finding::Bad(what, "`dedi serve` refuses it like that".to_owned()))
+}
+
 fn disk(folder: &Path) -> Finding {
     let existing = folder.ancestors().find(|it| it.exists()).unwrap_or(folder);
     match rustix::fs::statvfs(existing) {
@@ -161,6 +177,20 @@ fn said_of(server: &Holder) -> Finding {
     }
 }
 
+/// Whether the server's log is whole.
+async fn log(data: &DataDir) -> Option<Finding> {
+    // One that does not answer, or knows no such number, says nothing of its log.
+    let text = admin::metrics(&data.admin_socket(), ADMIN_WAIT).await.ok().flatten()?;
+    let n: u64 = text.lines().find_map(|it| it.strip_prefix(logging::DROPPED))?.trim().parse().ok()?;
+    (n > 0).then(|| {
+        Finding::Note(format!(
+            "log: {} since its start could not be written, or came faster than stderr was read; see where the \
+             server's stderr goes",
+            count(n, "log line")
+        ))
+    })
+}
+
 /// Whether a server would take the database as it lies there. Read only: a server may be using it.
 async fn database(data: &DataDir, is_used: bool) -> Finding {
     let paths = DataPaths::below(data.root());
@@ -197,42 +227,25 @@ async fn database(data: &DataDir, is_used: bool) -> Finding {
 }
 
 /// What the replicas that run now really have, which may be older than the config; and those that are not looked at.
-async fn levels(runtime: &ProcessRuntime) -> Vec<Finding> {
-    // What can't be looked at is told by the devices' findings.
-    let replicas = runtime.list().await.unwrap_or_default();
-    let levels = replicas.replicas.iter().filter(|it| it.may_live()).filter_map(|it| it.isolation);
-    let mut counted = BTreeMap::new();
-    for level in levels {
-        *counted.entry(level).or_insert(0) += 1;
-    }
-    let n_foreign = runtime.n_foreign().await.unwrap_or_default();
-    let foreign = (n_foreign > 0).then(|| {
-        let them = count(n_foreign, "replica");
+fn levels(seen: &Survey) -> Vec<Finding> {
+    let foreign = (seen.n_foreign > 0).then(|| {
+        let them = count(seen.n_foreign, "replica");
         Finding::Note(format!(
             "run folder: it has records of {them} of another installation, as in a copy of its data folder: they are \
              left alone, and can be removed from the copy"
         ))
     });
-    let told = counted
-        .into_iter()
-        .map(|(level, n)| format!("isolation: running at level {level}: {}", count(n, "replica")));
+    let told = seen.levels.iter();
+    let told = told.map(|(level, n)| format!("isolation: running at level {level}: {}", count(*n, "replica")));
     told.map(Finding::Good).chain(foreign).collect()
 }
 
 async fn devices(data: &DataDir, config: &Config) -> Vec<Finding> {
-    let temp = data.run();
-    if let Err(err) = data.create() {
-        let todo = "choose another folder with --data-dir".to_owned();
-        return vec![Finding::Bad(format!("data folder {}: {err}", data.root().display()), todo)];
-    }
-    let engine = programs::engine(config).unwrap_or_else(|_| "dedi-engine".into());
-    let opened =
-        ProcessRuntime::open(config.runtime.clone(), temp, data.logs(), engine.clone(), engine).await;
-    let (inventory, running) = match opened {
-        Ok(runtime) => {
-            let looked = (runtime.inventory().await, levels(&runtime).await);
-            runtime.shutdown().await;
-            looked
+    // Nothing is made: the folder may be somebody else's.
+    let (inventory, running) = match ProcessRuntime::survey(config.runtime.clone(), data.run()).await {
+        Ok(seen) => {
+            let levels = levels(&seen);
+            (seen.inventory, levels)
         }
         Err(err) => return vec![Finding::Bad(format!("devices: {err}"), "see the message".to_owned())],
     };

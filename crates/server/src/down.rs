@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use crate::config::Config;
 use crate::paths::DataDir;
 use crate::stop::{self, Asked};
-use crate::{admin, fail, serve};
+use crate::{admin, fail, print, serve};
 
 /// Returns when nothing of the data folder runs any more but the replicas that are to be kept, or with 1 after
 /// `timeout_secs`.
@@ -28,7 +28,7 @@ pub(crate) async fn down(
     let deadline = Instant::now() + Duration::from_secs(timeout_secs);
     match stop_all(data, config, deadline, keeps_replicas).await {
         Ok(said) => {
-            eprintln!("{said}");
+            print::say(&said);
             ExitCode::SUCCESS
         }
         Err(message) => fail(1, &message),
@@ -43,6 +43,10 @@ async fn stop_all(
 ) -> Result<String, String> {
     if !data.root().is_dir() {
         return Ok(format!("nothing to stop: there is no data folder {}", data.root().display()));
+    }
+    // Nothing is made in a folder that is somebody else's.
+    if !data.is_ours() && stop::sockets(&data.servers()).is_ok_and(|it| it.is_empty()) {
+        return Ok(format!("nothing to stop: {} is not a data folder of dedi", data.root().display()));
     }
     let mut servers = Servers { data, asked: BTreeMap::new(), had_one: false };
     // A server that still ends would start anew what is stopped here, and so would one that is started now.

@@ -18,11 +18,13 @@ mod listener;
 mod logging;
 mod openapi;
 mod paths;
+mod print;
 mod programs;
 mod refusal;
 mod replicas;
 mod running;
 mod serve;
+mod signals;
 mod socket;
 mod stop;
 mod takeover;
@@ -110,6 +112,8 @@ struct DownArgs {
     keep_replicas: bool,
 }
 
+/// Something that was needed broke, or what was asked for failed.
+const EXIT_BROKEN: u8 = 1;
 /// Wrong usage or configuration.
 const EXIT_USAGE: u8 = 2;
 /// Longest wait at the very end for what still runs on the runtime's threads.
@@ -123,8 +127,16 @@ fn main() -> ExitCode {
     {
         return dedi_shim::main(&PathBuf::from(dir));
     }
-    let mut matches = without_empty_variables(Cli::command()).get_matches();
-    let cli = Cli::from_arg_matches_mut(&mut matches).unwrap_or_else(|err| err.exit());
+    signals::outlive_file_limit();
+    // Whatever this program makes is its user's alone.
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
+    let parsed = without_empty_variables(Cli::command())
+        .try_get_matches()
+        .and_then(|mut matches| Cli::from_arg_matches_mut(&mut matches));
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(said) => return explain(&said),
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(err) => return fail(EXIT_USAGE, &format!("the async runtime could not be started: {err}")),
@@ -133,6 +145,15 @@ fn main() -> ExitCode {
     // Dropped, it would wait for reads that a hanging disk never answers.
     runtime.shutdown_timeout(SHUTDOWN_MAX);
     code
+}
+
+/// Prints the help or the version that was asked for, or what is wrong with the arguments.
+fn explain(said: &clap::Error) -> ExitCode {
+    let printed = said.print();
+    if said.use_stderr() {
+        return ExitCode::from(EXIT_USAGE);
+    }
+    print::written(printed.and_then(|()| std::io::stdout().flush())).err().unwrap_or(ExitCode::SUCCESS)
 }
 
 /// A variable that is there and empty is none: that is how scripts and unit files leave one out.
@@ -201,13 +222,14 @@ async fn check(config: &Config) -> Result<(), String> {
 async fn print_config(data: &DataDir, config: &Config) -> ExitCode {
     match config.printed() {
         Ok(text) => {
-            // Whoever reads it may have read enough, as `head` has.
-            let _ = writeln!(
-                std::io::stdout(),
-                "# data folder: {}\n# config file read, if it exists: {}\n{text}",
+            let printed = format!(
+                "# data folder: {}\n# config file read, if it exists: {}\n{text}\n",
                 data.root().display(),
                 data.config().display()
             );
+            if let Err(code) = print::out(&printed) {
+                return code;
+            }
         }
         Err(err) => return fail(EXIT_USAGE, &format!("the config can't be printed: {err}")),
     }
@@ -219,6 +241,6 @@ async fn print_config(data: &DataDir, config: &Config) -> ExitCode {
 
 /// One sentence on stderr, and the code.
 fn fail(code: u8, message: &str) -> ExitCode {
-    eprintln!("error: {message}");
+    print::say(&format!("error: {message}"));
     ExitCode::from(code)
 }

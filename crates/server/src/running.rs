@@ -13,7 +13,6 @@ use axum::Router;
 use dedi_domain::LoadReport;
 use dedi_gateway::Gateway;
 use tokio::net::{TcpListener, UnixStream};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
@@ -28,7 +27,7 @@ use crate::hosts::{self, Hosts};
 use crate::paths::{DataDir, write_atomically};
 use crate::serve::Refusal;
 use crate::takeover::{Offer, Successor};
-use crate::{limits, listener, openapi};
+use crate::{limits, listener, logging, openapi};
 
 /// Longest wait for the tasks behind the public side.
 const BEHIND_GRACE: Duration = Duration::from_secs(10);
@@ -110,7 +109,7 @@ impl Server {
         let metrics = gateway.clone();
         let admin = Admin {
             stop: stop.clone(),
-            metrics: Arc::new(move || metrics.metrics()),
+            metrics: Arc::new(move || metrics.metrics() + &logging::metrics()),
             control: control.clone(),
         };
         say_address(data, address).map_err(Refusal::broken)?;
@@ -155,11 +154,11 @@ impl Server {
         Ok(server)
     }
 
-    /// Serves until a signal, an order, a successor or a failure; then ends in order.
-    pub(crate) async fn until_end(mut self) -> Result<(), Refusal> {
-        let mut asked = Box::pin(asked_to_end());
+    /// Serves until an order, a successor or a failure; then ends in order, without waiting for running requests once
+    /// it is to end `at_once`.
+    pub(crate) async fn until_end(mut self, at_once: CancellationToken) -> Result<(), Refusal> {
         let reason = loop {
-            match self.next(&mut asked).await {
+            match self.next().await {
                 Event::End(reason) => break reason,
                 Event::Asked(successor) => self.hand_over(successor).await,
                 Event::Serves(said) => {
@@ -170,11 +169,11 @@ impl Server {
                 Event::TakeBack => self.take_back().await,
             }
         };
-        self.end(reason).await
+        self.end(reason, at_once).await
     }
 
     /// May be dropped and called again: nothing is lost.
-    async fn next(&mut self, asked: &mut (impl Future<Output = ()> + Unpin)) -> Event {
+    async fn next(&mut self) -> Event {
         let (has_folder, has_successor) = (self.take_back_at.is_none(), self.successor.is_some());
         let wants = async {
             match &mut self.offer {
@@ -192,7 +191,6 @@ impl Server {
         let broken = |ended| Event::End(Reason::Broken(what_ended(ended)));
         tokio::select! {
             biased; // an order to stop also ends the listener: the order is the reason then
-            () = asked => Event::End(Reason::Asked),
             () = self.stop.cancelled() => Event::End(Reason::Asked),
             said = serves, if has_successor => Event::Serves(said),
             successor = wants, if !has_successor => Event::Asked(successor),
@@ -216,7 +214,7 @@ impl Server {
         self.tasks.spawn(named("the control plane", endless(run)));
     }
 
-    async fn end(mut self, reason: Reason) -> Result<(), Refusal> {
+    async fn end(mut self, reason: Reason, at_once: CancellationToken) -> Result<(), Refusal> {
         self.ready.set(false);
         self.stop.cancel();
         self.folder.control.cut_streams();
@@ -253,7 +251,7 @@ impl Server {
         };
         tokio::select! {
             () = finished => {}
-            () = asked_to_end() => tracing::warn!("asked twice: not waiting for running requests"),
+            () = at_once.cancelled() => tracing::warn!("asked twice: not waiting for running requests"),
         }
         self.public.shutdown().await;
         self.carriers.shutdown().await;
@@ -285,18 +283,6 @@ impl Server {
 fn say_address(data: &DataDir, address: SocketAddr) -> Result<(), String> {
     write_atomically(&data.address(), format!("{address}\n").as_bytes(), 0o600)
         .map_err(|err| format!("{} can't be written: {err}", data.address().display()))
-}
-
-/// Ends with the first SIGTERM or SIGINT.
-async fn asked_to_end() {
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
-    }
 }
 
 async fn named<E: std::fmt::Display>(name: &'static str, task: impl Future<Output = Result<(), E>>) -> Ended {

@@ -16,8 +16,10 @@ use dedi_domain::{EndpointState, LoadReport, Owner};
 use dedi_gateway::Gateway;
 use dedi_runtime::process::{ProcessRuntime, ReplicaLogs};
 use dedi_runtime::{Runtime, clock, failpoint};
+use rustix::io::Errno;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -26,8 +28,9 @@ use crate::folder::Folder;
 use crate::paths::{DataDir, write_atomically};
 use crate::replicas::Replicas;
 use crate::running::Server;
+use crate::signals::{Asked, Signals};
 use crate::stop::{self, StopSocket};
-use crate::{EXIT_USAGE, carried, demo, descriptors, fail, logging, programs, unused};
+use crate::{EXIT_BROKEN, EXIT_USAGE, carried, demo, descriptors, fail, logging, programs, unused};
 
 /// Longest wait for replicas of an earlier server to be found ready.
 const REPLICAS_WAIT: Duration = Duration::from_secs(3);
@@ -35,8 +38,6 @@ const REPLICAS_WAIT: Duration = Duration::from_secs(3);
 const RELEASED_LOCK_WAIT: Duration = Duration::from_secs(2);
 /// Another server holds the data folder.
 pub(crate) const EXIT_HELD: u8 = 3;
-/// Something the server needs broke.
-const EXIT_BROKEN: u8 = 1;
 
 /// A new server that is to take over from the running one.
 pub(crate) struct TakesOver {
@@ -66,13 +67,27 @@ pub(crate) async fn serve(data: DataDir, config: Config, takeover: Option<TakesO
         return fail(EXIT_USAGE, &message);
     }
     descriptors::raise();
-    match run(&data, config, takeover).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(refusal) => fail(refusal.code, &refusal.message),
+    let asked = Asked::default();
+    let mut signals = JoinSet::new();
+    match Signals::listen() {
+        Ok(it) => _ = signals.spawn(it.run(asked.clone())),
+        // The signals keep ending the process as usual.
+        Err(err) => tracing::warn!("signals can't be listened for: {err}"),
     }
+    let ended = run(&data, config, takeover, asked).await;
+    if let Err(refusal) = &ended {
+        logging::say(&format!("error: {}", refusal.message));
+    }
+    logging::finish();
+    ended.map_or_else(|refusal| ExitCode::from(refusal.code), |()| ExitCode::SUCCESS)
 }
 
-async fn run(data: &DataDir, config: Config, takes_over: Option<TakesOver>) -> Result<(), Refusal> {
+async fn run(
+    data: &DataDir,
+    config: Config,
+    takes_over: Option<TakesOver>,
+    asked: Asked,
+) -> Result<(), Refusal> {
     // Nothing is made where there is nothing to take over.
     if takes_over.is_some() && !data.root().exists() {
         let message = format!(
@@ -84,12 +99,12 @@ async fn run(data: &DataDir, config: Config, takes_over: Option<TakesOver>) -> R
     data.create().map_err(|err| {
         Refusal::usage(format!("the data folder {} can't be used: {err}", data.root().display()))
     })?;
-    let stop = CancellationToken::new();
+    let stop = asked.end;
     // Until everything has been let go of.
     let _hears = StopSocket::open(&data.servers(), stop.clone())
         .map_err(|err| Refusal::broken(format!("{} can't be used: {err}", data.servers().display())))?;
     match start(data, config, takes_over, stop).await? {
-        Some(server) => server.until_end().await,
+        Some(server) => server.until_end(asked.at_once).await,
         None => {
             tracing::info!("stopped before it served");
             Ok(())
@@ -193,9 +208,18 @@ const HINTS: [(io::ErrorKind, &str); 3] = [
 
 async fn bind(config: &Config) -> Result<TcpListener, Refusal> {
     TcpListener::bind(config.listen).await.map_err(|err| {
-        let hint = HINTS.iter().find(|(kind, _)| *kind == err.kind()).map_or("", |(_, hint)| hint);
-        Refusal::usage(format!("can't listen on {}{hint} ({err})", config.listen))
+        Refusal::usage(format!("can't listen on {}{} ({err})", config.listen, hint(config.listen, &err)))
     })
+}
+
+fn hint(listen: SocketAddr, err: &io::Error) -> &'static str {
+    let no_ipv6 = [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL];
+    match Errno::from_io_error(err) {
+        Some(errno) if listen.is_ipv6() && no_ipv6.contains(&errno) => {
+            ": this host has no such address, or its IPv6 is off; 127.0.0.1 and 0.0.0.0 need none"
+        }
+        Some(_) | None => HINTS.iter().find(|(kind, _)| *kind == err.kind()).map_or("", |(_, hint)| hint),
+    }
 }
 
 /// The control plane on this data folder, with its first key written down.
@@ -289,4 +313,18 @@ pub(crate) async fn open_runtime(data: &DataDir, config: &Config) -> Result<Arc<
         .map_err(|err| {
             Refusal::broken(format!("replicas can't be managed in {}: {err}", data.run().display()))
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_of_ipv6_on_a_host_without_it_is_refused_by_that_name() {
+        let said = |listen: &str, errno: Errno| hint(listen.parse().unwrap(), &io::Error::from(errno));
+        assert!(said("[::]:1", Errno::AFNOSUPPORT).contains("its IPv6 is off"));
+        assert!(said("[::1]:1", Errno::ADDRNOTAVAIL).contains("its IPv6 is off"));
+        assert_eq!(said("10.0.0.1:1", Errno::ADDRNOTAVAIL), ": this host has no such address");
+        assert!(said("[::]:1", Errno::ADDRINUSE).contains("another program"));
+    }
 }

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -11,11 +12,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
+use crate::listener::Activity;
+
 /// A TCP stream with the answer that is on its way through it. A client that has read its answer and leaves ends
 /// the stream in order; one whose answer still lay unread resets it.
 pub(crate) struct WatchedSocket {
     stream: TcpStream,
     last: LastReply,
+    activity: Arc<Activity>,
     stall_max: Duration,
     /// Under way while bytes wait for the client to take some.
     stalled: Option<Pin<Box<Sleep>>>,
@@ -23,12 +27,18 @@ pub(crate) struct WatchedSocket {
 
 impl WatchedSocket {
     /// The client may take nothing for `stall_max`.
-    pub(crate) fn new(stream: TcpStream, last: LastReply, stall_max: Duration) -> Self {
-        Self { stream, last, stall_max, stalled: None }
+    pub(crate) fn new(
+        stream: TcpStream,
+        last: LastReply,
+        activity: Arc<Activity>,
+        stall_max: Duration,
+    ) -> Self {
+        Self { stream, last, activity, stall_max, stalled: None }
     }
 
     /// A write that has to wait ends when the client has taken nothing for too long.
     fn in_time(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        self.activity.wrote(written.is_pending());
         if written.is_ready() {
             self.stalled = None;
             return written;
@@ -56,7 +66,11 @@ impl AsyncRead for WatchedSocket {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let n_before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if buffer.filled().len() > n_before {
+            self.activity.heard();
+        }
         self.note(polled)
     }
 }

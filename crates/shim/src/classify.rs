@@ -6,6 +6,8 @@ use dedi_domain::FailureCause;
 const EXIT_MODEL_UNUSABLE: i32 = 3;
 /// Our engine's exit code for too little memory.
 const EXIT_OUT_OF_MEMORY: i32 = 4;
+/// What the kernel ends a process with that writes beyond its limit.
+const SIGXFSZ: i32 = 25;
 /// What the kernel ends a process with when memory is used up.
 const SIGKILL: i32 = 9;
 
@@ -18,6 +20,8 @@ pub(crate) struct Ending {
     pub oom_kills: u64,
     /// Forks refused in the replica's group.
     pub forks_refused: u64,
+    /// We ended it because its folder was too large.
+    pub disk_full: bool,
     /// It runs on GPUs.
     pub has_gpus: bool,
     /// It had been ready: what failed is a request, not the load.
@@ -28,6 +32,9 @@ pub(crate) struct Ending {
 pub(crate) fn classify(ending: Ending, last_lines: impl IntoIterator<Item = String>) -> FailureCause {
     // Too little device memory while loading fails again the same way; while serving, it may not.
     let device = if ending.was_ready { FailureCause::EngineExited } else { FailureCause::DeviceOutOfMemory };
+    if ending.disk_full || ending.signal == Some(SIGXFSZ) {
+        return FailureCause::DiskLimit;
+    }
     if ending.oom_kills > 0 && (ending.signal == Some(SIGKILL) || ending.code.is_some_and(|it| it != 0)) {
         return FailureCause::OutOfMemory;
     }
@@ -79,6 +86,7 @@ mod tests {
         signal: None,
         oom_kills: 0,
         forks_refused: 0,
+        disk_full: false,
         has_gpus: true,
         was_ready: false,
     };
@@ -98,6 +106,8 @@ mod tests {
         assert_eq!(cause(Ending { code: Some(4), has_gpus: false, ..CRASH }, ""), FailureCause::OutOfMemory);
         assert_eq!(cause(killed, full), FailureCause::EngineKilled);
         assert_eq!(cause(Ending { oom_kills: 1, ..killed }, ""), FailureCause::OutOfMemory);
+        assert_eq!(cause(Ending { disk_full: true, ..killed }, full), FailureCause::DiskLimit);
+        assert_eq!(cause(Ending { code: None, signal: Some(25), ..CRASH }, ""), FailureCause::DiskLimit);
         assert_eq!(cause(Ending { forks_refused: 9, ..CRASH }, ""), FailureCause::ProcessLimit);
         assert_eq!(cause(Ending { code: None, signal: Some(6), ..CRASH }, ""), FailureCause::EngineKilled);
     }

@@ -40,6 +40,56 @@ pub fn boot_id() -> io::Result<String> {
     Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
 }
 
+/// Among which processes a pid means something: those of one boot and one PID namespace. A container that is stopped and
+/// started has a new namespace in the same boot, and nothing of the old one runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Life {
+    /// The boot.
+    pub boot_id: String,
+    /// The namespace, and since when it has its first process: the kernel may use a number again. `None` in records of
+    /// older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid_space: Option<String>,
+}
+
+impl Life {
+    /// This process's.
+    ///
+    /// # Errors
+    ///
+    /// If the boot is unknown. A namespace that is unknown counts as the same as every other.
+    pub fn now() -> io::Result<Self> {
+        Ok(Self { boot_id: boot_id()?, pid_space: pid_space() })
+    }
+
+    /// Whether what ran in this one may run in that one.
+    pub fn is(&self, other: &Self) -> bool {
+        let may_be = |one: &Option<String>, other: &Option<String>| match (one, other) {
+            (Some(one), Some(other)) => one == other,
+            (None, _) | (_, None) => true,
+        };
+        self.boot_id == other.boot_id && may_be(&self.pid_space, &other.pid_space)
+    }
+
+    /// Whether it is another namespace of the same boot, whose processes can't be seen and may run.
+    pub fn is_beside(&self, other: &Self) -> bool {
+        self.boot_id == other.boot_id && !self.is(other)
+    }
+}
+
+fn pid_space() -> Option<String> {
+    let name = fs::read_link("/proc/self/ns/pid").ok()?.to_str()?.to_owned();
+    if name == FIRST_NAMESPACE {
+        return Some(name);
+    }
+    let first = stat(1).ok().flatten()?;
+    Some(format!("{name} since {}", first.start_time))
+}
+
+/// The kernel's own number for the PID namespace that a host begins with, the same on all hosts
+/// (`PROC_PID_INIT_INO`).
+const FIRST_NAMESPACE: &str = "pid:[4026531836]";
+
 /// `None` if there is no such process; an error if that could not be found out.
 pub(crate) fn stat(pid: i32) -> io::Result<Option<Stat>> {
     match fs::read_to_string(format!("/proc/{pid}/stat")) {
@@ -127,8 +177,6 @@ pub fn is_certainly_gone(pid: i32) -> bool {
 
 /// Whether this process is in the pid namespace that the host began with, in which all processes have a pid.
 fn sees_all_pids() -> bool {
-    /// The kernel's own number for it, the same on all hosts (`PROC_PID_INIT_INO`).
-    const FIRST_NAMESPACE: &str = "pid:[4026531836]";
     fs::read_link("/proc/self/ns/pid").is_ok_and(|it| it.as_os_str() == FIRST_NAMESPACE)
 }
 
@@ -208,6 +256,22 @@ mod tests {
         let stat = parse_stat(text).unwrap();
         assert!(stat.is_running());
         assert!(!Stat { n_threads: 1, ..stat }.is_running());
+    }
+
+    #[test]
+    fn a_new_namespace_or_boot_is_another_life_and_an_old_record_is_not() {
+        let life = |boot: &str, space: Option<&str>| Life {
+            boot_id: boot.to_owned(),
+            pid_space: space.map(str::to_owned),
+        };
+        let now = life("a", Some("pid:[2] since 9"));
+        assert!(now.is(&now) && !now.is_beside(&now));
+        assert!(life("a", None).is(&now), "written by an older version");
+        let restarted = life("a", Some("pid:[2] since 4"));
+        assert!(!restarted.is(&now) && restarted.is_beside(&now), "the number was used again");
+        let before = life("b", Some("pid:[2] since 9"));
+        assert!(!before.is(&now) && !before.is_beside(&now));
+        assert!(Life::now().unwrap().is(&Life::now().unwrap()));
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod cgroup;
 mod classify;
 pub mod clock;
 pub mod confine;
+mod disk;
 mod exit_record;
 pub mod failpoint;
 mod files;

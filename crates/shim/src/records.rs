@@ -28,7 +28,7 @@ use crate::exit_record::ExitRecord;
 use crate::failpoint;
 use crate::files::sync_dir;
 pub use crate::files::{read, write_atomically};
-use crate::identity::ProcessId;
+use crate::identity::{Life, ProcessId};
 use crate::reserve;
 
 /// Everything the shim needs to know, decided by the server. Unknown fields are ignored and fields that were
@@ -37,8 +37,9 @@ use crate::reserve;
 pub struct LaunchRecord {
     /// Whose folder this is.
     pub installation: String,
-    /// The boot it was written in.
-    pub boot_id: String,
+    /// Among which processes it was written.
+    #[serde(flatten)]
+    pub life: Life,
     /// When it was written.
     pub at: Timestamp,
     /// What was decided: replica, mark, model, devices.
@@ -59,6 +60,9 @@ pub struct LaunchRecord {
     pub stop_grace_secs: u64,
     /// Processes and threads that the replica may have, where the host can enforce it.
     pub pids_max: u64,
+    /// Bytes that the engine may have in its folder. `None` for no limit, as of an older server.
+    #[serde(default)]
+    pub disk_bytes_max: Option<u64>,
     /// What the engine may reach at isolation level 1. `None` where that was not asked for, as by an older server.
     #[serde(default)]
     pub confinement: Option<Confinement>,
@@ -67,8 +71,9 @@ pub struct LaunchRecord {
 /// Who the replica's processes are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShimRecord {
-    /// The boot it was written in.
-    pub boot_id: String,
+    /// Among which processes it was written.
+    #[serde(flatten)]
+    pub life: Life,
     /// The launch's mark.
     pub nonce: Nonce,
     /// The shim itself.
@@ -368,7 +373,7 @@ mod tests {
         for (of, name) in [(&written, None), (&written["launch"], Some("launch"))] {
             let before = name.map_or(&first, |it| &first[it]);
             for (field, _) in of.as_object().unwrap() {
-                let known = ["confinement", "embedding"].contains(&field.as_str());
+                let known = ["confinement", "disk_bytes_max", "embedding", "pid_space"].contains(&field.as_str());
                 assert!(
                     before.get(field).is_some() || known,
                     "{field} is new: give it a default, then name it here"

@@ -6,26 +6,40 @@
 //! need for the server to be alive. One thread, but for the moment in which the engine is started.
 
 use std::fs::{self, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::Arc;
 
 use dedi_domain::{Exit, FailureCause, Timestamp};
 use rustix::fs::{FlockOperation, Mode};
 use rustix::process::{Resource, Rlimit};
 
 use crate::cgroup::{Groups, Hierarchies, Limits};
-use crate::identity::{ProcessId, boot_id};
+use crate::identity::{Life, ProcessId};
 use crate::logfile::LogFile;
 use crate::records::{LaunchRecord, ReplicaDir, ShimRecord};
-use crate::{cgroup, clock, failpoint, supervise};
+use crate::{cgroup, clock, disk, failpoint, supervise};
 
 /// Signals that ask the shim to end its replica.
-const STOP_SIGNALS: [i32; 3] =
-    [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT, signal_hook::consts::SIGHUP];
+const STOP_SIGNALS: [i32; 4] = [
+    signal_hook::consts::SIGTERM,
+    signal_hook::consts::SIGINT,
+    signal_hook::consts::SIGHUP,
+    signal_hook::consts::SIGQUIT,
+];
+
+/// Signals that would end the shim and leave its engine alone: a file may not grow, or somebody takes the shim for
+/// another program. The engine has its own.
+const OUTLIVED_SIGNALS: [i32; 4] = [
+    signal_hook::consts::SIGXFSZ,
+    signal_hook::consts::SIGUSR1,
+    signal_hook::consts::SIGUSR2,
+    signal_hook::consts::SIGALRM,
+];
 
 /// Descriptors that a process of a replica may have open: drivers of many devices need thousands.
 const DESCRIPTORS_MAX: u64 = 65_536;
@@ -41,7 +55,7 @@ pub fn main(dir: &Path) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(err) => {
             // Nobody reads it when the server started us; a person who tries it by hand does.
-            eprintln!("dedi shim: {err}");
+            let _unheard = writeln!(io::stderr(), "dedi shim: {err}");
             ExitCode::FAILURE
         }
     }
@@ -59,7 +73,7 @@ fn run(dir: &ReplicaDir) -> io::Result<()> {
     let own_pid = i32::try_from(std::process::id()).unwrap_or(0);
     let shim = ProcessId::of(own_pid)?.ok_or_else(|| io::Error::other("own start time is unknown"))?;
     let mut who = ShimRecord {
-        boot_id: boot_id()?,
+        life: Life::now()?,
         nonce: record.launch.nonce,
         shim,
         engine: None,
@@ -91,6 +105,9 @@ fn run(dir: &ReplicaDir) -> io::Result<()> {
             let pid = started.pid();
             // First in line when the host runs out of memory, before the server and the shims.
             let _ = fs::write(format!("/proc/{pid}/oom_score_adj"), "500");
+            if let Some(most) = record.disk_bytes_max {
+                disk::limit_files(pid, most);
+            }
             who.engine = ProcessId::of(pid).ok().flatten();
             who.isolation = Some(started.isolation);
             failpoint::hit("shim.before", "engine-record");
@@ -226,6 +243,9 @@ impl Signals {
         let (child, child_in) = UnixStream::pair()?;
         for signal in STOP_SIGNALS {
             signal_hook::low_level::pipe::register(signal, stop_in.try_clone()?)?;
+        }
+        for signal in OUTLIVED_SIGNALS {
+            signal_hook::flag::register(signal, Arc::default())?;
         }
         signal_hook::low_level::pipe::register(signal_hook::consts::SIGCHLD, child_in)?;
         stop.set_nonblocking(true)?;

@@ -11,6 +11,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOption
 
 use crate::cgroup::Groups;
 use crate::classify::{Ending, classify, names_refusal};
+use crate::disk::Disk;
 use crate::identity::{self, children};
 use crate::logfile::LogFile;
 use crate::records::{LaunchRecord, ReplicaDir};
@@ -45,6 +46,7 @@ pub(crate) struct Supervisor<'a> {
     /// Set when somebody asked us to end: when the grace is over.
     kill_at: Option<Instant>,
     was_killed: bool,
+    disk: Option<Disk>,
     chunk: Vec<u8>,
 }
 
@@ -68,6 +70,7 @@ impl<'a> Supervisor<'a> {
             isolation: started.isolation,
             kill_at: None,
             was_killed: false,
+            disk: record.disk_bytes_max.map(|most| Disk::new(dir.own(), most)),
             chunk: vec![0; CHUNK_BYTES],
         }
     }
@@ -86,6 +89,7 @@ impl<'a> Supervisor<'a> {
             if drain(&self.signals.stop) && self.kill_at.is_none() {
                 self.begin_stop();
             }
+            self.look_at_disk();
             if self.kill_at.is_some_and(|at| Instant::now() >= at) && !self.was_killed {
                 self.was_killed = true;
                 self.log.note("still running after the grace: killed");
@@ -105,6 +109,7 @@ impl<'a> Supervisor<'a> {
             signal,
             oom_kills: self.groups.oom_kills(),
             forks_refused: self.groups.forks_refused(),
+            disk_full: self.disk.as_ref().is_some_and(Disk::is_full),
             has_gpus: self.record.launch.devices.iter().any(|it| !it.kind.is_cpu()),
             was_ready,
         };
@@ -116,6 +121,15 @@ impl<'a> Supervisor<'a> {
         }
         let exit = Exit { code, signal, cause, at, log_tail: self.log.into_tail() };
         if was_asked { stopped(at, exit) } else { exit }
+    }
+
+    /// Ends an engine that fills the host's disk; the folder goes with the replica.
+    fn look_at_disk(&mut self) {
+        let Some(found) = self.disk.as_mut().and_then(|it| it.look(self.engine)) else { return };
+        self.log.note(&found);
+        self.was_killed = true;
+        self.kill_group(Signal::KILL);
+        self.groups.kill();
     }
 
     fn begin_stop(&mut self) {
@@ -138,8 +152,12 @@ impl<'a> Supervisor<'a> {
 
     fn wait(&self, held: Option<&OwnedFd>) {
         let mut timeout = Duration::from_secs(if held.is_some() { 3600 } else { 1 });
+        let until = |at: Instant| at.saturating_duration_since(Instant::now());
         if let (Some(at), false) = (self.kill_at, self.was_killed) {
-            timeout = timeout.min(at.saturating_duration_since(Instant::now()));
+            timeout = timeout.min(until(at));
+        }
+        if let Some(at) = self.disk.as_ref().and_then(Disk::look_at) {
+            timeout = timeout.min(until(at));
         }
         let mut fds = vec![
             PollFd::new(&self.signals.stop, PollFlags::IN),

@@ -174,6 +174,7 @@ async fn generate(engine: Arc<Engine>, request: Request, is_chat: bool) -> Respo
         | Mode::Fork
         | Mode::FloodLog
         | Mode::EatMemory
+        | Mode::FillDisk
         | Mode::WrongNonce
         | Mode::SplitUtf8
         | Mode::SlowTokens

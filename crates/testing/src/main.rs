@@ -103,6 +103,9 @@ fn before(behaviour: Behaviour, model: &Path) -> Option<ExitCode> {
             eprintln!("{} MiB eaten", eaten.len());
             std::mem::forget(eaten);
         }
+        Mode::FillDisk => {
+            std::thread::spawn(move || fill_disk(number));
+        }
         Mode::Escape => {
             if let Err(err) = escape::run(model) {
                 eprintln!("no report: {err}");
@@ -125,6 +128,18 @@ fn before(behaviour: Behaviour, model: &Path) -> Option<ExitCode> {
         | Mode::SlowTokens => {}
     }
     None
+}
+
+/// Writes files into the folder it works in, so many MiB a second; not for ever, should nobody mind.
+fn fill_disk(mib_per_sec: u64) {
+    const FILE_BYTES: usize = 256 << 10;
+    const FILES_MAX: usize = 1024;
+    for n in 0..FILES_MAX {
+        if std::fs::write(format!("junk-{n}"), vec![1; FILE_BYTES]).is_err() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(250 / mib_per_sec.max(1)));
+    }
 }
 
 fn spawn_child(program: &std::path::Path) -> std::io::Result<()> {

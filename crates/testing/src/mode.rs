@@ -31,6 +31,8 @@ pub enum Mode {
     FloodLog,
     /// Uses this many MiB of memory before it listens.
     EatMemory,
+    /// Writes small files without end to its folder once it listens, this many MiB a second.
+    FillDisk,
     /// Echoes another launch's mark.
     WrongNonce,
     /// Answers requests with 500.
@@ -47,7 +49,7 @@ pub enum Mode {
 
 impl Mode {
     /// Every mode with its name.
-    pub const ALL: [(&str, Self); 20] = [
+    pub const ALL: [(&str, Self); 21] = [
         ("ok", Self::Ok),
         ("slow-load", Self::SlowLoad),
         ("hang", Self::Hang),
@@ -62,6 +64,7 @@ impl Mode {
         ("fork", Self::Fork),
         ("flood-log", Self::FloodLog),
         ("eat-memory", Self::EatMemory),
+        ("fill-disk", Self::FillDisk),
         ("wrong-nonce", Self::WrongNonce),
         ("error-500", Self::Error500),
         ("busy", Self::Busy),

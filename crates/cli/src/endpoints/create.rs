@@ -61,6 +61,10 @@ pub(super) async fn create(args: CreateArgs, context: &Context, console: &mut Co
     }
     let mut endpoint: DedicatedEndpoint = context.client.post("/endpoints", &request).await?;
     console.say(&format!("Created {} as {}.", endpoint.id, endpoint.name));
+    let idle = endpoint.status.as_ref().map_or("", |it| it.idle.as_str());
+    if !idle.is_empty() {
+        console.say(&format!("When idle: {idle}."));
+    }
     if stopped {
         console.say(&format!("It is stopped; start it with `dedi endpoints start {}`.", endpoint.id));
     } else if wait {

@@ -42,6 +42,7 @@ pub(crate) fn plan(it: &EndpointPlan) -> String {
             "Serves",
             format!("{} at once, {} tokens of context each", count(it.slots, "request"), it.context_tokens),
         ),
+        ("When idle", one_line(&it.idle)),
         ("Would fit on", nearest.map(one_line).unwrap_or_default()),
     ])
 }

@@ -8,6 +8,7 @@ use axum::extract::{Extension, State};
 use axum::response::{IntoResponse, Response};
 use dedi_api::{CreateEndpointRequest, RefusalCode};
 use dedi_domain::endpoint::RunCause;
+use dedi_domain::idle::{IdleRule, TimeoutBy, default_timeout, outlook};
 use dedi_domain::{
     Desired, EndpointId, EndpointName, EndpointState, HardwareId, ModelName, ReplicaRange, Run, Timestamp,
 };
@@ -54,8 +55,10 @@ pub(super) async fn create(
         inventory.config(&checked.hardware).ok_or_else(|| no_hardware(checked.hardware.as_str()))?;
     if let Some(facts) = &facts {
         if is_plan {
+            let (min, minutes) = (checked.replicas.min(), checked.inactive_timeout_minutes);
+            let idle = outlook(min, minutes, checked.timeout_by, shared.config.policy().scale_down_delay);
             return Ok(
-                Json(plan::plan(&shared, &checked.model, facts, &hardware, &inventory)).into_response()
+                Json(plan::plan(&shared, &checked.model, facts, &hardware, &inventory, idle)).into_response()
             );
         }
         must_fit(&shared, facts, &hardware, &inventory)?;
@@ -132,6 +135,7 @@ struct Checked {
     display_name: Option<String>,
     run: Run,
     inactive_timeout_minutes: Option<u32>,
+    timeout_by: TimeoutBy,
     availability_zone: Option<String>,
     disable_speculative_decoding: bool,
 }
@@ -156,8 +160,14 @@ fn check(config: &ControlConfig, request: &CreateEndpointRequest) -> Result<Chec
     let display_name = request.display_name.as_deref().map(check_display_name).transpose()?;
     let run = request.state.as_deref().map_or(Ok(Run::Started), check_run)?;
     let null = ControlConfig::timeout(config.null_inactive_timeout_minutes);
-    let inactive_timeout_minutes = check_inactive_timeout(request.inactive_timeout, null)?
-        .unwrap_or_else(|| ControlConfig::timeout(config.inactive_timeout_minutes));
+    let (inactive_timeout_minutes, timeout_by) = match check_inactive_timeout(request.inactive_timeout, null)? {
+        None => (config.default_timeout(replicas.min()), TimeoutBy::Default),
+        // Only where the operator has a null stand for a default: otherwise it says never.
+        Some(of_null @ Some(_)) if request.inactive_timeout == Some(None) => {
+            (default_timeout(of_null, replicas.min()), TimeoutBy::Default)
+        }
+        Some(asked) => (asked, TimeoutBy::Create),
+    };
     let availability_zone = check_zone(config, request.availability_zone.as_deref())?;
     Ok(Checked {
         model: ModelName::parse(&model).map_err(|_malformed| no_model(&model))?,
@@ -166,6 +176,7 @@ fn check(config: &ControlConfig, request: &CreateEndpointRequest) -> Result<Chec
         display_name,
         run,
         inactive_timeout_minutes,
+        timeout_by,
         availability_zone,
         disable_speculative_decoding: request.disable_speculative_decoding.unwrap_or(false),
     })
@@ -189,6 +200,7 @@ fn desired(id: EndpointId, caller: &Caller, checked: Checked, now: Timestamp) ->
         run_cause: RunCause::User,
         deleted: false,
         inactive_timeout_minutes: checked.inactive_timeout_minutes,
+        idle: IdleRule { set_by: checked.timeout_by, ..IdleRule::default() },
         availability_zone: checked.availability_zone,
         disable_speculative_decoding: checked.disable_speculative_decoding,
         generation: 1,

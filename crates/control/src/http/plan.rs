@@ -55,6 +55,7 @@ pub(super) fn plan(
     facts: &ModelFacts,
     hardware: &HardwareConfig,
     inventory: &Inventory,
+    idle: String,
 ) -> EndpointPlan {
     let Sizes { serving, need, fit, nearest } = Sizes::of(shared, facts, hardware, inventory);
     let taken = taken(shared);
@@ -105,6 +106,7 @@ pub(super) fn plan(
         fits,
         can_start_now,
         message,
+        idle,
         needed_bytes: need.total_bytes(),
         needed_bytes_per_device: bytes_per_device(need, hardware.count),
         weights_bytes: need.weights_bytes,

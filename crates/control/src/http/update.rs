@@ -7,6 +7,7 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use dedi_api::UpdateEndpointRequest;
 use dedi_domain::endpoint::RunCause;
+use dedi_domain::idle::TimeoutBy;
 use dedi_domain::{Desired, EndpointState, Run, Timestamp};
 use http::StatusCode;
 
@@ -16,6 +17,7 @@ use super::display_name::check_display_name;
 use super::error::ApiError;
 use super::fields::{check_inactive_timeout, check_range, check_run, read_autoscaling};
 use super::views;
+use crate::config::ControlConfig;
 use crate::shared::Shared;
 use crate::store::{EndpointKey, EventKind, StoreError};
 
@@ -31,7 +33,7 @@ pub(super) async fn patch(
     caller.must_change()?;
     let request = read(fields)?;
     let now = shared.clock.now();
-    let after = change(shared, caller, named, |before| apply(before, &request, now)).await?;
+    let after = change(shared, caller, named, |before| apply(&shared.config, before, &request, now)).await?;
     Ok(Json(views::endpoint(shared, after).await?).into_response())
 }
 
@@ -108,7 +110,12 @@ fn read(fields: &Fields) -> Result<UpdateEndpointRequest, ApiError> {
 }
 
 /// The endpoint after the request; `None` when nothing would be different.
-fn apply(before: &Desired, request: &UpdateEndpointRequest, now: Timestamp) -> Result<Changed, ApiError> {
+fn apply(
+    config: &ControlConfig,
+    before: &Desired,
+    request: &UpdateEndpointRequest,
+    now: Timestamp,
+) -> Result<Changed, ApiError> {
     let fixed = [
         ("model", &request.model, before.model.as_str()),
         ("hardware", &request.hardware, before.hardware.as_str()),
@@ -130,7 +137,13 @@ fn apply(before: &Desired, request: &UpdateEndpointRequest, now: Timestamp) -> R
     }
     // Here a null was meant: no client sends one for a flag that is absent.
     if let Some(minutes) = check_inactive_timeout(request.inactive_timeout, None)? {
-        after.inactive_timeout_minutes = minutes;
+        set_timeout(&mut after, minutes, TimeoutBy::Update, now);
+    } else if after.idle.set_by == TimeoutBy::Default
+        && (before.replicas.min() == 0) != (after.replicas.min() == 0)
+    {
+        // Nobody asked for it: it goes with what it is for.
+        let minutes = config.default_timeout(after.replicas.min());
+        set_timeout(&mut after, minutes, TimeoutBy::Default, now);
     }
     let mut told = None;
     if let Some(state) = &request.state {
@@ -141,6 +154,11 @@ fn apply(before: &Desired, request: &UpdateEndpointRequest, now: Timestamp) -> R
     }
     let (kind, message) = told.unwrap_or_else(|| (EventKind::Updated, changes(before, &after)));
     Ok(Some((after, kind, message)))
+}
+
+fn set_timeout(after: &mut Desired, minutes: Option<u32>, by: TimeoutBy, now: Timestamp) {
+    after.idle = after.idle.changed(after.inactive_timeout_minutes, minutes, by, now);
+    after.inactive_timeout_minutes = minutes;
 }
 
 /// Start or stop. Starting what is started and stopping what is stopped changes nothing, but starting what is
@@ -191,7 +209,10 @@ fn changes(before: &Desired, after: &Desired) -> String {
     if before.replicas != after.replicas {
         said.push(format!("replicas {} to {}", after.replicas.min(), after.replicas.max()));
     }
-    if before.inactive_timeout_minutes != after.inactive_timeout_minutes {
+    // Also where only somebody asked for what was the default.
+    if before.inactive_timeout_minutes != after.inactive_timeout_minutes
+        || before.idle.set_by != after.idle.set_by
+    {
         said.push(match after.inactive_timeout_minutes {
             Some(minutes) => format!("stops after {minutes} idle minutes"),
             None => "never stops for being idle".to_owned(),

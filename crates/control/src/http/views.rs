@@ -5,6 +5,7 @@ use dedi_api::{
     ReplicaInfo,
 };
 use dedi_domain::failure::Failure;
+use dedi_domain::idle::outlook;
 use dedi_domain::reconcile::{EndpointView, ReplicaView, World, by_mark};
 use dedi_domain::status::explain;
 use dedi_domain::{
@@ -134,6 +135,12 @@ async fn status(shared: &Shared, view: &EndpointView, world: &World) -> Endpoint
         reason: status.reason.code.to_string(),
         message: status.reason.message,
         next_step: status.reason.next_step,
+        idle: outlook(
+            view.desired.replicas.min(),
+            view.desired.inactive_timeout_minutes,
+            view.desired.idle.set_by,
+            shared.config.policy().scale_down_delay,
+        ),
         since: time(status.since),
         ready_replicas: status.n_ready,
         wanted_replicas: status.n_wanted,

@@ -285,6 +285,7 @@ pub(crate) mod tests {
             run_cause: RunCause::User,
             deleted: false,
             inactive_timeout_minutes: None,
+            idle: Default::default(),
             availability_zone: None,
             disable_speculative_decoding: false,
             generation: 1,

@@ -1,11 +1,14 @@
 //! Desired state: what tenants read and change. Each function names the tenant; another's row is not there.
 
+use dedi_domain::idle::IdleStop;
 use dedi_domain::{Desired, EndpointId, EndpointName, Owner, Timestamp};
 use sqlx::{Sqlite, Transaction};
 
 use super::error::StoreError;
 use super::events::{EventKind, add_event};
-use super::rows::{EndpointRecord, run_cause_word, run_word, stored};
+use super::rows::{
+    EndpointRecord, run_cause_word, run_word, small, stored, timeout_by, timeout_by_word,
+};
 use super::sqlite::Store;
 
 /// How a request names an endpoint.
@@ -168,19 +171,21 @@ impl Store {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
-        let done = sqlx::query(
-            "UPDATE endpoints SET run = 'STOPPED', run_cause = 'inactive', generation = generation + 1 \
-             WHERE id = ? AND generation = ? AND run = 'STARTED' AND deleted = 0",
+        let done: Option<(Option<i64>, String)> = sqlx::query_as(
+            "UPDATE endpoints SET run = 'STOPPED', run_cause = 'inactive', generation = generation + 1, \
+             idle_stop_minutes = inactive_timeout_minutes, idle_stop_by = inactive_timeout_by \
+             WHERE id = ? AND generation = ? AND run = 'STARTED' AND deleted = 0 \
+             RETURNING inactive_timeout_minutes, inactive_timeout_by",
         )
         .bind(endpoint.to_string())
         .bind(stored(generation))
-        .execute(&mut *tx)
+        .fetch_optional(&mut *tx)
         .await?;
-        if done.rows_affected() == 0 {
-            return Err(StoreError::Conflict);
-        }
-        let message = "stopped: no inference request for its whole inactivity timeout";
-        add_event(&mut tx, now, endpoint, None, EventKind::StoppedInactive, message).await?;
+        let (minutes, by) = done.ok_or(StoreError::Conflict)?;
+        // The one that is read was decided by: the generation says so.
+        let stop = IdleStop { minutes: small(minutes.unwrap_or(0))?, by: timeout_by(&by)? };
+        let message = format!("stopped: {}", stop.sentence());
+        add_event(&mut tx, now, endpoint, None, EventKind::StoppedInactive, &message).await?;
         self.commit(tx, "stop-idle").await
     }
 }
@@ -234,8 +239,8 @@ async fn insert(tx: &mut Transaction<'static, Sqlite>, it: &Desired) -> Result<(
     sqlx::query(
         "INSERT INTO endpoints (id, name, owner, display_name, model, hardware, min_replicas, max_replicas, \
          run, run_cause, deleted, inactive_timeout_minutes, availability_zone, disable_speculative_decoding, \
-         generation, observed_generation, published, published_at, created_at, started_at) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         generation, observed_generation, published, published_at, created_at, started_at, inactive_timeout_by, \
+         inactive_timeout_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(it.id.to_string())
     .bind(it.name.as_str())
@@ -257,6 +262,8 @@ async fn insert(tx: &mut Transaction<'static, Sqlite>, it: &Desired) -> Result<(
     .bind(it.published_at.0)
     .bind(it.created_at.0)
     .bind(it.started_at.0)
+    .bind(timeout_by_word(it.idle.set_by))
+    .bind(it.idle.counts_from.0)
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -270,7 +277,7 @@ async fn set_desired(
 ) -> Result<(), StoreError> {
     let done = sqlx::query(
         "UPDATE endpoints SET display_name = ?, min_replicas = ?, max_replicas = ?, run = ?, run_cause = ?, \
-         deleted = ?, inactive_timeout_minutes = ?, published = ?, published_at = ?, \
+         deleted = ?, inactive_timeout_minutes = ?, inactive_timeout_by = ?, inactive_timeout_at = ?, published = ?, published_at = ?, \
          started_at = CASE WHEN ? = started_at THEN started_at ELSE \
              max(?, 1 + coalesce((SELECT max(ended_at) FROM attempts WHERE endpoint = endpoints.id), 0)) END, \
          generation = ? WHERE id = ? AND generation = ?",
@@ -282,6 +289,8 @@ async fn set_desired(
     .bind(run_cause_word(it.run_cause))
     .bind(it.deleted)
     .bind(it.inactive_timeout_minutes.map(i64::from))
+    .bind(timeout_by_word(it.idle.set_by))
+    .bind(it.idle.counts_from.0)
     .bind(it.published.as_str())
     .bind(it.published_at.0)
     // A start is later than every failure before it, even one of the same millisecond, which would count again.

@@ -1,6 +1,7 @@
 //! Rows to values and back. A value that this program would not write is an error, never a guess.
 
 use dedi_domain::endpoint::RunCause;
+use dedi_domain::idle::{IdleRule, IdleStop, TimeoutBy};
 use dedi_domain::{
     Desired, DeviceId, EndpointState, FailureCause, HardwareId, Intent, ReplicaRange, ReplicaRow, Run,
     Timestamp,
@@ -24,6 +25,10 @@ pub(super) struct EndpointRecord {
     run_cause: String,
     deleted: bool,
     inactive_timeout_minutes: Option<i64>,
+    inactive_timeout_by: String,
+    inactive_timeout_at: i64,
+    idle_stop_minutes: Option<i64>,
+    idle_stop_by: Option<String>,
     availability_zone: Option<String>,
     disable_speculative_decoding: bool,
     generation: i64,
@@ -65,6 +70,23 @@ pub(super) fn run_cause_word(cause: RunCause) -> &'static str {
     }
 }
 
+pub(super) fn timeout_by_word(by: TimeoutBy) -> &'static str {
+    match by {
+        TimeoutBy::Default => "default",
+        TimeoutBy::Create => "create",
+        TimeoutBy::Update => "update",
+    }
+}
+
+pub(super) fn timeout_by(word: &str) -> Result<TimeoutBy, StoreError> {
+    match word {
+        "default" => Ok(TimeoutBy::Default),
+        "create" => Ok(TimeoutBy::Create),
+        "update" => Ok(TimeoutBy::Update),
+        other => Err(bad(format!("inactive_timeout_by `{other}`"))),
+    }
+}
+
 impl TryFrom<EndpointRecord> for Desired {
     type Error = StoreError;
 
@@ -91,6 +113,16 @@ impl TryFrom<EndpointRecord> for Desired {
             run_cause,
             deleted: row.deleted,
             inactive_timeout_minutes: row.inactive_timeout_minutes.map(small).transpose()?,
+            idle: IdleRule {
+                set_by: timeout_by(&row.inactive_timeout_by)?,
+                counts_from: Timestamp(row.inactive_timeout_at),
+                stopped: match (row.idle_stop_minutes, row.idle_stop_by) {
+                    (Some(minutes), Some(by)) => {
+                        Some(IdleStop { minutes: small(minutes)?, by: timeout_by(&by)? })
+                    }
+                    (Some(_) | None, _) => None,
+                },
+            },
             availability_zone: row.availability_zone,
             disable_speculative_decoding: row.disable_speculative_decoding,
             generation: count(row.generation)?,

@@ -29,6 +29,7 @@ pub(crate) fn endpoint(min: i64, max: i64) -> EndpointView {
         run_cause: RunCause::User,
         deleted: false,
         inactive_timeout_minutes: None,
+        idle: Default::default(),
         availability_zone: None,
         disable_speculative_decoding: false,
         generation: 1,

@@ -99,6 +99,8 @@ reason_codes! {
     Unresponsive = "unresponsive",
     /// The engine hits its limit of processes.
     ProcessLimit = "process_limit",
+    /// The engine wrote more to its folder than it may.
+    DiskLimit = "disk_limit",
     /// The supervisor, or the folder it stood in, disappears.
     SupervisorLost = "supervisor_lost",
     /// Engine and supervisor disappear.
@@ -129,6 +131,7 @@ impl From<FailureCause> for ReasonCode {
             FailureCause::StartupDeadline => Self::StartupDeadline,
             FailureCause::Unresponsive => Self::Unresponsive,
             FailureCause::ProcessLimit => Self::ProcessLimit,
+            FailureCause::DiskLimit => Self::DiskLimit,
             FailureCause::SupervisorLost => Self::SupervisorLost,
             FailureCause::Lost => Self::Lost,
             FailureCause::HostRestarted => Self::HostRestarted,

@@ -8,6 +8,7 @@ use crate::advice::{next_step, where_to_look};
 use crate::endpoint::{EndpointState, Run, RunCause};
 use crate::failure::Verdict;
 use crate::fetch::Fetch;
+use crate::idle::IdleStop;
 use crate::reconcile::{EndpointView, Observation, World, wanted};
 use crate::words::{count as counting, is_or_are, so_many_are};
 
@@ -42,15 +43,16 @@ impl Explainer<'_> {
             EndpointState::Stopping => stopping_reason(view, count),
             EndpointState::Stopped if desired.deleted => deleting_reason(view),
             EndpointState::Stopped => {
-                match (desired.run, desired.run_cause, desired.inactive_timeout_minutes) {
-                    (Run::Stopped, RunCause::Inactive, Some(minutes)) => advise(
+                match (desired.run, desired.run_cause, desired.idle.stopped) {
+                    (Run::Stopped, RunCause::Inactive, stopped) => advise(
                         ReasonCode::StoppedInactive,
-                        format!("no inference request for {}", counting(minutes.into(), "minute")),
+                        // Stopped by a version that did not keep it.
+                        stopped.map_or_else(
+                            || "no inference request for its inactive_timeout".to_owned(),
+                            IdleStop::sentence,
+                        ),
                         format!("start it with `dedi endpoints start {}`", desired.id),
                     ),
-                    (Run::Stopped, RunCause::Inactive, None) => {
-                        say(ReasonCode::StoppedInactive, "no inference request for its inactivity timeout")
-                    }
                     (Run::Stopped, RunCause::User, _) => advise(
                         ReasonCode::StoppedByUser,
                         // The generation that a create makes: nobody has stopped it since.

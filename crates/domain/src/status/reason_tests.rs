@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::failure::Failure;
 use crate::hardware::{HardwareId, Health};
+use crate::idle::TimeoutBy;
 use crate::ids::EndpointId;
 use crate::reconcile::tests::{NOW, endpoint, launching, ready, replica, seen, world};
 use crate::replica::{Exit, FailureCause, Intent, ObservedReplica, ReplicaPhase};
@@ -236,8 +237,13 @@ fn an_endpoint_that_was_created_stopped_is_not_said_to_have_been_stopped() {
     view.desired.generation = 2;
     assert_eq!(told(&view), (ReasonCode::StoppedByUser, "stopped on request".to_owned()));
     view.desired.run_cause = RunCause::Inactive;
-    view.desired.inactive_timeout_minutes = Some(1);
-    assert_eq!(told(&view).1, "no inference request for 1 minute");
+    // Another one since does not change what acted.
+    view.desired.inactive_timeout_minutes = Some(90);
+    view.desired.idle.stopped = Some(IdleStop { minutes: 1, by: TimeoutBy::Default });
+    assert_eq!(
+        told(&view).1,
+        "no inference request for 1 minute, its inactive_timeout (the server's default)"
+    );
 }
 
 #[test]

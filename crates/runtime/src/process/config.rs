@@ -37,6 +37,8 @@ pub struct ProcessConfig {
     pub log_bytes_per_endpoint_max: u64,
     /// Processes and threads one replica may have, where the host can enforce it.
     pub pids_max: u64,
+    /// MiB that an engine may have in the folder it works in; one that has more is ended.
+    pub engine_disk_mib: u64,
     /// Environment variables of the server that engines get too, besides the few they always get.
     pub env_pass: Vec<String>,
     /// How far engines are kept apart: `auto` for the highest level that this host allows, `1` to start none where
@@ -70,6 +72,8 @@ impl Default for ProcessConfig {
             // Three attempts that filled all their files; what a crash loop leaves is far less.
             log_bytes_per_endpoint_max: 1 << 30,
             pids_max: 4_096,
+            // Compiled kernels of GPU engines take some hundred MiB; nothing of ours writes more than a socket.
+            engine_disk_mib: 4_096,
             env_pass: Vec::new(),
             isolation: IsolationSetting::Auto,
             read_pass: Vec::new(),
@@ -162,7 +166,7 @@ impl ProcessConfig {
     }
 
     /// What each number may be. The upper ends are far beyond real use: a number above one is a slip of the hand.
-    pub fn numbers(&self) -> [Setting; 11] {
+    pub fn numbers(&self) -> [Setting; 12] {
         let of = u64::from;
         [
             ("stop_grace_secs", self.stop_grace_secs, 0..=3_600),
@@ -179,6 +183,7 @@ impl ProcessConfig {
             // A small engine on two cores lives with 16, one on more cores says that it met the limit; the most is what
             // Linux counts to.
             ("pids_max", self.pids_max, 16..=1 << 22),
+            ("engine_disk_mib", self.engine_disk_mib, 1..=1 << 24),
         ]
     }
 

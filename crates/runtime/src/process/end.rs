@@ -69,8 +69,8 @@ impl Inner {
             let grace = Duration::from_secs(record.stop_grace_secs);
             self.end_shim(shim.shim, record.launch.replica, grace).await?;
         }
-        let shim = dir.shim()?.filter(|it| it.boot_id == self.boot_id);
-        if !dir.has_exit()? && record.boot_id == self.boot_id {
+        let shim = dir.shim()?.filter(|it| it.life.is(&self.life));
+        if !dir.has_exit()? && record.life.is(&self.life) {
             let (engine, cgroups) = shim.map(|it| (it.engine, it.cgroups)).unwrap_or_default();
             // The shim did not get to the end of its work: what it kept is ours to end.
             while self.end_leftovers(engine, &cgroups, record.launch.nonce).await? > 0 || dir.is_locked()? {
@@ -86,9 +86,9 @@ impl Inner {
         loop {
             let is_locked = dir.is_locked()?;
             let shim = dir.shim()?;
-            let is_this_boot = shim.as_ref().is_none_or(|it| it.boot_id == self.boot_id);
+            let is_of_now = shim.as_ref().is_none_or(|it| it.life.is(&self.life));
             if shim.is_some() || !is_locked {
-                return Ok(shim.filter(|_| is_this_boot));
+                return Ok(shim.filter(|_| is_of_now));
             }
             tokio::time::sleep(SWEEP_DELAY).await;
         }

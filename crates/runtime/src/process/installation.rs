@@ -8,6 +8,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use dedi_shim::identity::Life;
 use dedi_shim::records::{LaunchRecord, ReplicaDir, write_atomically};
 use serde::{Deserialize, Serialize};
 
@@ -20,26 +21,27 @@ const FOLDER: &str = "folder";
 /// Which folder it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Folder {
-    /// The boot it was looked at in: devices may be numbered anew in the next one.
-    boot_id: String,
+    /// When it was looked at: devices may be numbered anew in the next boot, and for the next container.
+    #[serde(flatten)]
+    life: Life,
     device: u64,
     inode: u64,
 }
 
 impl Folder {
-    fn now(run: &Path, boot_id: &str) -> io::Result<Self> {
+    fn now(run: &Path, life: &Life) -> io::Result<Self> {
         let it = std::fs::metadata(run)?;
-        Ok(Self { boot_id: boot_id.to_owned(), device: it.dev(), inode: it.ino() })
+        Ok(Self { life: life.clone(), device: it.dev(), inode: it.ino() })
     }
 
     fn is_another(&self, now: &Self) -> bool {
-        self.inode != now.inode || (self.boot_id == now.boot_id && self.device != now.device)
+        self.inode != now.inode || (self.life.is(&now.life) && self.device != now.device)
     }
 }
 
 /// The installation that the run folder belongs to: a new one where the folder is a copy of another's.
-pub(super) fn of(run: &Path, boot_id: &str) -> io::Result<String> {
-    let now = Folder::now(run, boot_id)?;
+pub(super) fn of(run: &Path, life: &Life) -> io::Result<String> {
+    let now = Folder::now(run, life)?;
     // Absent in a folder of an older version, which is taken to be what it says.
     let before: Option<Folder> = dedi_shim::records::read(&run.join(FOLDER))?;
     if before.as_ref() == Some(&now) {
@@ -53,7 +55,7 @@ pub(super) fn of(run: &Path, boot_id: &str) -> io::Result<String> {
         return Ok(id);
     }
     let id = drawn();
-    let n_others = take_over(run, boot_id, &id)?;
+    let n_others = take_over(run, life, &id)?;
     write_atomically(run, NAME, &id)?;
     write_atomically(run, FOLDER, &now)?;
     tracing::warn!(
@@ -66,11 +68,11 @@ pub(super) fn of(run: &Path, boot_id: &str) -> io::Result<String> {
 
 /// Gives the records of what is certainly over to the new installation, so that how it ended is still known. The
 /// others may be of processes that live and are the original's; how many there are.
-fn take_over(run: &Path, boot_id: &str, id: &str) -> io::Result<usize> {
+fn take_over(run: &Path, life: &Life, id: &str) -> io::Result<usize> {
     let mut n_others = 0;
     for dir in ReplicaDir::all(run)? {
         match dir.launch() {
-            Ok(Some(record)) if record.boot_id != boot_id || dir.has_exit()? => {
+            Ok(Some(record)) if !record.life.is(life) || dir.has_exit()? => {
                 dir.write_launch(&LaunchRecord { installation: id.to_owned(), ..record })?;
             }
             Ok(_) | Err(_) => n_others += 1,
@@ -85,21 +87,25 @@ fn drawn() -> String {
 
 /// The name in the folder; drawn where there is none.
 fn named_in(run: &Path) -> io::Result<String> {
-    let file = run.join(NAME);
-    match std::fs::read_to_string(&file) {
-        Ok(text) => {
-            let text = text.trim().trim_matches('"');
-            uuid::Uuid::try_parse(text).map(|it| it.to_string()).map_err(|_| {
-                io::Error::new(io::ErrorKind::InvalidData, format!("{} holds no UUID", file.display()))
-            })
-        }
-        Err(err) if err.kind() == io::ErrorKind::NotFound => {
-            let id = written_in(run)?.unwrap_or_else(drawn);
-            write_atomically(run, NAME, &id)?;
-            Ok(id)
-        }
-        Err(err) => Err(err),
+    if let Some(id) = named(run)? {
+        return Ok(id);
     }
+    let id = written_in(run)?.unwrap_or_else(drawn);
+    write_atomically(run, NAME, &id)?;
+    Ok(id)
+}
+
+/// The name in the folder, if there is one.
+pub(super) fn named(run: &Path) -> io::Result<Option<String>> {
+    let file = run.join(NAME);
+    let text = match std::fs::read_to_string(&file) {
+        Ok(text) => text,
+        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(err) => return Err(err),
+    };
+    uuid::Uuid::try_parse(text.trim().trim_matches('"')).map(|it| Some(it.to_string())).map_err(|_| {
+        io::Error::new(io::ErrorKind::InvalidData, format!("{} holds no UUID", file.display()))
+    })
 }
 
 /// The installation that the replicas in the folder name: without this, a lost file would make strangers of them

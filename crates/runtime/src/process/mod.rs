@@ -15,6 +15,7 @@ mod monitor;
 mod observe;
 mod probe;
 mod remove;
+mod survey;
 mod unrecorded;
 mod watched;
 
@@ -34,6 +35,7 @@ pub use self::config::{IsolationSetting, ProcessConfig};
 pub use self::doctor::{Isolation, isolation_level};
 pub use self::log_read::{LogChunk, LogCursor, NoCursor};
 pub use self::logs::{AttemptLog, ReplicaLogs};
+pub use self::survey::Survey;
 pub use crate::hardware::HardwareSettings;
 
 pub(crate) use self::config::given;
@@ -45,6 +47,7 @@ use self::unrecorded::Known;
 use crate::failpoint;
 use crate::hardware::Hardware;
 use crate::{Listing, Runtime, RuntimeError};
+use dedi_shim::identity::Life;
 use dedi_shim::mark::SHIM_VARIABLE;
 use dedi_shim::records::{LaunchRecord, ReplicaDir, SOCKET, SOCKET_PATH_BYTES_MAX};
 
@@ -61,7 +64,8 @@ pub(crate) struct Inner {
     run: PathBuf,
     logs: ReplicaLogs,
     installation: String,
-    boot_id: String,
+    /// Among which processes its own are.
+    life: Life,
     shim: PathBuf,
     engine: Engine,
     hardware: Hardware,
@@ -93,35 +97,18 @@ impl ProcessRuntime {
         let absolute = |path: PathBuf| std::path::absolute(path);
         let (run, logs, shim, engine) = (absolute(run)?, absolute(logs)?, absolute(shim)?, absolute(engine)?);
         check_length(&run)?;
-        let boot_id = dedi_shim::identity::boot_id()?;
+        let life = Life::now()?;
         let installation = {
-            let (run, logs, boot_id) = (run.clone(), logs.clone(), boot_id.clone());
+            let (run, logs, life) = (run.clone(), logs.clone(), life.clone());
             blocking(move || {
                 logs::create_root(&run)?;
                 logs::create_root(&logs)?;
                 dedi_shim::records::sweep_drafts(&run)?;
-                installation::of(&run, &boot_id)
+                installation::of(&run, &life)
             })
             .await?
         };
-        let inner = Inner {
-            hardware: Hardware::new(config.hardware.clone()),
-            config,
-            run,
-            logs: ReplicaLogs::new(logs),
-            installation,
-            boot_id,
-            shim,
-            engine: Engine::dedi(engine),
-            tracked: Mutex::default(),
-            ending: Mutex::default(),
-            known: Mutex::default(),
-            opened_at: crate::clock::now(),
-            launching: tokio::sync::Mutex::default(),
-            changed: Notify::new(),
-            tasks: TaskTracker::new(),
-            stop: CancellationToken::new(),
-        };
+        let inner = Inner::new(config, run, logs, installation, life, shim, engine);
         let runtime = Self { inner: Arc::new(inner) };
         let inner = runtime.inner.clone();
         if let Err(err) = blocking(move || inner.find_unrecorded()).await {
@@ -220,6 +207,35 @@ impl Runtime for ProcessRuntime {
 }
 
 impl Inner {
+    fn new(
+        config: ProcessConfig,
+        run: PathBuf,
+        logs: PathBuf,
+        installation: String,
+        life: Life,
+        shim: PathBuf,
+        engine: PathBuf,
+    ) -> Self {
+        Self {
+            hardware: Hardware::new(config.hardware.clone()),
+            config,
+            run,
+            logs: ReplicaLogs::new(logs),
+            installation,
+            life,
+            shim,
+            engine: Engine::dedi(engine),
+            tracked: Mutex::default(),
+            ending: Mutex::default(),
+            known: Mutex::default(),
+            opened_at: crate::clock::now(),
+            launching: tokio::sync::Mutex::default(),
+            changed: Notify::new(),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        }
+    }
+
     async fn ensure(self: &Arc<Self>, launch: &Launch) -> io::Result<()> {
         let _one_at_a_time = self.launching.lock().await;
         let (inner, launch) = (self.clone(), launch.clone());
@@ -249,8 +265,8 @@ impl Inner {
             if !is_same {
                 return Err(io::Error::other(format!("{} holds another replica", dir.path().display())));
             }
-            // A record of an earlier boot is listed as ended, started or not.
-            let is_used = known.is_some_and(|it| it.boot_id != self.boot_id)
+            // A record of an earlier life is listed as ended, started or not.
+            let is_used = known.is_some_and(|it| !it.life.is(&self.life))
                 || dir.has_exit()?
                 || dir.has_shim()?
                 || dir.is_asked_to_stop()?
@@ -291,7 +307,7 @@ impl Inner {
         let confinement = confinement::of(&self.config, &launch, self.engine.program(), &own, &env);
         Ok(LaunchRecord {
             installation: self.installation.clone(),
-            boot_id: self.boot_id.clone(),
+            life: self.life.clone(),
             at: crate::clock::now(),
             program: self.engine.program().to_owned(),
             args: self.engine.args(&launch, SOCKET, n_cores),
@@ -301,6 +317,7 @@ impl Inner {
             log_files: self.config.log_files,
             stop_grace_secs: self.config.stop_grace_secs,
             pids_max: self.config.pids_max,
+            disk_bytes_max: Some(self.config.engine_disk_mib << 20),
             confinement,
             launch,
         })

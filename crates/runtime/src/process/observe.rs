@@ -76,11 +76,16 @@ impl Inner {
         if record.installation != self.installation {
             return Ok(Found::Foreign);
         }
+        if record.life.is_beside(&self.life) && dir.is_locked()? {
+            return Err(io::Error::other(
+                "its processes run in another PID namespace, as in another container; end them there",
+            ));
+        }
         if dir.is_to_be_removed()? {
             return Ok(Found::Leaving(Goal::Removed, record));
         }
         // Also where the shim was ended before it could say so, or was never there: no shim starts from then on.
-        if record.boot_id == self.boot_id && dir.is_asked_to_stop()? {
+        if record.life.is(&self.life) && dir.is_asked_to_stop()? {
             let has_shim = dir.shim()?.map_or(Ok(false), |it| it.shim.is_alive())?;
             if has_shim || !dir.has_exit()? {
                 return Ok(Found::Leaving(Goal::Ended, record));
@@ -95,7 +100,7 @@ impl Inner {
             if let Some(seen) = self.seen(&record) {
                 return replica(phase(&seen, dir));
             }
-            if record.boot_id != self.boot_id {
+            if !record.life.is(&self.life) {
                 return replica(ReplicaPhase::Exited(host_restarted(&record)));
             }
             if dir.is_locked()? {
@@ -109,7 +114,7 @@ impl Inner {
         let replica = |phase| {
             Ok(Found::Replica(ObservedReplica { isolation: shim.isolation, ..observed(&record, phase) }))
         };
-        if shim.boot_id == self.boot_id && shim.shim.is_alive()? && dir.exit()?.is_none() {
+        if shim.life.is(&self.life) && shim.shim.is_alive()? && dir.exit()?.is_none() {
             return match self.seen(&record) {
                 Some(seen) => replica(phase(&seen, dir)),
                 None => Ok(Found::Unwatched(record)),
@@ -119,7 +124,7 @@ impl Inner {
         if let Some(exit) = dir.exit()? {
             return replica(ReplicaPhase::Exited(exit));
         }
-        if shim.boot_id != self.boot_id {
+        if !shim.life.is(&self.life) {
             return replica(ReplicaPhase::Exited(host_restarted(&record)));
         }
         replica(ReplicaPhase::Orphaned)
@@ -133,8 +138,8 @@ impl Inner {
     pub(crate) fn engines(&self) -> io::Result<Engines> {
         let mut engines = Engines::default();
         for dir in ReplicaDir::all(&self.run)? {
-            let Some(ShimRecord { boot_id, engine: Some(engine), .. }) = dir.shim()? else { continue };
-            if boot_id != self.boot_id {
+            let Some(ShimRecord { life, engine: Some(engine), .. }) = dir.shim()? else { continue };
+            if !life.is(&self.life) {
                 continue;
             }
             let record = match dir.launch() {
@@ -186,7 +191,7 @@ fn phase(seen: &Seen, dir: &ReplicaDir) -> ReplicaPhase {
     }
 }
 
-/// Another boot: its processes are gone, whatever the folder says.
+/// Another boot, or a container that was started again: its processes are gone, whatever the folder says.
 fn host_restarted(record: &LaunchRecord) -> Exit {
     Exit { code: None, signal: None, cause: FailureCause::HostRestarted, at: record.at, log_tail: Vec::new() }
 }

@@ -30,7 +30,7 @@ pub(crate) struct Known {
 impl Inner {
     /// Keeps in mind who the processes are, should the folder get lost.
     pub(super) fn remember(&self, record: &LaunchRecord, shim: &ShimRecord) {
-        if shim.boot_id != self.boot_id {
+        if !shim.life.is(&self.life) {
             return;
         }
         let mut known = locked(&self.known);

@@ -50,6 +50,6 @@ fn a_server_takes_all_descriptors_it_may_have_and_its_replicas_get_a_limit() {
     assert_eq!(soft, hard);
     let engine = plane.engines()[0];
     assert!(limits(engine, "Max open files").1.parse::<u64>().unwrap() <= 65_536);
-    assert_eq!(limits(engine, "Max file size").1.parse::<u64>().unwrap(), 16 << 30);
+    assert_eq!(limits(engine, "Max file size").1.parse::<u64>().unwrap(), 4 << 30);
     assert_eq!(limits(engine, "Max core file size").1, "0");
 }

@@ -12,10 +12,10 @@ use crate::fakes;
 use crate::plane::{TestPlane, until};
 
 /// A small disk of its own on a folder; gone with this value.
-struct SmallDisk(PathBuf);
+pub(crate) struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    fn mount(folder: &Path) -> Option<Self> {
+    pub(crate) fn mount(folder: &Path) -> Option<Self> {
         let mounted = Command::new("mount")
             .args(["-t", "tmpfs", "-o", "size=24m,mode=700", "tmpfs"])
             .arg(folder)

@@ -152,6 +152,7 @@ impl Sim {
             deleted: false,
             inactive_timeout_minutes: idle_minutes,
             availability_zone: None,
+            idle: Default::default(),
             disable_speculative_decoding: false,
             generation: 1,
             observed_generation: 0,

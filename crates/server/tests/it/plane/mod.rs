@@ -145,8 +145,18 @@ impl TestPlane {
     }
 
     fn launch_on(&mut self, address: &str) {
+        self.launch_by(self.serve(Command::new(dedi()), address));
+    }
+
+    /// Starts the server on the folder as it is, on every address of the host.
+    pub(crate) fn launch_on_all(&mut self) {
+        self.launch_on("[::]:0");
+    }
+
+    /// Starts the server on the folder with a command of one's own; see [`TestPlane::serve`].
+    pub(crate) fn launch_by(&mut self, mut command: Command) {
         let _ = std::fs::remove_file(self.data().join("address"));
-        self.server = Some(self.spawn(address, &[]));
+        self.server = Some(command.spawn().unwrap());
         let address = until("the server's address", || {
             let ended = self.server.as_mut().unwrap().try_wait().unwrap();
             assert!(ended.is_none(), "the server ended: {ended:?}\n{}", self.log());
@@ -174,18 +184,21 @@ impl TestPlane {
 
     /// Starts one more server on the folder.
     pub(crate) fn spawn(&self, address: &str, more: &[&str]) -> Child {
+        self.serve(Command::new(dedi()), address).args(more).spawn().unwrap()
+    }
+
+    /// The command of a server on the folder: `program` is `dedi`, or what runs it with the words that follow.
+    pub(crate) fn serve(&self, mut program: Command, address: &str) -> Command {
         let log =
             std::fs::File::options().create(true).append(true).open(self.folder.path().join("log")).unwrap();
-        Command::new(dedi())
+        program
             .args(["serve", "--listen", address, "--data-dir"])
             .arg(self.data())
-            .args(more)
             .env("DEDI_FAKE_NVML", self.folder.path().join("gpus"))
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap()
+            .stderr(log);
+        program
     }
 
     /// `kill -9` of the server; its replicas go on.

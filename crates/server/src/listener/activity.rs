@@ -1,0 +1,248 @@
+//! What one connection does, and how long it may: a request's head has a limit that begins with the connection, a
+//! connection without a request another, and an answer ends when its client takes nothing of it.
+//!
+//! The HTTP library counts from a head's first byte, and from nothing at all while it waits to learn which version a
+//! connection speaks.
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::Bytes;
+use hyper::body::{Frame, SizeHint};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::config::ListenConfig;
+use super::places::Place;
+
+/// Between two looks at a connection whose last bytes are on their way.
+const LAST_BYTES_DELAY: Duration = Duration::from_millis(100);
+
+/// Longest waits of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waits {
+    head: Duration,
+    idle: Duration,
+    /// For the client to take something of its answer.
+    stall: Duration,
+}
+
+impl Waits {
+    pub(super) fn new(config: &ListenConfig, stall: Duration) -> Self {
+        let (head, idle) =
+            (Duration::from_secs(config.header_timeout_secs), Duration::from_secs(config.keep_alive_secs));
+        Self { head, idle, stall }
+    }
+}
+
+/// One connection's.
+#[derive(Debug)]
+pub(crate) struct Activity {
+    waits: Waits,
+    place: Place,
+    begun: Instant,
+    state: Mutex<State>,
+    changed: Notify,
+    /// The client has not taken all that was written.
+    is_blocked: AtomicBool,
+}
+
+#[derive(Debug)]
+struct State {
+    phase: Phase,
+    n_requests: usize,
+    /// Its requests have no heads that a byte could be the first of.
+    is_multiplexed: bool,
+    /// When each answer under way was last given a piece that the connection has not come back from; 0 while the
+    /// answer itself is waited for.
+    given: Vec<Arc<AtomicU64>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// A head is to be there by then.
+    Head(Instant),
+    /// Nothing was asked since the last answer.
+    Idle(Instant),
+    Busy,
+}
+
+/// Why a connection is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Over {
+    /// Another one needed its place.
+    Displaced,
+    /// Its request's head did not come.
+    NoHead,
+    /// It was not used.
+    Idle,
+    /// Its client took nothing of an answer.
+    Stalled,
+}
+
+impl Activity {
+    pub(super) fn new(waits: Waits, place: Place) -> Arc<Self> {
+        let begun = Instant::now();
+        let phase = Phase::Head(begun + waits.head);
+        let state = State { phase, n_requests: 0, is_multiplexed: false, given: Vec::new() };
+        let (state, is_blocked) = (Mutex::new(state), AtomicBool::new(false));
+        Arc::new(Self { waits, place, begun, state, changed: Notify::new(), is_blocked })
+    }
+
+    /// Whether its place is in the reserve.
+    pub(super) fn is_reserved(&self) -> bool {
+        self.place.is_reserved
+    }
+
+    /// A head is there; the request is under way until the value, or the answer it is put into, is dropped.
+    pub(super) fn begin(self: &Arc<Self>, is_multiplexed: bool) -> UnderWay {
+        let given = Arc::new(AtomicU64::new(0));
+        let mut state = self.lock();
+        state.phase = Phase::Busy;
+        state.n_requests += 1;
+        state.is_multiplexed |= is_multiplexed;
+        state.given.push(given.clone());
+        if state.n_requests == 1 {
+            self.place.begin();
+        }
+        drop(state);
+        UnderWay { activity: self.clone(), given }
+    }
+
+    /// The client sent something.
+    pub(crate) fn heard(&self) {
+        let mut state = self.lock();
+        if let (Phase::Idle(_), false) = (state.phase, state.is_multiplexed) {
+            state.phase = Phase::Head(Instant::now() + self.waits.head);
+            self.changed.notify_one();
+        }
+    }
+
+    /// The client took something, or takes nothing for now.
+    pub(crate) fn wrote(&self, is_blocked: bool) {
+        self.is_blocked.store(is_blocked, Ordering::Release);
+        let mut state = self.lock();
+        if let (Phase::Idle(until), false) = (&mut state.phase, is_blocked) {
+            *until = Instant::now() + self.waits.idle;
+        }
+    }
+
+    /// Returns when the connection is to be closed.
+    pub(super) async fn over(&self) -> Over {
+        loop {
+            let now = Instant::now();
+            let phase = self.lock().phase;
+            let look_again_at = match phase {
+                Phase::Head(until) if until <= now => return Over::NoHead,
+                // What is still on its way has a limit of its own.
+                Phase::Idle(_) if self.is_blocked.load(Ordering::Acquire) => now + LAST_BYTES_DELAY,
+                Phase::Idle(until) if until <= now => return Over::Idle,
+                Phase::Head(until) | Phase::Idle(until) => until,
+                Phase::Busy if self.has_stalled(now) => return Over::Stalled,
+                Phase::Busy => now + self.waits.stall / 2,
+            };
+            tokio::select! {
+                () = self.place.close.cancelled() => return self.displaced().await,
+                () = self.changed.notified() => {}
+                () = tokio::time::sleep_until(look_again_at) => {}
+            }
+        }
+    }
+
+    async fn displaced(&self) -> Over {
+        // An answer that was whole for the server may still be on its way to the client.
+        while self.is_blocked.load(Ordering::Acquire) {
+            tokio::time::sleep(LAST_BYTES_DELAY).await;
+        }
+        Over::Displaced
+    }
+
+    fn has_stalled(&self, now: Instant) -> bool {
+        let stall = self.stamp(now).saturating_sub(millis(self.waits.stall));
+        let state = self.lock();
+        state.given.iter().map(|it| it.load(Ordering::Relaxed)).any(|it| it != 0 && it < stall)
+    }
+
+    /// Milliseconds of this connection, never 0.
+    fn stamp(&self, now: Instant) -> u64 {
+        millis(now.duration_since(self.begun)) + 1
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A request from its head to the last byte of its answer.
+#[derive(Debug)]
+pub(super) struct UnderWay {
+    activity: Arc<Activity>,
+    given: Arc<AtomicU64>,
+}
+
+impl UnderWay {
+    /// The body, with the request under way until its end.
+    pub(super) fn until_the_end_of(self, body: Body) -> Body {
+        Body::new(Watched { body, request: self })
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        let mut state = self.activity.lock();
+        state.given.retain(|it| !Arc::ptr_eq(it, &self.given));
+        state.n_requests -= 1;
+        if state.n_requests == 0 {
+            state.phase = Phase::Idle(Instant::now() + self.activity.waits.idle);
+            self.activity.place.end();
+        }
+    }
+}
+
+/// An answer that knows when the connection last came for a piece of it.
+struct Watched {
+    body: Body,
+    request: UnderWay,
+}
+
+impl hyper::body::Body for Watched {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        let given = match &polled {
+            Poll::Ready(Some(Ok(_))) => self.request.activity.stamp(Instant::now()),
+            Poll::Ready(Some(Err(_)) | None) | Poll::Pending => 0,
+        };
+        self.request.given.store(given, Ordering::Relaxed);
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// The address of a connection's other end, and what it does.
+#[derive(Clone, Debug)]
+pub(super) struct Peer {
+    pub(super) address: SocketAddr,
+    pub(super) activity: Arc<Activity>,
+}

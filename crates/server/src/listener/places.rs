@@ -1,0 +1,318 @@
+//! Places for connections. A connection that has asked nothing yet, or asks nothing now, gives its place to a new one
+//! when there is none left: the longest silent one first, then the longest idle one. Whoever opens connections and says
+//! nothing takes them from himself.
+//!
+//! Some places are a reserve for when every connection is busy: a connection in it may ask for the server's health and
+//! manage it, and is closed after its first answer.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use dedi_domain::key_failures::network;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+/// Connections of one address beyond its limit that may manage the server.
+const RESERVED_PER_IP: u32 = 8;
+/// One place of so many is in the reserve.
+const ONE_RESERVED_OF: usize = 8;
+/// Places in the reserve at most: enough for every operator and probe at once.
+const RESERVED_MAX: usize = 64;
+/// Between two words in the log about connections that were closed for others.
+const WORD_INTERVAL: Duration = Duration::from_secs(60);
+
+/// All places.
+#[derive(Debug)]
+pub(super) struct Places {
+    max: usize,
+    per_ip_max: u32,
+    state: Mutex<State>,
+    /// One may have become free, or may be taken from somebody.
+    freed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    n: usize,
+    next: u64,
+    /// Connections without a request, those first that go first.
+    closable: BTreeMap<Rank, Closable>,
+    by_ip: HashMap<IpAddr, OfIp>,
+    n_closed: u64,
+    said_at: Option<Instant>,
+}
+
+#[derive(Debug, Default)]
+struct OfIp {
+    n: u32,
+    closable: BTreeSet<Rank>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Class {
+    /// Has not sent one whole head.
+    Silent,
+    /// Has been answered.
+    Idle,
+}
+
+/// Which goes first.
+type Rank = (Class, u64);
+
+#[derive(Debug)]
+struct Closable {
+    ip: Option<IpAddr>,
+    close: CancellationToken,
+}
+
+/// A connection's place, until it is dropped or taken away.
+#[derive(Debug)]
+pub(super) struct Place {
+    places: Arc<Places>,
+    /// `None` for a trusted proxy.
+    ip: Option<IpAddr>,
+    /// Where it stands while it has no request.
+    rank: Mutex<Option<Rank>>,
+    /// Cancelled when the place was given to another connection.
+    pub(super) close: CancellationToken,
+    /// Whether it is of the reserve.
+    pub(super) is_reserved: bool,
+}
+
+impl Places {
+    pub(super) fn new(max: usize, per_ip_max: u32) -> Arc<Self> {
+        Arc::new(Self { max, per_ip_max, state: Mutex::default(), freed: Notify::new() })
+    }
+
+    /// Returns when a connection could have a place.
+    pub(super) async fn free(&self) {
+        loop {
+            let freed = self.freed.notified();
+            {
+                let state = self.lock();
+                if state.n < self.max || !state.closable.is_empty() {
+                    return;
+                }
+            }
+            freed.await;
+        }
+    }
+
+    /// A place for a connection of this address; `None` if it has too many that are busy.
+    pub(super) fn enter(self: &Arc<Self>, peer: IpAddr, is_trusted: bool) -> Option<Place> {
+        let ip = (!is_trusted).then(|| network(peer));
+        let mut state = self.lock();
+        let mut is_reserved = false;
+        if let Some(ip) = ip {
+            let (n, first) =
+                state.by_ip.get(&ip).map_or((0, None), |it| (it.n, it.closable.first().copied()));
+            if n >= self.per_ip_max {
+                match first {
+                    Some(rank) => state.close(rank),
+                    None if n < self.per_ip_max + RESERVED_PER_IP => is_reserved = true,
+                    None => return None,
+                }
+            }
+        }
+        if state.n >= self.max - self.reserved() {
+            match state.closable.first_key_value().map(|it| *it.0) {
+                Some(rank) => state.close(rank),
+                None if state.n < self.max => is_reserved = true,
+                None => return None,
+            }
+        }
+        let rank = (Class::Silent, state.draw());
+        let close = CancellationToken::new();
+        state.n += 1;
+        if let Some(ip) = ip {
+            state.by_ip.entry(ip).or_default().n += 1;
+        }
+        state.add(rank, ip, close.clone());
+        drop(state);
+        Some(Place { places: self.clone(), ip, rank: Mutex::new(Some(rank)), close, is_reserved })
+    }
+
+    fn reserved(&self) -> usize {
+        (self.max / ONE_RESERVED_OF).min(RESERVED_MAX)
+    }
+
+    /// A panic elsewhere does not make the counts wrong: each holder leaves them whole.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn draw(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    fn add(&mut self, rank: Rank, ip: Option<IpAddr>, close: CancellationToken) {
+        self.closable.insert(rank, Closable { ip, close });
+        if let Some(of_ip) = ip.and_then(|it| self.by_ip.get_mut(&it)) {
+            of_ip.closable.insert(rank);
+        }
+    }
+
+    /// Takes it from those that may be closed; `None` if it was closed before.
+    fn take(&mut self, rank: Rank) -> Option<Closable> {
+        let it = self.closable.remove(&rank)?;
+        if let Some(of_ip) = it.ip.and_then(|it| self.by_ip.get_mut(&it)) {
+            of_ip.closable.remove(&rank);
+        }
+        Some(it)
+    }
+
+    /// Gives a connection's place away.
+    fn close(&mut self, rank: Rank) {
+        let Some(it) = self.take(rank) else { return };
+        it.close.cancel();
+        self.leave(it.ip);
+        self.n_closed += 1;
+        let now = Instant::now();
+        if self.said_at.is_none_or(|it| now.duration_since(it) >= WORD_INTERVAL) {
+            self.said_at = Some(now);
+            tracing::warn!(
+                "connections that asked nothing were closed to make room for new ones: {} since the start",
+                self.n_closed
+            );
+        }
+    }
+
+    fn leave(&mut self, ip: Option<IpAddr>) {
+        self.n -= 1;
+        let Some(ip) = ip else { return };
+        if let Some(of_ip) = self.by_ip.get_mut(&ip) {
+            of_ip.n -= 1;
+            if of_ip.n == 0 {
+                self.by_ip.remove(&ip);
+            }
+        }
+    }
+}
+
+impl Place {
+    /// A request has begun: from now on the place is kept.
+    pub(super) fn begin(&self) {
+        let mut rank = self.rank.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(it) = *rank
+            && self.places.lock().take(it).is_some()
+        {
+            *rank = None;
+        }
+    }
+
+    /// The last request is answered.
+    pub(super) fn end(&self) {
+        let mut rank = self.rank.lock().unwrap_or_else(PoisonError::into_inner);
+        if rank.is_some() {
+            return; // closed before it began
+        }
+        let mut state = self.places.lock();
+        let it = (Class::Idle, state.draw());
+        state.add(it, self.ip, self.close.clone());
+        *rank = Some(it);
+        drop(state);
+        self.places.freed.notify_one();
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let rank = *self.rank.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.places.lock();
+        let has_place = match rank {
+            None => true,
+            Some(it) => state.take(it).is_some(),
+        };
+        if has_place {
+            state.leave(self.ip);
+        }
+        drop(state);
+        self.places.freed.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(n: u8) -> IpAddr {
+        IpAddr::from([127, 0, 0, n])
+    }
+
+    fn busy(places: &Arc<Places>, n: u8) -> Option<Place> {
+        places.enter(ip(n), false).inspect(Place::begin)
+    }
+
+    #[test]
+    fn an_address_gets_its_share_and_gets_it_back() {
+        let places = Places::new(100, 2);
+        let first = busy(&places, 1).unwrap();
+        let second = busy(&places, 1).unwrap();
+        assert!(!first.is_reserved && !second.is_reserved);
+        let reserve: Vec<_> = (0..RESERVED_PER_IP).map(|_| busy(&places, 1).unwrap()).collect();
+        assert!(reserve.iter().all(|it| it.is_reserved));
+        assert!(places.enter(ip(1), false).is_none());
+        assert!(!places.enter(ip(2), false).unwrap().is_reserved);
+        assert!(!places.enter(ip(1), true).unwrap().is_reserved, "a trusted proxy");
+        drop((first, second, reserve));
+        assert!(!places.enter(ip(1), false).unwrap().is_reserved);
+        assert_eq!(places.lock().n, 0);
+    }
+
+    #[test]
+    fn the_addresses_of_one_network_share() {
+        let places = Places::new(100, 1);
+        let at = |text: &str| places.enter(text.parse().unwrap(), false).unwrap();
+        let first = at("2001:db8::1");
+        let other = at("2001:db8:0:1::1");
+        let _second = at("2001:db8::2");
+        assert!(first.close.is_cancelled() && !other.close.is_cancelled());
+    }
+
+    #[test]
+    fn silent_connections_go_first_then_idle_ones_and_busy_ones_never() {
+        let places = Places::new(4, 100); // without a reserve
+        let [running, answered, silent, later] = [1, 1, 1, 2].map(|it| places.enter(ip(it), false).unwrap());
+        running.begin();
+        answered.begin();
+        answered.end();
+        let fifth = places.enter(ip(3), false).unwrap();
+        assert!(silent.close.is_cancelled() && !later.close.is_cancelled());
+        let sixth = busy(&places, 3).unwrap();
+        assert!(later.close.is_cancelled() && !fifth.close.is_cancelled());
+        fifth.begin();
+        let _seventh = busy(&places, 3).unwrap();
+        assert!(answered.close.is_cancelled());
+        assert!(places.enter(ip(4), false).is_none(), "all are busy");
+        drop((silent, later, answered));
+        assert_eq!(places.lock().n, 4, "their places were given away before");
+        assert!(![&running, &fifth, &sixth].iter().any(|it| it.close.is_cancelled()));
+    }
+
+    #[test]
+    fn a_full_table_of_busy_connections_has_a_reserve() {
+        let places = Places::new(16, 100);
+        let all: Vec<_> = (0..16).map(|_| busy(&places, 1).unwrap()).collect();
+        assert!(all.iter().map(|it| it.is_reserved).eq((0..16).map(|it| it >= 14)));
+        assert!(places.enter(ip(2), false).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_place_that_becomes_free_is_told() {
+        let places = Places::new(1, 100);
+        let one = busy(&places, 1).unwrap();
+        let waits = tokio::time::timeout(Duration::from_millis(10), places.free());
+        assert!(waits.await.is_err());
+        one.end();
+        places.free().await;
+        one.begin();
+        drop(one);
+        places.free().await;
+        assert_eq!(places.lock().by_ip.len(), 0);
+    }
+}
