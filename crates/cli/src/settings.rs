@@ -195,7 +195,9 @@ mod tests {
         assert_eq!(reached("::", false), "127.0.0.1");
         assert_eq!(reached("0.0.0.0", true), "127.0.0.1");
         assert_eq!(reached("::ffff:0.0.0.0", true), "127.0.0.1");
-        assert!(is_loopback("http://[::ffff:127.0.0.1]:7437/v1") && !is_loopback("http://[::ffff:10.0.0.1]/v1"));
+        assert!(
+            is_loopback("http://[::ffff:127.0.0.1]:7437/v1") && !is_loopback("http://[::ffff:10.0.0.1]/v1")
+        );
     }
 
     #[test]

@@ -57,7 +57,11 @@ impl IdleStop {
     /// As a sentence without a subject.
     pub fn sentence(self) -> String {
         let Self { minutes, by } = self;
-        format!("no inference request for {}, its inactive_timeout ({})", count(minutes.into(), "minute"), by.words())
+        format!(
+            "no inference request for {}, its inactive_timeout ({})",
+            count(minutes.into(), "minute"),
+            by.words()
+        )
     }
 }
 
@@ -84,7 +88,10 @@ pub fn default_timeout(servers: Option<u32>, min_replicas: u32) -> Option<u32> {
 pub fn outlook(min_replicas: u32, timeout: Option<u32>, by: TimeoutBy, sleeps_after: Duration) -> String {
     let stops = timeout.map(|it| {
         let after = count(it.into(), "minute");
-        format!("after {after} without one it is STOPPED, which only a start ends (inactive_timeout, {})", by.words())
+        format!(
+            "after {after} without one it is STOPPED, which only a start ends (inactive_timeout, {})",
+            by.words()
+        )
     });
     match (min_replicas, stops) {
         (0, None) => format!(
@@ -97,7 +104,9 @@ pub fn outlook(min_replicas: u32, timeout: Option<u32>, by: TimeoutBy, sleeps_af
             sleeps_after.as_secs()
         ),
         (_, None) => format!("it keeps {} without requests, too", count(min_replicas.into(), "replica")),
-        (_, Some(stops)) => format!("it keeps {} without requests; {stops}", count(min_replicas.into(), "replica")),
+        (_, Some(stops)) => {
+            format!("it keeps {} without requests; {stops}", count(min_replicas.into(), "replica"))
+        }
     }
 }
 
@@ -125,7 +134,10 @@ mod tests {
     #[test]
     fn the_outlook_says_whether_it_sleeps_or_stops() {
         let said = |min, minutes| outlook(min, minutes, TimeoutBy::Create, Duration::from_secs(60));
-        assert_eq!(said(0, None), "without requests it sleeps after about 60 s, and the next request wakes it");
+        assert_eq!(
+            said(0, None),
+            "without requests it sleeps after about 60 s, and the next request wakes it"
+        );
         assert!(said(0, Some(5)).contains("wakes it; after 5 minutes without one it is STOPPED"));
         assert_eq!(said(2, None), "it keeps 2 replicas without requests, too");
         assert_eq!(

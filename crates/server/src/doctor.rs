@@ -236,7 +236,8 @@ fn levels(seen: &Survey) -> Vec<Finding> {
         ))
     });
     let told = seen.levels.iter();
-    let told = told.map(|(level, n)| format!("isolation: running at level {level}: {}", count(*n, "replica")));
+    let told =
+        told.map(|(level, n)| format!("isolation: running at level {level}: {}", count(*n, "replica")));
     told.map(Finding::Good).chain(foreign).collect()
 }
 

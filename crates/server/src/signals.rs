@@ -119,7 +119,8 @@ mod tests {
 
     #[test]
     fn ignored_signals_are_read_from_the_process_status() {
-        let status = "Name:\tdedi\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000001001\nSigCgt:\t0000000000000000\n";
+        let status =
+            "Name:\tdedi\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000001001\nSigCgt:\t0000000000000000\n";
         assert_eq!(ignored(status), 0x1001);
         assert_eq!(ignored(""), 0);
     }

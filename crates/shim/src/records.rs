@@ -373,7 +373,8 @@ mod tests {
         for (of, name) in [(&written, None), (&written["launch"], Some("launch"))] {
             let before = name.map_or(&first, |it| &first[it]);
             for (field, _) in of.as_object().unwrap() {
-                let known = ["confinement", "disk_bytes_max", "embedding", "pid_space"].contains(&field.as_str());
+                let known =
+                    ["confinement", "disk_bytes_max", "embedding", "pid_space"].contains(&field.as_str());
                 assert!(
                     before.get(field).is_some() || known,
                     "{field} is new: give it a default, then name it here"

@@ -160,7 +160,8 @@ fn check(config: &ControlConfig, request: &CreateEndpointRequest) -> Result<Chec
     let display_name = request.display_name.as_deref().map(check_display_name).transpose()?;
     let run = request.state.as_deref().map_or(Ok(Run::Started), check_run)?;
     let null = ControlConfig::timeout(config.null_inactive_timeout_minutes);
-    let (inactive_timeout_minutes, timeout_by) = match check_inactive_timeout(request.inactive_timeout, null)? {
+    let (inactive_timeout_minutes, timeout_by) = match check_inactive_timeout(request.inactive_timeout, null)?
+    {
         None => (config.default_timeout(replicas.min()), TimeoutBy::Default),
         // Only where the operator has a null stand for a default: otherwise it says never.
         Some(of_null @ Some(_)) if request.inactive_timeout == Some(None) => {

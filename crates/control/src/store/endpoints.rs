@@ -6,9 +6,7 @@ use sqlx::{Sqlite, Transaction};
 
 use super::error::StoreError;
 use super::events::{EventKind, add_event};
-use super::rows::{
-    EndpointRecord, run_cause_word, run_word, small, stored, timeout_by, timeout_by_word,
-};
+use super::rows::{EndpointRecord, run_cause_word, run_word, small, stored, timeout_by, timeout_by_word};
 use super::sqlite::Store;
 
 /// How a request names an endpoint.

@@ -110,7 +110,9 @@ async fn min_zero_with_a_timeout_stops_and_the_reason_keeps_the_one_that_acted()
     let said = "no inference request for 5 minutes, its inactive_timeout (set when the endpoint was created)";
     assert_eq!(it["status"]["message"], said);
     let events = plane.call("GET", &format!("{path}/events"), "").await.json();
-    let told = |it: &serde_json::Value| it["kind"] == "stopped_inactive" && it["message"] == format!("stopped: {said}");
+    let told = |it: &serde_json::Value| {
+        it["kind"] == "stopped_inactive" && it["message"] == format!("stopped: {said}")
+    };
     assert!(events["data"].as_array().unwrap().iter().any(told), "{events}");
 }
 
@@ -132,7 +134,10 @@ async fn a_shorter_timeout_counts_from_the_change() {
     plane.settle_idle().await;
     let it = plane.get(&id).await;
     assert_eq!(it["state"], "STOPPED");
-    assert_eq!(it["status"]["message"], "no inference request for 10 minutes, its inactive_timeout (set by an update)");
+    assert_eq!(
+        it["status"]["message"],
+        "no inference request for 10 minutes, its inactive_timeout (set by an update)"
+    );
 }
 
 #[tokio::test]
@@ -142,7 +147,8 @@ async fn the_servers_timeout_goes_when_an_endpoint_is_to_sleep_and_an_asked_one_
         let it = plane.call("PATCH", &format!("/v1/endpoints/{id}"), body).await.json();
         it["inactive_timeout"].clone()
     };
-    let (to_zero, to_one) = (r#"{"autoscaling":{"min_replicas":0}}"#, r#"{"autoscaling":{"min_replicas":1}}"#);
+    let (to_zero, to_one) =
+        (r#"{"autoscaling":{"min_replicas":0}}"#, r#"{"autoscaling":{"min_replicas":1}}"#);
     let default = made(&plane, 1, "").await;
     assert_eq!(timeout(&default, to_zero).await, json!(null));
     assert_eq!(timeout(&default, to_one).await, json!(60));

@@ -143,7 +143,8 @@ fn is_idle(view: &EndpointView, now: Timestamp) -> bool {
         && view.desired.published == EndpointState::Started
         && load.in_flight == 0
         && load.waiting == 0
-        && now.since(view.last_activity.max(view.desired.idle.counts_from)) >= Duration::from_secs(u64::from(minutes) * 60)
+        && now.since(view.last_activity.max(view.desired.idle.counts_from))
+            >= Duration::from_secs(u64::from(minutes) * 60)
 }
 
 #[cfg(test)]

@@ -103,9 +103,9 @@ pub(super) fn named(run: &Path) -> io::Result<Option<String>> {
         Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(err) => return Err(err),
     };
-    uuid::Uuid::try_parse(text.trim().trim_matches('"')).map(|it| Some(it.to_string())).map_err(|_| {
-        io::Error::new(io::ErrorKind::InvalidData, format!("{} holds no UUID", file.display()))
-    })
+    uuid::Uuid::try_parse(text.trim().trim_matches('"'))
+        .map(|it| Some(it.to_string()))
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, format!("{} holds no UUID", file.display())))
 }
 
 /// The installation that the replicas in the folder name: without this, a lost file would make strangers of them

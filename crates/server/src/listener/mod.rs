@@ -108,7 +108,10 @@ pub(crate) async fn serve(
         let of_peer = Peer { address: peer, activity: activity.clone() };
         let app = app
             .clone()
-            .layer(axum::middleware::from_fn_with_state((of_peer, is_trusted.then(|| trusted.clone())), watch))
+            .layer(axum::middleware::from_fn_with_state(
+                (of_peer, is_trusted.then(|| trusted.clone())),
+                watch,
+            ))
             .layer(axum::Extension(last.clone()));
         let socket = TokioIo::new(WatchedSocket::new(stream, last, activity.clone(), stall_max));
         let service = TowerToHyperService::new(app);
@@ -365,9 +368,9 @@ mod tests {
                 if !more.is_empty() && client.write_all(&more).await.is_err() {
                     return;
                 }
-                match tokio::time::timeout(Duration::from_millis(1), client.read(&mut chunk)).await {
-                    Ok(Ok(0) | Err(_)) => return,
-                    Ok(Ok(_)) | Err(_) => {}
+                let read = tokio::time::timeout(Duration::from_millis(1), client.read(&mut chunk)).await;
+                if let Ok(Ok(0) | Err(_)) = read {
+                    return;
                 }
             }
         };
@@ -376,8 +379,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_of_http_2_that_opens_no_window_is_cut() {
-        let app = Router::new()
-            .route("/stream", axum::routing::get(|| async { axum::body::Body::new(Endless) }));
+        let app =
+            Router::new().route("/stream", axum::routing::get(|| async { axum::body::Body::new(Endless) }));
         let mut server = JoinSet::new();
         let mut client = TcpStream::connect(served(app, &mut server).await).await.unwrap();
         // SETTINGS_INITIAL_WINDOW_SIZE is 0.

@@ -131,13 +131,19 @@ mod tests {
         let some = proxies(&["10.0.0.0/8"]).unwrap();
         let peer: SocketAddr = "10.0.0.5:1".parse().unwrap();
         let client = |headers: &[(HeaderName, &str)]| {
-            let headers: HeaderMap =
-                headers.iter().map(|(name, value)| (name.clone(), HeaderValue::from_str(value).unwrap())).collect();
+            let headers: HeaderMap = headers
+                .iter()
+                .map(|(name, value)| (name.clone(), HeaderValue::from_str(value).unwrap()))
+                .collect();
             some.client(&headers, peer).ip().to_string()
         };
         assert_eq!(client(&[]), "10.0.0.5");
         assert_eq!(client(&[(X_FORWARDED_FOR, "1.2.3.4")]), "1.2.3.4");
-        assert_eq!(client(&[(X_FORWARDED_FOR, "9.9.9.9, 1.2.3.4, 10.0.0.7")]), "1.2.3.4", "the first was made up");
+        assert_eq!(
+            client(&[(X_FORWARDED_FOR, "9.9.9.9, 1.2.3.4, 10.0.0.7")]),
+            "1.2.3.4",
+            "the first was made up"
+        );
         assert_eq!(client(&[(X_FORWARDED_FOR, "10.0.0.8, 10.0.0.7")]), "10.0.0.8");
         assert_eq!(client(&[(X_FORWARDED_FOR, "[2001:db8::1]:80")]), "2001:db8::1");
         assert_eq!(client(&[(FORWARDED, "for=\"[2001:db8::1]:80\";proto=https, For=1.2.3.4")]), "1.2.3.4");

@@ -102,9 +102,11 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     let what = panic.payload_as_str().unwrap_or("(no text)");
     let at = panic.location().map_or_else(String::new, |it| format!(" at {it}"));
     let backtrace = Backtrace::capture();
-    match backtrace.status() {
-        BacktraceStatus::Captured => tracing::error!("panicked{at}: {what}\n{backtrace}"),
-        _ => tracing::error!("panicked{at}: {what}"),
+    // Where none was asked for, its text is a sentence about that.
+    if backtrace.status() == BacktraceStatus::Captured {
+        tracing::error!("panicked{at}: {what}\n{backtrace}");
+    } else {
+        tracing::error!("panicked{at}: {what}");
     }
 }
 
@@ -116,8 +118,7 @@ fn note_text(n: u64) -> String {
 
 fn note_json(n: u64) -> String {
     let message = format!("dropped {}: {WHY_DROPPED}", count(n, "log line"));
-    let line =
-        serde_json::json!({"timestamp": time(), "level": "WARN", "fields": {"message": message}, "target": "dedi"});
+    let line = serde_json::json!({"timestamp": time(), "level": "WARN", "fields": {"message": message}, "target": "dedi"});
     format!("{line}\n")
 }
 

@@ -15,7 +15,10 @@ fn engine_that_fills_its_folder_is_ended_by_name_and_the_others_go_on() {
         it["status"]["first_failure"].is_object().then(|| it["status"]["first_failure"].clone())
     });
     assert_eq!(failure["reason"], "disk_limit", "{failure}");
-    assert!(failure["message"].as_str().unwrap().contains("wrote more to its folder than it may"), "{failure}");
+    assert!(
+        failure["message"].as_str().unwrap().contains("wrote more to its folder than it may"),
+        "{failure}"
+    );
     let logs = plane.text(&format!("/endpoints/{id}/logs"));
     assert!(logs.contains("more than runtime.engine_disk_mib, 8: ended"), "{logs}");
     assert_eq!(plane.chat(&neighbour, "hello").status, 200);

@@ -41,7 +41,8 @@ fn metric(plane: &TestPlane, name: &str) -> u64 {
     write!(stream, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
-    let line = text.lines().find(|it| it.starts_with(&format!("{name} "))).unwrap_or_else(|| panic!("{text}"));
+    let line =
+        text.lines().find(|it| it.starts_with(&format!("{name} "))).unwrap_or_else(|| panic!("{text}"));
     line.split(' ').nth(1).unwrap().parse().unwrap()
 }
 
@@ -134,6 +135,7 @@ fn log_and_disk_both_full_still_answer_a_create() {
         (answer.status != 200).then_some(answer)
     });
     assert_eq!((refused.status, refused.error().0), (503, "temporarily_unavailable"), "{}", refused.body);
+    drop(file); // or it keeps its room
     std::fs::remove_file(&filler).unwrap();
     until("a create", || (plane.post("/endpoints", &body).status == 200).then_some(()));
     assert!(metric(&plane, "dedi_log_lines_dropped_total") > 0);

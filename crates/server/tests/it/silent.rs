@@ -33,8 +33,11 @@ fn is_closed(mut stream: &TcpStream) -> bool {
 
 #[test]
 fn silent_connections_take_nothing_from_anybody() {
-    let plane =
-        fakes::plane_with("[http]\nconnections_max = 64\nconnections_per_ip_max = 16\nheader_timeout_secs = 600\n", "", "");
+    let plane = fakes::plane_with(
+        "[http]\nconnections_max = 64\nconnections_per_ip_max = 16\nheader_timeout_secs = 600\n",
+        "",
+        "",
+    );
     let id = fakes::create(&plane, "ok");
     plane.until_state(&id, "STARTED");
     let to = address(&plane);
@@ -54,7 +57,11 @@ fn silent_connections_take_nothing_from_anybody() {
     }
     let n_open = held.iter().filter(|it| !is_closed(it)).count();
     assert!(n_open <= 64, "{n_open}");
-    assert!(plane.log().contains("connections that asked nothing were closed to make room"), "{}", plane.log());
+    assert!(
+        plane.log().contains("connections that asked nothing were closed to make room"),
+        "{}",
+        plane.log()
+    );
 }
 
 #[test]
@@ -70,11 +77,14 @@ fn heads_that_never_end_are_cut_in_time() {
         ("half a head", b"GET /healthz HTTP/1.1\r\nHost: local"),
         ("a head that grows", b"GET /healthz HTTP/1.1\r\n"),
     ];
-    let mut streams: Vec<_> = cases.iter().map(|(name, bytes)| {
-        let mut stream = TcpStream::connect(to).unwrap();
-        stream.write_all(bytes).unwrap();
-        (*name, stream)
-    }).collect();
+    let mut streams: Vec<_> = cases
+        .iter()
+        .map(|(name, bytes)| {
+            let mut stream = TcpStream::connect(to).unwrap();
+            stream.write_all(bytes).unwrap();
+            (*name, stream)
+        })
+        .collect();
     until("the last cut", || {
         // Byte by byte is no progress.
         if let Some((_, grows)) = streams.iter_mut().find(|it| it.0 == "a head that grows") {
@@ -108,18 +118,22 @@ fn busy_connections_of_one_address_leave_room_to_manage() {
     let id = fakes::create(&plane, "slow-tokens.200");
     plane.until_state(&id, "STARTED");
     let body = json!({"model": id, "stream": true, "max_tokens": 1000,
-        "messages": [{"role": "user", "content": "x ".repeat(1000)}]}).to_string();
+        "messages": [{"role": "user", "content": "x ".repeat(1000)}]})
+    .to_string();
     let request = format!(
         "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-        plane.key(), body.len()
+        plane.key(),
+        body.len()
     );
-    let streams: Vec<_> = (0..4).map(|_| {
-        let mut stream = TcpStream::connect(address(&plane)).unwrap();
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut first = [0; 16];
-        stream.read_exact(&mut first).unwrap();
-        stream
-    }).collect();
+    let streams: Vec<_> = (0..4)
+        .map(|_| {
+            let mut stream = TcpStream::connect(address(&plane)).unwrap();
+            stream.write_all(request.as_bytes()).unwrap();
+            let mut first = [0; 16];
+            stream.read_exact(&mut first).unwrap();
+            stream
+        })
+        .collect();
     assert_eq!(plane.anonymous("/healthz").status, 200);
     assert_eq!(plane.get("/endpoints").status, 200);
     let refused = plane.chat(&id, "hello");
