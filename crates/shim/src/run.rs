@@ -12,6 +12,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::Arc;
 
 use dedi_domain::{Exit, FailureCause, Timestamp};
 use rustix::fs::{FlockOperation, Mode};
@@ -228,6 +229,8 @@ impl Signals {
             signal_hook::low_level::pipe::register(signal, stop_in.try_clone()?)?;
         }
         signal_hook::low_level::pipe::register(signal_hook::consts::SIGCHLD, child_in)?;
+        // Handled, a log that would exceed a file-size limit is a write that fails, and no end of the shim.
+        signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default())?;
         stop.set_nonblocking(true)?;
         child.set_nonblocking(true)?;
         Ok(Self { stop, child })
