@@ -23,6 +23,12 @@ impl DataDir {
                 .ok_or("neither HOME nor XDG_DATA_HOME is set: name a folder with --data-dir")?
                 .join("dedi"),
         };
+        if path.to_str().is_none() {
+            return Err(format!(
+                "the data folder \"{}\" has a name that is not UTF-8, as the database and the engines need it: choose another with --data-dir",
+                path.as_os_str().as_encoded_bytes().escape_ascii()
+            ));
+        }
         let n_bytes = path.as_os_str().len();
         if n_bytes > PATH_BYTES_MAX {
             return Err(format!(
@@ -122,6 +128,14 @@ mod tests {
         let long = PathBuf::from(format!("/{}", "x".repeat(80)));
         let said = DataDir::resolve(Some(&long)).unwrap_err();
         assert!(said.contains("81 bytes") && said.contains("at most 72"), "{said}");
+    }
+
+    #[test]
+    fn data_folder_whose_name_is_no_text_is_refused_byte_by_byte() {
+        use std::os::unix::ffi::OsStrExt;
+        let odd = Path::new(std::ffi::OsStr::from_bytes(b"/tmp/d\xff"));
+        let said = DataDir::resolve(Some(odd)).unwrap_err();
+        assert!(said.contains(r#""/tmp/d\xff" has a name that is not UTF-8"#), "{said}");
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod disk;
 mod doctor;
 mod down;
 mod failed_takeover;
+mod failing_disk;
 mod fakes;
 mod faults;
 mod first_hour;

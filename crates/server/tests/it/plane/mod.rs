@@ -181,11 +181,18 @@ impl TestPlane {
             .arg(self.data())
             .args(more)
             .env("DEDI_FAKE_NVML", self.folder.path().join("gpus"))
+            .envs(self.variables())
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .spawn()
             .unwrap()
+    }
+
+    /// What else is in a server's environment: the object of texts in the file `variables` beside the data folder.
+    fn variables(&self) -> std::collections::BTreeMap<String, String> {
+        let text = std::fs::read(self.folder.path().join("variables")).unwrap_or_default();
+        serde_json::from_slice(&text).unwrap_or_default()
     }
 
     /// `kill -9` of the server; its replicas go on.
