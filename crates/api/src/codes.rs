@@ -73,6 +73,8 @@ codes! {
         MethodNotAllowed = "method_not_allowed",
         /// Endpoints use the model that is to be removed.
         ModelInUse = "model_in_use",
+        /// The model store can't be written to.
+        ModelStoreReadOnly = "model_store_read_only",
         /// No endpoint of this name can be used with this key.
         ModelNotAvailable = "model_not_available",
         /// The model's files are missing, damaged or of an unknown kind.
@@ -131,6 +133,8 @@ codes! {
         NotAHub = "not_a_hub",
         /// The hub has no such thing.
         NotFound = "not_found",
+        /// The model store can't be written to.
+        ReadOnly = "read_only",
         /// A redirect that is not followed.
         RedirectRefused = "redirect_refused",
         /// The hub contradicts itself about a size.

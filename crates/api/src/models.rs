@@ -130,11 +130,13 @@ pub struct ModelPull {
     pub bytes_done: u64,
     /// Bytes in all.
     pub bytes_total: Option<u64>,
+    /// Bytes that a next try need not fetch again; null while it is not known to have failed.
+    pub bytes_kept: Option<u64>,
     /// The commit that was fetched, once done.
     pub commit: Option<String>,
     /// Why it failed: a word for programs.
     pub code: Option<String>,
-    /// Why it failed: a sentence.
+    /// Why it failed, or what it waits for: a sentence.
     pub message: Option<String>,
     /// RFC 3339.
     pub started_at: String,

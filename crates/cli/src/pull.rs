@@ -100,7 +100,13 @@ async fn until_end(
 fn failed(pull: &ModelPull) -> CliError {
     let message = pull.message.clone().unwrap_or_else(|| "the download failed".to_owned());
     let hint = match pull.code.as_deref() {
-        Some("connection" | "hub_unavailable") => Some("run the command again: what came is kept".to_owned()),
+        Some("connection" | "hub_unavailable") => Some(match pull.bytes_kept.unwrap_or(0) {
+            0 => "rerun the command; it begins anew".to_owned(),
+            kept => format!("rerun the command; the {} that came are kept", render::bytes(kept)),
+        }),
+        Some("read_only") => {
+            Some("models can be run from a read-only store; `dedi doctor` says more".to_owned())
+        }
         Some("certificate") => Some(
             "the server takes the certificates of its host; SSL_CERT_FILE names others when it starts"
                 .to_owned(),
@@ -121,6 +127,9 @@ fn failed(pull: &ModelPull) -> CliError {
 
 /// `org/x: 40 %, 1.2 GiB of 3.0 GiB`.
 pub(crate) fn line(pull: &ModelPull) -> String {
+    if let (Some(why), "running" | "queued") = (&pull.message, pull.state.as_str()) {
+        return format!("{}: {why}", pull.model);
+    }
     match (pull.percent, pull.bytes_total) {
         (Some(percent), Some(total)) => {
             format!(
@@ -138,7 +147,7 @@ pub(crate) fn line(pull: &ModelPull) -> String {
 /// A bar on a terminal; elsewhere a line when the state changes and for every tenth.
 struct Reporter {
     bar: Option<ProgressBar>,
-    said: Option<(String, Option<u8>)>,
+    said: Option<(String, Option<u8>, bool)>,
 }
 
 impl Reporter {
@@ -147,8 +156,15 @@ impl Reporter {
     }
 
     fn show(&mut self, console: &mut Console, pull: &ModelPull) {
-        let key = (pull.state.clone(), pull.percent.map(|it| it / 10));
+        // The seconds of a wait count down; that it waits is said once.
+        let waits = pull.message.is_some();
+        let key = (pull.state.clone(), pull.percent.map(|it| it / 10), waits);
         let is_new = self.said.as_ref() != Some(&key);
+        if let Some(bar) = self.bar.as_ref().filter(|_| waits || self.waited()) {
+            bar.set_message(render::one_line(&if waits { line(pull) } else { pull.model.clone() }));
+            self.said = Some(key);
+            return;
+        }
         match (&self.bar, pull.bytes_total) {
             (Some(bar), Some(total)) => {
                 if bar.length() != Some(total) {
@@ -171,6 +187,10 @@ impl Reporter {
             (_, _) => {}
         }
         self.said = Some(key);
+    }
+
+    fn waited(&self) -> bool {
+        self.said.as_ref().is_some_and(|(_, _, waited)| *waited)
     }
 
     fn clear(&self) {

@@ -213,6 +213,11 @@ impl Shared {
         }
     }
 
+    /// Where the models are.
+    pub(crate) fn models_folder(&self) -> std::path::PathBuf {
+        self.requests_desk.folder().to_owned()
+    }
+
     /// Reads the model store for a request, which waits at most for `wait`.
     pub(crate) async fn read_models<T: Send + 'static>(
         &self,

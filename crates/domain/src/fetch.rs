@@ -7,8 +7,15 @@ use crate::time::Timestamp;
 /// What a model waits for that can't be loaded now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fetch {
-    /// Another one is first.
-    Queued,
+    /// The downloads of others are first. Which ones is not said: they may be another tenant's.
+    Queued {
+        /// How many, the running one included.
+        n_ahead: u64,
+        /// Bytes of the running one that are here.
+        bytes_done: u64,
+        /// Bytes of that one in all; 0 until the hub has said.
+        bytes_total: u64,
+    },
     /// Bytes flow.
     Running {
         /// Bytes that are here.
@@ -17,6 +24,22 @@ pub enum Fetch {
         bytes_total: Option<u64>,
         /// Since when.
         since: Timestamp,
+    },
+    /// The hub has told dedi to wait, as the sentence says.
+    HeldOff {
+        /// What it answered.
+        what: String,
+        /// When it is asked again.
+        until: Timestamp,
+    },
+    /// The model is here, and the files of others are read first. Which ones is not said: they may be another tenant's.
+    CheckQueued {
+        /// Checks that are before this one, the running ones included.
+        n_ahead: u64,
+        /// Bytes that those have read.
+        bytes_done: u64,
+        /// Bytes that those read in all.
+        bytes_total: u64,
     },
     /// The model is here, and its files are read to see whether they are what they must be.
     Checking {
@@ -56,7 +79,9 @@ impl Fetch {
                 (*bytes_total > 0).then(|| percent(*bytes_done, *bytes_total))
             }
             Self::Running { bytes_total: None, .. }
-            | Self::Queued
+            | Self::Queued { .. }
+            | Self::HeldOff { .. }
+            | Self::CheckQueued { .. }
             | Self::Failed { .. }
             | Self::Absent
             | Self::Unreadable { .. } => None,
@@ -67,7 +92,9 @@ impl Fetch {
     pub fn retry_at(&self) -> Option<Timestamp> {
         match self {
             Self::Failed { retry_at, .. } => Some(*retry_at),
-            Self::Queued
+            Self::HeldOff { until, .. } => Some(*until),
+            Self::Queued { .. }
+            | Self::CheckQueued { .. }
             | Self::Running { .. }
             | Self::Checking { .. }
             | Self::Absent

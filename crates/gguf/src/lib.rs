@@ -4,12 +4,14 @@
 //! and a file that ends too early or points outside itself is refused with a sentence. No tensor is read, so
 //! it is not promised that the weights make sense.
 
+mod kind;
 mod reader;
 mod tensor_type;
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Seek};
 
+pub use crate::kind::Kind;
 use crate::reader::Reader;
 
 /// Why a file is no usable model, as the end of a sentence about it.
@@ -54,6 +56,12 @@ pub struct Header {
     pub metadata: BTreeMap<String, Value>,
     /// Bytes of weights.
     pub tensor_bytes: u64,
+    /// How many tensors there are.
+    pub n_tensors: u64,
+    /// Whether one belongs to the first layer.
+    pub has_first_layer: bool,
+    /// Whether one belongs to a layer that only guesses ahead.
+    pub has_draft_layer: bool,
 }
 
 impl Header {
@@ -80,6 +88,13 @@ impl Header {
 /// When the file can't be the model that its header describes.
 pub fn read(input: impl Read + Seek, n_bytes: u64) -> Result<Header, Fault> {
     Reader::new(input, n_bytes).header()
+}
+
+/// What the first bytes of a file say, as far as they go: the metadata that they hold whole, none if it is no GGUF file.
+/// Long before the end of it stands what the file is.
+pub fn beginning(bytes: &[u8]) -> BTreeMap<String, Value> {
+    let len = bytes.len() as u64;
+    Reader::new(io::Cursor::new(bytes), len).beginning()
 }
 
 #[cfg(test)]

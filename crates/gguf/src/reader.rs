@@ -29,7 +29,21 @@ impl<R: Read + Seek> Reader<R> {
         Self { input: BufReader::with_capacity(1 << 16, input), at: 0, len: n_bytes }
     }
 
-    pub(super) fn header(mut self) -> Result<Header, Fault> {
+    /// The metadata up to where the bytes end or make no sense.
+    pub(super) fn beginning(mut self) -> BTreeMap<String, Value> {
+        let mut metadata = BTreeMap::new();
+        if let Ok((_, keys)) = self.counts() {
+            for _ in 0..keys {
+                if self.pair(&mut metadata).is_err() {
+                    break;
+                }
+            }
+        }
+        metadata
+    }
+
+    /// How many tensors and keys there are.
+    fn counts(&mut self) -> Result<(u64, u64), Fault> {
         if self.len < 4 || self.bytes::<4>("the magic")? != MAGIC {
             return Err(Fault::Magic);
         }
@@ -39,14 +53,24 @@ impl<R: Read + Seek> Reader<R> {
         }
         let tensors = self.count("tensors", TENSORS_MAX)?;
         let keys = self.count("metadata keys", KEYS_MAX)?;
+        Ok((tensors, keys))
+    }
+
+    fn pair(&mut self, metadata: &mut BTreeMap<String, Value>) -> Result<(), Fault> {
+        let name = self.string("a metadata key", NAME_BYTES_MAX)?;
+        let kind = self.u32("a metadata type")?;
+        let value = self.value(kind, 0)?;
+        if let Some(value) = value.filter(|_| name.len() as u64 <= KEPT_BYTES_MAX) {
+            metadata.insert(name, value);
+        }
+        Ok(())
+    }
+
+    pub(super) fn header(mut self) -> Result<Header, Fault> {
+        let (tensors, keys) = self.counts()?;
         let mut metadata = BTreeMap::new();
         for _ in 0..keys {
-            let name = self.string("a metadata key", NAME_BYTES_MAX)?;
-            let kind = self.u32("a metadata type")?;
-            let value = self.value(kind, 0)?;
-            if let Some(value) = value.filter(|_| name.len() as u64 <= KEPT_BYTES_MAX) {
-                metadata.insert(name, value);
-            }
+            self.pair(&mut metadata)?;
         }
         let alignment = match metadata.get("general.alignment") {
             Some(Value::Number(it)) if *it % 8 == 0 && (8..=1 << 20).contains(it) => *it,
@@ -55,8 +79,9 @@ impl<R: Read + Seek> Reader<R> {
             }
             None => 32,
         };
-        let tensor_bytes = self.tensors(tensors, alignment)?;
-        Ok(Header { metadata, tensor_bytes })
+        let mut header = Header { metadata, n_tensors: tensors, ..Header::default() };
+        self.tensors(&mut header, alignment)?;
+        Ok(header)
     }
 
     /// What is kept of a value; what is not is skipped.
@@ -136,10 +161,13 @@ impl<R: Read + Seek> Reader<R> {
         Ok(Value::List(count, largest))
     }
 
-    fn tensors(&mut self, count: u64, alignment: u64) -> Result<u64, Fault> {
+    fn tensors(&mut self, header: &mut Header, alignment: u64) -> Result<(), Fault> {
         let mut infos = Vec::new();
-        for _ in 0..count {
-            infos.push(self.tensor()?);
+        for _ in 0..header.n_tensors {
+            let info = self.tensor()?;
+            header.has_first_layer |= info.name.starts_with("blk.0.");
+            header.has_draft_layer |= info.name.contains("nextn") || info.name.contains("mtp");
+            infos.push(info);
         }
         let data = self.at.div_ceil(alignment).saturating_mul(alignment);
         let mut total = 0_u64;
@@ -156,7 +184,8 @@ impl<R: Read + Seek> Reader<R> {
             }
             total = total.saturating_add(info.bytes);
         }
-        Ok(total)
+        header.tensor_bytes = total;
+        Ok(())
     }
 
     fn tensor(&mut self) -> Result<TensorInfo, Fault> {

@@ -118,3 +118,54 @@ proptest! {
         let _sound_or_refused = checked(&file);
     }
 }
+
+/// A file with these texts as metadata and one tensor of that name.
+fn of_kind(texts: &[(&str, &str)], tensor: &str) -> Vec<u8> {
+    let mut file = b"GGUF".to_vec();
+    file.extend(3_u32.to_le_bytes());
+    file.extend(1_u64.to_le_bytes());
+    file.extend((texts.len() as u64).to_le_bytes());
+    for (key, value) in texts {
+        text(&mut file, key);
+        file.extend(8_u32.to_le_bytes());
+        text(&mut file, value);
+    }
+    text(&mut file, tensor);
+    file.extend(1_u32.to_le_bytes());
+    file.extend(4_u64.to_le_bytes());
+    file.extend(0_u32.to_le_bytes());
+    file.extend(0_u64.to_le_bytes());
+    file.resize(file.len().next_multiple_of(32) + 16, 0);
+    file
+}
+
+#[test]
+fn kind_is_told_by_the_files_own_words() {
+    let llama = ("general.architecture", "llama");
+    for (texts, tensor, kind) in [
+        (vec![llama], "blk.0.attn_q.weight", Kind::Model),
+        (vec![llama, ("general.type", "model")], "output.weight", Kind::Model),
+        (vec![llama, ("general.type", "mmproj")], "v.blk.0.weight", Kind::Projector),
+        (vec![("general.architecture", "clip")], "v.blk.0.weight", Kind::Projector),
+        (vec![llama, ("general.type", "adapter")], "blk.0.attn_q.weight.lora_a", Kind::Adapter),
+        (vec![llama, ("adapter.type", "lora")], "blk.0.attn_q.weight.lora_a", Kind::Adapter),
+        (vec![("general.type", "imatrix")], "blk.0.attn_q.weight.in_sum2", Kind::ImportanceMatrix),
+        (vec![("general.architecture", "glm4moe")], "blk.46.nextn.eh_proj.weight", Kind::Draft),
+        (vec![("general.architecture", "eagle3")], "blk.0.attn_q.weight", Kind::Draft),
+    ] {
+        let header = checked(&of_kind(&texts, tensor)).unwrap();
+        assert_eq!(Kind::of(&header), kind, "{texts:?} {tensor}");
+    }
+    assert_eq!(Kind::of(&Header::default()), Kind::Vocabulary);
+}
+
+#[test]
+fn beginning_of_a_file_says_what_it_is() {
+    let file =
+        of_kind(&[("general.architecture", "clip"), ("general.name", "a projector")], "v.blk.0.weight");
+    assert_eq!(Kind::told(&beginning(&file[..90])), Kind::Projector);
+    for n in 0..file.len() {
+        beginning(&file[..n]);
+    }
+    assert_eq!(Kind::told(&beginning(b"<html>")), Kind::Model, "nothing is known");
+}

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use dedi_control::models::{ModelStore, Oddity};
 use dedi_control::store::{Holder, Store};
 use dedi_control::{ControlError, DataPaths};
 use dedi_domain::hardware::Health;
@@ -24,6 +25,8 @@ const DATABASE_WAIT: Duration = Duration::from_secs(30);
 
 /// Longest wait for a server to tell its numbers.
 const ADMIN_WAIT: Duration = Duration::from_secs(5);
+/// Longest wait for the model store.
+const MODELS_WAIT: Duration = Duration::from_secs(10);
 
 /// What findings about the supervising program begin with.
 const SHIM: &str = "shim";
@@ -40,6 +43,7 @@ pub(crate) async fn doctor(data: &DataDir, config: &Config) -> ExitCode {
     findings.extend(shim(config).await);
     findings.extend(folder(data));
     findings.push(disk(data.root()));
+    findings.extend(models(data).await);
     let server = holder(data).await;
     findings.extend(server.as_ref().map(said_of));
     if server.is_some() {
@@ -156,6 +160,24 @@ fn disk(folder: &Path) -> Finding {
             format!("disk: {} can't be looked at: {err}", folder.display()),
             "choose another folder with --data-dir".to_owned(),
         ),
+    }
+}
+
+/// What is odd about the model store, which may be on a disk that hangs.
+async fn models(data: &DataDir) -> Vec<Finding> {
+    let store = ModelStore::new(data.models());
+    let looked = tokio::task::spawn_blocking(move || store.oddities());
+    let told = |it: &Oddity| Finding::Note(format!("models: {}", it.sentence()));
+    match tokio::time::timeout(MODELS_WAIT, looked).await {
+        Ok(Ok(found)) => found.iter().map(told).collect(),
+        Ok(Err(_panicked)) => vec![Finding::Note("models: the model store could not be read".to_owned())],
+        Err(_elapsed) => {
+            let (secs, folder) = (MODELS_WAIT.as_secs(), data.models());
+            vec![Finding::Bad(
+                format!("models: {} did not answer within {secs} s", folder.display()),
+                "look at the disk or the network file system that it is on".to_owned(),
+            )]
+        }
     }
 }
 

@@ -9,6 +9,7 @@ mod demo;
 mod descriptors;
 mod doctor;
 mod down;
+mod file_limit;
 mod folder;
 mod gate;
 mod health;
@@ -167,6 +168,7 @@ fn without_empty_variables(command: clap::Command) -> clap::Command {
 }
 
 async fn run(cli: Cli) -> ExitCode {
+    file_limit::make_it_an_error();
     let prepared = |overrides: &Overrides| prepare(overrides, cli.globals.data_dir.as_deref());
     match cli.command {
         Command::Serve(args) => match checked(prepared(&args.overrides)).await {

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dedi_control::models::ModelStore;
 use dedi_control::store::{DataLock, LockError};
 use dedi_control::{Clock, ControlError, ControlPlane, DataPaths, FileLogs};
 use dedi_domain::keys::KeyText;
@@ -142,9 +143,14 @@ async fn start(
     }
     stop::tidy(&data.servers()).await;
     let runtime = open_runtime(data, &config).await?;
-    let installed = demo::install(data).await;
-    installed.map_err(|err| Refusal::broken(format!("the demo model can't be written: {err}")))?;
+    if let Err(err) = demo::install(data).await {
+        // A store that can only be read has models all the same.
+        tracing::warn!(
+            "the demo model can't be written: {err}; the server starts with what the model store has"
+        );
+    }
     let replicas = Arc::new(Replicas::new(runtime));
+    tell_odd_models(data);
     let control = open_control(lock, data, &config, replicas.clone()).await?;
     warn(&config, &control, replicas.as_ref()).await;
     first_passes(&control, &stop).await;
@@ -244,6 +250,16 @@ async fn open_control(
         );
     }
     Ok(control)
+}
+
+/// Tells what lies in the model store and can't be used. Nobody waits for it: the store's disk may hang.
+fn tell_odd_models(data: &DataDir) {
+    let store = ModelStore::new(data.models());
+    drop(tokio::task::spawn_blocking(move || {
+        for it in store.oddities() {
+            tracing::warn!("{}", it.sentence());
+        }
+    }));
 }
 
 /// Tells what of the config does nothing here.

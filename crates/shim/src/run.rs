@@ -248,6 +248,8 @@ impl Signals {
             signal_hook::flag::register(signal, Arc::default())?;
         }
         signal_hook::low_level::pipe::register(signal_hook::consts::SIGCHLD, child_in)?;
+        // Handled, a log that would exceed a file-size limit is a write that fails, and no end of the shim.
+        signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default())?;
         stop.set_nonblocking(true)?;
         child.set_nonblocking(true)?;
         Ok(Self { stop, child })

@@ -31,6 +31,26 @@ pub enum Trick {
         /// Answers that are cut.
         times: u32,
     },
+    /// As [`Trick::Cuts`] from a mirror that gives this ETag or none, and may send all where a part is asked for.
+    CutsAsMirror {
+        /// Bytes until the cut.
+        after: usize,
+        /// Answers that are cut.
+        times: u32,
+        /// The ETag; none for the empty one.
+        etag: &'static str,
+        /// Whether it sends a part where one is asked for.
+        gives_parts: bool,
+    },
+    /// The first so many answers are this status, with this `Retry-After` unless it is empty.
+    Busy {
+        /// The status.
+        status: u16,
+        /// What it asks for.
+        retry_after: String,
+        /// Answers that are so.
+        times: u32,
+    },
     /// As [`Trick::Cuts`], once, and then the file is another one of the same length.
     CutsAndChanges {
         /// Bytes until the cut.
@@ -68,6 +88,8 @@ pub struct HubRepo {
     pub(crate) files: Vec<HubFile>,
     pub(crate) token: Option<String>,
     pub(crate) tags: Vec<String>,
+    /// What is wrong with the list of files: [`Trick::Busy`] or nothing.
+    pub(crate) list: Trick,
 }
 
 impl HubRepo {
@@ -81,6 +103,13 @@ impl HubRepo {
     #[must_use]
     pub fn tricky(mut self, path: &str, bytes: &[u8], trick: Trick) -> Self {
         self.files.push(HubFile { path: path.to_owned(), bytes: bytes.to_vec(), trick });
+        self
+    }
+
+    /// Whose list of files is answered so.
+    #[must_use]
+    pub fn busy_list(mut self, status: u16, retry_after: &str, times: u32) -> Self {
+        self.list = Trick::Busy { status, retry_after: retry_after.to_owned(), times };
         self
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use dedi_api::ModelCheck;
+use dedi_api::{ModelCheck, RefusalCode};
 use dedi_domain::ModelName;
 use dedi_domain::fetch::percent;
 
@@ -15,7 +15,7 @@ use super::body::JsonBody;
 use super::deployable::{no_answer, no_model, not_deployable};
 use super::error::ApiError;
 use super::{models, views};
-use crate::models::{Check, READ_MAX, Scope};
+use crate::models::{Check, READ_MAX, Scope, access};
 use crate::shared::Shared;
 
 pub(super) async fn start(
@@ -32,9 +32,22 @@ pub(super) async fn start(
     let accepts = body.fields.boolean("accept")?.flatten().unwrap_or(false);
     let scope = if accepts { Scope::Accept } else { Scope::All };
     let name = model.clone();
-    let read = shared.read_models(READ_MAX, move |models| (models.files(&name), models.stamps(&name)));
-    let (found, stamps) = read.await.map_err(no_answer)?;
+    let read = shared.read_models(READ_MAX, move |models| {
+        let obstacle = accepts.then(|| access::obstacle(models.folder())).flatten();
+        (models.files(&name), models.stamps(&name), obstacle)
+    });
+    let (found, stamps, obstacle) = read.await.map_err(no_answer)?;
     found.map_err(|err| not_deployable(&model, err))?;
+    if let Some(why) = obstacle {
+        // After a restart the files would be the wrong ones again.
+        return Err(ApiError::Invalid {
+            message: format!(
+                "what the files of {model} are can't be written down: {why}; nothing was accepted"
+            ),
+            param: Some("accept".to_owned()),
+            code: Some(RefusalCode::ModelStoreReadOnly),
+        });
+    }
     let check = shared.checks.start(&model, scope, stamps.ok().map(|(stamps, _)| stamps));
     tracing::info!(%model, by = %caller.0.key, accepts, "a check of a model's files was asked for");
     Ok(Json(shown(&check)))

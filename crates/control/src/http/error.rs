@@ -189,6 +189,7 @@ impl From<StoreError> for ApiError {
     fn from(err: StoreError) -> Self {
         match err {
             StoreError::Full
+            | StoreError::Disk { .. }
             | StoreError::Gone { .. }
             | StoreError::Busy
             | StoreError::Overloaded

@@ -18,10 +18,10 @@ use http::{HeaderMap, StatusCode};
 
 use super::auth::Caller;
 use super::body::Query;
-use super::deployable::{no_answer, no_model};
+use super::deployable::{no_answer, no_model, not_deployable};
 use super::error::ApiError;
 use crate::hub::Manifest;
-use crate::models::READ_MAX;
+use crate::models::{ModelError, READ_MAX, access};
 use crate::shared::Shared;
 
 /// Longest wait for a model's files to be removed; it goes on after that.
@@ -109,6 +109,7 @@ pub(super) async fn remove(
             code: Some(RefusalCode::ModelInUse),
         });
     }
+    shared.checks.call_off(&model);
     let was_called_off = shared.pulls.call_off(&model).await;
     let name = model.clone();
     let removed = shared.read_models(REMOVE_MAX, move |models| models.remove(&name)).await;
@@ -118,10 +119,26 @@ pub(super) async fn remove(
             shared.looks.ask().await;
             Ok(StatusCode::NO_CONTENT)
         }
-        Ok(_) => Err(no_model(model.as_str())),
+        Ok(_) => Err(why_not_removed(&shared, &model).await),
+        Err(err) if access::is_read_only(&err) => Err(ApiError::Invalid {
+            message: format!("{model} can't be removed: {}", access::said(&shared.models_folder(), &err)),
+            param: Some("model".to_owned()),
+            code: Some(RefusalCode::ModelStoreReadOnly),
+        }),
         Err(err) => {
             tracing::error!(%model, error = %err, "a model could not be removed");
             Err(ApiError::Internal)
+        }
+    }
+}
+
+/// Why there was nothing to remove: where the name leads says more than that nothing is there.
+async fn why_not_removed(shared: &Shared, model: &ModelName) -> ApiError {
+    let name = model.clone();
+    match shared.read_models(READ_MAX, move |models| models.files(&name)).await {
+        Ok(Err(err @ ModelError::Unusable(_))) => not_deployable(model, err),
+        Ok(Ok(_) | Err(ModelError::Absent(_) | ModelError::Unreadable(_))) | Err(_) => {
+            no_model(model.as_str())
         }
     }
 }

@@ -121,7 +121,7 @@ async fn status(shared: &Shared, view: &EndpointView, world: &World) -> Endpoint
                 status.reason.message
             ),
             next_step: Some(
-                "make room on the disk, or end the program that locks the database; dedi goes on by itself then"
+                "make room on the disk or mend what is wrong with it, or end the program that locks the database; dedi goes on by itself then"
                     .to_owned(),
             ),
         };
@@ -179,7 +179,9 @@ fn downloading(view: &EndpointView, now: Timestamp) -> Option<LaunchProgress> {
         }
         Fetch::Checking { bytes_done, bytes_total, since } => ("checking", bytes_done, bytes_total, since),
         Fetch::Running { bytes_total: None, .. }
-        | Fetch::Queued
+        | Fetch::Queued { .. }
+        | Fetch::HeldOff { .. }
+        | Fetch::CheckQueued { .. }
         | Fetch::Failed { .. }
         | Fetch::Absent
         | Fetch::Unreadable { .. } => return None,

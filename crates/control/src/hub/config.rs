@@ -32,6 +32,8 @@ pub struct HubConfig {
     pub backoff_base_millis: u64,
     /// Longest such wait in seconds.
     pub backoff_cap_secs: u32,
+    /// Longest wait in seconds that the hub may ask for with `Retry-After`; where it asks for more the download fails.
+    pub retry_after_secs_max: u32,
     /// MiB of the disk that a download leaves free.
     pub disk_reserve_mib: u64,
 }
@@ -54,6 +56,8 @@ impl Default for HubConfig {
             backoff_base_millis: 1_000,
             // As for replicas: cheap, and soon enough after a repair.
             backoff_cap_secs: 300,
+            // The hub's windows for counting requests are five minutes long.
+            retry_after_secs_max: 300,
             // Room for the database and the logs to go on.
             disk_reserve_mib: 1_024,
         }
@@ -84,7 +88,7 @@ impl HubConfig {
     }
 
     /// What each number may be.
-    pub fn numbers(&self) -> [Setting; 6] {
+    pub fn numbers(&self) -> [Setting; 7] {
         let of = u64::from;
         [
             ("connect_timeout_secs", of(self.connect_timeout_secs), 1..=3_600),
@@ -92,6 +96,7 @@ impl HubConfig {
             ("tries_max", of(self.tries_max), 1..=1_000),
             ("backoff_base_millis", self.backoff_base_millis, 0..=3_600_000),
             ("backoff_cap_secs", of(self.backoff_cap_secs), 0..=86_400),
+            ("retry_after_secs_max", of(self.retry_after_secs_max), 0..=86_400),
             // An EiB.
             ("disk_reserve_mib", self.disk_reserve_mib, 0..=1 << 40),
         ]
@@ -164,6 +169,10 @@ impl HubConfig {
 
     pub(crate) fn idle_timeout(&self) -> Duration {
         Duration::from_secs(u64::from(self.idle_timeout_secs))
+    }
+
+    pub(crate) fn retry_after_max(&self) -> Duration {
+        Duration::from_secs(u64::from(self.retry_after_secs_max))
     }
 
     pub(crate) fn backoff_base(&self) -> Duration {

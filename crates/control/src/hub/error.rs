@@ -2,11 +2,13 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use dedi_api::PullCode;
 use http::StatusCode;
 
 use crate::http::gib;
+use crate::models::access;
 
 /// Why a model could not be fetched.
 #[derive(Debug, thiserror::Error)]
@@ -57,21 +59,52 @@ pub(crate) enum HubError {
     #[error("{what}: {cause}")]
     Line { what: String, cause: String },
     /// A status that may pass.
-    #[error("the hub answered {status} for {what}")]
-    Status { status: StatusCode, what: String },
+    #[error("the hub answered {status} for {what}{}", asks_to_wait(*.retry_after))]
+    Status {
+        status: StatusCode,
+        what: String,
+        /// How long the hub asks to wait.
+        retry_after: Option<Duration>,
+    },
+    /// The hub asks for a longer wait than this server makes.
+    #[error(
+        "the hub answered {status} for {what} and asks to wait {} s, longer than hub.retry_after_secs_max = {} allows; try again then",
+        .wait.as_secs(), .longest.as_secs()
+    )]
+    LongWait { status: StatusCode, what: String, wait: Duration, longest: Duration },
+    /// A GGUF file that is no model, as its beginning says.
+    #[error("{file} of {model} is {kind}, and no model; nothing of it was kept")]
+    NotAModel {
+        model: String,
+        file: String,
+        /// Its path in the repository.
+        path: String,
+        kind: dedi_gguf::Kind,
+    },
+    /// The model can't be put where it is to be, and nothing was fetched.
+    #[error("{0}")]
+    Place(String),
+    /// The model store can't be written to.
+    #[error("{0}; nothing was fetched")]
+    ReadOnly(String),
     /// The local files.
-    #[error("{what}: {source}")]
+    #[error("{what}: {}", access::cause(source))]
     Files { what: String, source: io::Error },
     /// Called off.
     #[error("it was called off")]
     CalledOff,
 }
 
+fn asks_to_wait(wait: Option<Duration>) -> String {
+    wait.map(|it| format!(" and asks to wait {} s", it.as_secs())).unwrap_or_default()
+}
+
 impl HubError {
     /// Whether the next try may work although nobody changed anything.
     pub(crate) fn may_pass(&self) -> bool {
         match self {
-            Self::Line { .. } | Self::Status { .. } | Self::Hash { .. } => true,
+            Self::Line { .. } | Self::Status { .. } | Self::LongWait { .. } | Self::Hash { .. } => true,
+            Self::NotAModel { .. } | Self::Place(_) | Self::ReadOnly(_) => false,
             Self::NotFound(_)
             | Self::Gated { .. }
             | Self::Unsuitable(_)
@@ -91,12 +124,37 @@ impl HubError {
         matches!(self, Self::Hash { .. })
     }
 
+    /// How long the hub asks to wait before the next question.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status { retry_after, .. } => *retry_after,
+            Self::LongWait { wait, .. } => Some(*wait),
+            Self::NotFound(_)
+            | Self::Gated { .. }
+            | Self::Unsuitable(_)
+            | Self::Size { .. }
+            | Self::Hash { .. }
+            | Self::Disk { .. }
+            | Self::Redirect(_)
+            | Self::Config(_)
+            | Self::Foreign(_)
+            | Self::Certificate { .. }
+            | Self::Line { .. }
+            | Self::NotAModel { .. }
+            | Self::Place(_)
+            | Self::ReadOnly(_)
+            | Self::Files { .. }
+            | Self::CalledOff => None,
+        }
+    }
+
     /// For programs.
     pub(crate) fn code(&self) -> PullCode {
         match self {
             Self::NotFound(_) => PullCode::NotFound,
             Self::Gated { .. } => PullCode::Gated,
-            Self::Unsuitable(_) => PullCode::Unsuitable,
+            Self::Unsuitable(_) | Self::NotAModel { .. } | Self::Place(_) => PullCode::Unsuitable,
+            Self::ReadOnly(_) => PullCode::ReadOnly,
             Self::Size { .. } => PullCode::SizeMismatch,
             Self::Hash { .. } => PullCode::HashMismatch,
             Self::Disk { .. } => PullCode::DiskFull,
@@ -105,7 +163,8 @@ impl HubError {
             Self::Foreign(_) => PullCode::NotAHub,
             Self::Certificate { .. } => PullCode::Certificate,
             Self::Line { .. } => PullCode::Connection,
-            Self::Status { .. } => PullCode::HubUnavailable,
+            Self::Status { .. } | Self::LongWait { .. } => PullCode::HubUnavailable,
+            Self::Files { source, .. } if access::is_out_of_room(source) => PullCode::DiskFull,
             Self::Files { .. } => PullCode::Files,
             Self::CalledOff => PullCode::CalledOff,
         }

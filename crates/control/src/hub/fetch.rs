@@ -2,15 +2,17 @@
 //! comes, and kept only if its content is what the list says.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use dedi_domain::ModelName;
-use http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG};
+use dedi_gguf::Kind;
+use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, ETAG};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use tokio::fs::{File, OpenOptions};
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt, SeekFrom};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::config::HubConfig;
 use super::error::HubError;
@@ -18,7 +20,9 @@ use super::line::{Answer, Line, Rest, text};
 use super::listing::Hash;
 use super::pace::Pace;
 use super::select::Wanted;
+use super::series::is_gguf;
 use super::staging::{Known, Staging};
+use super::wait::wait;
 
 /// Bytes that are here and bytes there will be, as others may look at them.
 #[derive(Debug, Default)]
@@ -26,6 +30,10 @@ pub(crate) struct Progress {
     pub(super) done: AtomicU64,
     /// 0 is not known yet.
     pub(super) total: AtomicU64,
+    /// Bytes that a next try need not fetch again.
+    pub(super) kept: AtomicU64,
+    /// What the hub answered that asked to wait, and until when.
+    held_off: Mutex<Option<(String, Instant)>>,
 }
 
 impl Progress {
@@ -33,10 +41,22 @@ impl Progress {
         let total = self.total.load(Ordering::Relaxed);
         (self.done.load(Ordering::Relaxed), (total > 0).then_some(total))
     }
+
+    pub(super) fn hold_off(&self, why: Option<(String, Instant)>) {
+        *self.held_off.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    /// Why the hub is not asked now, and how much longer.
+    pub(super) fn held_off(&self) -> Option<(String, std::time::Duration)> {
+        let held = self.held_off.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        held.map(|(what, until)| (what, until.saturating_duration_since(Instant::now())))
+    }
 }
 
 /// What a try must bring at least, a hundredth of a small file, to count as one that brought something.
 const STEP_BYTES: u64 = 1 << 20;
+/// Bytes of a GGUF file after which it is asked what it is: that stands at its beginning.
+const BEGINNING_BYTES: usize = 64 << 10;
 
 /// Everything that the files of one pull have in common.
 pub(super) struct Fetcher<'a> {
@@ -70,7 +90,7 @@ impl Fetcher<'_> {
                 return Err(err);
             }
             tracing::info!(model = %self.model, file = wanted.name, bytes = here, "a download broke off and goes on: {err}");
-            sleep(self.config.backoff(n_failed)).await;
+            wait(self.config, self.progress, err, n_failed).await?;
         }
     }
 
@@ -83,8 +103,10 @@ impl Fetcher<'_> {
             self.show(before + here);
             return Ok(sha256);
         }
-        let etag = known.and_then(|it| it.etag).and_then(|it| HeaderValue::from_str(&it).ok());
-        let rest = etag.filter(|_| here > 0 && here < wanted.n_bytes).map(|etag| Rest { from: here, etag });
+        let is_part = here > 0 && here < wanted.n_bytes;
+        let rest = known
+            .filter(|_| is_part)
+            .map(|it| Rest { from: here, etag: it.etag.and_then(|it| HeaderValue::from_str(&it).ok()) });
         let is_resumed = rest.is_some();
         match self.download(wanted, before, rest).await {
             // What was here from before may be what is wrong: once more, from the beginning.
@@ -97,10 +119,11 @@ impl Fetcher<'_> {
         let (mut answer, from) = self.open(wanted, rest).await?;
         let mut file = self.file(wanted, from).await?;
         let mut sums = Sums::new(wanted);
+        // What it is, is asked once.
+        let mut beginning = (is_gguf(&wanted.name) && from < BEGINNING_BYTES as u64).then(Vec::new);
         if from > 0 {
-            sums.read(&mut file, from)
-                .await
-                .map_err(HubError::files(format!("{} can't be read", wanted.name)))?;
+            let read = sums.read(&mut file, from, beginning.as_mut()).await;
+            read.map_err(HubError::files(format!("{} can't be read", wanted.name)))?;
         }
         let mut here = from;
         self.show(before + here);
@@ -121,6 +144,14 @@ impl Fetcher<'_> {
                 .await
                 .map_err(HubError::files(format!("{} can't be written", wanted.name)))?;
             sums.update(&piece);
+            if let Some(mut bytes) = beginning.take() {
+                bytes.extend_from_slice(&piece);
+                if bytes.len() >= BEGINNING_BYTES || here == wanted.n_bytes {
+                    self.must_be_a_model(wanted, &bytes)?;
+                } else {
+                    beginning = Some(bytes);
+                }
+            }
             if let Err(cause) = pace.came(piece.len() as u64, Instant::now()) {
                 break Err(HubError::Line { what: wanted.name.clone(), cause });
             }
@@ -148,6 +179,21 @@ impl Fetcher<'_> {
         Ok(sha256)
     }
 
+    /// Refuses a file that says of itself that it is something else, before the rest of it comes.
+    fn must_be_a_model(&self, wanted: &Wanted, beginning: &[u8]) -> Result<(), HubError> {
+        let kind = Kind::told(&dedi_gguf::beginning(beginning));
+        if kind == Kind::Model {
+            return Ok(());
+        }
+        self.staging.forget(&wanted.name);
+        Err(HubError::NotAModel {
+            model: self.model.to_string(),
+            file: wanted.name.clone(),
+            path: wanted.path.clone(),
+            kind,
+        })
+    }
+
     /// The answer that is to be written, and from which byte on.
     async fn open(&self, wanted: &Wanted, rest: Option<Rest>) -> Result<(Answer, u64), HubError> {
         let mut rest = rest;
@@ -161,7 +207,8 @@ impl Fetcher<'_> {
                     if total.is_some_and(|it| it != wanted.n_bytes) {
                         return Err(size(wanted, format!("its answer says {}", total.unwrap_or_default())));
                     }
-                    let is_same = etag.as_ref().is_none_or(|it| *it == asked.etag);
+                    // Where either is not told, the hash of the whole decides.
+                    let is_same = etag.is_none() || asked.etag.is_none() || etag == asked.etag;
                     if from == Some(asked.from) && is_same {
                         return Ok((answer, asked.from));
                     }
@@ -175,7 +222,7 @@ impl Fetcher<'_> {
                         return Err(size(wanted, format!("its answer says {total}")));
                     }
                 }
-                (StatusCode::OK, _) => {
+                (StatusCode::OK, asked) => {
                     if let Some(said) = length(headers)
                         && said != wanted.n_bytes
                     {
@@ -184,7 +231,12 @@ impl Fetcher<'_> {
                     }
                     self.staging.forget(&wanted.name);
                     let etag = etag.and_then(|it| it.to_str().ok().map(str::to_owned));
-                    let known = Known { hash: wanted.hash.clone(), etag, sha256: None };
+                    let says_none =
+                        text(headers, ACCEPT_RANGES.as_str()).is_some_and(|it| it.trim() == "none");
+                    // A range that was asked for without conditions, and all came.
+                    let ignores = asked.is_some_and(|it| it.etag.is_none());
+                    let is_whole_only = says_none || ignores;
+                    let known = Known { hash: wanted.hash.clone(), etag, sha256: None, is_whole_only };
                     self.staging.remember(&wanted.name, known)?;
                     return Ok((answer, 0));
                 }
@@ -255,7 +307,12 @@ impl Sums {
     }
 
     /// Takes in what is here from before.
-    async fn read(&mut self, file: &mut File, n_bytes: u64) -> std::io::Result<()> {
+    async fn read(
+        &mut self,
+        file: &mut File,
+        n_bytes: u64,
+        mut also: Option<&mut Vec<u8>>,
+    ) -> std::io::Result<()> {
         let mut buffer = vec![0; 1 << 20];
         let mut left = n_bytes;
         while left > 0 {
@@ -263,6 +320,9 @@ impl Sums {
             let Some(space) = buffer.get_mut(..most) else { break };
             let n = file.read_exact(space).await?;
             self.update(space);
+            if let Some(also) = &mut also {
+                also.extend_from_slice(space);
+            }
             left -= n as u64;
         }
         Ok(())

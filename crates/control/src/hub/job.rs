@@ -35,6 +35,10 @@ pub(crate) struct Pull {
     pub(crate) started_at: Timestamp,
     pub(crate) bytes_done: u64,
     pub(crate) bytes_total: Option<u64>,
+    /// Bytes that a next try need not fetch again.
+    pub(crate) bytes_kept: u64,
+    /// What the hub answered that asked to wait, and how much longer that is.
+    pub(crate) held_off: Option<(String, Duration)>,
     pub(super) n_failures: u32,
     /// Tells a download from an earlier one of the same model.
     pub(super) number: u64,
@@ -62,7 +66,8 @@ impl Job {
     /// As it is now.
     pub(super) fn seen(&self) -> Pull {
         let (bytes_done, bytes_total) = self.progress.read();
-        Pull { bytes_done, bytes_total, ..self.pull.clone() }
+        let bytes_kept = self.progress.kept.load(std::sync::atomic::Ordering::Relaxed);
+        Pull { bytes_done, bytes_total, bytes_kept, held_off: self.progress.held_off(), ..self.pull.clone() }
     }
 }
 

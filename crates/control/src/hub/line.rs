@@ -20,6 +20,7 @@ use url::Url;
 use super::config::{HubConfig, Token};
 use super::error::HubError;
 use super::reach::{Resolver, may_go};
+use super::wait;
 
 /// Redirects followed for one file; the hub itself makes one or two.
 const REDIRECTS_MAX: usize = 5;
@@ -45,8 +46,9 @@ pub(super) struct Line {
 pub(super) struct Rest {
     /// Bytes that are here.
     pub(super) from: u64,
-    /// What the file was known by when they came.
-    pub(super) etag: HeaderValue,
+    /// What the file was known by when they came, if that was told: the rest is of that version, or all of it comes. Where
+    /// it was not, the hash of the whole decides, since the commit is pinned.
+    pub(super) etag: Option<HeaderValue>,
 }
 
 /// An answer, and what the hub itself said of the file before it sent us elsewhere.
@@ -133,7 +135,7 @@ impl Line {
                 StatusCode::RANGE_NOT_SATISFIABLE if rest.is_some() => {
                     Ok(Answer { response, linked_etag, linked_size })
                 }
-                _ => Err(self.refusal(status, what, may_know_token)),
+                _ => Err(self.refusal(response.headers(), status, what, may_know_token)),
             };
         }
         Err(HubError::Redirect(format!("{what} was redirected more than {REDIRECTS_MAX} times")))
@@ -170,8 +172,10 @@ impl Line {
             request = request.header(AUTHORIZATION, token.header());
         }
         if let Some(rest) = rest {
-            request =
-                request.header(RANGE, format!("bytes={}-", rest.from)).header(IF_RANGE, rest.etag.clone());
+            request = request.header(RANGE, format!("bytes={}-", rest.from));
+            if let Some(etag) = &rest.etag {
+                request = request.header(IF_RANGE, etag.clone());
+            }
         }
         let request = request
             .body(Empty::new())
@@ -194,7 +198,7 @@ impl Line {
         }
     }
 
-    fn refusal(&self, status: StatusCode, what: &str, is_hub: bool) -> HubError {
+    fn refusal(&self, headers: &HeaderMap, status: StatusCode, what: &str, is_hub: bool) -> HubError {
         match status {
             // The hub also answers 401 for what does not exist, so as not to tell what does.
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if is_hub => {
@@ -202,7 +206,7 @@ impl Line {
             }
             StatusCode::NOT_FOUND | StatusCode::GONE => HubError::NotFound(what.to_owned()),
             it if it.is_server_error() || matches!(it.as_u16(), 403 | 408 | 425 | 429) => {
-                HubError::Status { status, what: what.to_owned() }
+                HubError::Status { status, what: what.to_owned(), retry_after: wait::asked(headers) }
             }
             _ => HubError::Foreign(format!("{status} for {what}")),
         }

@@ -9,13 +9,16 @@ mod job;
 mod line;
 mod listing;
 mod manifest;
+mod mount;
 mod pace;
 mod pull;
 mod pulls;
 mod reach;
 mod select;
+mod series;
 mod source;
 mod staging;
+mod wait;
 
 pub use config::HubConfig;
 pub(crate) use job::{Phase, Pull};

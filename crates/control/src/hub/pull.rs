@@ -1,10 +1,9 @@
 //! One model: list, choose, check the disk, fetch, write down, put in place.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 use std::sync::atomic::Ordering;
-
-use tokio::time::sleep;
 
 use super::config::HubConfig;
 use super::error::HubError;
@@ -15,6 +14,7 @@ use super::manifest::{Manifest, ManifestFile};
 use super::select::{Wanted, select};
 use super::source::Source;
 use super::staging::Staging;
+use super::wait::wait;
 
 /// Fetches a model into the store. Answers its commit. Dropping the future ends it; what came stays for the next try.
 pub(super) async fn pull(
@@ -25,6 +25,7 @@ pub(super) async fn pull(
     now: String,
 ) -> Result<String, HubError> {
     let staging = Staging::new(store, &source.model);
+    staging.must_be_usable()?;
     let there = Manifest::read(staging.home());
     if there.is_none() && fs::read_dir(staging.home()).is_ok_and(|mut it| it.next().is_some()) {
         return Err(HubError::Unsuitable(format!(
@@ -33,25 +34,47 @@ pub(super) async fn pull(
         )));
     }
     let line = Line::new(config)?;
-    let listing = list(config, &line, source).await?;
-    let wanted = select(source, &listing.files)?;
-    if there.is_some_and(|it| is_there(&it, &listing.commit, &wanted, staging.home())) {
-        return Ok(listing.commit);
+    let listing = list(config, &line, source, progress).await?;
+    let mut not_models: Vec<String> = Vec::new();
+    let mut turned_out = None;
+    loop {
+        let wanted = match (select(source, &listing.files, &not_models), turned_out.take()) {
+            (Ok(wanted), _) => wanted,
+            // The one that was meant is none, which says more than that there is no other.
+            (Err(_none), Some(err)) => return Err(err),
+            (Err(err), None) => return Err(err),
+        };
+        if there.as_ref().is_some_and(|it| is_there(it, &listing.commit, &wanted, staging.home())) {
+            return Ok(listing.commit);
+        }
+        let done = fetch_all(config, store, &line, source, &listing, &wanted, &staging, progress, &now).await;
+        let Err(err) = done else { return Ok(listing.commit) };
+        clean_up(&staging, &err);
+        let kept = wanted.iter().map(|it| staging.kept(it)).fold(0, u64::saturating_add);
+        progress.kept.store(kept, Ordering::Relaxed);
+        match err {
+            HubError::NotAModel { ref path, .. } if !not_models.contains(path) => {
+                tracing::info!(model = %source.model, "{err}");
+                not_models.push(path.clone());
+                turned_out = Some(err);
+            }
+            err => return Err(err),
+        }
     }
-    let done = fetch_all(config, store, &line, source, &listing, &wanted, &staging, progress, now).await;
-    if let Err(err) = &done {
-        clean_up(&staging, err);
-    }
-    done.map(|()| listing.commit)
 }
 
-async fn list(config: &HubConfig, line: &Line, source: &Source) -> Result<Listing, HubError> {
+async fn list(
+    config: &HubConfig,
+    line: &Line,
+    source: &Source,
+    progress: &Progress,
+) -> Result<Listing, HubError> {
     let mut n_failed = 0;
     loop {
         match listing::list(line, source).await {
             Err(err) if err.may_pass() && n_failed + 1 < config.tries_max => {
                 n_failed += 1;
-                sleep(config.backoff(n_failed)).await;
+                wait(config, progress, err, n_failed).await?;
             }
             other => return other,
         }
@@ -68,7 +91,7 @@ async fn fetch_all(
     wanted: &[Wanted],
     staging: &Staging,
     progress: &Progress,
-    now: String,
+    now: &str,
 ) -> Result<(), HubError> {
     let total: u64 = wanted.iter().map(|it| it.n_bytes).fold(0, u64::saturating_add);
     let here: u64 = wanted.iter().map(|it| staging.here(it)).sum();
@@ -91,7 +114,7 @@ async fn fetch_all(
         revision: source.revision.clone(),
         commit: listing.commit.clone(),
         license: listing.license.clone(),
-        pulled_at: now,
+        pulled_at: now.to_owned(),
         files,
     };
     let text = serde_json::to_vec_pretty(&manifest)
@@ -131,9 +154,15 @@ fn is_there(manifest: &Manifest, commit: &str, wanted: &[Wanted], home: &Path) -
 /// What will not be gone on with does not stay: a full disk needs the room, and a contradiction stays one.
 fn clean_up(staging: &Staging, err: &HubError) {
     match err {
+        // A model that is whole and has no place now has one when that is mended.
+        HubError::Files { source, .. } if is_misplaced(source) => {}
         HubError::Files { .. } | HubError::Size { .. } => {
             staging.remove();
         }
+        HubError::NotAModel { .. }
+        | HubError::Place(_)
+        | HubError::ReadOnly(_)
+        | HubError::LongWait { .. } => {}
         HubError::NotFound(_)
         | HubError::Gated { .. }
         | HubError::Unsuitable(_)
@@ -147,4 +176,12 @@ fn clean_up(staging: &Staging, err: &HubError) {
         | HubError::Status { .. }
         | HubError::CalledOff => {}
     }
+}
+
+/// Whether the error says that the place changed meanwhile, not that it is out of room.
+fn is_misplaced(err: &io::Error) -> bool {
+    matches!(
+        err.kind(),
+        io::ErrorKind::CrossesDevices | io::ErrorKind::ResourceBusy | io::ErrorKind::ReadOnlyFilesystem
+    )
 }

@@ -53,6 +53,17 @@ struct Inner {
     end: Mutex<CancellationToken>,
 }
 
+/// Downloads before another one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ahead {
+    /// How many, the running one included.
+    pub(crate) n: u64,
+    /// Bytes of the running one that are here.
+    pub(crate) bytes_done: u64,
+    /// Bytes of that one in all; 0 until the hub has said.
+    pub(crate) bytes_total: u64,
+}
+
 impl fmt::Debug for Pulls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pulls").field("config", &self.0.config).finish_non_exhaustive()
@@ -145,11 +156,21 @@ impl Pulls {
     pub(crate) fn fetch(&self, model: &ModelName) -> Option<Fetch> {
         let pull = self.get(model)?;
         match pull.phase {
-            Phase::Queued => Some(Fetch::Queued),
-            Phase::Running => Some(Fetch::Running {
-                bytes_done: pull.bytes_done,
-                bytes_total: pull.bytes_total,
-                since: pull.started_at,
+            Phase::Queued => {
+                let ahead = self.ahead(&pull);
+                Some(Fetch::Queued {
+                    n_ahead: ahead.n,
+                    bytes_done: ahead.bytes_done,
+                    bytes_total: ahead.bytes_total,
+                })
+            }
+            Phase::Running => Some(match pull.held_off {
+                Some((what, wait)) => Fetch::HeldOff { what, until: self.0.clock.now().plus(wait) },
+                None => Fetch::Running {
+                    bytes_done: pull.bytes_done,
+                    bytes_total: pull.bytes_total,
+                    since: pull.started_at,
+                },
             }),
             Phase::Done { .. } => None,
             // Otherwise nobody tries again, and the endpoint's own launch says what is missing.
@@ -157,6 +178,27 @@ impl Pulls {
                 .fetches_on_create()
                 .then_some(Fetch::Failed { what, n_failures: pull.n_failures, retry_at, is_final }),
         }
+    }
+
+    /// What is before a download that waits for its turn.
+    pub(crate) fn ahead(&self, pull: &Pull) -> Ahead {
+        let jobs = self.jobs();
+        let before = jobs.values().filter(|it| {
+            it.pull.phase.is_on_its_way()
+                && (matches!(it.pull.phase, Phase::Running) || it.pull.number < pull.number)
+                && it.pull.number != pull.number
+        });
+        before.fold(Ahead::default(), |all, it| {
+            let (bytes_done, bytes_total) = match it.pull.phase {
+                Phase::Running => it.progress.read(),
+                Phase::Queued | Phase::Done { .. } | Phase::Failed { .. } => (0, None),
+            };
+            Ahead {
+                n: all.n + 1,
+                bytes_done: all.bytes_done.saturating_add(bytes_done),
+                bytes_total: all.bytes_total.saturating_add(bytes_total.unwrap_or(0)),
+            }
+        })
     }
 
     /// One download, the last of its model.
@@ -243,6 +285,8 @@ impl Pulls {
             started_at: self.0.clock.now(),
             bytes_done: 0,
             bytes_total: None,
+            bytes_kept: 0,
+            held_off: None,
             n_failures,
             number,
         };
@@ -321,6 +365,8 @@ impl Inner {
                     } else {
                         self.config.backoff(pull.n_failures)
                     };
+                    // The hub knows when it answers again.
+                    let wait = wait.max(err.retry_after().unwrap_or_default());
                     pull.phase =
                         Phase::Failed { what, code: err.code(), is_final, at, retry_at: at.plus(wait) };
                 });

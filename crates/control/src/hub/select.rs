@@ -1,13 +1,12 @@
 //! Which files of a repository make the model. Pure: a list in, a choice or a sentence out.
 //!
 //! GGUF first, since the bundled engine reads it: one quantisation, the one that was named, else the first of
-//! [`ORDER`] that is there. Without GGUF: `config.json`, the safetensors and the tokenizer's files at the top of the
+//! [`ORDER`](super::series::ORDER) that is there. Without GGUF: `config.json`, the safetensors and the tokenizer's files at the top of the
 //! repository. Pickled weights can run code when they are loaded, so they are never taken.
-
-use std::collections::BTreeMap;
 
 use super::error::HubError;
 use super::listing::{Hash, Listed};
+use super::series::{self, base_name, is_gguf, split_part};
 use super::source::Source;
 
 /// A file to fetch.
@@ -20,13 +19,6 @@ pub(super) struct Wanted {
     pub(super) n_bytes: u64,
     pub(super) hash: Hash,
 }
-
-/// Quantisations in the order they are taken in when none is named: first the usual balance of size and quality,
-/// then what is close to it, then what is larger, then what loses much, then the unquantised.
-pub(super) const ORDER: &[&str] = &[
-    "Q4_K_M", "Q4_K_S", "Q4_0", "IQ4_XS", "IQ4_NL", "Q4_1", "Q5_K_M", "Q5_K_S", "Q5_0", "Q5_1", "Q6_K",
-    "Q8_0", "MXFP4", "Q3_K_L", "Q3_K_M", "Q3_K_S", "Q2_K", "F16", "BF16", "F32",
-];
 
 /// Taken along from the top of a repository of safetensors.
 const BESIDE_SAFETENSORS: &[&str] = &[
@@ -52,12 +44,17 @@ const TEXT_BYTES_MAX: u64 = 1 << 20;
 const NAME_BYTES_MAX: usize = 200;
 const PICKLED: &[&str] = &[".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"];
 
-/// The files to fetch, weights first.
-pub(super) fn select(source: &Source, files: &[Listed]) -> Result<Vec<Wanted>, HubError> {
-    let ggufs = series(files);
+/// The files to fetch, weights first. `not_models` are GGUF files that turned out to be none.
+pub(super) fn select(
+    source: &Source,
+    files: &[Listed],
+    not_models: &[String],
+) -> Result<Vec<Wanted>, HubError> {
+    let mut ggufs = series::of(files);
+    ggufs.retain(|it| !it.parts.iter().any(|part| not_models.contains(&part.path)));
     let (weights, beside): (Vec<&Listed>, &[&str]) = match (&source.file, ggufs.is_empty()) {
-        (Some(wanted), _) => (named(source, wanted, &ggufs)?, &[]),
-        (None, false) => (best(&ggufs), &[]),
+        (Some(wanted), _) => (series::named(source, wanted, &ggufs)?, &[]),
+        (None, false) => (series::best(&ggufs), &[]),
         (None, true) => (safetensors(source, files)?, BESIDE_SAFETENSORS),
     };
     let chosen = |it: &&Listed| {
@@ -84,101 +81,12 @@ fn wanted(source: &Source, it: &Listed) -> Result<Wanted, HubError> {
     let (Some(n_bytes), Some(hash)) = (it.n_bytes, it.hash.clone()) else {
         return Err(HubError::Foreign(format!("it gives no size and hash for {name} of {model}")));
     };
-    Ok(Wanted { path: it.path.clone(), name: name.to_owned(), n_bytes, hash })
-}
-
-fn base_name(path: &str) -> &str {
-    path.rsplit_once('/').map_or(path, |(_, name)| name)
-}
-
-fn stem(path: &str) -> &str {
-    base_name(path).strip_suffix(".gguf").unwrap_or_else(|| base_name(path))
-}
-
-/// A GGUF model: one file, or the parts of a split one.
-struct Series<'a> {
-    /// The path without `-00001-of-00003.gguf`.
-    name: String,
-    parts: Vec<&'a Listed>,
-}
-
-impl Series<'_> {
-    fn n_bytes(&self) -> u64 {
-        self.parts.iter().filter_map(|it| it.n_bytes).fold(0, u64::saturating_add)
-    }
-
-    fn has_label(&self, label: &str) -> bool {
-        let upper = stem(&self.name).to_ascii_uppercase();
-        let label = label.to_ascii_uppercase();
-        upper == label || ['-', '.', '_'].iter().any(|it| upper.ends_with(&format!("{it}{label}")))
-    }
-}
-
-/// The complete GGUF models of a repository, by name. Projectors of images and importance matrices are none.
-fn series(files: &[Listed]) -> Vec<Series<'_>> {
-    let mut found: BTreeMap<(String, u32), Vec<&Listed>> = BTreeMap::new();
-    for it in files.iter().filter(|it| it.path.ends_with(".gguf")) {
-        let lower = base_name(&it.path).to_ascii_lowercase();
-        if lower.starts_with("mmproj") || lower.contains("imatrix") {
-            continue;
-        }
-        let whole = it.path.trim_end_matches(".gguf");
-        let key = split_part(whole).map_or((whole.to_owned(), 1), |(name, total)| (name.to_owned(), total));
-        found.entry(key).or_default().push(it);
-    }
-    let complete = found.into_iter().filter(|((_, total), parts)| parts.len() == *total as usize);
-    let mut all: Vec<Series<'_>> = complete.map(|((name, _), parts)| Series { name, parts }).collect();
-    for it in &mut all {
-        it.parts.sort_by(|a, b| a.path.cmp(&b.path));
-    }
-    all
-}
-
-/// `x-00001-of-00003` belongs to (`x`, 3).
-fn split_part(text: &str) -> Option<(&str, u32)> {
-    let (rest, total) = text.rsplit_once("-of-")?;
-    let (name, part) = rest.rsplit_once('-')?;
-    let number = |it: &str| (it.len() == 5).then(|| it.parse::<u32>().ok()).flatten();
-    number(part)?;
-    Some((name, number(total)?))
-}
-
-fn best<'a>(all: &[Series<'a>]) -> Vec<&'a Listed> {
-    let rank = |it: &Series<'_>| ORDER.iter().position(|label| it.has_label(label)).unwrap_or(ORDER.len());
-    let first = all.iter().min_by_key(|it| (rank(it), it.n_bytes(), it.name.clone()));
-    first.map(|it| it.parts.clone()).unwrap_or_default()
-}
-
-fn named<'a>(source: &Source, wanted: &str, all: &[Series<'a>]) -> Result<Vec<&'a Listed>, HubError> {
-    let by_path = |it: &&Series<'_>| {
-        it.name == wanted
-            || it
-                .parts
-                .iter()
-                .any(|it| it.path == wanted || base_name(&it.path) == wanted || stem(&it.path) == wanted)
+    // Engines find the parts of a split model by an ending in lower case.
+    let name = match name.rsplit_once('.') {
+        Some((stem, _)) if is_gguf(name) => format!("{stem}.gguf"),
+        Some(_) | None => name.to_owned(),
     };
-    let by_label = |it: &&Series<'_>| it.has_label(wanted);
-    let mut hits: Vec<&Series<'a>> = all.iter().filter(by_path).collect();
-    if hits.is_empty() {
-        hits = all.iter().filter(by_label).collect();
-    }
-    match hits.as_slice() {
-        [one] => Ok(one.parts.clone()),
-        [] if all.is_empty() => Err(HubError::Unsuitable(format!(
-            "{} has no complete GGUF file, so none can be named",
-            source.model
-        ))),
-        found => {
-            let names: Vec<&str> = if found.is_empty() {
-                all.iter().map(|it| it.name.as_str()).collect()
-            } else {
-                found.iter().map(|it| it.name.as_str()).collect()
-            };
-            let how = if found.is_empty() { "has no file" } else { "has several files" };
-            let names = names.into_iter().take(20).collect::<Vec<_>>().join(", ");
-            Err(HubError::Unsuitable(format!("{} {how} `{wanted}`; there are: {names}", source.model)))
-        }
-    }
+    Ok(Wanted { path: it.path.clone(), name, n_bytes, hash })
 }
 
 fn safetensors<'a>(source: &Source, files: &'a [Listed]) -> Result<Vec<&'a Listed>, HubError> {
@@ -223,8 +131,17 @@ fn why_no_weights(files: &[Listed]) -> String {
             base_name(&pickled.path).escape_debug()
         );
     }
-    if files.iter().any(|it| ends(it, &[".gguf"])) {
-        return "has no complete GGUF model: parts of it are missing".to_owned();
+    let mut ggufs = files.iter().filter(|it| is_gguf(&it.path));
+    if let Some(first) = ggufs.next() {
+        let parts =
+            std::iter::once(first).chain(ggufs).find(|it| split_part(series::stem(&it.path)).is_some());
+        return match parts {
+            Some(_) => "has no complete GGUF model: parts of it are missing".to_owned(),
+            None => format!(
+                "has no GGUF model, only what belongs to one, such as {}",
+                base_name(&first.path).escape_debug()
+            ),
+        };
     }
     if let Some(code) = files.iter().find(|it| ends(it, &[".py"])) {
         let name = base_name(&code.path).escape_debug().to_string();

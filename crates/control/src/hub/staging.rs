@@ -1,5 +1,6 @@
-//! The folder a model comes together in: `<store>/.pulls/<org>/<name>`, on the store's own disk so that the last
-//! step is a rename. It outlives the server, and what is in it is gone on with.
+//! The folder a model comes together in: `<store>/.pulls/<org>/<name>`, or `<store>/<org>/.pulls/<name>` where the
+//! organisation's folder is a mount of its own, so that the last step is a rename. It outlives the server, and what is in
+//! it is gone on with.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,7 +15,9 @@ use serde::{Deserialize, Serialize};
 
 use super::error::HubError;
 use super::listing::Hash;
+use super::mount;
 use super::select::Wanted;
+use crate::models::access;
 
 /// One model's folder on its way.
 #[derive(Clone, Debug)]
@@ -33,6 +36,9 @@ pub(super) struct Known {
     pub(super) etag: Option<String>,
     /// What it is, once all of it was here and was checked.
     pub(super) sha256: Option<String>,
+    /// The server sends all of it or nothing.
+    #[serde(default)]
+    pub(super) is_whole_only: bool,
 }
 
 const STATE: &str = "state.json";
@@ -40,8 +46,38 @@ const PULLS: &str = ".pulls";
 
 impl Staging {
     pub(super) fn new(store: &Path, model: &ModelName) -> Self {
-        let below = |root: &Path| root.join(model.org()).join(model.base());
-        Self { store: store.to_owned(), dir: below(&store.join(PULLS)), home: below(store) }
+        let org = store.join(model.org());
+        let dir = match mount::is_apart(&org, store) {
+            true => org.join(PULLS).join(model.base()),
+            false => store.join(PULLS).join(model.org()).join(model.base()),
+        };
+        Self { store: store.to_owned(), dir, home: org.join(model.base()) }
+    }
+
+    /// Refuses what would fail at the very end: a model can't be renamed to where it is to be, or not at all.
+    pub(super) fn must_be_usable(&self) -> Result<(), HubError> {
+        let org = self.home.parent().unwrap_or(&self.store);
+        if let (Ok(real), Ok(root)) = (org.canonicalize(), self.store.canonicalize())
+            && !real.starts_with(&root)
+        {
+            return Err(HubError::Place(format!(
+                "{} is a link out of the model store, to {}: mount that folder there instead (`mount --bind`), or remove the link",
+                org.display(),
+                real.display()
+            )));
+        }
+        if mount::is_apart(&self.home, org) {
+            return Err(HubError::Place(format!(
+                "{} is a mount of its own, and a model is put in place as a whole folder: unmount it, and mount its disk at {} or above",
+                self.home.display(),
+                org.display()
+            )));
+        }
+        let existing = self.dir.ancestors().find(|it| it.exists()).unwrap_or(&self.store);
+        match access::obstacle(existing).or_else(|| org.exists().then(|| access::obstacle(org)).flatten()) {
+            Some(what) => Err(HubError::ReadOnly(what)),
+            None => Ok(()),
+        }
     }
 
     /// Where the model will be.
@@ -105,11 +141,24 @@ impl Staging {
         }
     }
 
+    /// Bytes of a file that a next try need not fetch again, as far as is known.
+    pub(super) fn kept(&self, wanted: &Wanted) -> u64 {
+        match self.known_as(wanted) {
+            Some(known) if known.sha256.is_some() || !known.is_whole_only => self.here(wanted),
+            Some(_) | None => 0,
+        }
+    }
+
     /// A file is complete and checked: from now on it has its own name.
     pub(super) fn keep(&self, wanted: &Wanted, sha256: &str) -> Result<(), HubError> {
         let failed = || HubError::files(format!("{} can't be kept", wanted.name));
         fs::rename(self.part(&wanted.name), self.whole(&wanted.name)).map_err(failed())?;
-        let known = Known { hash: wanted.hash.clone(), etag: None, sha256: Some(sha256.to_owned()) };
+        let known = Known {
+            hash: wanted.hash.clone(),
+            etag: None,
+            sha256: Some(sha256.to_owned()),
+            is_whole_only: false,
+        };
         self.remember(&wanted.name, known)
     }
 
@@ -163,13 +212,15 @@ impl Staging {
     /// Refuses when the disk can't take `needed_bytes` more.
     pub(super) fn must_have_room(&self, needed_bytes: u64) -> Result<(), HubError> {
         private_folder(&self.store).map_err(HubError::files("the model store can't be made"))?;
-        let stat = rustix::fs::statvfs(&self.store).map_err(|err| HubError::Files {
+        // The disk that it comes together on, which may be another than the store's.
+        let folder = self.dir.ancestors().find(|it| it.exists()).unwrap_or(&self.store);
+        let stat = rustix::fs::statvfs(folder).map_err(|err| HubError::Files {
             what: "the free disk can't be measured".to_owned(),
             source: err.into(),
         })?;
         let free_bytes = stat.f_bavail.saturating_mul(stat.f_frsize);
         if free_bytes < needed_bytes {
-            return Err(HubError::Disk { folder: self.store.clone(), needed_bytes, free_bytes });
+            return Err(HubError::Disk { folder: folder.to_owned(), needed_bytes, free_bytes });
         }
         Ok(())
     }
@@ -182,10 +233,11 @@ pub(super) fn remove_stale(store: &Path, after: Duration, busy: &[ModelName]) ->
         entries.filter_map(|it| it.ok()?.file_name().into_string().ok()).collect()
     };
     let pulls = store.join(PULLS);
-    let models = names(&pulls).into_iter().flat_map(|org| {
-        names(&pulls.join(&org))
-            .into_iter()
-            .filter_map(move |base| ModelName::parse(&format!("{org}/{base}")).ok())
+    // And those beside the models of organisations that are mounts of their own.
+    let orgs = names(&pulls).into_iter().map(|org| (pulls.join(&org), org));
+    let apart = names(store).into_iter().map(|org| (store.join(&org).join(PULLS), org));
+    let models = orgs.chain(apart).flat_map(|(folder, org)| {
+        names(&folder).into_iter().filter_map(move |base| ModelName::parse(&format!("{org}/{base}")).ok())
     });
     let is_stale = |model: &ModelName| {
         let modified = |it: fs::DirEntry| it.metadata().ok()?.modified().ok();

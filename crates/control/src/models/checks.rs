@@ -1,16 +1,18 @@
-//! The checks of models' files: one reads at a time, in the background, and everybody else looks how far it is.
+//! The checks of models' files: few read at a time, in the background, and everybody else looks how far they are. One
+//! that nobody needs any more ends.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dedi_domain::{Fetch, ModelName, Timestamp};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::lanes::{Lanes, SMALL_BYTES_MAX};
 use super::verify::{Progress, Right, Scope, Stamps};
 use super::{ModelError, ModelStore};
 use crate::shared::Clock;
@@ -36,8 +38,8 @@ struct Inner {
     /// Notified when a check has ended.
     changed: Arc<Notify>,
     jobs: Mutex<BTreeMap<ModelName, Job>>,
-    /// Two at once would share the disk.
-    turn: Arc<Semaphore>,
+    lanes: Lanes,
+    n_begun: AtomicU64,
     tasks: TaskTracker,
 }
 
@@ -47,6 +49,14 @@ struct Job {
     stamps: Option<Stamps>,
     progress: Arc<Progress>,
     ended: CancellationToken,
+    /// Whether its files are read by now.
+    is_reading: Arc<AtomicBool>,
+    /// Ends it, also before its turn.
+    cancel: CancellationToken,
+    /// Somebody wants its outcome, whatever endpoints need.
+    is_asked_for: bool,
+    /// Its place in the order.
+    number: u64,
     check: Check,
     /// Checks of the model in a row, before this one, that could not read a file.
     n_unread: u32,
@@ -79,7 +89,8 @@ impl Checks {
             clock,
             changed,
             jobs: Mutex::default(),
-            turn: Arc::new(Semaphore::new(1)),
+            lanes: Lanes::default(),
+            n_begun: AtomicU64::new(0),
             tasks: TaskTracker::new(),
         }))
     }
@@ -90,17 +101,18 @@ impl Checks {
         let known = self.jobs().get(model).cloned();
         let now = self.0.clock.now();
         if !known.is_some_and(|it| it.answers(stamps, now)) {
-            let job = self.begin(model, Scope::Changed, Some(stamps.clone()));
+            let job = self.begin(model, Scope::Changed, Some(stamps.clone()), false);
             let _ended = timeout(LOOK_WAIT, job.ended.cancelled()).await;
         }
-        let job = self.jobs().get(model).cloned()?;
-        match job.check.ended {
-            None => Some(Fetch::Checking {
+        let jobs = self.jobs();
+        let job = jobs.get(model)?;
+        match &job.check.ended {
+            None => Some(queued(&jobs, job).unwrap_or_else(|| Fetch::Checking {
                 bytes_done: job.progress.done.load(Ordering::Relaxed),
-                bytes_total: job.progress.total.load(Ordering::Relaxed),
+                bytes_total: job.n_bytes(),
                 since: job.check.started_at,
-            }),
-            Some((_, Err(ModelError::Unreadable(what)))) => Some(Fetch::Unreadable { what }),
+            })),
+            Some((_, Err(ModelError::Unreadable(what)))) => Some(Fetch::Unreadable { what: what.clone() }),
             // What is wrong is told by the launch.
             Some((_, Ok(_) | Err(ModelError::Absent(_) | ModelError::Unusable(_)))) => None,
         }
@@ -126,7 +138,23 @@ impl Checks {
 
     /// Begins a check that somebody asked for, of files with these stamps.
     pub(crate) fn start(&self, model: &ModelName, scope: Scope, stamps: Option<Stamps>) -> Check {
-        self.begin(model, scope, stamps).seen()
+        self.begin(model, scope, stamps, true).seen()
+    }
+
+    /// Ends the checks that nobody asked for and no endpoint needs any more.
+    pub(crate) fn keep(&self, needed: &BTreeSet<&ModelName>) {
+        for (model, job) in self.jobs().iter() {
+            if job.check.ended.is_none() && !job.is_asked_for && !needed.contains(model) {
+                job.call_off();
+            }
+        }
+    }
+
+    /// Ends the check of a model that is to go.
+    pub(crate) fn call_off(&self, model: &ModelName) {
+        if let Some(job) = self.jobs().get(model) {
+            job.call_off();
+        }
     }
 
     /// The last check of a model.
@@ -137,7 +165,7 @@ impl Checks {
     /// Ends every check.
     pub(crate) async fn close(&self) {
         for job in self.jobs().values() {
-            job.progress.stop.store(true, Ordering::Relaxed);
+            job.call_off();
         }
         self.0.tasks.close();
         if timeout(END_MAX, self.0.tasks.wait()).await.is_err() {
@@ -155,7 +183,7 @@ impl Checks {
         self.0.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn begin(&self, model: &ModelName, scope: Scope, stamps: Option<Stamps>) -> Job {
+    fn begin(&self, model: &ModelName, scope: Scope, stamps: Option<Stamps>, is_asked_for: bool) -> Job {
         let check = Check {
             model: model.clone(),
             started_at: self.0.clock.now(),
@@ -165,8 +193,25 @@ impl Checks {
         };
         let mut jobs = self.jobs();
         let n_unread = jobs.get(model).map_or(0, Job::n_unread);
-        let (progress, ended) = (Arc::default(), CancellationToken::new());
-        let job = Job { stamps, progress, ended, check, n_unread };
+        // The same files are not read twice at once: the last one says, after the one before has ended.
+        let before = jobs.get(model).filter(|it| it.check.ended.is_none()).map(|it| {
+            it.call_off();
+            it.ended.clone()
+        });
+        let n_bytes = stamps.as_ref().map_or(u64::MAX, super::verify::n_bytes);
+        let progress = Arc::new(Progress::default());
+        progress.total.store(stamps.as_ref().map_or(0, super::verify::n_bytes), Ordering::Relaxed);
+        let job = Job {
+            stamps,
+            progress,
+            ended: CancellationToken::new(),
+            is_reading: Arc::default(),
+            cancel: CancellationToken::new(),
+            is_asked_for,
+            number: self.0.n_begun.fetch_add(1, Ordering::Relaxed),
+            check,
+            n_unread,
+        };
         while jobs.len() >= REMEMBERED_MAX {
             let Some(over) = jobs.iter().find(|(_, it)| it.check.ended.is_some()) else { break };
             let over = over.0.clone();
@@ -175,10 +220,29 @@ impl Checks {
         jobs.insert(model.clone(), job.clone());
         let (inner, own) = (self.0.clone(), job.clone());
         self.0.tasks.spawn(async move {
-            let _turn = inner.turn.acquire().await;
+            let turn = async {
+                if let Some(before) = before {
+                    before.cancelled().await;
+                }
+                inner.lanes.enter(n_bytes).await
+            };
+            let place = tokio::select! {
+                biased;
+                () = own.cancel.cancelled() => return inner.gone(&own),
+                place = turn => place,
+            };
+            own.is_reading.store(true, Ordering::Relaxed);
             let (models, name, progress) =
                 (inner.models.clone(), own.check.model.clone(), own.progress.clone());
-            let read = tokio::task::spawn_blocking(move || models.verify(&name, scope, &progress)).await;
+            let read = tokio::task::spawn_blocking(move || {
+                // One that hangs keeps its place, so that no other hangs beside it.
+                let _place = place;
+                models.verify(&name, scope, &progress)
+            })
+            .await;
+            if own.cancel.is_cancelled() {
+                return inner.gone(&own);
+            }
             let verdict = read.unwrap_or_else(|err| {
                 Err(ModelError::Unusable(format!("{}: its files could not be read ({err})", own.check.model)))
             });
@@ -189,6 +253,18 @@ impl Checks {
 }
 
 impl Inner {
+    /// It was called off, and nothing is known of the files.
+    fn gone(&self, job: &Job) {
+        tracing::debug!(model = %job.check.model, "a check of a model's files was called off");
+        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        if jobs.get(&job.check.model).is_some_and(|it| it.number == job.number) {
+            jobs.remove(&job.check.model);
+        }
+        drop(jobs);
+        job.ended.cancel();
+        self.changed.notify_one();
+    }
+
     fn ended(&self, job: &Job, verdict: Result<Right, ModelError>) {
         let model = &job.check.model;
         match &verdict {
@@ -204,7 +280,7 @@ impl Inner {
         }
         let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         // Another one may have begun meanwhile.
-        if let Some(shown) = jobs.get_mut(model).filter(|it| Arc::ptr_eq(&it.progress, &job.progress)) {
+        if let Some(shown) = jobs.get_mut(model).filter(|it| it.number == job.number) {
             shown.check.ended = Some((self.clock.now(), verdict));
         }
         drop(jobs);
@@ -213,10 +289,42 @@ impl Inner {
     }
 }
 
+/// What a check waits for that has not begun to read.
+fn queued(jobs: &BTreeMap<ModelName, Job>, job: &Job) -> Option<Fetch> {
+    if job.is_reading.load(Ordering::Relaxed) {
+        return None;
+    }
+    let is_large = job.n_bytes() > SMALL_BYTES_MAX;
+    let is_ahead = |it: &&Job| {
+        it.number != job.number
+            && it.check.ended.is_none()
+            && (it.is_reading.load(Ordering::Relaxed)
+                || (it.number < job.number && (is_large || it.n_bytes() <= SMALL_BYTES_MAX)))
+    };
+    let ahead: Vec<&Job> = jobs.values().filter(is_ahead).collect();
+    let sum = |of: fn(&Job) -> u64| ahead.iter().map(|it| of(it)).fold(0, u64::saturating_add);
+    (!ahead.is_empty()).then(|| Fetch::CheckQueued {
+        n_ahead: ahead.len() as u64,
+        bytes_done: sum(|it| it.progress.done.load(Ordering::Relaxed)),
+        bytes_total: sum(Job::n_bytes),
+    })
+}
+
 impl Job {
+    fn call_off(&self) {
+        self.progress.stop.store(true, Ordering::Relaxed);
+        self.cancel.cancel();
+    }
+
+    /// Bytes of the files, as far as they were counted.
+    fn n_bytes(&self) -> u64 {
+        self.progress.total.load(Ordering::Relaxed)
+    }
+
     /// Whether it says of files with these stamps what there is to say now.
     fn answers(&self, stamps: &Stamps, now: Timestamp) -> bool {
-        let Some((at, verdict)) = &self.check.ended else { return true };
+        // One that was called off ends without an answer.
+        let Some((at, verdict)) = &self.check.ended else { return !self.cancel.is_cancelled() };
         let is_over = match verdict {
             Ok(_) | Err(ModelError::Unusable(_)) => false,
             Err(ModelError::Unreadable(_) | ModelError::Absent(_)) => {

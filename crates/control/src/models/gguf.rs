@@ -3,26 +3,59 @@
 use std::path::{Path, PathBuf};
 
 use dedi_domain::fit::ModelFacts;
-use dedi_gguf::{Fault, Header, Value};
+use dedi_gguf::{Fault, Header, Kind, Value};
 
+use super::kinds::Kinds;
 use super::{Flaw, open, said};
 
 const NOT_USABLE: &str = "not a usable GGUF file";
 
 /// Of a folder's GGUF files those that make the model: `<name>.gguf` if there is one, else the first; with all its
-/// parts when it is split. Projectors of images are not models.
-pub(super) fn pick(files: Vec<PathBuf>, base: &str) -> Vec<PathBuf> {
+/// parts when it is split. An error: there are some, and none is a model; what they are.
+pub(super) fn pick(files: Vec<PathBuf>, base: &str, kinds: &Kinds) -> Result<Vec<PathBuf>, String> {
     let stem = |it: &Path| it.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let models: Vec<PathBuf> = files.into_iter().filter(|it| !stem(it).starts_with("mmproj")).collect();
-    let Some(first) = models.iter().find(|it| stem(it) == base).or(models.first()) else { return Vec::new() };
-    match part_of(&stem(first)) {
-        Some((series, _)) => models
-            .iter()
-            .filter(|it| part_of(&stem(it)).is_some_and(|(of, _)| of == series))
-            .cloned()
-            .collect(),
-        None => vec![first.clone()],
+    let Some(first) = files.first().map(|it| stem(it)) else { return Ok(Vec::new()) };
+    let is_one = |it: &PathBuf| match (part_of(&first), part_of(&stem(it))) {
+        (Some((one, _)), Some((other, _))) => one == other,
+        (None, None) => first == stem(it),
+        (Some(_), None) | (None, Some(_)) => false,
+    };
+    // One file that is no model is told by what its header lacks; opening it is for who needs its facts.
+    if files.iter().all(is_one) && !is_suspect(&first) {
+        return Ok(files);
     }
+    let mut models = Vec::new();
+    let mut others = Vec::new();
+    for file in files {
+        match kinds.of(&file) {
+            Some(Kind::Model) => models.push((false, file)),
+            // What does not read is what its name says.
+            None if !is_suspect(&stem(&file)) => models.push((true, file)),
+            Some(kind) => others.push(said(&file, format_args!("it is {kind}"))),
+            None => others.push(said(&file, "its name is that of no model, and it does not read")),
+        }
+    }
+    models.sort();
+    let named = models.iter().find(|(_, it)| stem(it) == base);
+    let Some((_, first)) = named.or(models.first()) else {
+        return Err(format!("{}; the model itself is missing beside it", others.join("; ")));
+    };
+    Ok(match part_of(&stem(first)) {
+        Some((series, _)) => {
+            let is_part = |it: &PathBuf| part_of(&stem(it)).is_some_and(|(of, _)| of == series);
+            let mut parts: Vec<PathBuf> =
+                models.iter().map(|(_, it)| it).filter(|it| is_part(it)).cloned().collect();
+            parts.sort();
+            parts
+        }
+        None => vec![first.clone()],
+    })
+}
+
+/// Whether a name is usual for something else than a model.
+fn is_suspect(stem: &str) -> bool {
+    let lower = stem.to_ascii_lowercase();
+    lower.contains("mmproj") || lower.contains("imatrix") || lower.contains("lora")
 }
 
 /// `x-00001-of-00003` is a part of (`x`, 3).
@@ -44,9 +77,22 @@ pub(super) fn read(files: &[PathBuf]) -> Result<ModelFacts, Flaw> {
     }
     let mut weights_bytes = 0_u64;
     let mut described = Header::default();
+    if files.len() > 1
+        && let Some(file) = files.iter().find(|it| it.extension().is_some_and(|it| it != "gguf"))
+    {
+        // The engine finds the parts by the first one's name.
+        return Err(Flaw::Wrong(said(
+            file,
+            "the parts of a split model must end with `.gguf` in lower case; rename them",
+        )));
+    }
     for file in files {
         let header = header(file).map_err(|flaw| flaw.about(file, NOT_USABLE))?;
         weights_bytes = weights_bytes.saturating_add(header.tensor_bytes);
+        let kind = Kind::of(&header);
+        if kind != Kind::Model {
+            return Err(Flaw::Wrong(said(file, format_args!("it is {kind}, and no model"))));
+        }
         if file == first {
             described = header;
         }

@@ -1,12 +1,16 @@
 //! The model store: `<folder>/<org>/<name>/` with `*.gguf`, or `config.json` and `*.safetensors`. A model
 //! exists when such a folder does. Names are checked before they become paths, and what a name leads to must lie
-//! inside the store: a link out of it is as absent as nothing.
+//! inside the store: a link out of it is refused by name.
 
+pub(crate) mod access;
 mod bytes;
 mod checks;
 mod desk;
 mod gguf;
+mod kinds;
+mod lanes;
 mod safetensors;
+mod survey;
 mod verify;
 
 use std::collections::BTreeMap;
@@ -23,6 +27,7 @@ use crate::hub::Manifest;
 
 pub(crate) use checks::{Check, Checks, Verdict};
 pub(crate) use desk::{Desk, NoAnswer, READ_MAX};
+pub use survey::Oddity;
 pub(crate) use verify::{Scope, Stamps, remember};
 
 /// Why a model can't be used.
@@ -62,6 +67,7 @@ pub struct ModelStore {
     judged: Mutex<BTreeMap<ModelName, Judged>>,
     /// What the files were when they were right.
     records: Mutex<BTreeMap<ModelName, verify::Record>>,
+    kinds: kinds::Kinds,
 }
 
 /// Files of one model that are looked at; a folder with more is not a model's.
@@ -72,7 +78,7 @@ const MODELS_MAX: usize = 10_000;
 impl ModelStore {
     /// The store at `folder`, which need not exist yet.
     pub fn new(folder: PathBuf) -> Self {
-        Self { folder, judged: Mutex::default(), records: Mutex::default() }
+        Self { folder, judged: Mutex::default(), records: Mutex::default(), kinds: kinds::Kinds::default() }
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -126,28 +132,32 @@ impl ModelStore {
         let root = self.folder.canonicalize().map_err(|err| failed(&self.folder, &err))?;
         let dir = dir.canonicalize().map_err(|err| failed(&dir, &err))?;
         if !dir.starts_with(&root) {
-            return Err(absent());
+            return Err(ModelError::Unusable(outside(&format!("{model} is a link"), &dir)));
         }
-        let mut paths = Vec::new();
+        let (mut paths, mut odd) = (Vec::new(), Vec::new());
         for entry in fs::read_dir(&dir).map_err(|err| failed(&dir, &err))?.take(FILES_MAX) {
             let path = entry.map_err(|err| failed(&dir, &err))?.path();
-            if path.extension().is_some_and(|it| it == "gguf" || it == "safetensors")
-                && is_file_within(&root, &path).map_err(|err| unreadable(&path, &err))?
-            {
-                paths.push(path);
+            if !has_extension(&path, "gguf") && !has_extension(&path, "safetensors") {
+                continue;
+            }
+            match place_of(&root, &path).map_err(|err| unreadable(&path, &err))? {
+                Place::Inside => paths.push(path),
+                Place::NoFile => {}
+                Place::Odd(what) => odd.push(what),
             }
         }
         paths.sort();
         let with_extension = |wanted: &str| -> Vec<PathBuf> {
-            paths.iter().filter(|it| it.extension().is_some_and(|it| it == wanted)).cloned().collect()
+            paths.iter().filter(|it| has_extension(it, wanted)).cloned().collect()
         };
-        let ggufs = gguf::pick(with_extension("gguf"), model.base());
+        let ggufs =
+            gguf::pick(with_extension("gguf"), model.base(), &self.kinds).map_err(ModelError::Unusable)?;
         let (path, files) = match ggufs.first() {
             Some(first) => (first.clone(), ggufs),
             None => (dir.clone(), with_extension("safetensors")),
         };
         if files.is_empty() {
-            return Err(absent());
+            return Err(if odd.is_empty() { absent() } else { ModelError::Unusable(odd.join("; ")) });
         }
         let modified = files.iter().filter_map(|it| fs::metadata(it).ok()?.modified().ok()).max();
         let modified = modified.and_then(|it| it.duration_since(SystemTime::UNIX_EPOCH).ok());
@@ -194,14 +204,48 @@ impl ModelStore {
     }
 }
 
-/// Whether a path leads to a file inside of `root`; one that leads nowhere does not.
-fn is_file_within(root: &Path, path: &Path) -> io::Result<bool> {
+/// Where a path leads.
+enum Place {
+    /// To a file of the store.
+    Inside,
+    /// To something that is no file.
+    NoFile,
+    /// Out of the store or nowhere, or its name is no text; a sentence.
+    Odd(String),
+}
+
+fn place_of(root: &Path, path: &Path) -> io::Result<Place> {
+    if path.file_name().is_some_and(|it| it.to_str().is_none()) {
+        return Ok(Place::Odd(said(path, "its name is not UTF-8; rename it")));
+    }
     let real = match path.canonicalize() {
         Ok(real) => real,
-        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(err) if err.kind() == io::ErrorKind::NotFound => {
+            let Ok(target) = fs::read_link(path) else { return Ok(Place::NoFile) };
+            return Ok(Place::Odd(said(
+                path,
+                format_args!("it is a link to {}, where nothing is", target.display()),
+            )));
+        }
         Err(err) => return Err(err),
     };
-    Ok(real.starts_with(root) && fs::metadata(&real)?.is_file())
+    if !real.starts_with(root) {
+        return Ok(Place::Odd(outside(&said(path, "it is a link"), &real)));
+    }
+    Ok(if fs::metadata(&real)?.is_file() { Place::Inside } else { Place::NoFile })
+}
+
+/// Why what leads to `real` is not used, and what works instead.
+fn outside(what: &str, real: &Path) -> String {
+    format!(
+        "{what} out of the model store, to {}, and engines reach nothing outside of it: move the files into the store, or mount their folder there (`mount --bind`)",
+        real.display()
+    )
+}
+
+/// Whether a file's name ends so, in whatever case.
+fn has_extension(path: &Path, wanted: &str) -> bool {
+    path.extension().is_some_and(|it| it.eq_ignore_ascii_case(wanted))
 }
 
 fn folders(of: &Path) -> Vec<String> {
@@ -247,8 +291,12 @@ impl Flaw {
 
 /// A sentence about a file.
 fn said(file: &Path, what: impl std::fmt::Display) -> String {
-    let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
-    format!("{name}: {what}")
+    let name = file.file_name().unwrap_or(file.as_os_str());
+    match name.to_str() {
+        Some(name) => format!("{name}: {what}"),
+        // What is no text is shown byte by byte.
+        None => format!("{}: {what}", name.as_encoded_bytes().escape_ascii()),
+    }
 }
 
 fn unreadable(path: &Path, err: &io::Error) -> ModelError {

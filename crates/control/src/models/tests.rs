@@ -136,17 +136,22 @@ fn links_out_of_the_store_lead_nowhere() {
     std::os::unix::fs::symlink(outside.path().join("x/y/y.gguf"), root.join("a/b/b.gguf")).unwrap();
     std::os::unix::fs::symlink(root.join("in/side"), root.join("a/same")).unwrap();
     let store = folder.store();
-    assert!(store.files(&name("org/y")).is_err());
-    assert!(store.files(&name("a/b")).is_err());
+    for (model, target) in [("org/y", "x/y"), ("a/b", "x/y/y.gguf")] {
+        let said = match store.files(&name(model)) {
+            Err(ModelError::Unusable(said)) => said,
+            other => panic!("{other:?}"),
+        };
+        let target = outside.path().canonicalize().unwrap().join(target);
+        assert!(said.contains(&format!("out of the model store, to {}, and", target.display())), "{said}");
+        assert!(said.contains("move the files into the store"), "{said}");
+    }
     assert_eq!(store.list(), [name("a/same"), name("in/side")], "a link within the store is fine");
 }
 
 #[test]
-fn a_split_model_needs_all_its_parts_and_projectors_are_not_models() {
+fn a_split_model_needs_all_its_parts() {
     let folder = Folder::new();
     let part = gguf(&Gguf::default());
-    folder.write("a/b/mmproj-model.gguf", &part);
-    assert!(folder.store().list().is_empty());
     folder.write("a/b/x-00001-of-00002.gguf", &part);
     let said = folder.store().facts(&name("a/b")).unwrap_err().to_string();
     assert!(said.contains("1 of the model's 2 parts"), "{said}");
@@ -229,4 +234,46 @@ fn what_can_not_be_read_for_a_while_is_read_again() {
     let said = unreadable(folder.store().facts(&model));
     assert!(said.starts_with("manifest.json: it can't be read ("), "{said}");
     assert!(matches!(store.stamps(&model), Err(ModelError::Unreadable(_))));
+}
+
+#[test]
+fn model_is_told_from_what_lies_beside_it_by_content() {
+    let model = gguf(&Gguf::default());
+    let of = |kind| gguf(&Gguf { kind, ..Gguf::default() });
+    for (beside, bytes) in [
+        ("a-mmproj-f16.gguf", of("mmproj")),
+        ("a-projector.gguf", of("mmproj")),
+        ("imatrix.gguf", of("imatrix")),
+        ("a-lora.gguf", of("adapter")),
+        // No whole file at all.
+        ("mmproj-broken.gguf", model[..40].to_vec()),
+        ("a-projector.gguf", of("mmproj")[..200].to_vec()),
+    ] {
+        let folder = Folder::new();
+        folder.write("a/b/x-q4_k_m.gguf", &model);
+        folder.write(&format!("a/b/{beside}"), &bytes);
+        let store = folder.store();
+        assert_eq!(store.list(), [name("a/b")], "{beside}");
+        assert!(store.files(&name("a/b")).unwrap().path.ends_with("x-q4_k_m.gguf"), "{beside}");
+        assert_eq!(store.facts(&name("a/b")).unwrap().n_layers, 2, "{beside}");
+        fs::remove_file(folder.0.path().join("models/a/b/x-q4_k_m.gguf")).unwrap();
+        let said = store.facts(&name("a/b")).unwrap_err().to_string();
+        assert!(said.starts_with(&format!("{beside}: ")), "{said}");
+    }
+    let folder = Folder::new();
+    folder.write("a/b/mmproj-by-name-only.gguf", &model);
+    assert_eq!(folder.store().facts(&name("a/b")).unwrap().n_layers, 2, "a name is no proof");
+}
+
+#[test]
+fn ending_of_a_model_file_counts_in_whatever_case() {
+    let folder = Folder::new();
+    folder.write("a/b/X-Q8_0.GGUF", &gguf(&Gguf::default()));
+    assert_eq!(folder.store().list(), [name("a/b")]);
+    assert_eq!(folder.store().facts(&name("a/b")).unwrap().n_layers, 2);
+    for part in 1..=2 {
+        folder.write(&format!("a/c/x-0000{part}-of-00002.GGUF"), &gguf(&Gguf::default()));
+    }
+    let said = folder.store().facts(&name("a/c")).unwrap_err().to_string();
+    assert!(said.contains("must end with `.gguf` in lower case; rename them"), "{said}");
 }

@@ -81,6 +81,11 @@ struct Watched {
     is_pulled: bool,
 }
 
+/// Bytes of files with these stamps.
+pub(super) fn n_bytes(stamps: &Stamps) -> u64 {
+    stamps.values().map(|it| it.bytes).fold(0, u64::saturating_add)
+}
+
 impl ModelStore {
     /// The files' stamps, and whether their content was right under them.
     pub(crate) fn stamps(&self, model: &ModelName) -> Result<(Stamps, bool), ModelError> {
@@ -118,7 +123,7 @@ impl ModelStore {
             )));
         }
         let stamps = watched.stamps()?;
-        progress.total.store(stamps.values().map(|it| it.bytes).sum(), Ordering::Relaxed);
+        progress.total.store(n_bytes(&stamps), Ordering::Relaxed);
         let old = if scope == Scope::Accept { Record::new() } else { self.read_record(model)? };
         let (mut record, mut wrong, mut n_new) = (Record::new(), Vec::new(), 0);
         for (name, wanted) in &watched.files {
@@ -157,8 +162,7 @@ impl ModelStore {
         if !wrong.is_empty() {
             return Err(ModelError::Unusable(wrong.join("; ")));
         }
-        let n_bytes = stamps.values().map(|it| it.bytes).sum();
-        Ok(Right { n_files: stamps.len() as u64, n_new, n_bytes })
+        Ok(Right { n_files: stamps.len() as u64, n_new, n_bytes: n_bytes(&stamps) })
     }
 
     pub(super) fn forget_record(&self, model: &ModelName) {
@@ -271,7 +275,7 @@ fn sha256(path: &Path, progress: &Progress) -> io::Result<String> {
     let mut sum = Sha256::new();
     loop {
         if progress.stop.load(Ordering::Relaxed) {
-            return Err(io::Error::other("the server is stopping"));
+            return Err(io::Error::other("the check was called off"));
         }
         let n = file.read(&mut piece)?;
         if n == 0 {

@@ -185,6 +185,7 @@ async fn was_launched(shared: &Shared, row: &EndpointRows, known: &mut BTreeSet<
 /// Files of deployed models that have changed since they were right are read again before anything loads them; how
 /// far that is.
 async fn check_deployed(shared: &Shared, shown: &Shown) -> BTreeMap<ModelName, Fetch> {
+    shared.checks.keep(&shown.changed().map(|(model, _)| model).collect());
     let mut checking = BTreeMap::new();
     for (model, stamps) in shown.changed() {
         if let Some(far) = shared.checks.look(model, stamps).await {

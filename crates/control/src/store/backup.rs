@@ -11,6 +11,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
 use uuid::Uuid;
 
 use super::error::{StoreError, sqlite_code};
+use super::fault;
 use super::sqlite::{Depth, connect, damage, opening, sibling, unreadable};
 
 /// Endings of the files that SQLite and the store keep beside the database.
@@ -116,7 +117,8 @@ async fn copy(pool: &SqlitePool, database: &Path, partial: &Partial) -> Result<(
         Err(err) if sqlite_code(&err) == Some(13) => Err(BackupError::Full(partial.folder())),
         // 8, 10, 14: read-only, I/O, can't open. The source was opened and read before the copy was.
         Err(err) if matches!(sqlite_code(&err), Some(8 | 10 | 14)) => {
-            Err(partial.failed(io::Error::other(err)))
+            let cause = fault::cause(&partial.path).await;
+            Err(partial.failed(cause.map_or_else(|| io::Error::other(err), io::Error::other)))
         }
         Err(err) => Err(opening(database, err).into()),
     }

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::fault;
+
 /// What went wrong with the store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -55,6 +57,14 @@ pub enum StoreError {
     /// The disk is full; nothing was written.
     #[error("the disk that holds the database is full")]
     Full,
+    /// The disk fails otherwise; nothing was written.
+    #[error("the disk that holds the database {step}{}", cause.as_ref().map(|it| format!(": {it}")).unwrap_or_default())]
+    Disk {
+        /// What it does not do.
+        step: &'static str,
+        /// The system's word for it with what helps, where that could be found out.
+        cause: Option<String>,
+    },
     /// Another program holds the database for longer than the wait.
     #[error("the database is locked by another program")]
     Busy,
@@ -85,7 +95,13 @@ impl StoreError {
     /// Whether waiting may mend it: then a client is told to come back.
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::Full | Self::Busy | Self::Overloaded | Self::Conflict | Self::Paused | Self::Closed => true,
+            Self::Full
+            | Self::Disk { .. }
+            | Self::Busy
+            | Self::Overloaded
+            | Self::Conflict
+            | Self::Paused
+            | Self::Closed => true,
             Self::Corrupt { .. }
             | Self::Newer { .. }
             | Self::Unreadable { .. }
@@ -100,11 +116,19 @@ impl StoreError {
 
 /// SQLite's primary result code of an error, if it is one of SQLite's.
 pub(crate) fn sqlite_code(err: &sqlx::Error) -> Option<i64> {
-    err.as_database_error().and_then(|it| it.code()).and_then(|it| it.parse::<i64>().ok()).map(|it| it & 0xff)
+    extended_code(err).map(|it| it & 0xff)
+}
+
+fn extended_code(err: &sqlx::Error) -> Option<i64> {
+    err.as_database_error().and_then(|it| it.code()).and_then(|it| it.parse().ok())
 }
 
 impl From<sqlx::Error> for StoreError {
     fn from(err: sqlx::Error) -> Self {
+        if let Some(step) = extended_code(&err).and_then(fault::step) {
+            tracing::debug!("the database failed: {err}");
+            return Self::Disk { step, cause: None };
+        }
         match sqlite_code(&err) {
             Some(13) => Self::Full,
             Some(5 | 6) => Self::Busy,

@@ -8,6 +8,7 @@ mod endpoints;
 mod error;
 mod events;
 mod failures;
+mod fault;
 mod forget;
 mod keys;
 mod launched;

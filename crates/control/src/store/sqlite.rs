@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::backup::{BackupError, backup, backup_of};
 use super::error::{StoreError, sqlite_code};
+use super::fault;
 use super::place::Place;
 
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
@@ -151,7 +152,18 @@ impl Store {
                 Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
             }
             Err(sqlx::Error::PoolTimedOut) if self.paused().is_some() => Err(StoreError::Paused),
-            begun => Ok(begun?),
+            Ok(begun) => Ok(begun),
+            Err(err) => Err(self.with_cause(err.into()).await),
+        }
+    }
+
+    /// The error with what the disk says of it.
+    async fn with_cause(&self, err: StoreError) -> StoreError {
+        match err {
+            StoreError::Disk { step, cause: None } => {
+                StoreError::Disk { step, cause: fault::cause(&self.place.path).await }
+            }
+            other => other,
         }
     }
 
@@ -163,14 +175,19 @@ impl Store {
     ) -> Result<(), StoreError> {
         failpoint::hit("store.before-commit", step);
         self.check_place()?;
-        tx.commit().await?;
+        if let Err(err) = tx.commit().await {
+            return Err(self.with_cause(err.into()).await);
+        }
         failpoint::hit("store.after-commit", step);
         Ok(())
     }
 
     /// A transaction that sees one moment.
     pub(super) async fn read(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
-        Ok(self.reader.begin().await?)
+        match self.reader.begin().await {
+            Ok(begun) => Ok(begun),
+            Err(err) => Err(self.with_cause(err.into()).await),
+        }
     }
 }
 

@@ -6,11 +6,13 @@ pub(crate) struct Gguf {
     pub(crate) context: u32,
     pub(crate) n_elements: u64,
     pub(crate) vocabulary: Vec<&'static str>,
+    /// `general.type`.
+    pub(crate) kind: &'static str,
 }
 
 impl Default for Gguf {
     fn default() -> Self {
-        Self { n_layers: 2, context: 512, n_elements: 1_024, vocabulary: vec!["a", "b", "c"] }
+        Self { n_layers: 2, context: 512, n_elements: 1_024, vocabulary: vec!["a", "b", "c"], kind: "model" }
     }
 }
 
@@ -23,10 +25,13 @@ pub(crate) fn gguf(of: &Gguf) -> Vec<u8> {
     let mut out = b"GGUF".to_vec();
     out.extend(3_u32.to_le_bytes());
     out.extend(1_u64.to_le_bytes());
-    out.extend(7_u64.to_le_bytes());
+    out.extend(8_u64.to_le_bytes());
     text(&mut out, "general.architecture");
     out.extend(8_u32.to_le_bytes());
     text(&mut out, "llama");
+    text(&mut out, "general.type");
+    out.extend(8_u32.to_le_bytes());
+    text(&mut out, of.kind);
     for (key, value) in [
         ("llama.block_count", of.n_layers),
         ("llama.context_length", of.context),

@@ -133,3 +133,70 @@ async fn a_check_of_nothing_is_refused() {
     }
     assert_eq!(plane.call("GET", "/v1/checks/dedi/demo", "").await.status, StatusCode::NOT_FOUND);
 }
+
+#[tokio::test]
+async fn small_model_is_not_held_up_by_large_ones_and_a_check_that_nobody_needs_ends() {
+    let plane =
+        Plane::with_hub(ControlConfig::default(), FakeRuntime::with_cores(8), HubConfig::default()).await;
+    let put = |model: &str, n_bytes: u64| {
+        let file = plane.dir.path().join(format!("models/{model}/m.gguf"));
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, gguf(&Gguf::default())).unwrap();
+        if n_bytes > 0 {
+            // Read as slowly as any other, and on no disk.
+            std::fs::File::options().write(true).open(&file).unwrap().set_len(n_bytes).unwrap();
+        }
+    };
+    let create = async |model: &str| {
+        let body = json!({"model": model, "hardware": "1x_cpu_8gb",
+            "autoscaling": {"min_replicas": 1, "max_replicas": 1}});
+        let answer = plane.call("POST", "/v1/endpoints", &body.to_string()).await;
+        answer.json()["id"].as_str().unwrap_or_else(|| panic!("{answer:?}")).to_owned()
+    };
+    let large = ["big/a", "big/b", "big/c"];
+    let mut ids = Vec::new();
+    for model in large {
+        put(model, 16 << 30);
+        ids.push(create(model).await);
+    }
+    plane.settle_idle().await;
+    for id in &ids[..2] {
+        let seen = plane.get(id).await;
+        assert_eq!(seen["status"]["reason"], "checking", "{seen:#}");
+        assert!(seen["status"]["message"].as_str().unwrap().contains(" of 16384 MiB"), "{seen:#}");
+    }
+    let third = plane.get(&ids[2]).await;
+    let said = third["status"]["message"].as_str().unwrap();
+    assert_eq!(third["status"]["reason"], "checking", "{third:#}");
+    assert!(
+        said.contains("after those of 2 other models, of which ") && said.contains(" of 32768 MiB"),
+        "{said}"
+    );
+
+    put("a/small", 0);
+    let small = create("a/small").await;
+    for _ in 0..400 {
+        plane.settle_idle().await;
+        if plane.state(&small).await == "STARTED" {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(plane.state(&small).await, "STARTED", "{:#}", plane.get(&small).await);
+    assert_eq!(plane.get(&ids[0]).await["status"]["reason"], "checking", "it is long not done");
+
+    for id in &ids {
+        let gone = plane.call("DELETE", &format!("/v1/endpoints/{id}"), "").await;
+        assert_eq!(gone.status, StatusCode::NO_CONTENT, "{gone:?}");
+    }
+    plane.settle_idle().await;
+    for model in large {
+        let path = format!("/v1/checks/{model}");
+        let mut left = 2_000;
+        while plane.call("GET", &path, "").await.status != StatusCode::NOT_FOUND {
+            left -= 1;
+            assert!(left > 0, "the check of {model} goes on, and nobody needs it");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}

@@ -39,9 +39,11 @@ pub(super) fn goal_state(view: &EndpointView, seen: &Seen<'_>, world: &World) ->
             return EndpointState::Error;
         }
         Some(
-            Fetch::Queued
+            Fetch::Queued { .. }
             | Fetch::Running { .. }
+            | Fetch::HeldOff { .. }
             | Fetch::Checking { .. }
+            | Fetch::CheckQueued { .. }
             | Fetch::Failed { .. }
             | Fetch::Absent
             | Fetch::Unreadable { .. },

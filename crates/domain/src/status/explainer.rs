@@ -83,7 +83,15 @@ impl<'a> Explainer<'a> {
         match &mut fetch {
             Some(Fetch::Failed { what, .. }) => "its model could not be fetched".clone_into(what),
             Some(Fetch::Unreadable { what }) => "its files can't be read".clone_into(what),
-            Some(Fetch::Queued | Fetch::Running { .. } | Fetch::Checking { .. } | Fetch::Absent) | None => {}
+            Some(Fetch::HeldOff { what, .. }) => "the hub asks to wait".clone_into(what),
+            Some(
+                Fetch::Queued { .. }
+                | Fetch::Running { .. }
+                | Fetch::Checking { .. }
+                | Fetch::CheckQueued { .. }
+                | Fetch::Absent,
+            )
+            | None => {}
         }
         let said = Words { fetch: fetch.as_ref(), is_for_all: true };
         self.reason(view, said, &judge(view, self.world), &Count::of(view, self)).message

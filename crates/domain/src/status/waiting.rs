@@ -106,7 +106,15 @@ pub(super) fn paused(view: &EndpointView, world: &World) -> Option<(Timestamp, F
 pub(super) fn fetch_reason(view: &EndpointView, fetch: &Fetch, now: Timestamp) -> Reason {
     let model = &view.desired.model;
     match fetch {
-        Fetch::Queued => say(ReasonCode::Downloading, format!("waits for another download before {model}")),
+        Fetch::Queued { n_ahead, bytes_done, bytes_total } => say(
+            ReasonCode::Downloading,
+            format!(
+                "{model} is fetched after {}; the running one has {} of {} MiB",
+                counting(*n_ahead, "other download"),
+                bytes_done >> 20,
+                bytes_total >> 20
+            ),
+        ),
         Fetch::Running { bytes_total: None, .. } => {
             say(ReasonCode::Downloading, format!("asks the hub which files {model} has"))
         }
@@ -117,6 +125,19 @@ pub(super) fn fetch_reason(view: &EndpointView, fetch: &Fetch, now: Timestamp) -
                 fetch.percent().unwrap_or(0),
                 bytes_done >> 20,
                 total >> 20
+            ),
+        ),
+        Fetch::HeldOff { what, until } => say(
+            ReasonCode::Downloading,
+            format!("{what}; it is asked again in {} s", until.since(now).as_secs().saturating_add(1)),
+        ),
+        Fetch::CheckQueued { n_ahead, bytes_done, bytes_total } => say(
+            ReasonCode::Checking,
+            format!(
+                "the files of {model} are checked after those of {}, of which {} of {} MiB are read",
+                counting(*n_ahead, "other model"),
+                bytes_done >> 20,
+                bytes_total >> 20
             ),
         ),
         Fetch::Checking { bytes_done, bytes_total, .. } => say(

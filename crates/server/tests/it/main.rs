@@ -13,6 +13,7 @@ mod doctor;
 mod down;
 mod engine_disk;
 mod failed_takeover;
+mod failing_disk;
 mod fakes;
 mod faults;
 mod first_hour;

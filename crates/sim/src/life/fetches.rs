@@ -26,7 +26,7 @@ impl Sim {
         }
         let next_at = self.now + self.rng.between(500, 60_000);
         self.downloads.push(Download { endpoint, next_at, n_failures: 0, is_back: false });
-        Some(Fetch::Queued)
+        Some(Fetch::Queued { n_ahead: 1, bytes_done: 0, bytes_total: 100 })
     }
 
     /// The model of an endpoint, which may run or be about to, is gone or can't be read for a while.

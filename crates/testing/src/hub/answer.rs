@@ -36,7 +36,9 @@ pub(super) fn answer(
     let commit = repo.commit();
     match rest {
         Err(revision) if revision == "main" || commit == revision.replace("%2F", "/") => {
-            list(&name, &repo).into_response()
+            let given = shelf.given.entry(asked.path.clone()).or_insert(0);
+            *given += 1;
+            busy(&repo.list, *given).unwrap_or_else(|| list(&name, &repo).into_response())
         }
         Err(_) => refused(StatusCode::NOT_FOUND),
         Ok((at, _)) if at != commit => refused(StatusCode::NOT_FOUND),
@@ -55,6 +57,21 @@ fn refused(status: StatusCode) -> axum::response::Response {
     (status, axum::Json(json!({"error": "no"}))).into_response()
 }
 
+/// The answer of a hub that has too much to do.
+fn busy(trick: &Trick, given: u32) -> Option<axum::response::Response> {
+    let Trick::Busy { status, retry_after, times } = trick else { return None };
+    if given > *times {
+        return None;
+    }
+    let mut response = refused(StatusCode::from_u16(*status).unwrap_or_default());
+    if let Ok(value) = retry_after.parse()
+        && !retry_after.is_empty()
+    {
+        response.headers_mut().insert(header::RETRY_AFTER, value);
+    }
+    Some(response)
+}
+
 /// Large files are kept by their SHA-256, small texts by git.
 fn is_large(file: &HubFile) -> bool {
     file.path.ends_with(".gguf") || file.path.ends_with(".safetensors")
@@ -69,6 +86,8 @@ fn list(name: &str, repo: &HubRepo) -> axum::Json<Value> {
                 Trick::ListsBytes(n) | Trick::ListsBytesAndHidesLength(n) => n,
                 Trick::None
                 | Trick::Cuts { .. }
+                | Trick::CutsAsMirror { .. }
+                | Trick::Busy { .. }
                 | Trick::CutsAndChanges { .. }
                 | Trick::Flips { .. }
                 | Trick::Redirects(_)
@@ -94,10 +113,14 @@ fn give(
     given: u32,
     is_storage: bool,
 ) -> axum::response::Response {
+    if let Some(response) = busy(&file.trick, given) {
+        return response;
+    }
     let mut bytes = file.bytes.clone();
     let (mut cut, mut stalls, mut hides_length) = (None, false, false);
     match &file.trick {
-        Trick::None | Trick::ListsBytes(_) => {}
+        Trick::None | Trick::ListsBytes(_) | Trick::Busy { .. } => {}
+        Trick::CutsAsMirror { after, times, .. } => cut = (given <= *times).then_some(*after),
         Trick::ListsBytesAndHidesLength(_) => hides_length = true,
         Trick::Cuts { after, times } => cut = (given <= *times).then_some(*after),
         Trick::CutsAndChanges { after } if given == 1 => cut = Some(*after),
@@ -121,14 +144,32 @@ fn give(
         Trick::Stalls { after } => (cut, stalls) = (Some(*after), true),
         Trick::Status(status) => return refused(StatusCode::from_u16(*status).unwrap_or_default()),
     }
-    let etag = format!("\"{}\"", sha256(&bytes));
+    let (etag, gives_parts) = match &file.trick {
+        Trick::CutsAsMirror { etag, gives_parts, .. } => ((*etag).to_owned(), *gives_parts),
+        Trick::None
+        | Trick::ListsBytes(_)
+        | Trick::ListsBytesAndHidesLength(_)
+        | Trick::Cuts { .. }
+        | Trick::Busy { .. }
+        | Trick::CutsAndChanges { .. }
+        | Trick::Flips { .. }
+        | Trick::Redirects(_)
+        | Trick::Stalls { .. }
+        | Trick::Status(_) => (format!("\"{}\"", sha256(&bytes)), true),
+    };
     let from = asked
         .range
         .as_deref()
         .and_then(|it| it.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok())
-        .filter(|_| if_range.is_none_or(|it| it == etag));
+        .filter(|_| gives_parts && if_range.is_none_or(|it| it == etag));
     let total = bytes.len();
-    let mut response = Response::builder().header(header::ETAG, &etag).header(header::ACCEPT_RANGES, "bytes");
+    let mut response = Response::builder();
+    if !etag.is_empty() {
+        response = response.header(header::ETAG, &etag);
+    }
+    if gives_parts {
+        response = response.header(header::ACCEPT_RANGES, "bytes");
+    }
     if let Some(from) = from {
         if from >= total {
             let range = format!("bytes */{total}");

@@ -1,6 +1,8 @@
 //! Downloads against a hub of our own that misbehaves.
 
 mod endpoints;
+mod mirrors;
+mod places;
 mod refusals;
 mod whole;
 

@@ -86,6 +86,8 @@ async fn a_download_that_is_called_off_says_so_and_leaves_nothing() {
     plane.call("POST", "/v1/pulls", r#"{"model":"org/x"}"#).await;
     let queued = plane.call("POST", "/v1/pulls", r#"{"model":"org/y"}"#).await;
     assert_eq!(queued.json()["state"], "queued", "{queued:?}");
+    let said = queued.json()["message"].as_str().unwrap().to_owned();
+    assert!(said.starts_with("waits for 1 other download; the running one has 0 of "), "{said}");
     let again = plane.call("POST", "/v1/pulls", r#"{"model":"org/x"}"#).await;
     assert_eq!(again.status, StatusCode::OK, "joined: {again:?}");
     let other = plane.call("POST", "/v1/pulls", r#"{"model":"org/x@v2"}"#).await;

@@ -195,10 +195,17 @@ impl TestPlane {
             .args(["serve", "--listen", address, "--data-dir"])
             .arg(self.data())
             .env("DEDI_FAKE_NVML", self.folder.path().join("gpus"))
+            .envs(self.variables())
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log);
         program
+    }
+
+    /// What else is in a server's environment: the object of texts in the file `variables` beside the data folder.
+    fn variables(&self) -> std::collections::BTreeMap<String, String> {
+        let text = std::fs::read(self.folder.path().join("variables")).unwrap_or_default();
+        serde_json::from_slice(&text).unwrap_or_default()
     }
 
     /// `kill -9` of the server; its replicas go on.
