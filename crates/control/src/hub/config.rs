@@ -34,6 +34,8 @@ pub struct HubConfig {
     pub backoff_cap_secs: u32,
     /// MiB of the disk that a download leaves free.
     pub disk_reserve_mib: u64,
+    /// Downloads that run at once, one of each tenant.
+    pub pulls_at_once: u32,
 }
 
 impl Default for HubConfig {
@@ -56,6 +58,8 @@ impl Default for HubConfig {
             backoff_cap_secs: 300,
             // Room for the database and the logs to go on.
             disk_reserve_mib: 1_024,
+            // One fills most lines; more than that only keep a stuck one from holding up other tenants.
+            pulls_at_once: 4,
         }
     }
 }
@@ -84,7 +88,7 @@ impl HubConfig {
     }
 
     /// What each number may be.
-    pub fn numbers(&self) -> [Setting; 6] {
+    pub fn numbers(&self) -> [Setting; 7] {
         let of = u64::from;
         [
             ("connect_timeout_secs", of(self.connect_timeout_secs), 1..=3_600),
@@ -94,6 +98,7 @@ impl HubConfig {
             ("backoff_cap_secs", of(self.backoff_cap_secs), 0..=86_400),
             // An EiB.
             ("disk_reserve_mib", self.disk_reserve_mib, 0..=1 << 40),
+            ("pulls_at_once", of(self.pulls_at_once), 1..=64),
         ]
     }
 

@@ -62,6 +62,9 @@ pub(crate) enum HubError {
     /// The local files.
     #[error("{what}: {source}")]
     Files { what: String, source: io::Error },
+    /// What is in the store must stay; a sentence that says why.
+    #[error("{0}")]
+    Held(String),
     /// Called off.
     #[error("it was called off")]
     CalledOff,
@@ -82,6 +85,7 @@ impl HubError {
             | Self::Foreign(_)
             | Self::Certificate { .. }
             | Self::Files { .. }
+            | Self::Held(_)
             | Self::CalledOff => false,
         }
     }
@@ -107,6 +111,7 @@ impl HubError {
             Self::Line { .. } => PullCode::Connection,
             Self::Status { .. } => PullCode::HubUnavailable,
             Self::Files { .. } => PullCode::Files,
+            Self::Held(_) => PullCode::Held,
             Self::CalledOff => PullCode::CalledOff,
         }
     }

@@ -16,9 +16,10 @@ mod reach;
 mod select;
 mod source;
 mod staging;
+mod turns;
 
 pub use config::HubConfig;
-pub(crate) use job::{Phase, Pull};
+pub(crate) use job::{Ask, Due, Phase, Pull};
 pub(crate) use manifest::{Manifest, ManifestFile};
 pub(crate) use pulls::Pulls;
 pub(crate) use source::Source;

@@ -2,6 +2,7 @@
 
 mod endpoints;
 mod refusals;
+mod tenants;
 mod whole;
 
 use std::path::PathBuf;
