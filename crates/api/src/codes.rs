@@ -67,6 +67,8 @@ codes! {
         InvalidRequest = "invalid_request",
         /// A field has a wrong value.
         InvalidValue = "invalid_value",
+        /// The key that asked has been revoked, or has expired, while the answer was under way.
+        KeyRevoked = "key_revoked",
         /// The running requests hold all memory set aside for them.
         MemoryFull = "memory_full",
         /// The route has other methods.
@@ -127,6 +129,8 @@ codes! {
         Gated = "gated",
         /// What came is not what the hub lists.
         HashMismatch = "hash_mismatch",
+        /// The store has another revision, which others rely on.
+        Held = "held",
         /// The hub answers with an error that may pass.
         HubUnavailable = "hub_unavailable",
         /// The other side does not speak like a hub.

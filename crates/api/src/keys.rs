@@ -24,6 +24,10 @@ pub struct CreateKeyRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<i32>, minimum = 1, maximum = 3_650)]
     pub expires_in_days: Option<i64>,
+    /// What it may name: models as `ORG/NAME` or `ORG/*`, endpoints by name or id; absent is everything of its tenant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_items = 1, max_items = 100)]
+    pub models: Option<Vec<String>>,
 }
 
 /// A key without its secret.
@@ -47,6 +51,13 @@ pub struct KeyInfo {
     /// RFC 3339, or null for never.
     #[schema(format = DateTime)]
     pub expires_at: Option<String>,
+    /// RFC 3339, to about a minute, or null if it was never used.
+    #[serde(default)]
+    #[schema(format = DateTime)]
+    pub last_used_at: Option<String>,
+    /// What it may name, or null for everything of its tenant.
+    #[serde(default)]
+    pub models: Option<Vec<String>>,
     /// The whole key; only in the answer that made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,

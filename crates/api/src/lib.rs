@@ -1,6 +1,7 @@
 //! The wire: request, response, error and stream types exactly as clients see them. Only data; every rule
 //! about it is elsewhere.
 
+pub mod audit;
 pub mod codes;
 pub mod endpoints;
 pub mod engine;
@@ -15,6 +16,7 @@ pub mod usage;
 pub mod whoami;
 pub mod words;
 
+pub use audit::AuditEvent;
 pub use codes::{PullCode, RefusalCode};
 pub use endpoints::{
     Autoscaling, AutoscalingRequest, CreateEndpointRequest, DedicatedEndpoint, EndpointEvent, EndpointPlan,
@@ -27,7 +29,8 @@ pub use hardware::{
 };
 pub use keys::{CreateKeyRequest, KeyInfo};
 pub use models::{
-    AutoscaleModel, CreateCheckRequest, CreatePullRequest, Model, ModelCheck, ModelPricing, ModelPull,
+    AutoscaleModel, CreateCheckRequest, CreatePullRequest, Model, ModelCheck, ModelHolders, ModelPricing,
+    ModelPull, ShareModelRequest,
 };
 pub use read::exact_integer;
 pub use usage::{EndpointUsage, UsageReport};

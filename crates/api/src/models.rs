@@ -67,6 +67,33 @@ pub struct CreatePullRequest {
         example = "dedi/demo"
     )]
     pub model: String,
+    /// The tenant that it is for; only an admin may name another than its own. An admin's is everyone's if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^[a-z0-9-]{1,39}$")]
+    pub owner: Option<String>,
+    /// Whether endpoints that were created with another revision are given this one at their next launch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replace: Option<bool>,
+}
+
+/// `PATCH /v1/models/{model}`: whose a model is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ShareModelRequest {
+    /// The tenants that hold it; null makes it everyone's, and if absent nothing is changed.
+    #[serde(default)]
+    #[schema(min_items = 1, max_items = 1_000)]
+    pub holders: Option<Vec<String>>,
+}
+
+/// Whose a model is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ModelHolders {
+    /// Always `model.holders`.
+    pub object: String,
+    /// `ORG/NAME`.
+    pub model: String,
+    /// The tenants that hold it; null if it is everyone's.
+    pub holders: Option<Vec<String>>,
 }
 
 /// `POST /v1/checks`: read a model's files and compare them with what they must be.

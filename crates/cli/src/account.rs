@@ -1,7 +1,7 @@
-//! `dedi keys …` and `dedi whoami`.
+//! `dedi keys …`, `dedi audit` and `dedi whoami`.
 
-use clap::{Subcommand, ValueEnum};
-use dedi_api::{CreateKeyRequest, KeyInfo, List, WhoamiV1};
+use clap::{Args, Subcommand, ValueEnum};
+use dedi_api::{AuditEvent, CreateKeyRequest, KeyInfo, List, WhoamiV1};
 
 use crate::Context;
 use crate::client::encoded;
@@ -26,6 +26,9 @@ pub enum KeysCommand {
         /// Days until it expires [default: never]
         #[arg(long, value_name = "DAYS")]
         expires_in_days: Option<u32>,
+        /// Model or endpoint it may use, repeatable: ORG/NAME, ORG/*, an endpoint's name or id [default: all]
+        #[arg(long = "model", value_name = "MODEL")]
+        models: Vec<String>,
     },
     /// List keys, without their secrets
     #[command(visible_alias = "ls")]
@@ -67,12 +70,13 @@ impl Role {
 
 pub(crate) async fn run(command: KeysCommand, context: &Context, console: &mut Console) -> Result {
     match command {
-        KeysCommand::Create { role, owner, name, expires_in_days } => {
+        KeysCommand::Create { role, owner, name, expires_in_days, models } => {
             let request = CreateKeyRequest {
                 role: Some(role.word().to_owned()),
                 owner,
                 name,
                 expires_in_days: expires_in_days.map(i64::from),
+                models: (!models.is_empty()).then_some(models),
             };
             let key: KeyInfo = context.client.post("/keys", &request).await?;
             if context.json {
@@ -94,6 +98,36 @@ pub(crate) async fn run(command: KeysCommand, context: &Context, console: &mut C
             Ok(())
         }
     }
+}
+
+/// Flags of `audit`.
+#[derive(Debug, Args)]
+pub struct AuditArgs {
+    /// Only entries after this one, by the number at the start of its line [default: the newest]
+    #[arg(long, value_name = "ENTRY_ID")]
+    after: Option<i64>,
+    /// How many at most, up to 1000
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    limit: u32,
+    /// Only this account's; only an admin key may name another than its own
+    #[arg(long, value_name = "OWNER")]
+    owner: Option<String>,
+}
+
+/// Who did what.
+pub(crate) async fn audit(args: AuditArgs, context: &Context, console: &mut Console) -> Result {
+    let mut query = vec![format!("limit={}", args.limit)];
+    query.extend(args.after.map(|it| format!("after={it}")));
+    query.extend(args.owner.map(|it| format!("owner={}", encoded(&it))));
+    let list: List<AuditEvent> = context.client.get(&crate::with_query("/audit", &query)).await?;
+    if context.json {
+        return console.json(&list.data);
+    }
+    if list.data.is_empty() {
+        console.say("No entries.");
+        return Ok(());
+    }
+    console.data(&render::audit(&list.data))
 }
 
 /// Whose key is used, and where.

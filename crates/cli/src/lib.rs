@@ -50,6 +50,9 @@ pub enum Command {
     /// How long endpoints ran, and what that costs
     #[command(after_help = EXIT_CODES)]
     Usage(usage::UsageArgs),
+    /// Show the audit log: who did what to which object
+    #[command(after_help = EXIT_CODES)]
+    Audit(account::AuditArgs),
     /// Whose key is used
     #[command(after_help = EXIT_CODES)]
     Whoami,
@@ -87,6 +90,7 @@ pub async fn run_on(
         | Command::Models(_)
         | Command::Keys(_)
         | Command::Usage(_)
+        | Command::Audit(_)
         | Command::Whoami => ask_server(command, globals, console).await,
     };
     match done {
@@ -104,6 +108,7 @@ async fn ask_server(command: Command, globals: &Globals, console: &mut Console) 
         Command::Models(command) => models::run(command, &context, console).await,
         Command::Keys(command) => account::run(command, &context, console).await,
         Command::Usage(args) => usage::run(args, &context, console).await,
+        Command::Audit(args) => account::audit(args, &context, console).await,
         Command::Whoami => account::whoami(&context, console).await,
         Command::Completions { .. } => Ok(()),
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Subcommand;
-use dedi_api::{CreateCheckRequest, List, Model, ModelCheck, ModelPull};
+use dedi_api::{CreateCheckRequest, List, Model, ModelCheck, ModelHolders, ModelPull, ShareModelRequest};
 
 use crate::Context;
 use crate::client::encoded;
@@ -35,6 +35,21 @@ pub enum ModelsCommand {
         /// `ORG/NAME`
         #[arg(value_name = "MODEL")]
         model: String,
+        /// Also where stopped endpoints were created with it; they can't start until it is back
+        #[arg(long)]
+        force: bool,
+    },
+    /// Say whose a model is, with an admin key; without flags, show it
+    Share {
+        /// `ORG/NAME`
+        #[arg(value_name = "MODEL")]
+        model: String,
+        /// Account that holds it, repeatable; nobody else sees it then
+        #[arg(long, value_name = "OWNER")]
+        with: Vec<String>,
+        /// Everyone sees it
+        #[arg(long, conflicts_with = "with")]
+        everyone: bool,
     },
 }
 
@@ -43,8 +58,13 @@ pub(crate) async fn run(command: ModelsCommand, context: &Context, console: &mut
         ModelsCommand::List => list(context, console).await,
         ModelsCommand::Pull(args) => pull::run(args, context, console).await,
         ModelsCommand::Verify { model, accept } => verify(model, accept, context, console).await,
-        ModelsCommand::Rm { model } => {
-            if let Err(err) = context.client.delete(&format!("/models/{}", encoded(&model))).await {
+        ModelsCommand::Share { model, with, everyone } => {
+            share(model, with, everyone, context, console).await
+        }
+        ModelsCommand::Rm { model, force } => {
+            let query = if force { vec!["force=true".to_owned()] } else { Vec::new() };
+            let path = crate::with_query(&format!("/models/{}", encoded(&model)), &query);
+            if let Err(err) = context.client.delete(&path).await {
                 let is_not_found = err.is_not_found();
                 let err = CliError::from(err);
                 let hint = is_not_found.then(|| "`dedi models list` shows what there is".to_owned());
@@ -57,6 +77,30 @@ pub(crate) async fn run(command: ModelsCommand, context: &Context, console: &mut
             Ok(())
         }
     }
+}
+
+async fn share(
+    model: String,
+    with: Vec<String>,
+    everyone: bool,
+    context: &Context,
+    console: &mut Console,
+) -> Result {
+    let path = format!("/models/{}", encoded(&model));
+    let held: ModelHolders = if with.is_empty() && !everyone {
+        context.client.patch(&path, &serde_json::json!({})).await?
+    } else {
+        let request = ShareModelRequest { holders: (!everyone).then_some(with) };
+        context.client.patch(&path, &request).await?
+    };
+    if context.json {
+        return console.json(&held);
+    }
+    console.say(&match held.holders {
+        None => format!("{} can be used by every account.", held.model),
+        Some(holders) => format!("{} can be used by {}.", held.model, holders.join(", ")),
+    });
+    Ok(())
 }
 
 /// Between two looks.

@@ -28,6 +28,12 @@ pub struct PullArgs {
     /// Only begin; `dedi models list` shows how far it is
     #[arg(long)]
     no_wait: bool,
+    /// Give this revision to your endpoints that were created with another one, from their next launch on
+    #[arg(long)]
+    replace: bool,
+    /// Account that the model is for; only an admin key may name another than its own, and fetches for all without it
+    #[arg(long, value_name = "OWNER")]
+    owner: Option<String>,
 }
 
 /// Between two looks.
@@ -36,7 +42,8 @@ const POLL: Duration = Duration::from_millis(250);
 const AWAY_MAX: Duration = Duration::from_secs(60);
 
 pub(crate) async fn run(args: PullArgs, context: &Context, console: &mut Console) -> Result {
-    let request = CreatePullRequest { model: args.model };
+    let request =
+        CreatePullRequest { model: args.model, owner: args.owner, replace: args.replace.then_some(true) };
     let begun: ModelPull = context.client.post("/pulls", &request).await?;
     if args.no_wait {
         if context.json {

@@ -84,6 +84,11 @@ pub struct ControlConfig {
     pub idempotency_kept_hours: u32,
     /// Seconds in which a create is taken for a repetition when the answer to the same one was lost; 0 is never.
     pub lost_reply_window_secs: u32,
+    /// Days entries of the audit log are kept.
+    pub audit_kept_days: u32,
+    /// Takes the host's clock for right also where it is before the last record: for one start, after that record was
+    /// written under a wrong clock.
+    pub clock_is_right: bool,
 }
 
 impl Default for ControlConfig {
@@ -145,6 +150,10 @@ impl Default for ControlConfig {
             idempotency_kept_hours: 24,
             // SDKs repeat within eight seconds, two times; people who want two of the same take longer.
             lost_reply_window_secs: 10,
+            // Who did what is asked for at the end of a year, and after a key was found in the wrong hands.
+            audit_kept_days: 400,
+            // An expired key must not come to life because somebody set the clock back.
+            clock_is_right: false,
         }
     }
 }
@@ -173,7 +182,7 @@ impl ControlConfig {
     }
 
     /// What each number may be. The upper ends are far beyond real use: a number above one is a slip of the hand.
-    pub fn numbers(&self) -> [Setting; 27] {
+    pub fn numbers(&self) -> [Setting; 28] {
         let of = u64::from;
         [
             // Less than a chat's template takes is no use; the engine counts those of all slots in 32 bits.
@@ -208,6 +217,7 @@ impl ControlConfig {
             ("usage_kept_days", of(self.usage_kept_days), 1..=36_500),
             ("idempotency_kept_hours", of(self.idempotency_kept_hours), 0..=8_760),
             ("lost_reply_window_secs", of(self.lost_reply_window_secs), 0..=HOUR),
+            ("audit_kept_days", of(self.audit_kept_days), 1..=36_500),
         ]
     }
 

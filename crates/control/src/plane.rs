@@ -6,19 +6,22 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use dedi_domain::keys::KeyText;
-use dedi_domain::{KeyFailures, LoadReport, Owner, Role, RouteTable};
+use dedi_domain::{KeyFailures, LoadReport, Owner, Role, RouteTable, Scope};
 use dedi_runtime::{Listing, Runtime, RuntimeError};
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::Clock;
 use crate::config::ControlConfig;
 use crate::http;
 use crate::hub::HubConfig;
 use crate::logs::LogSource;
 use crate::models::ModelStore;
 use crate::reconciler::Reconciler;
-use crate::shared::{Clock, Shared, random_digits, random_uuid};
-use crate::store::{BackupError, DataLock, LockError, Store, StoreError, StoredKey};
+use crate::shared::{Shared, random_digits, random_uuid};
+use crate::store::{
+    Actor, AuditAction, AuditEntry, BackupError, DataLock, LockError, Store, StoreError, StoredKey,
+};
 
 /// Where the control plane keeps its things.
 #[derive(Clone, Debug)]
@@ -159,12 +162,21 @@ impl ControlPlane {
             role: Role::Admin,
             created_at: self.shared.clock.now(),
             expires_at: None,
+            scope: Scope::default(),
+            last_used_at: None,
+        };
+        let entry = AuditEntry {
+            owner: Some(owner.clone()),
+            by: Actor::SERVER,
+            action: AuditAction::KeyCreate,
+            object: key.id.to_string(),
+            message: "made the first key, an admin".to_owned(),
         };
         let keep = || match made {
             true => keep(text.reveal()).map_err(ControlError::FirstKey),
             false => Ok(()),
         };
-        self.shared.store.insert_key(&key, text.hash(), keep).await?;
+        self.shared.store.insert_key(&key, text.hash(), &entry, keep).await?;
         self.shared.reload_keys().await?;
         Ok(made)
     }
@@ -183,6 +195,11 @@ impl ControlPlane {
     /// What the gateway routes by.
     pub fn routes(&self) -> watch::Receiver<RouteTable> {
         self.shared.routes.subscribe()
+    }
+
+    /// The clocks, as others are to read them.
+    pub fn clock(&self) -> Clock {
+        self.shared.clock.clone()
     }
 
     /// Names this data folder for as long as it exists.
@@ -245,6 +262,17 @@ impl ControlPlane {
 
     /// Copies the database to the new file `to` while everything goes on; answers the copy's size.
     pub async fn backup(&self, to: &Path) -> Result<u64, BackupError> {
+        // Before, so that the copy has it; one that fails was asked for all the same.
+        let entry = AuditEntry {
+            owner: None,
+            by: Actor::SERVER,
+            action: AuditAction::Backup,
+            object: to.display().to_string(),
+            message: "a copy of the database was asked for".to_owned(),
+        };
+        if let Err(err) = self.shared.store.add_audit(&entry, self.shared.clock.now()).await {
+            tracing::warn!("a backup could not be written into the audit log: {err}");
+        }
         self.shared.store.backup(to).await
     }
 

@@ -9,65 +9,26 @@ use std::time::Duration;
 use dedi_domain::fit::{self, MemoryNeed, ModelFacts, memory_need};
 use dedi_domain::reconcile::World;
 use dedi_domain::route::{Published, Serving};
-use dedi_domain::{EndpointId, HardwareId, KeyTable, Observation, RouteTable, Timestamp};
+use dedi_domain::{EndpointId, HardwareId, KeyTable, Observation, Principal, RouteTable, Timestamp};
 use dedi_runtime::Runtime;
 use rand::Rng;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::clock::Clock;
 use crate::config::ControlConfig;
+use crate::http::Refusals;
 use crate::http::reply::Replies;
 use crate::hub::{HubConfig, Pulls};
+use crate::key_uses::KeyUses;
 use crate::logs::LogSource;
 use crate::looks::Looks;
 use crate::models::{Checks, Desk, ModelStore, NoAnswer};
-use crate::store::{Moment, Store, StoreError};
+use crate::store::{Store, StoreError};
 
 /// Requests that read the model store at once; the others wait for a place.
 const REQUESTS_AT_ONCE: usize = 4;
-
-/// Where the time comes from.
-#[derive(Clone)]
-pub struct Clock {
-    now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
-    uptime: Arc<dyn Fn() -> Duration + Send + Sync>,
-    begin_not_before: Arc<dyn Fn(Timestamp) + Send + Sync>,
-}
-
-impl Clock {
-    /// A clock that reads `now`, and is moved on by `begin_not_before` when the store has a newer stamp. It must not
-    /// be set while this runs, as it may be before the next start; `uptime`, how long the host has been up, never is.
-    pub fn new(
-        now: impl Fn() -> Timestamp + Send + Sync + 'static,
-        uptime: impl Fn() -> Duration + Send + Sync + 'static,
-        begin_not_before: impl Fn(Timestamp) + Send + Sync + 'static,
-    ) -> Self {
-        Self { now: Arc::new(now), uptime: Arc::new(uptime), begin_not_before: Arc::new(begin_not_before) }
-    }
-
-    /// The time now.
-    pub fn now(&self) -> Timestamp {
-        (self.now)()
-    }
-
-    /// The moment at which this clock read `then`.
-    pub(crate) fn moment(&self, then: Timestamp) -> Moment {
-        let uptime_ms = i64::try_from((self.uptime)().as_millis()).unwrap_or(i64::MAX);
-        let ago_ms = self.now().0.saturating_sub(then.0);
-        Moment { at: then, uptime_ms: uptime_ms.saturating_sub(ago_ms) }
-    }
-
-    pub(crate) fn begin_not_before(&self, then: Timestamp) {
-        (self.begin_not_before)(then);
-    }
-}
-
-impl fmt::Debug for Clock {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Clock({})", self.now().0)
-    }
-}
 
 pub(crate) struct Shared {
     pub(crate) config: ControlConfig,
@@ -94,6 +55,10 @@ pub(crate) struct Shared {
     /// Whose next step the last pass could not record, and why not.
     unrecorded: RwLock<BTreeMap<EndpointId, String>>,
     keys: RwLock<Arc<KeyTable>>,
+    /// What was written down of refusals lately.
+    pub(crate) refusals: Refusals,
+    /// When keys were used, until that is written down.
+    pub(crate) key_uses: KeyUses,
     /// Held from the read of the keys to their being told: what was read later is told later.
     telling_keys: tokio::sync::Mutex<()>,
 }
@@ -114,8 +79,8 @@ impl Shared {
         logs: Arc<dyn LogSource>,
         clock: Clock,
     ) -> Result<Self, StoreError> {
-        let keys = RwLock::new(Arc::new(store.key_table().await?));
-        clock.begin_not_before(store.newest_stamp().await?);
+        clock.begin(store.clock_spans().await?, store.newest_stamp().await?, config.clock_is_right);
+        let keys = RwLock::new(Arc::new(store.key_table(&clock.times()).await?));
         let now = clock.now();
         let world = RwLock::new(Arc::new(World {
             now,
@@ -152,6 +117,8 @@ impl Shared {
             world,
             unrecorded: RwLock::default(),
             keys,
+            refusals: Refusals::default(),
+            key_uses: KeyUses::default(),
             telling_keys: tokio::sync::Mutex::default(),
         })
     }
@@ -179,11 +146,16 @@ impl Shared {
         self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Whether a caller's key is still one: it may have been revoked, or have expired, since it was checked.
+    pub(crate) fn is_still(&self, caller: &Principal) -> bool {
+        self.keys().is_valid(&caller.key, self.clock.judged())
+    }
+
     /// Reads the keys anew and tells the gateway; called after each change of them, and by each pass. A change does not
     /// wait for a pass, which may take long.
     pub(crate) async fn reload_keys(&self) -> Result<(), StoreError> {
         let _telling = self.telling_keys.lock().await;
-        let fresh = Arc::new(self.store.key_table().await?);
+        let fresh = Arc::new(self.store.key_table(&self.clock.times()).await?);
         {
             let mut held = self.keys.write().unwrap_or_else(PoisonError::into_inner);
             if **held != *fresh {

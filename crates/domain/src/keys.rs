@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::ids::{InvalidName, Owner};
+use crate::scope::Scope;
 use crate::time::Timestamp;
 
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -94,6 +95,8 @@ pub struct Principal {
     pub key: KeyId,
     /// What it may do.
     pub role: Role,
+    /// What it may touch.
+    pub scope: Scope,
 }
 
 /// A whole key as text. Its `Debug` shows the id only.
@@ -175,6 +178,8 @@ pub struct KeyRecord {
     pub role: Role,
     /// Not valid from this time on.
     pub expires_at: Option<Timestamp>,
+    /// What of its tenant it may touch.
+    pub scope: Scope,
 }
 
 /// The valid keys, by id.
@@ -202,7 +207,13 @@ impl KeyTable {
             owner: it.owner.clone(),
             key: id,
             role: it.role,
+            scope: it.scope.clone(),
         })
+    }
+
+    /// Whether a key that was checked once is still one.
+    pub fn is_valid(&self, key: &KeyId, now: Timestamp) -> bool {
+        self.keys.get(key).is_some_and(|it| it.expires_at.is_none_or(|end| now < end))
     }
 
     /// How many there are.
@@ -247,7 +258,16 @@ mod tests {
     fn only_the_right_unexpired_key_is_somebody() {
         let owner = Owner::parse("team").unwrap();
         let record = |key: &KeyText, expires_at| {
-            (key.id(), KeyRecord { hash: key.hash(), owner: owner.clone(), role: Role::Admin, expires_at })
+            (
+                key.id(),
+                KeyRecord {
+                    hash: key.hash(),
+                    owner: owner.clone(),
+                    role: Role::Admin,
+                    expires_at,
+                    scope: Scope::default(),
+                },
+            )
         };
         let table = KeyTable::from_iter([record(&key(1), None), record(&key(2), Some(Timestamp(10)))]);
         assert_eq!(table.check(key(1).reveal(), Timestamp(99)).unwrap().owner, owner);

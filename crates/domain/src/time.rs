@@ -1,8 +1,12 @@
 //! Points in time as plain numbers. The clock is read elsewhere, once, at the top of a loop.
 
+mod timeline;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+pub use self::timeline::{ClockNews, Span, Timeline};
 
 /// Milliseconds since the Unix epoch, UTC. Arithmetic saturates: a clock that was set wrong
 /// by ten years gives an odd answer, never a panic or a negative duration.
@@ -19,6 +23,11 @@ impl Timestamp {
     /// This point moved later by `delay`.
     pub fn plus(self, delay: Duration) -> Self {
         Self(self.0.saturating_add(i64::try_from(delay.as_millis()).unwrap_or(i64::MAX)))
+    }
+
+    /// This point moved by so many milliseconds, to either side.
+    fn moved(self, by_ms: i64) -> Self {
+        Self(self.0.saturating_add(by_ms))
     }
 }
 

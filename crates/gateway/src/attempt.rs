@@ -2,6 +2,7 @@
 //! has come, a second replica may be tried, within the retry budget.
 
 use bytes::Bytes;
+use dedi_domain::KeyId;
 use http::StatusCode;
 use serde::Deserialize;
 use tokio::time::timeout;
@@ -53,6 +54,8 @@ impl Failure {
 pub(crate) struct Accepted {
     pub(crate) id: RequestId,
     pub(crate) target: Target,
+    /// Whose request it is; it ends with the key.
+    pub(crate) key: KeyId,
     pub(crate) place: Place,
     pub(crate) job: Job,
 }
@@ -63,7 +66,7 @@ pub(crate) async fn begin(
     accepted: &Accepted,
     mut in_flight: InFlight,
 ) -> Result<Begun, ApiError> {
-    let Accepted { id, target, place, job } = accepted;
+    let Accepted { id, target, place, job, .. } = accepted;
     core.retries().request();
     let mut tried = None;
     loop {

@@ -39,12 +39,22 @@ use crate::route::{Fleet, Replica};
 
 /// Tells the time: the system's, or a test's.
 #[derive(Clone)]
-pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+pub struct Clock {
+    now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    wall: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+}
 
 impl Clock {
-    /// The clock that `now` reads.
+    /// The clock that `now` reads, for waits, for people and for keys alike.
     pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
-        Self(Arc::new(now))
+        let now: Arc<dyn Fn() -> Timestamp + Send + Sync> = Arc::new(now);
+        Self { wall: now.clone(), now }
+    }
+
+    /// The same with another clock for people and for the expiry of keys, which may be set at any time.
+    #[must_use]
+    pub fn with_wall(self, wall: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self { wall: Arc::new(wall), ..self }
     }
 
     /// The system's.
@@ -56,7 +66,11 @@ impl Clock {
     }
 
     fn now(&self) -> Timestamp {
-        (self.0)()
+        (self.now)()
+    }
+
+    fn wall(&self) -> Timestamp {
+        (self.wall)()
     }
 }
 

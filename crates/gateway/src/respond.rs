@@ -42,6 +42,7 @@ pub(crate) async fn respond(
     let done = tokio::select! {
         biased;
         () = core.kill.cancelled() => Err(ApiError::ShuttingDown),
+        () = core.fleet.key_ended(&accepted.key) => Err(ApiError::KeyEnded),
         done = timeout(limit, read(&core, &accepted, in_flight)) => {
             done.unwrap_or(Err(ApiError::TotalTimeout { after: limit }))
         }
@@ -64,7 +65,7 @@ pub(crate) async fn respond(
 /// The engine's whole body, and when it began, in Unix seconds.
 async fn read(core: &Core, accepted: &Accepted, in_flight: InFlight) -> Result<(BytesMut, i64), ApiError> {
     let Begun { in_flight, mut exchange, first } = begin(core, accepted, in_flight).await?;
-    let created = core.clock.now().0.div_euclid(1_000);
+    let created = core.clock.wall().0.div_euclid(1_000);
     let replica = in_flight.replica();
     let whole = tokio::select! {
         biased;

@@ -2,15 +2,17 @@
 //! goes with it happen under one lock with the table, so that once a table is installed no request goes to a
 //! replica that is not in it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
 
 use dedi_domain::route::Ending;
 use dedi_domain::{
-    Address, EndpointId, EndpointState, LoadReport, Owner, ReplicaId, Route, RouteTable, Timestamp,
+    Address, EndpointId, EndpointState, KeyId, LoadReport, Principal, ReplicaId, Route, RouteTable, Timestamp,
 };
 use tokio::sync::watch;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::Clock;
@@ -20,6 +22,11 @@ use crate::config::{GatewayConfig, ms};
 use crate::health::{Health, Silence, Wait};
 use crate::http::error::ApiError;
 use crate::upstream::Pool;
+
+/// Between two looks at whether a running request's key has expired; that it was revoked is told.
+const KEY_LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How long a key's last use is in the reports: they are read at least twice a second, unless nobody does.
+const KEYS_TOLD_FOR: Duration = Duration::from_secs(120);
 
 /// One replica, as long as it is in the table or has requests.
 #[derive(Debug)]
@@ -43,6 +50,8 @@ pub(crate) struct Fleet {
     versions: watch::Sender<u64>,
     /// Told when a load report would differ from the last.
     changed: Changed,
+    /// When keys were last used; those of the last minutes.
+    keys_used: Mutex<BTreeMap<KeyId, Timestamp>>,
     clock: Clock,
     /// Ends everything.
     kill: CancellationToken,
@@ -79,7 +88,8 @@ pub(crate) enum Turn {
 impl Fleet {
     pub(crate) fn new(clock: Clock, kill: CancellationToken) -> Self {
         let changed = Changed::default();
-        Self { view: RwLock::default(), versions: watch::Sender::new(0), changed, clock, kill }
+        let keys_used = Mutex::default();
+        Self { view: RwLock::default(), versions: watch::Sender::new(0), changed, keys_used, clock, kill }
     }
 
     /// From here on requests are routed by `table`, unless a newer one is in use.
@@ -141,6 +151,30 @@ impl Fleet {
         self.view.read().unwrap_or_else(PoisonError::into_inner).table.clone()
     }
 
+    /// A key's request has been let in.
+    pub(crate) fn key_used(&self, key: &KeyId) {
+        let now = self.clock.now();
+        let mut used = self.keys_used();
+        match used.get_mut(key) {
+            Some(at) => *at = now,
+            None => {
+                used.insert(key.clone(), now);
+            }
+        }
+    }
+
+    /// Returns when a key that was checked is none any more: it was revoked, which a new table says, or has expired.
+    pub(crate) async fn key_ended(&self, key: &KeyId) {
+        let mut versions = self.versions();
+        while self.table().keys.is_valid(key, self.clock.wall()) {
+            let _same = timeout(KEY_LOOK_EVERY, versions.changed()).await;
+        }
+    }
+
+    fn keys_used(&self) -> std::sync::MutexGuard<'_, BTreeMap<KeyId, Timestamp>> {
+        self.keys_used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Changes whenever another table is installed.
     pub(crate) fn versions(&self) -> watch::Receiver<u64> {
         self.versions.subscribe()
@@ -168,12 +202,12 @@ impl Fleet {
     pub(crate) fn resolve(
         &self,
         model: &str,
-        owner: &Owner,
+        caller: &Principal,
     ) -> Result<(Arc<Route>, Arc<Endpoint>), ApiError> {
         let table = self.table();
-        let Some(route) = table.find(model, owner) else {
+        let Some(route) = table.find(model, caller) else {
             let model = shown(model);
-            let is_here = table.models.iter().any(|it| it.as_str() == model);
+            let is_here = table.shows_model(&model, caller);
             return Err(if is_here {
                 ApiError::ModelNotAvailable { model }
             } else {
@@ -217,6 +251,11 @@ impl Fleet {
     /// What is going on now.
     pub(crate) fn report(&self) -> LoadReport {
         let at = self.clock.now();
+        let keys_used = {
+            let mut used = self.keys_used();
+            used.retain(|_, last| at.since(*last) < KEYS_TOLD_FOR);
+            used.clone()
+        };
         let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
         let replicas = view.replicas.values().map(|it| (it.id, it.in_flight.load(Ordering::SeqCst)));
         let unanswered = view.replicas.values().map(|it| (it.id, it.silence.unanswered()));
@@ -225,6 +264,7 @@ impl Fleet {
             in_flight: replicas.filter(|(_, n)| *n > 0).collect(),
             unanswered: unanswered.filter(|(_, n)| *n > 0).collect(),
             endpoints: view.endpoints.iter().map(|(id, it)| (*id, it.load())).collect(),
+            keys_used,
             at,
         }
     }

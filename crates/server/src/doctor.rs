@@ -50,6 +50,7 @@ pub(crate) async fn doctor(data: &DataDir, config: &Config) -> ExitCode {
         findings.extend(log(data).await);
     }
     findings.push(database(data, server.is_some()).await);
+    findings.extend(clock(data).await);
     findings.extend(devices(data, config).await);
     let isolation = isolation_level(config.runtime.isolation);
     let sentence = format!("isolation: {}", isolation.sentence());
@@ -246,6 +247,20 @@ async fn database(data: &DataDir, is_used: bool) -> Finding {
             Finding::Note(format!("database: {shown} is too large to be read through within {secs} s"))
         }
     }
+}
+
+/// Whether the host's clock is before the last record of a server, and so can't be right. Nothing is said where that
+/// can't be read: the database's own finding says why.
+async fn clock(data: &DataDir) -> Option<Finding> {
+    let database = DataPaths::below(data.root()).database;
+    let read = tokio::time::timeout(DATABASE_WAIT, Store::last_record(&database)).await;
+    let record = read.ok()?.ok()??;
+    let todo = "set the clock, or, if it is right and the record was written under a wrong one, start once with \
+                control.clock_is_right = true";
+    Some(match dedi_control::clock_trouble(dedi_shim::clock::wall(), record) {
+        Some(what) => Finding::Bad(format!("clock: {what}"), todo.to_owned()),
+        None => Finding::Good("clock: after the last record of this data folder".to_owned()),
+    })
 }
 
 /// What the replicas that run now really have, which may be older than the config; and those that are not looked at.

@@ -165,8 +165,9 @@ async fn start(
     let (loads, loads_seen) = watch::channel(LoadReport::default());
     // After the first passes, so that the first request meets their table and not an empty one.
     let settings = folder.config.gateway.clone();
-    let gateway =
-        Gateway::new(settings, folder.control.routes(), loads, dedi_gateway::Clock::new(clock::now));
+    let clocks = folder.control.clock();
+    let clocks = dedi_gateway::Clock::new(clock::now).with_wall(move || clocks.judged());
+    let gateway = Gateway::new(settings, folder.control.routes(), loads, clocks);
 
     let loads = carried::Loads { own: loads_seen, predecessor };
     Server::start(folder, &gateway, loads, listener, stop).map(Some)
@@ -237,9 +238,9 @@ async fn open_control(
 ) -> Result<ControlPlane, Refusal> {
     let logs = Arc::new(FileLogs(ReplicaLogs::new(data.logs())));
     let paths = DataPaths::below(data.root());
-    let steady = Clock::new(clock::now, clock::uptime, clock::begin_not_before);
+    let clocks = Clock::new(clock::now, clock::uptime, clock::begin_not_before, clock::wall);
     let (control, hub) = (config.control.clone(), config.hub.clone());
-    let control = ControlPlane::open_locked(lock, control, hub, paths, runtime, logs, steady).await?;
+    let control = ControlPlane::open_locked(lock, control, hub, paths, runtime, logs, clocks).await?;
     let owner = Owner::parse(&config.owner).map_err(|err| Refusal::usage(format!("owner: {err}")))?;
     let file = data.admin_key();
     let made = control.first_key(&owner, kept_key(&file)?, |text| keep_key(&file, text)).await?;

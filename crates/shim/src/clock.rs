@@ -43,6 +43,11 @@ pub(crate) fn at_uptime_ms(uptime_ms: i64) -> Timestamp {
     Timestamp(uptime_ms.saturating_add(*BOOTED_AT + AHEAD_MS.load(Ordering::Relaxed)))
 }
 
+/// The wall clock, which anybody may set at any time.
+pub fn wall() -> Timestamp {
+    Timestamp(wall_ms())
+}
+
 fn wall_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |it| it.as_millis());
     i64::try_from(since).unwrap_or(i64::MAX / 2)

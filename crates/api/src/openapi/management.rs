@@ -5,9 +5,10 @@ use serde_json::{Value, json};
 use super::operation::{Operation, Schemas};
 use crate::words::{EndpointKind, UsageKind};
 use crate::{
-    AutoscaleModel, AvailabilityZones, CreateCheckRequest, CreateEndpointRequest, CreateKeyRequest,
-    CreatePullRequest, DedicatedEndpoint, EndpointEvent, EndpointPlan, Hardware, KeyInfo, ListEndpoint,
-    Model, ModelCheck, ModelPull, ReplicaInfo, UpdateEndpointRequest, UsageReport, WhoamiV1, WhoamiV3,
+    AuditEvent, AutoscaleModel, AvailabilityZones, CreateCheckRequest, CreateEndpointRequest,
+    CreateKeyRequest, CreatePullRequest, DedicatedEndpoint, EndpointEvent, EndpointPlan, Hardware, KeyInfo,
+    ListEndpoint, Model, ModelCheck, ModelHolders, ModelPull, ReplicaInfo, ShareModelRequest,
+    UpdateEndpointRequest, UsageReport, WhoamiV1, WhoamiV3,
 };
 
 /// How any of them refuses.
@@ -28,6 +29,7 @@ pub(super) fn operations(schemas: &mut Schemas) -> Vec<Operation> {
     all.extend(pulls(schemas));
     all.extend(keys(schemas));
     all.push(usage(schemas));
+    all.push(audit(schemas));
     all
 }
 
@@ -195,7 +197,10 @@ fn pulls(schemas: &mut Schemas) -> Vec<Operation> {
             .answers("The downloads", schemas.list_of::<ModelPull>())
             .errors(ANY),
         Operation::new("post", "/v1/pulls", "createPull", "Models", "Fetch a model from the hub")
-            .about("Answers at once; the download says how far it is. Repeated, it answers with the same download.")
+            .about(
+                "Answers at once; the download says how far it is. Repeated, it answers with the same download. Another \
+                 revision does not take the place of one that endpoints or other tenants need.",
+            )
             .body(schemas.of::<CreatePullRequest>())
             .answers("The download", pull.clone())
             .errors(&[400, 403, 408, 413, 415, 429, 500, 503]),
@@ -213,9 +218,17 @@ fn pulls(schemas: &mut Schemas) -> Vec<Operation> {
             .answers("The check", check)
             .errors(NAMED),
         Operation::new("delete", "/v1/models/{model}", "removeModel", "Models", "Remove a model from the store")
+            .about("Of a model that other tenants hold too, only your part goes.")
             .path("model", MODEL)
+            .query("force", boolean(), "Also where stopped endpoints were created with it")
             .answers_nothing("It is gone, and so is a download of it")
             .errors(NAMED),
+        Operation::new("patch", "/v1/models/{model}", "shareModel", "Models", "Say whose a model is")
+            .about("For admins.")
+            .path("model", MODEL)
+            .optional_body(schemas.of::<ShareModelRequest>())
+            .answers("Whose it is", schemas.of::<ModelHolders>())
+            .errors(SENT),
     ]
 }
 
@@ -236,6 +249,16 @@ fn keys(schemas: &mut Schemas) -> Vec<Operation> {
             .answers_nothing("It is not valid any more")
             .errors(NAMED),
     ]
+}
+
+fn audit(schemas: &mut Schemas) -> Operation {
+    Operation::get("/v1/audit", "listAudit", "Keys", "Who did what")
+        .about("A tenant's owners read its log, an admin that of the whole host.")
+        .query("after", whole(i64::MAX), "Only those with a larger id; the newest if absent")
+        .query("limit", whole(i64::MAX), "How many at most: 100 if absent, never more than 1000")
+        .query("owner", json!({"type": "string"}), "Only the log of this tenant")
+        .answers("The entries, oldest first", schemas.list_of::<AuditEvent>())
+        .errors(ANY)
 }
 
 fn usage(schemas: &mut Schemas) -> Operation {

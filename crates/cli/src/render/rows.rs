@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dedi_api::{EndpointEvent, Hardware, KeyInfo, Model, ReplicaInfo, UsageReport};
+use dedi_api::{AuditEvent, EndpointEvent, Hardware, KeyInfo, Model, ReplicaInfo, UsageReport};
 
 use crate::resolve::Item;
 
@@ -111,10 +111,31 @@ pub(crate) fn keys(list: &[KeyInfo]) -> String {
                 Cell::plain(&it.role),
                 Cell::plain(&moment(&it.created_at)),
                 Cell::plain(&it.expires_at.as_deref().map_or("never".to_owned(), moment)),
+                Cell::plain(&it.last_used_at.as_deref().map_or("never".to_owned(), moment)),
+                Cell::plain(&it.models.as_ref().map_or("all".to_owned(), |it| it.join(", "))),
             ]
         })
         .collect();
-    table(&["ID", "NAME", "OWNER", "ROLE", "CREATED", "EXPIRES"], &rows)
+    table(&["ID", "NAME", "OWNER", "ROLE", "CREATED", "EXPIRES", "LAST USED", "MODELS"], &rows)
+}
+
+/// The audit log, oldest first, each with the id that `--after` takes.
+pub(crate) fn audit(list: &[AuditEvent]) -> String {
+    let rows: Vec<Vec<Cell>> = list
+        .iter()
+        .map(|it| {
+            vec![
+                Cell::plain(&it.id.to_string()),
+                Cell::plain(&moment(&it.at)),
+                Cell::plain(it.owner.as_deref().unwrap_or("-")),
+                Cell::plain(it.by_key.as_deref().unwrap_or("server")),
+                Cell::plain(&it.action),
+                Cell::plain(&it.target),
+                Cell::plain(&it.message),
+            ]
+        })
+        .collect();
+    table(&["ENTRY", "AT", "OWNER", "BY KEY", "ACTION", "TARGET", "MESSAGE"], &rows)
 }
 
 /// What each endpoint ran, newest first, and the sum; with the display names that are known, by id.

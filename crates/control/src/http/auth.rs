@@ -5,11 +5,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, FromRequestParts};
-use dedi_domain::{KeyFailures, Principal, Role};
+use dedi_domain::{Desired, EndpointName, KeyFailures, ModelName, Principal, Role};
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 
 use super::error::ApiError;
+use super::layer::Sender;
 use crate::shared::Shared;
 
 /// The checked sender of a request.
@@ -30,7 +31,11 @@ impl FromRequestParts<Arc<Shared>> for Caller {
             return Err(ApiError::Unauthenticated);
         }
         let now = shared.clock.now();
-        if let Some(principal) = shared.keys().check(key.trim(), now) {
+        if let Some(principal) = shared.keys().check(key.trim(), shared.clock.judged()) {
+            shared.key_uses.note(&principal.key, now);
+            if let Some(sender) = parts.extensions.get::<Sender>() {
+                sender.set(&principal);
+            }
             return Ok(Self(principal));
         }
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|it| it.0.ip());
@@ -61,12 +66,39 @@ impl Caller {
 
     /// Refuses a role that may not manage keys.
     pub(crate) fn must_manage_keys(&self) -> Result<(), ApiError> {
-        self.must(Role::may_delete, "manage keys")
+        self.must(Role::may_delete, "manage keys")?;
+        self.must_be_unlimited("manage keys")
     }
 
-    /// Refuses a role that may not fetch or remove models.
-    pub(crate) fn must_manage_models(&self) -> Result<(), ApiError> {
-        self.must(Role::may_delete, "manage models")
+    /// Refuses a role that may not read the audit log.
+    pub(crate) fn must_audit(&self) -> Result<(), ApiError> {
+        self.must(Role::may_delete, "read the audit log")?;
+        self.must_be_unlimited("read the audit log")
+    }
+
+    /// Refuses a key that is limited to a list, for what goes beyond any list.
+    fn must_be_unlimited(&self, what: &str) -> Result<(), ApiError> {
+        if self.0.scope.is_everything() {
+            return Ok(());
+        }
+        Err(ApiError::Forbidden(format!(
+            "This API key is limited to a list of models, and has no permission to {what}"
+        )))
+    }
+
+    /// Whether the key's list has the endpoint; what is outside is as absent as another tenant's.
+    pub(crate) fn shows(&self, it: &Desired) -> bool {
+        self.0.scope.has_endpoint(it.id, &it.name, &it.model)
+    }
+
+    /// The same by what is kept of an endpoint that may be gone.
+    pub(crate) fn shows_used(&self, id: &str, name: &str, model: &str) -> bool {
+        let parsed = (id.parse(), EndpointName::parse(name), ModelName::parse(model));
+        match parsed {
+            (Ok(id), Ok(name), Ok(model)) => self.0.scope.has_endpoint(id, &name, &model),
+            // Nothing that a list could name.
+            (_, _, _) => self.0.scope.is_everything(),
+        }
     }
 
     fn must(&self, may: fn(Role) -> bool, what: &str) -> Result<(), ApiError> {

@@ -17,6 +17,7 @@ use serde_json::{Map, Number, Value};
 use tokio::time::{Instant, timeout};
 
 use super::error::ApiError;
+use super::layer::Sender;
 use crate::config::ControlConfig;
 use crate::shared::Shared;
 
@@ -40,6 +41,11 @@ impl FromRequest<Arc<Shared>> for JsonBody {
             return Err(ApiError::MediaType("Compressed request bodies are not accepted".to_owned()));
         }
         let bytes = read(body, &shared.config).await?;
+        // A body may take its time, and its key may have been revoked meanwhile.
+        let sender = parts.extensions.get::<Sender>().and_then(Sender::get);
+        if sender.is_some_and(|it| !shared.is_still(it)) {
+            return Err(ApiError::Unauthenticated);
+        }
         // No body at all is an empty object: the v1 SDK sends that for an update of nothing, without a type.
         if bytes.iter().all(u8::is_ascii_whitespace) {
             return Ok(Self { bytes, fields: Fields::default() });
@@ -149,6 +155,22 @@ impl Fields {
             Some(Value::Bool(it)) => Ok(Some(Some(*it))),
             Some(Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_)) => {
                 Err(self.wrong(name, "true or false"))
+            }
+        }
+    }
+
+    /// `None` when absent, `Some(None)` when null.
+    pub(crate) fn texts(&self, name: &str) -> Result<Option<Option<Vec<String>>>, ApiError> {
+        match self.fields.get(name) {
+            None => Ok(None),
+            Some(Value::Null) => Ok(Some(None)),
+            Some(Value::Array(items)) => {
+                let texts: Option<Vec<String>> =
+                    items.iter().map(|it| it.as_str().map(str::to_owned)).collect();
+                texts.map(|it| Some(Some(it))).ok_or_else(|| self.wrong(name, "a list of strings"))
+            }
+            Some(Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) => {
+                Err(self.wrong(name, "a list of strings"))
             }
         }
     }

@@ -9,12 +9,13 @@ use axum::extract::{Path, State};
 use dedi_api::{ModelCheck, RefusalCode};
 use dedi_domain::ModelName;
 use dedi_domain::fetch::percent;
+use dedi_domain::model_rights::ModelAct;
 
 use super::auth::Caller;
 use super::body::JsonBody;
 use super::deployable::{no_answer, no_model, not_deployable};
 use super::error::ApiError;
-use super::{models, views};
+use super::{model_rights, models, ownership};
 use crate::models::{Check, READ_MAX, Scope, access};
 use crate::shared::Shared;
 
@@ -23,14 +24,18 @@ pub(super) async fn start(
     caller: Caller,
     body: JsonBody,
 ) -> Result<Json<ModelCheck>, ApiError> {
-    caller.must_manage_models()?;
+    model_rights::must_by_role(&caller, ModelAct::Verify)?;
     let text = body.fields.text("model")?.flatten().unwrap_or_default();
     if text.trim().is_empty() {
         return Err(ApiError::field("model", "model is required: ORG/NAME, as GET /v1/models lists it"));
     }
     let model = ModelName::parse(&text).map_err(|_malformed| no_model(&text))?;
     let accepts = body.fields.boolean("accept")?.flatten().unwrap_or(false);
-    let scope = if accepts { Scope::Accept } else { Scope::All };
+    let (scope, act) = match accepts {
+        true => (Scope::Accept, ModelAct::Accept),
+        false => (Scope::All, ModelAct::Verify),
+    };
+    model_rights::must(&shared, &caller, &model, act).await?;
     let name = model.clone();
     let read = shared.read_models(READ_MAX, move |models| {
         let obstacle = accepts.then(|| access::obstacle(models.folder())).flatten();
@@ -49,8 +54,9 @@ pub(super) async fn start(
         });
     }
     let check = shared.checks.start(&model, scope, stamps.ok().map(|(stamps, _)| stamps));
+    ownership::tell_check(&shared, &caller, &model, accepts).await?;
     tracing::info!(%model, by = %caller.0.key, accepts, "a check of a model's files was asked for");
-    Ok(Json(shown(&check)))
+    Ok(Json(shown(&shared, &check)))
 }
 
 pub(super) async fn retrieve(
@@ -58,15 +64,16 @@ pub(super) async fn retrieve(
     caller: Caller,
     path: Result<Path<String>, PathRejection>,
 ) -> Result<Json<ModelCheck>, ApiError> {
-    caller.must_manage_models()?;
+    model_rights::must_by_role(&caller, ModelAct::Verify)?;
     let model = models::named(path)?;
+    model_rights::must(&shared, &caller, &model, ModelAct::Verify).await?;
     let check = shared.checks.get(&model);
     check
-        .map(|it| Json(shown(&it)))
+        .map(|it| Json(shown(&shared, &it)))
         .ok_or_else(|| ApiError::NotFound(format!("No check of {model} is known")))
 }
 
-fn shown(check: &Check) -> ModelCheck {
+fn shown(shared: &Shared, check: &Check) -> ModelCheck {
     let (state, message, right) = match &check.ended {
         None => ("running", None, None),
         Some((_, Ok(right))) => ("done", None, Some(right)),
@@ -82,7 +89,7 @@ fn shown(check: &Check) -> ModelCheck {
         files: right.map(|it| it.n_files),
         files_new: right.map(|it| it.n_new),
         message,
-        started_at: views::time(check.started_at),
-        ended_at: check.ended.as_ref().map(|(at, _)| views::time(*at)),
+        started_at: shared.clock.show(check.started_at),
+        ended_at: check.ended.as_ref().map(|(at, _)| shared.clock.show(*at)),
     }
 }

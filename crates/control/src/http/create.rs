@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use dedi_api::{CreateEndpointRequest, RefusalCode};
 use dedi_domain::endpoint::RunCause;
 use dedi_domain::idle::{IdleRule, TimeoutBy, default_timeout, outlook};
+use dedi_domain::model_rights::ModelAct;
 use dedi_domain::{
     Desired, EndpointId, EndpointName, EndpointState, HardwareId, ModelName, ReplicaRange, Run, Timestamp,
 };
@@ -20,13 +21,13 @@ use super::deployable::{deployable, must_fit, no_hardware, no_model};
 use super::display_name::check_display_name;
 use super::error::ApiError;
 use super::fields::{check_inactive_timeout, check_range, check_run, check_zone, read_autoscaling};
-use super::plan;
 use super::repeat;
 use super::reply::LastReply;
 use super::views;
+use super::{model_rights, ownership, plan};
 use crate::config::ControlConfig;
 use crate::shared::{Shared, random_uuid};
-use crate::store::{EndpointKey, Inserted, NewEndpoint};
+use crate::store::{Actor, EndpointKey, Inserted, NewEndpoint};
 
 pub(super) async fn create(
     State(shared): State<Arc<Shared>>,
@@ -45,9 +46,18 @@ pub(super) async fn create(
     let now = shared.clock.now();
     let zone = query.get("availability_zone");
     let idempotency = repeat::known_by(&shared.config, &headers, &caller.0.key, &body.bytes, zone, now)?;
+    let fetches = shared.pulls.fetches_on_create() && !is_plan;
+    let holding = match model_rights::must(&shared, &caller, &checked.model, ModelAct::Deploy).await {
+        Err(ApiError::NotFound(_))
+            if fetches && ownership::may_join(&shared, &caller, &checked.model).await? =>
+        {
+            None
+        }
+        holding => Some(holding?),
+    };
     let facts = match deployable(&shared, &checked.model).await {
         // What it needs shows when it is here.
-        Err(ApiError::NotFound(_)) if shared.pulls.fetches_on_create() && !is_plan => None,
+        Err(ApiError::NotFound(_)) if fetches => None,
         facts => Some(facts?),
     };
     let inventory = super::hardware::inventory(&shared).await?;
@@ -65,6 +75,10 @@ pub(super) async fn create(
     }
     let checked = Checked { hardware: hardware.id, ..checked };
 
+    if fetches && (holding.is_none() || facts.is_none()) {
+        ownership::claim(&shared, &caller, &checked.model).await?;
+    }
+    let pin = ownership::pin(&shared, &checked.model).await?;
     let window = repeat::window(&shared.config, now);
     let id = EndpointId::from_uuid(random_uuid());
     let reply = shared.replies.begin(id, window);
@@ -72,6 +86,8 @@ pub(super) async fn create(
         desired: desired(id, &caller, checked, now),
         idempotency,
         quota: shared.config.endpoints_per_owner_max,
+        pin,
+        by: Actor::from(&caller.0),
     };
     let is_retry = repeat::is_retry(&headers);
     let repeats = |of: EndpointId| is_retry || shared.replies.is_lost(of);
@@ -85,6 +101,9 @@ pub(super) async fn create(
             tracing::info!(endpoint.id = %before, "answered a repeated create with the endpoint it made");
             let found = shared.store.endpoint(&caller.0.owner, &EndpointKey::Id(before)).await;
             let found = found.map_err(|err| ApiError::of_lookup(err, &before.to_string()))?;
+            if !caller.shows(&found) {
+                return Err(ApiError::no_endpoint(&before.to_string()));
+            }
             (found, shared.replies.begin(before, window))
         }
         Inserted::OtherBody => {

@@ -27,5 +27,6 @@ pub(super) async fn list(
         return Ok(Json(List::new(Vec::new())));
     }
     let endpoints = shared.store.endpoints(&caller.0.owner).await?;
-    Ok(Json(List::new(endpoints.iter().map(views::list_item).collect())))
+    let shown = endpoints.iter().filter(|it| caller.shows(it));
+    Ok(Json(List::new(shown.map(|it| views::list_item(it, &shared.clock)).collect())))
 }

@@ -9,6 +9,7 @@ use dedi_api::{
     AvailabilityZones, Hardware, HardwareAvailability, HardwarePricing, HardwareSpecs, HardwareUsage, List,
 };
 use dedi_domain::fit::{Fit, fit};
+use dedi_domain::model_rights::ModelAct;
 use dedi_domain::reconcile::World;
 use dedi_domain::{DeviceId, DeviceKind, HardwareConfig, Inventory, ModelName, Owner};
 
@@ -16,7 +17,7 @@ use super::auth::Caller;
 use super::body::Query;
 use super::deployable::{deployable, no_model};
 use super::error::ApiError;
-use super::{plan, views};
+use super::{model_rights, plan};
 use crate::shared::Shared;
 
 pub(super) async fn list(
@@ -27,6 +28,7 @@ pub(super) async fn list(
     let need = match query.get("model") {
         Some(named) => {
             let model = ModelName::parse(named).map_err(|_malformed| no_model(named))?;
+            model_rights::must(&shared, &caller, &model, ModelAct::See).await?;
             Some(shared.need(&deployable(&shared, &model).await?).1)
         }
         None => None,
@@ -98,7 +100,7 @@ fn hardware(
             gpu_count: config.count,
         },
         availability,
-        updated_at: views::time(world.now),
+        updated_at: shared.clock.show(world.now),
         usage: Some(usage(kind, inventory, world, taken, owner)),
     }
 }

@@ -89,12 +89,12 @@ pub(super) async fn dispatch(
         }
         (Part::Logs, Method::GET | Method::HEAD) => {
             let desired = find(&shared, &caller, &named).await?;
-            logs::read(&shared, &desired, &query).await
+            logs::read(&shared, &caller, &desired, &query).await
         }
         (Part::Replicas, Method::GET | Method::HEAD) => {
             let desired = find(&shared, &caller, &named).await?;
             let view = views::fresh_view(shared.store.rows(desired).await?, &shared.world());
-            Ok(Json(List::new(views::replicas(&view, &shared.world()))).into_response())
+            Ok(Json(List::new(views::replicas(&view, &shared.world(), &shared.clock))).into_response())
         }
         (Part::Adapters, Method::GET | Method::HEAD | Method::POST | Method::DELETE) => {
             find(&shared, &caller, &named).await?;
@@ -113,7 +113,8 @@ async fn find(shared: &Shared, caller: &Caller, named: &str) -> Result<Desired, 
     caller.must_read()?;
     let key = EndpointKey::parse(named).ok_or_else(|| ApiError::no_endpoint(named))?;
     let found = shared.store.endpoint(&caller.0.owner, &key).await;
-    found.map_err(|err| ApiError::of_lookup(err, named))
+    let found = found.map_err(|err| ApiError::of_lookup(err, named))?;
+    if caller.shows(&found) { Ok(found) } else { Err(ApiError::no_endpoint(named)) }
 }
 
 async fn events(shared: &Shared, desired: &Desired, query: &Query) -> Result<Response, ApiError> {
@@ -121,7 +122,8 @@ async fn events(shared: &Shared, desired: &Desired, query: &Query) -> Result<Res
     let limit = query.number("limit")?.unwrap_or(EVENTS_DEFAULT).clamp(1, EVENTS_MAX);
     let limit = u32::try_from(limit).unwrap_or(1);
     let events = shared.store.events(desired.id, after, limit).await?;
-    Ok(Json(List::new(events.into_iter().map(views::event).collect())).into_response())
+    Ok(Json(List::new(events.into_iter().map(|it| views::event(it, &shared.clock)).collect()))
+        .into_response())
 }
 
 #[cfg(test)]

@@ -8,9 +8,10 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use dedi_api::{KeyInfo, List, RefusalCode};
 use dedi_domain::keys::KeyText;
-use dedi_domain::{KeyId, Owner, Role};
+use dedi_domain::{KeyId, Owner, Role, Scope};
 use http::StatusCode;
 
+use super::audit;
 use super::auth::Caller;
 use super::body::{JsonBody, Query};
 use super::display_name::check_display_name;
@@ -18,7 +19,7 @@ use super::error::ApiError;
 use super::fields::shown;
 use super::views;
 use crate::shared::{Shared, random_digits};
-use crate::store::{StoreError, StoredKey};
+use crate::store::{Actor, AuditAction, AuditEntry, StoreError, StoredKey};
 
 /// Longest life that can be asked for.
 const DAYS_MAX: i64 = 3_650;
@@ -32,7 +33,7 @@ pub(super) async fn list(
     let keys = shared.store.keys(reach(&caller)).await?;
     let wanted = query.get("owner");
     let keys = keys.into_iter().filter(|it| wanted.is_none_or(|wanted| it.owner.as_str() == wanted));
-    Ok(Json(List::new(keys.map(|it| info(it, None)).collect())))
+    Ok(Json(List::new(keys.map(|it| info(&shared, it, None)).collect())))
 }
 
 pub(super) async fn create(
@@ -69,6 +70,10 @@ pub(super) async fn create(
         None => None,
         Some(days) => Some(now.plus(life(days)?)),
     };
+    let scope = match fields.texts("models")?.flatten() {
+        Some(entries) => Scope::parse(&entries).map_err(|err| ApiError::field("models", err.0))?,
+        None => Scope::default(),
+    };
     let n_keys = shared.store.keys(Some(&owner)).await?.len();
     if n_keys >= shared.config.keys_per_owner_max as usize {
         return Err(ApiError::Invalid {
@@ -78,11 +83,31 @@ pub(super) async fn create(
         });
     }
     let text = KeyText::from_random(&random_digits());
-    let key = StoredKey { id: text.id(), name, owner, role, created_at: now, expires_at };
-    shared.store.insert_key(&key, text.hash(), || Ok::<_, StoreError>(())).await?;
+    let key = StoredKey {
+        id: text.id(),
+        name,
+        owner,
+        role,
+        created_at: now,
+        expires_at,
+        scope,
+        last_used_at: None,
+    };
+    let message = match key.scope.entries() {
+        None => format!("made a key with the role `{}`", role.as_str()),
+        Some(list) => format!("made a key with the role `{}`, for {}", role.as_str(), list.join(", ")),
+    };
+    let entry = AuditEntry {
+        owner: Some(key.owner.clone()),
+        by: Actor::from(&caller.0),
+        action: AuditAction::KeyCreate,
+        object: key.id.to_string(),
+        message,
+    };
+    shared.store.insert_key(&key, text.hash(), &entry, || Ok::<_, StoreError>(())).await?;
     changed(&shared).await?;
     tracing::info!(key.id = %key.id, owner = %key.owner, role = role.as_str(), by = %caller.0.key, "made an API key");
-    Ok(Json(info(key, Some(text.reveal().to_owned()))))
+    Ok(Json(info(&shared, key, Some(text.reveal().to_owned()))))
 }
 
 pub(super) async fn revoke(
@@ -92,7 +117,11 @@ pub(super) async fn revoke(
 ) -> Result<StatusCode, ApiError> {
     caller.must_manage_keys()?;
     let Path(id) = path.map_err(|_not_text| ApiError::request("The path could not be read"))?;
-    let revoked = shared.store.revoke_key(reach(&caller), &KeyId(id.clone()), shared.clock.now()).await;
+    let key = KeyId(id.clone());
+    let entry = audit::entry(&caller, AuditAction::KeyRevoke, &id, "revoked a key".to_owned());
+    let (times, judged) = (shared.clock.times(), shared.clock.judged());
+    let lives = |it: &StoredKey| it.expiry(&times).is_none_or(|end| judged < end);
+    let revoked = shared.store.revoke_key(reach(&caller), &key, entry, shared.clock.now(), lives).await;
     match revoked {
         Ok(()) => {}
         Err(StoreError::NotFound) => return Err(ApiError::NotFound(format!("Key {} not found", shown(&id)))),
@@ -128,15 +157,18 @@ async fn changed(shared: &Shared) -> Result<(), ApiError> {
     Ok(shared.reload_keys().await?)
 }
 
-fn info(it: StoredKey, text: Option<String>) -> KeyInfo {
+fn info(shared: &Shared, it: StoredKey, text: Option<String>) -> KeyInfo {
+    let expires_at = it.expiry(&shared.clock.times());
     KeyInfo {
         object: "api_key".to_owned(),
         id: it.id.to_string(),
         name: it.name,
         owner: it.owner.to_string(),
         role: it.role.as_str().to_owned(),
-        created_at: views::time(it.created_at),
-        expires_at: it.expires_at.map(views::time),
+        created_at: shared.clock.show(it.created_at),
+        expires_at: expires_at.map(views::time),
+        last_used_at: it.last_used_at.map(|at| shared.clock.show(at)),
+        models: it.scope.entries(),
         key: text,
     }
 }

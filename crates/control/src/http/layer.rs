@@ -2,12 +2,14 @@
 //! all answers have.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, OnceLock};
 
 use axum::Json;
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use dedi_api::ErrorBody;
+use dedi_domain::Principal;
 use futures_util::FutureExt;
 use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderName, HeaderValue, StatusCode};
@@ -18,6 +20,21 @@ use super::reply::LastReply;
 use crate::shared::random_uuid;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Who sent a request, for the layers around the handler that checked its key.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sender(Arc<OnceLock<Principal>>);
+
+impl Sender {
+    pub(crate) fn set(&self, principal: &Principal) {
+        // A second check of the same request says the same.
+        let _ = self.0.set(principal.clone());
+    }
+
+    pub(crate) fn get(&self) -> Option<&Principal> {
+        self.0.get()
+    }
+}
 
 /// The outermost layer.
 pub(crate) async fn around(request: Request, next: Next) -> Response {

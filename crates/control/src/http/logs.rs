@@ -14,6 +14,7 @@ use futures_util::stream;
 use http::header::CONTENT_TYPE;
 use tokio::time::{Instant, sleep};
 
+use super::auth::Caller;
 use super::body::Query;
 use super::error::ApiError;
 use crate::logs::LogName;
@@ -28,11 +29,15 @@ const BYTES_MAX: usize = 4 << 20;
 const NAMED_MAX: usize = 8;
 /// Between two looks at a log that is followed.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// What is said before the cut; to ask again is refused with the same.
+const KEY_ENDED: &str =
+    "dedi: this API key was revoked or has expired; the log goes on, but not for this key";
 /// Longest a log is followed; the client may ask again.
 const FOLLOW_MAX: Duration = Duration::from_secs(3_600);
 
 pub(super) async fn read(
     shared: &Arc<Shared>,
+    caller: &Caller,
     desired: &Desired,
     query: &Query,
 ) -> Result<Response, ApiError> {
@@ -58,7 +63,7 @@ pub(super) async fn read(
     };
     let log = LogName { endpoint: desired.id, replica: attempt.replica, attempt: attempt.attempt };
     if let (Some((_, next)), true) = (from, follows) {
-        return Ok(Follow::begin(shared, log, marks, LogChunk { bytes: Vec::new(), next }));
+        return Ok(Follow::begin(shared, caller, log, marks, LogChunk { bytes: Vec::new(), next }));
     }
     let piece = shared.logs.tail(log, lines, BYTES_MAX, attempt.has_ended).await.map_err(|err| {
         tracing::error!("the log of {} can't be read: {err}", attempt.replica);
@@ -76,7 +81,7 @@ pub(super) async fn read(
     if !follows {
         return Ok(text(Body::from(piece.bytes)));
     }
-    Ok(Follow::begin(shared, log, marks, piece))
+    Ok(Follow::begin(shared, caller, log, marks, piece))
 }
 
 /// A place as a mark names it: the launch's number and the place in its log.
@@ -122,18 +127,23 @@ fn text(body: Body) -> Response {
 /// server's, it is cut, so that nobody takes the one for the other.
 struct Follow {
     shared: Arc<Shared>,
+    /// Who follows; it ends with the key.
+    caller: Caller,
     log: LogName,
     next: LogCursor,
     first: Option<LogChunk>,
     until: Instant,
     /// Whether the client asked to be told the place after each piece, so that it can ask for the rest elsewhere.
     marks: bool,
+    /// Whether it was said that the key is none any more.
+    was_told: bool,
 }
 
 impl Follow {
-    fn begin(shared: &Arc<Shared>, log: LogName, marks: bool, first: LogChunk) -> Response {
+    fn begin(shared: &Arc<Shared>, caller: &Caller, log: LogName, marks: bool, first: LogChunk) -> Response {
         let until = Instant::now() + FOLLOW_MAX;
-        let state = Self { shared: shared.clone(), log, next: first.next, first: Some(first), until, marks };
+        let (shared, caller, next, first) = (shared.clone(), caller.clone(), first.next, Some(first));
+        let state = Self { shared, caller, log, next, first, until, marks, was_told: false };
         text(Body::from_stream(stream::unfold(state, Self::step)))
     }
 
@@ -143,6 +153,12 @@ impl Follow {
             return Some((Ok(self.piece(first)), self));
         }
         loop {
+            if !self.shared.is_still(&self.caller.0) {
+                if std::mem::replace(&mut self.was_told, true) {
+                    return Some((Err(io::Error::other(KEY_ENDED)), self));
+                }
+                return Some((Ok(Bytes::from(format!("\n{KEY_ENDED}\n"))), self));
+            }
             if self.shared.closing.is_cancelled() || Instant::now() >= self.until {
                 let cut = io::Error::other("the log goes on, but not on this connection");
                 return Some((Err(cut), self));

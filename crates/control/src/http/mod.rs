@@ -1,6 +1,7 @@
 //! The management API: wire types in, desired state out. One file a resource. Nothing here waits for a process:
 //! a change is recorded, the reconciler is nudged, and the answer shows the state from then on.
 
+mod audit;
 mod auth;
 mod body;
 mod checks;
@@ -15,11 +16,14 @@ pub(crate) mod item;
 mod keys;
 mod layer;
 mod logs;
+mod model_rights;
 mod models;
+mod ownership;
 mod plan;
 mod pulls;
 mod repeat;
 pub(crate) mod reply;
+mod share;
 mod update;
 mod usage;
 pub(crate) mod views;
@@ -28,10 +32,13 @@ mod whoami;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{any, delete, get, post};
 
 use crate::shared::Shared;
+#[cfg(test)]
+pub(crate) use audit::REFUSALS_PER_MINUTE_MAX;
+pub(crate) use audit::Refusals;
 use error::ApiError;
 pub use reply::LastReply;
 
@@ -45,7 +52,7 @@ pub const ROUTES: &[(&str, &[&str])] = &[
     ("/v1/hardware", &["GET"]),
     ("/v1/clusters/availability-zones", &["GET"]),
     ("/v1/models", &["GET"]),
-    ("/v1/models/{*model}", &["DELETE", "GET"]),
+    ("/v1/models/{*model}", &["DELETE", "GET", "PATCH"]),
     ("/v1/autoscale/models", &["GET"]),
     ("/v1/pulls", &["GET", "POST"]),
     ("/v1/pulls/{*model}", &["GET"]),
@@ -56,6 +63,7 @@ pub const ROUTES: &[(&str, &[&str])] = &[
     ("/v1/keys", &["GET", "POST"]),
     ("/v1/keys/{id}", &["DELETE"]),
     ("/v1/usage", &["GET"]),
+    ("/v1/audit", &["GET"]),
 ];
 
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
@@ -66,7 +74,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/hardware", get(hardware::list))
         .route("/v1/clusters/availability-zones", get(hardware::zones))
         .route("/v1/models", get(models::list))
-        .route("/v1/models/{*model}", get(models::retrieve).delete(models::remove))
+        .route("/v1/models/{*model}", get(models::retrieve).delete(models::remove).patch(share::share))
         .route("/v1/autoscale/models", get(models::autoscale))
         .route("/v1/pulls", get(pulls::list).post(pulls::start))
         .route("/v1/pulls/{*model}", get(pulls::retrieve))
@@ -77,8 +85,10 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/keys", get(keys::list).post(keys::create))
         .route("/v1/keys/{id}", delete(keys::revoke))
         .route("/v1/usage", get(usage::report))
+        .route("/v1/audit", get(audit::list))
         .method_not_allowed_fallback(|| async { ApiError::Method })
         .fallback(|| async { ApiError::NotFound("There is no such route".to_owned()) })
+        .layer(from_fn_with_state(shared.clone(), audit::refused))
         .layer(from_fn(layer::around))
         .with_state(shared)
 }

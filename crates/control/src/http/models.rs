@@ -11,8 +11,8 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use dedi_api::{AutoscaleModel, List, Model, ModelPricing, RefusalCode};
 use dedi_domain::fit::ModelFacts;
-use dedi_domain::words::count;
-use dedi_domain::{EndpointState, ModelName};
+use dedi_domain::model_rights::{Holding, ModelAct};
+use dedi_domain::{EndpointState, ModelName, Role};
 use http::header::USER_AGENT;
 use http::{HeaderMap, StatusCode};
 
@@ -20,9 +20,11 @@ use super::auth::Caller;
 use super::body::Query;
 use super::deployable::{no_answer, no_model, not_deployable};
 use super::error::ApiError;
+use super::{audit, model_rights, ownership};
 use crate::hub::Manifest;
 use crate::models::{ModelError, READ_MAX, access};
 use crate::shared::Shared;
+use crate::store::AuditAction;
 
 /// Longest wait for a model's files to be removed; it goes on after that.
 const REMOVE_MAX: Duration = Duration::from_secs(30);
@@ -54,12 +56,18 @@ pub(super) async fn retrieve(
 
 async fn listed(shared: &Shared, caller: &Caller, only_deployable: bool) -> Result<Vec<Model>, ApiError> {
     let found = on_disk(shared).await?;
-    let mut models: Vec<Model> =
-        found.iter().map(|it| model(shared, it.name.as_str(), it.name.base(), it)).collect();
+    let holders = shared.store.holders().await?;
+    let mut models: Vec<Model> = found
+        .iter()
+        .filter(|it| model_rights::shows(&holders, caller, &it.name))
+        .map(|it| model(shared, it.name.as_str(), it.name.base(), it))
+        .collect();
     if !only_deployable {
         for endpoint in shared.store.endpoints(&caller.0.owner).await? {
             let base = found.iter().find(|it| it.name == endpoint.model);
-            if let (EndpointState::Started, Some(base)) = (endpoint.published, base) {
+            if let (EndpointState::Started, Some(base), true) =
+                (endpoint.published, base, caller.shows(&endpoint))
+            {
                 models.push(model(shared, endpoint.name.as_str(), &endpoint.display_name, base));
             }
         }
@@ -75,51 +83,53 @@ fn is_openai(headers: &HeaderMap) -> bool {
 
 pub(super) async fn autoscale(
     State(shared): State<Arc<Shared>>,
-    _caller: Caller,
+    caller: Caller,
 ) -> Result<Json<Vec<AutoscaleModel>>, ApiError> {
     let found = on_disk(&shared).await?;
-    Ok(Json(found.into_iter().map(|it| AutoscaleModel { name: it.name.to_string() }).collect()))
+    let holders = shared.store.holders().await?;
+    let found = found.into_iter().filter(|it| model_rights::shows(&holders, &caller, &it.name));
+    Ok(Json(found.map(|it| AutoscaleModel { name: it.name.to_string() }).collect()))
 }
 
-/// Removes a model from the store, with whatever is on its way of it.
+/// Removes a model from the store, with whatever is on its way of it; or, of a model that others hold too, the caller's
+/// part. With `?force=true` also from stopped endpoints that were created with it.
 pub(super) async fn remove(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
     path: Result<Path<String>, PathRejection>,
+    query: Query,
 ) -> Result<StatusCode, ApiError> {
-    caller.must_manage_models()?;
+    model_rights::must_by_role(&caller, ModelAct::Remove)?;
     let model = named(path)?;
-    let users: Vec<_> = shared
-        .store
-        .snapshot()
-        .await?
-        .into_iter()
-        .filter(|it| it.desired.model == model && (it.desired.wants_replicas() || !it.replicas.is_empty()))
-        .collect();
-    if !users.is_empty() {
-        let own = users.iter().filter(|it| it.desired.owner == caller.0.owner);
-        let own: Vec<String> = own.map(|it| it.desired.id.to_string()).take(10).collect();
-        let which = if own.is_empty() { "of other accounts".to_owned() } else { own.join(", ") };
-        return Err(ApiError::Invalid {
-            message: format!(
-                "{model} is in use by {}, {which}: stop or delete them first",
-                count(users.len() as u64, "endpoint")
-            ),
-            param: Some("model".to_owned()),
-            code: Some(RefusalCode::ModelInUse),
-        });
+    let holding = model_rights::must(&shared, &caller, &model, ModelAct::Remove).await?;
+    let is_admin = caller.0.role == Role::Admin;
+    let is_part = holding == Holding::Joint && !is_admin;
+    must_be_unused(&shared, &caller, &model, is_part, query.boolean("force")?).await?;
+    let now = shared.clock.now();
+    let entry =
+        |message: &str| audit::entry(&caller, AuditAction::ModelRemove, model.as_str(), message.to_owned());
+    if is_part {
+        shared.pulls.leave(&model, &caller.0.owner);
+        let entry = entry("gave up its part of a model that others hold too");
+        shared.store.unhold_model(&model, Some(&caller.0.owner), Some(&entry), now).await?;
+        shared.looks.ask().await;
+        return Ok(StatusCode::NO_CONTENT);
     }
     shared.checks.call_off(&model);
     let was_called_off = shared.pulls.call_off(&model).await;
     let name = model.clone();
     let removed = shared.read_models(REMOVE_MAX, move |models| models.remove(&name)).await;
     match removed.map_err(no_answer)? {
-        Ok(was_there) if was_there || was_called_off => {
+        Ok(was_there) => {
+            // Also where there was nothing but a claim to what never came.
+            shared.store.unhold_model(&model, None, Some(&entry("removed it")), now).await?;
+            if !was_there && !was_called_off {
+                return Err(why_not_removed(&shared, &model).await);
+            }
             tracing::info!(%model, by = %caller.0.key, "removed a model");
             shared.looks.ask().await;
             Ok(StatusCode::NO_CONTENT)
         }
-        Ok(_) => Err(why_not_removed(&shared, &model).await),
         Err(err) if access::is_read_only(&err) => Err(ApiError::Invalid {
             message: format!("{model} can't be removed: {}", access::said(&shared.models_folder(), &err)),
             param: Some("model".to_owned()),
@@ -130,6 +140,38 @@ pub(super) async fn remove(
             Err(ApiError::Internal)
         }
     }
+}
+
+/// Refuses while endpoints need the model; of what is held jointly, while the caller's do.
+async fn must_be_unused(
+    shared: &Shared,
+    caller: &Caller,
+    model: &ModelName,
+    is_part: bool,
+    force: bool,
+) -> Result<(), ApiError> {
+    let users = ownership::users(shared, caller, model).await?;
+    let users: Vec<_> = users.iter().filter(|it| it.is_own || !is_part).collect();
+    let running: Vec<_> = users.iter().filter(|it| it.runs).copied().collect();
+    let in_use = |message: String| ApiError::Invalid {
+        message,
+        param: Some("model".to_owned()),
+        code: Some(RefusalCode::ModelInUse),
+    };
+    if !running.is_empty() {
+        let which = ownership::named(&running);
+        return Err(in_use(format!("{model} is in use by {which}: stop or delete them first")));
+    }
+    let are_foreign = users.iter().any(|it| !it.is_own) && caller.0.role != Role::Admin;
+    if !users.is_empty() && (are_foreign || !force) {
+        let which = ownership::named(&users);
+        let todo = match are_foreign {
+            true => "an admin of this server can remove it",
+            false => "delete them first, or remove it all the same with --force (?force=true)",
+        };
+        return Err(in_use(format!("{model} is needed by {which}, which could not start again: {todo}")));
+    }
+    Ok(())
 }
 
 /// Why there was nothing to remove: where the name leads says more than that nothing is there.

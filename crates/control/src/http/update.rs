@@ -19,7 +19,7 @@ use super::fields::{check_inactive_timeout, check_range, check_run, read_autosca
 use super::views;
 use crate::config::ControlConfig;
 use crate::shared::Shared;
-use crate::store::{EndpointKey, EventKind, StoreError};
+use crate::store::{Actor, EndpointKey, EventKind, StoreError};
 
 /// Times a change is tried again because another one came between.
 const TRIES: u32 = 5;
@@ -62,12 +62,18 @@ async fn change(
 ) -> Result<Desired, ApiError> {
     let key = EndpointKey::parse(named).ok_or_else(|| ApiError::no_endpoint(named))?;
     let now = shared.clock.now();
+    let by = Actor::from(&caller.0);
     let mut n_tries = 0;
     loop {
         n_tries += 1;
         let done = shared
             .store
-            .update_endpoint(&caller.0.owner, &key, now, |before| change(before).map_err(Refusal::Said))
+            .update_endpoint(&caller.0.owner, &key, &by, now, |before| {
+                if !caller.shows(before) {
+                    return Err(Refusal::Said(ApiError::no_endpoint(named)));
+                }
+                change(before).map_err(Refusal::Said)
+            })
             .await;
         match done {
             Ok(after) => {

@@ -30,14 +30,17 @@ pub(super) async fn report(
     query: Query,
 ) -> Result<Json<UsageReport>, ApiError> {
     caller.must_read()?;
-    let period = period(&query, shared.clock.now())?;
+    let times = shared.clock.times();
+    let asked = period(&query, times.shown(shared.clock.now()))?;
+    let period = Period { from: times.stamp_of(asked.from), to: times.stamp_of(asked.to) };
     let owner = &caller.0.owner;
     let only = match query.get("endpoint") {
         None => None,
         Some(named) => Some(known(&shared, &caller, named).await?),
     };
     let world = shared.world();
-    let used = shared.store.usage(owner, period, only.as_ref(), |it| shared.price(&world, it)).await?;
+    let mut used = shared.store.usage(owner, period, only.as_ref(), |it| shared.price(&world, it)).await?;
+    used.retain(|it| caller.shows_used(&it.endpoint, &it.name, &it.model));
     let total_minutes = minutes(used.iter().map(|it| it.usage.ran).sum());
     let total_cents = used.iter().map(|it| it.usage.cents).sum();
     let data = used
@@ -57,8 +60,8 @@ pub(super) async fn report(
         .collect();
     Ok(Json(UsageReport {
         object: "list".to_owned(),
-        from: views::time(period.from),
-        to: views::time(period.to),
+        from: views::time(asked.from),
+        to: views::time(asked.to),
         data,
         total_minutes,
         total_cents,
@@ -106,7 +109,8 @@ async fn known(shared: &Shared, caller: &Caller, named: &str) -> Result<Endpoint
     let key = EndpointKey::parse(named).ok_or_else(|| ApiError::no_endpoint(&said))?;
     let owner = &caller.0.owner;
     match shared.store.endpoint(owner, &key).await {
-        Ok(_) => Ok(key),
+        Ok(it) if caller.shows(&it) => Ok(key),
+        Ok(_) => Err(ApiError::no_endpoint(&said)),
         Err(StoreError::NotFound) if shared.store.has_usage(owner, &key).await? => Ok(key),
         Err(err) => Err(ApiError::of_lookup(err, &said)),
     }

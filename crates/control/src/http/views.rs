@@ -14,6 +14,7 @@ use dedi_domain::{
 };
 
 use super::error::ApiError;
+use crate::clock::Clock;
 use crate::reconciler::view_of;
 use crate::shared::Shared;
 use crate::store::{EndpointRows, EventRecord, StoreError};
@@ -44,7 +45,7 @@ pub(crate) async fn endpoint(shared: &Shared, desired: Desired) -> Result<Dedica
         status.message = format!("{why}; the state is the last known one, and nothing is started or ended");
         status.next_step = Some("mend what it names on the server's host; its log says more".to_owned());
     }
-    let replicas = replicas(&view, &world);
+    let replicas = replicas(&view, &world, &shared.clock);
     let desired = view.desired;
     Ok(DedicatedEndpoint {
         object: "endpoint".to_owned(),
@@ -60,7 +61,7 @@ pub(crate) async fn endpoint(shared: &Shared, desired: Desired) -> Result<Dedica
             min_replicas: desired.replicas.min(),
             max_replicas: desired.replicas.max(),
         },
-        created_at: time(desired.created_at),
+        created_at: shared.clock.show(desired.created_at),
         inactive_timeout: desired.inactive_timeout_minutes,
         availability_zone: desired.availability_zone,
         disable_speculative_decoding: desired.disable_speculative_decoding,
@@ -70,7 +71,7 @@ pub(crate) async fn endpoint(shared: &Shared, desired: Desired) -> Result<Dedica
 }
 
 /// An item of the list.
-pub(crate) fn list_item(desired: &Desired) -> ListEndpoint {
+pub(crate) fn list_item(desired: &Desired, clock: &Clock) -> ListEndpoint {
     ListEndpoint {
         object: "endpoint".to_owned(),
         id: desired.id.to_string(),
@@ -79,7 +80,7 @@ pub(crate) fn list_item(desired: &Desired) -> ListEndpoint {
         kind: "dedicated".to_owned(),
         owner: desired.owner.to_string(),
         state: desired.published.to_string(),
-        created_at: time(desired.created_at),
+        created_at: clock.show(desired.created_at),
     }
 }
 
@@ -141,13 +142,13 @@ async fn status(shared: &Shared, view: &EndpointView, world: &World) -> Endpoint
             view.desired.idle.set_by,
             shared.config.policy().scale_down_delay,
         ),
-        since: time(status.since),
+        since: shared.clock.show(status.since),
         ready_replicas: status.n_ready,
         wanted_replicas: status.n_wanted,
         progress,
-        next_retry_at: status.next_retry_at.map(time),
-        first_failure: status.first_failure.as_ref().map(failure),
-        last_failure: status.last_failure.as_ref().map(failure),
+        next_retry_at: status.next_retry_at.map(|at| shared.clock.show(at)),
+        first_failure: status.first_failure.as_ref().map(|it| failure(it, &shared.clock)),
+        last_failure: status.last_failure.as_ref().map(|it| failure(it, &shared.clock)),
         generation: view.desired.generation,
         observed_generation: view.desired.observed_generation,
     }
@@ -197,18 +198,18 @@ fn downloading(view: &EndpointView, now: Timestamp) -> Option<LaunchProgress> {
     })
 }
 
-fn failure(it: &Failure) -> FailureInfo {
+fn failure(it: &Failure, clock: &Clock) -> FailureInfo {
     let detail = if it.detail.is_empty() { String::new() } else { format!(" ({})", it.detail) };
     FailureInfo {
         attempt: it.attempt,
         reason: ReasonCode::from(it.cause).to_string(),
         message: format!("{}{detail}", it.cause.sentence()),
-        at: time(it.at),
+        at: clock.show(it.at),
     }
 }
 
 /// The replicas of an endpoint, oldest first.
-pub(crate) fn replicas(view: &EndpointView, world: &World) -> Vec<ReplicaInfo> {
+pub(crate) fn replicas(view: &EndpointView, world: &World, clock: &Clock) -> Vec<ReplicaInfo> {
     let (observed, is_known): (&[ObservedReplica], bool) = match &world.observation {
         Observation::Known(observed) => (observed, !world.aside.endpoints.contains(&view.desired.id)),
         Observation::Unknown => (&[], false),
@@ -230,8 +231,8 @@ pub(crate) fn replicas(view: &EndpointView, world: &World) -> Vec<ReplicaInfo> {
                 .to_owned(),
                 devices: it.row.devices.iter().map(|it| it.0.clone()).collect(),
                 in_flight: it.in_flight,
-                created_at: time(it.row.reserved_at),
-                ready_at: it.row.ready_at.map(time),
+                created_at: clock.show(it.row.reserved_at),
+                ready_at: it.row.ready_at.map(|at| clock.show(at)),
             }
         })
         .collect()
@@ -254,8 +255,14 @@ fn phase(it: &ReplicaView, seen: Option<&ReplicaPhase>) -> &'static str {
 }
 
 /// An event.
-pub(crate) fn event(it: EventRecord) -> EndpointEvent {
-    EndpointEvent { id: it.id, at: time(it.at), kind: it.kind, replica: it.replica, message: it.message }
+pub(crate) fn event(it: EventRecord, clock: &Clock) -> EndpointEvent {
+    EndpointEvent {
+        id: it.id,
+        at: clock.show(it.at),
+        kind: it.kind,
+        replica: it.replica,
+        message: it.message,
+    }
 }
 
 #[cfg(test)]

@@ -36,6 +36,8 @@ pub struct HubConfig {
     pub retry_after_secs_max: u32,
     /// MiB of the disk that a download leaves free.
     pub disk_reserve_mib: u64,
+    /// Downloads that run at once, one of each tenant.
+    pub pulls_at_once: u32,
 }
 
 impl Default for HubConfig {
@@ -60,6 +62,8 @@ impl Default for HubConfig {
             retry_after_secs_max: 300,
             // Room for the database and the logs to go on.
             disk_reserve_mib: 1_024,
+            // One fills most lines; more than that only keep a stuck one from holding up other tenants.
+            pulls_at_once: 4,
         }
     }
 }
@@ -88,7 +92,7 @@ impl HubConfig {
     }
 
     /// What each number may be.
-    pub fn numbers(&self) -> [Setting; 7] {
+    pub fn numbers(&self) -> [Setting; 8] {
         let of = u64::from;
         [
             ("connect_timeout_secs", of(self.connect_timeout_secs), 1..=3_600),
@@ -99,6 +103,7 @@ impl HubConfig {
             ("retry_after_secs_max", of(self.retry_after_secs_max), 0..=86_400),
             // An EiB.
             ("disk_reserve_mib", self.disk_reserve_mib, 0..=1 << 40),
+            ("pulls_at_once", of(self.pulls_at_once), 1..=64),
         ]
     }
 

@@ -90,6 +90,9 @@ pub(crate) enum HubError {
     /// The local files.
     #[error("{what}: {}", access::cause(source))]
     Files { what: String, source: io::Error },
+    /// What is in the store must stay; a sentence that says why.
+    #[error("{0}")]
+    Held(String),
     /// Called off.
     #[error("it was called off")]
     CalledOff,
@@ -115,6 +118,7 @@ impl HubError {
             | Self::Foreign(_)
             | Self::Certificate { .. }
             | Self::Files { .. }
+            | Self::Held(_)
             | Self::CalledOff => false,
         }
     }
@@ -144,6 +148,7 @@ impl HubError {
             | Self::Place(_)
             | Self::ReadOnly(_)
             | Self::Files { .. }
+            | Self::Held(_)
             | Self::CalledOff => None,
         }
     }
@@ -166,6 +171,7 @@ impl HubError {
             Self::Status { .. } | Self::LongWait { .. } => PullCode::HubUnavailable,
             Self::Files { source, .. } if access::is_out_of_room(source) => PullCode::DiskFull,
             Self::Files { .. } => PullCode::Files,
+            Self::Held(_) => PullCode::Held,
             Self::CalledOff => PullCode::CalledOff,
         }
     }

@@ -1,10 +1,10 @@
 //! One download as others see it, and the task that does it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use dedi_domain::{ModelName, Timestamp};
+use dedi_domain::{ModelName, Owner, Timestamp};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +21,8 @@ pub(super) struct Job {
     pub(super) pull: Pull,
     pub(super) progress: Arc<Progress>,
     pub(super) cancel: CancellationToken,
+    /// What is to be done when it has come.
+    pub(super) dues: Vec<Due>,
     /// Taken by who waits for its end.
     pub(super) task: Option<JoinHandle<()>>,
 }
@@ -29,8 +31,10 @@ pub(super) struct Job {
 #[derive(Clone, Debug)]
 pub(crate) struct Pull {
     pub(crate) source: Source,
-    /// An operator asked for it; it does not end with the endpoints that wait.
+    /// Somebody asked for it; it does not end with the endpoints that wait.
     pub(crate) is_asked_for: bool,
+    /// The tenants that asked for it; none where an operator did, or only endpoints wait.
+    pub(crate) askers: BTreeSet<Owner>,
     pub(crate) phase: Phase,
     pub(crate) started_at: Timestamp,
     pub(crate) bytes_done: u64,
@@ -42,6 +46,28 @@ pub(crate) struct Pull {
     pub(super) n_failures: u32,
     /// Tells a download from an earlier one of the same model.
     pub(super) number: u64,
+}
+
+/// A download that is asked for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ask {
+    /// The tenant that it is for; none for the operator.
+    pub(crate) of: Option<Owner>,
+    /// Why another revision that is in the store must stay, if it must.
+    pub(crate) keeps: Option<String>,
+    /// What is to be done when it has come.
+    pub(crate) dues: Vec<Due>,
+}
+
+/// What is to be done when a download has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// The tenant holds the model from then on: the hub has shown it the same as is here.
+    Hold(Owner),
+    /// Endpoints of this tenant, or of all, are given the revision that is here then.
+    Repin(Option<Owner>),
+    /// It has not come, and the tenant claims it no more.
+    Unclaim(Owner),
 }
 
 /// Where it is.

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 /// The file's name.
 pub(crate) const FILE: &str = "manifest.json";
@@ -71,6 +72,18 @@ impl Manifest {
             }
         }
         Ok(None)
+    }
+
+    /// Which revision it is, by its files' content; what an endpoint is pinned to.
+    pub(crate) fn pin(&self) -> String {
+        let mut files: Vec<_> = self.files.iter().map(|it| (it.name.as_str(), it.sha256.as_str())).collect();
+        files.sort_unstable();
+        let mut sum = Sha256::new();
+        for (name, sha256) in files {
+            sum.update(format!("{name}\n{sha256}\n"));
+        }
+        let sum: String = sum.finalize().iter().take(16).map(|it| format!("{it:02x}")).collect();
+        format!("{}:{sum}", self.commit)
     }
 
     /// Where people can read about it.

@@ -18,10 +18,11 @@ mod select;
 mod series;
 mod source;
 mod staging;
+mod turns;
 mod wait;
 
 pub use config::HubConfig;
-pub(crate) use job::{Phase, Pull};
+pub(crate) use job::{Ask, Due, Phase, Pull};
 pub(crate) use manifest::{Manifest, ManifestFile};
 pub(crate) use pulls::Pulls;
 pub(crate) use source::Source;

@@ -16,6 +16,15 @@ use super::source::Source;
 use super::staging::Staging;
 use super::wait::wait;
 
+/// What a download has to mind besides itself.
+#[derive(Clone, Copy)]
+pub(super) struct Around<'a> {
+    /// Why another revision that is in the store must stay, if it must.
+    pub(super) keeps: Option<&'a str>,
+    /// Bytes that downloads beside this one will still take of the disk.
+    pub(super) others_need: &'a (dyn Fn() -> u64 + Send + Sync),
+}
+
 /// Fetches a model into the store. Answers its commit. Dropping the future ends it; what came stays for the next try.
 pub(super) async fn pull(
     config: &HubConfig,
@@ -23,6 +32,7 @@ pub(super) async fn pull(
     source: &Source,
     progress: &Progress,
     now: String,
+    around: Around<'_>,
 ) -> Result<String, HubError> {
     let staging = Staging::new(store, &source.model);
     staging.must_be_usable()?;
@@ -44,10 +54,18 @@ pub(super) async fn pull(
             (Err(_none), Some(err)) => return Err(err),
             (Err(err), None) => return Err(err),
         };
-        if there.as_ref().is_some_and(|it| is_there(it, &listing.commit, &wanted, staging.home())) {
-            return Ok(listing.commit);
+        if let Some(there) = &there {
+            // The same, if damaged, is mended.
+            let is_same = is_same(there, &listing.commit, &wanted);
+            if is_same && matches!(there.damage(staging.home()), Ok(None)) {
+                return Ok(listing.commit);
+            }
+            if let (false, Some(why)) = (is_same, around.keeps) {
+                return Err(HubError::Held(why.to_owned()));
+            }
         }
-        let done = fetch_all(config, store, &line, source, &listing, &wanted, &staging, progress, &now).await;
+        let parts = (&listing, wanted.as_slice(), &staging);
+        let done = fetch_all(config, store, &line, source, parts, progress, &now, around).await;
         let Err(err) = done else { return Ok(listing.commit) };
         clean_up(&staging, &err);
         let kept = wanted.iter().map(|it| staging.kept(it)).fold(0, u64::saturating_add);
@@ -87,19 +105,20 @@ async fn fetch_all(
     store: &Path,
     line: &Line,
     source: &Source,
-    listing: &Listing,
-    wanted: &[Wanted],
-    staging: &Staging,
+    (listing, wanted, staging): (&Listing, &[Wanted], &Staging),
     progress: &Progress,
     now: &str,
+    around: Around<'_>,
 ) -> Result<(), HubError> {
     let total: u64 = wanted.iter().map(|it| it.n_bytes).fold(0, u64::saturating_add);
     let here: u64 = wanted.iter().map(|it| staging.here(it)).sum();
     let reserve = config.disk_reserve_mib.saturating_mul(1 << 20);
-    staging.must_have_room(total.saturating_sub(here).saturating_add(reserve))?;
-    staging.create()?;
+    // Said first: of two downloads that begin at once, each counts the other.
     progress.done.store(here, Ordering::Relaxed);
     progress.total.store(total.max(1), Ordering::Relaxed);
+    let others = (around.others_need)();
+    staging.must_have_room(total.saturating_sub(here).saturating_add(reserve).saturating_add(others))?;
+    staging.create()?;
     let fetcher = Fetcher { config, line, model: &source.model, commit: &listing.commit, staging, progress };
     let mut files = Vec::new();
     let mut before = 0;
@@ -134,8 +153,8 @@ async fn fetch_all(
     installed.unwrap_or_else(|err| Err(HubError::Foreign(format!("it could not be put in place ({err})"))))
 }
 
-/// Whether the store has exactly these files already.
-fn is_there(manifest: &Manifest, commit: &str, wanted: &[Wanted], home: &Path) -> bool {
+/// Whether the store has exactly these files already, whatever became of them.
+fn is_same(manifest: &Manifest, commit: &str, wanted: &[Wanted]) -> bool {
     let has = |it: &Wanted| {
         manifest.files.iter().any(|file| {
             let is_same = match &it.hash {
@@ -145,10 +164,7 @@ fn is_there(manifest: &Manifest, commit: &str, wanted: &[Wanted], home: &Path) -
             is_same && file.name == it.name && file.bytes == it.n_bytes
         })
     };
-    manifest.commit == commit
-        && manifest.files.len() == wanted.len()
-        && wanted.iter().all(has)
-        && matches!(manifest.damage(home), Ok(None))
+    manifest.commit == commit && manifest.files.len() == wanted.len() && wanted.iter().all(has)
 }
 
 /// What will not be gone on with does not stay: a full disk needs the room, and a contradiction stays one.
@@ -174,6 +190,7 @@ fn clean_up(staging: &Staging, err: &HubError) {
         | HubError::Certificate { .. }
         | HubError::Line { .. }
         | HubError::Status { .. }
+        | HubError::Held(_)
         | HubError::CalledOff => {}
     }
 }

@@ -1,4 +1,4 @@
-//! The downloads of this server: one at a time, each with an owner and an end. Those that an operator asked for run
+//! The downloads of this server: one of each tenant at a time, each with an end. Those that somebody asked for run
 //! until they are done or called off; those that endpoints wait for live as long as one waits, and are tried again.
 //! Nothing of it has to survive a restart: what is on disk is gone on with, and who still waits asks again.
 
@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use dedi_domain::{Fetch, ModelName, Timestamp};
+use dedi_domain::{Fetch, ModelName, Owner, Timestamp};
 use futures_util::FutureExt;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -20,12 +20,14 @@ use tokio_util::task::TaskTracker;
 use super::config::HubConfig;
 use super::error::HubError;
 use super::fetch::Progress;
-use super::job::{END_MAX, Job, Phase, Pull, forget_ended, n_on_their_way};
-use super::pull::pull;
+use super::job::{Ask, Due, END_MAX, Job, Phase, Pull, forget_ended, n_on_their_way};
+use super::manifest::Manifest;
+use super::pull::{Around, pull};
 use super::source::Source;
 use super::staging::{self, Staging};
+use super::turns::{Turn, Turns};
+use crate::clock::Clock;
 use crate::models::{Desk, READ_MAX};
-use crate::shared::Clock;
 
 /// Downloads that may wait for their turn.
 const ON_THEIR_WAY_MAX: usize = 100;
@@ -43,8 +45,7 @@ struct Inner {
     /// Notified when something an endpoint may wait for has changed.
     changed: Arc<Notify>,
     jobs: Mutex<BTreeMap<ModelName, Job>>,
-    /// Two at once would share the line, and neither could know what the disk will have left.
-    turn: Arc<Semaphore>,
+    turns: Turns,
     /// Where what came of downloads is removed.
     desk: Desk,
     n_launched: AtomicU64,
@@ -73,13 +74,13 @@ impl fmt::Debug for Pulls {
 impl Pulls {
     pub(crate) fn new(config: HubConfig, desk: Desk, clock: Clock, changed: Arc<Notify>) -> Self {
         Self(Arc::new(Inner {
+            turns: Turns::new(config.pulls_at_once),
             config,
             store: desk.folder().to_owned(),
             desk,
             clock,
             changed,
             jobs: Mutex::default(),
-            turn: Arc::new(Semaphore::new(1)),
             n_launched: AtomicU64::new(0),
             tasks: TaskTracker::new(),
             end: Mutex::default(),
@@ -91,9 +92,9 @@ impl Pulls {
         self.0.config.fetch_on_create
     }
 
-    /// Begins a download that an operator asked for, or joins the one that runs. Says why not if another revision or
+    /// Begins a download that somebody asked for, or joins the one that runs. Says why not if another revision or
     /// file of the model is on its way.
-    pub(crate) fn start(&self, source: Source) -> Result<Pull, String> {
+    pub(crate) fn start(&self, source: Source, ask: Ask) -> Result<Pull, String> {
         let mut jobs = self.jobs();
         if let Some(job) = jobs.get_mut(&source.model)
             && job.pull.phase.is_on_its_way()
@@ -105,17 +106,53 @@ impl Pulls {
                 ));
             }
             job.pull.is_asked_for = true;
+            job.pull.askers.extend(ask.of);
+            job.dues.extend(ask.dues.into_iter().filter(|it| !job.dues.contains(it)).collect::<Vec<_>>());
             return Ok(job.seen());
         }
         if n_on_their_way(&jobs) >= ON_THEIR_WAY_MAX {
             return Err(format!("{ON_THEIR_WAY_MAX} downloads wait already; try again when some are done"));
         }
-        Ok(self.launch(&mut jobs, source, true, 0))
+        Ok(self.launch(&mut jobs, source, ask, true, 0))
+    }
+
+    /// Whether a model came from the hub that is asked now.
+    pub(crate) fn is_of_hub(&self, manifest: &Manifest) -> bool {
+        manifest.hub == self.0.config.base_url.trim_end_matches('/')
+    }
+
+    /// Whether a download of the model that others began is of another source.
+    pub(crate) fn is_other(&self, source: &Source) -> bool {
+        let jobs = self.jobs();
+        jobs.get(&source.model)
+            .is_some_and(|it| it.pull.source != *source && !matches!(it.pull.phase, Phase::Done { .. }))
+    }
+
+    /// What is to be done for downloads that have ended; each is told once.
+    pub(crate) fn take_dues(&self) -> Vec<(ModelName, Due)> {
+        let mut jobs = self.jobs();
+        let ended = jobs.iter_mut().filter(|(_, job)| !job.pull.phase.is_on_its_way());
+        ended
+            .flat_map(|(model, job)| {
+                let dues = std::mem::take(&mut job.dues);
+                let has_come = matches!(job.pull.phase, Phase::Done { .. });
+                let counts = move |it: &Due| has_come != matches!(it, Due::Unclaim(_));
+                dues.into_iter().filter(counts).map(|it| (model.clone(), it))
+            })
+            .collect()
+    }
+
+    /// The tenant asks for the model no more; a download goes on for others that do.
+    pub(crate) fn leave(&self, model: &ModelName, tenant: &Owner) {
+        if let Some(job) = self.jobs().get_mut(model) {
+            job.pull.askers.remove(tenant);
+            job.dues.retain(|it| *it != Due::Hold(tenant.clone()));
+        }
     }
 
     /// Makes the world so that exactly these models, which endpoints have waited for since then, are on their way,
-    /// besides those that operators asked for. May be repeated freely.
-    pub(crate) fn want(&self, wanted: &BTreeMap<ModelName, Timestamp>) {
+    /// besides those that somebody asked for. Each is the named tenant's turn. May be repeated freely.
+    pub(crate) fn want(&self, wanted: &BTreeMap<ModelName, (Timestamp, Owner)>) {
         let now = self.0.clock.now();
         let mut jobs = self.jobs();
         jobs.retain(|model, job| {
@@ -128,7 +165,7 @@ impl Pulls {
             }
             is_kept
         });
-        for (model, since) in wanted {
+        for (model, (since, owner)) in wanted {
             if n_on_their_way(&jobs) >= ON_THEIR_WAY_MAX {
                 return;
             }
@@ -148,7 +185,8 @@ impl Pulls {
                 Some(job) => job.pull.source.clone(),
                 None => Source::of(model.clone()),
             };
-            self.launch(&mut jobs, source, false, n_failures);
+            let ask = Ask { of: Some(owner.clone()), ..Ask::default() };
+            self.launch(&mut jobs, source, ask, false, n_failures);
         }
     }
 
@@ -269,6 +307,7 @@ impl Pulls {
         &self,
         jobs: &mut BTreeMap<ModelName, Job>,
         source: Source,
+        ask: Ask,
         is_asked_for: bool,
         n_failures: u32,
     ) -> Pull {
@@ -277,10 +316,12 @@ impl Pulls {
         let end = self.end();
         let cancel = end.child_token();
         let progress = Arc::new(Progress::default());
-        let turn = self.0.turn.clone().try_acquire_owned().ok();
+        let Ask { of, keeps, dues } = ask;
+        let turn = self.0.turns.try_take(&of);
         let pull = Pull {
             source: source.clone(),
             is_asked_for,
+            askers: of.iter().filter(|_| is_asked_for).cloned().collect(),
             phase: if turn.is_some() { Phase::Running } else { Phase::Queued },
             started_at: self.0.clock.now(),
             bytes_done: 0,
@@ -292,7 +333,8 @@ impl Pulls {
         };
         let (inner, cancelled, shown) = (self.0.clone(), cancel.clone(), progress.clone());
         let task = self.0.tasks.spawn(async move {
-            let work = AssertUnwindSafe(inner.work(&source, &shown, number, turn)).catch_unwind();
+            let work = AssertUnwindSafe(inner.work(&source, &shown, number, (of, turn), keeps.as_deref()))
+                .catch_unwind();
             let ended = tokio::select! {
                 biased;
                 () = cancelled.cancelled() => Err(HubError::CalledOff),
@@ -305,7 +347,7 @@ impl Pulls {
                 inner.ended(&source, number, ended);
             }
         });
-        let job = Job { pull, progress, cancel, task: Some(task) };
+        let job = Job { pull, progress, cancel, dues, task: Some(task) };
         let seen = job.seen();
         forget_ended(jobs);
         jobs.insert(model, job);
@@ -319,15 +361,41 @@ impl Inner {
         source: &Source,
         progress: &Progress,
         number: u64,
-        turn: Option<OwnedSemaphorePermit>,
+        (of, mut turn): (Option<Owner>, Option<Turn>),
+        keeps: Option<&str>,
     ) -> Result<String, HubError> {
-        let _turn = match turn {
-            Some(turn) => turn,
-            None => self.turn.clone().acquire_owned().await.map_err(|_closed| HubError::CalledOff)?,
-        };
-        self.set(source, number, |pull| pull.phase = Phase::Running);
-        tracing::info!(model = %source.model, "fetching {source} from {}", self.config.base_url);
-        pull(&self.config, &self.store, source, progress, crate::http::time(self.clock.now())).await
+        let others_need = || self.others_need(number);
+        let around = Around { keeps, others_need: &others_need };
+        loop {
+            let held = match turn.take() {
+                Some(held) => held,
+                None => self.turns.take(&of).await.ok_or(HubError::CalledOff)?,
+            };
+            self.set(source, number, |pull| pull.phase = Phase::Running);
+            tracing::info!(model = %source.model, "fetching {source} from {}", self.config.base_url);
+            let now = self.clock.show(self.clock.now());
+            tokio::select! {
+                biased;
+                done = pull(&self.config, &self.store, source, progress, now, around) => return done,
+                () = self.turns.must_yield(progress) => {
+                    tracing::info!(model = %source.model, "{source} comes slowly and lets others go first; what came is kept");
+                    self.set(source, number, |pull| pull.phase = Phase::Queued);
+                    drop(held);
+                }
+            }
+        }
+    }
+
+    /// Bytes that downloads beside this one will still take.
+    fn others_need(&self, number: u64) -> u64 {
+        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        let others = jobs.values().filter(|it| it.pull.number != number && it.pull.phase == Phase::Running);
+        others
+            .map(|it| {
+                let (done, total) = it.progress.read();
+                total.unwrap_or(0).saturating_sub(done)
+            })
+            .fold(0, u64::saturating_add)
     }
 
     fn ended(&self, source: &Source, number: u64, ended: Result<String, HubError>) {

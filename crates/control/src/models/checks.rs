@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use super::lanes::{Lanes, SMALL_BYTES_MAX};
 use super::verify::{Progress, Right, Scope, Stamps};
 use super::{ModelError, ModelStore};
-use crate::shared::Clock;
+use crate::clock::Clock;
 
 /// How long a look waits for a check that it began: most models of tests and toys are done by then.
 const LOOK_WAIT: Duration = Duration::from_millis(200);
@@ -372,6 +372,7 @@ mod tests {
             move || Timestamp(reads.load(Ordering::Relaxed)),
             || Duration::ZERO,
             |_| panic!("nobody sets it"),
+            Timestamp::default,
         );
         let checks = Checks::new(models.clone(), clock, Arc::default());
         let model = ModelName::parse("a/b").unwrap();

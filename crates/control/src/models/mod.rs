@@ -165,6 +165,13 @@ impl ModelStore {
         Ok(ModelFiles { path, folder: dir, files, modified })
     }
 
+    /// Which revision of a pulled model is here. What somebody put here has none: its files are what they were when they
+    /// were first used, or accepted.
+    pub(crate) fn pin(&self, model: &ModelName) -> Result<Option<String>, ModelError> {
+        let found = self.files(model)?;
+        Ok(manifest(&found.folder)?.map(|it| it.pin()))
+    }
+
     /// What the headers of a model's files say. Read once for each state of the files, but for what can't be read: that
     /// may pass and leave no trace on the files.
     pub fn facts(&self, model: &ModelName) -> Result<ModelFacts, ModelError> {

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use super::ending::{ending, held, plain, stopping};
 use super::{chain, running, view_of};
 use crate::models::{ModelError, ModelFiles, ModelStore, NoAnswer, READ_MAX, Verdict};
+use crate::ownership::mismatch;
 use crate::shared::{Shared, random_uuid};
 use crate::store::StoreError;
 
@@ -173,11 +174,19 @@ async fn spawn(shared: &Shared, world: &World, replica: ReplicaId) -> Result<(),
     let Some((view, own)) = find(world, replica) else { return Err(Trouble::Moved) };
     // Between the look and now somebody may have written to the files, or taken them away.
     let name = view.desired.model.clone();
-    let read = move |models: &ModelStore| (models.stamps(&name), models.facts(&name), models.files(&name));
+    let read = move |models: &ModelStore| {
+        (models.stamps(&name), models.facts(&name), models.files(&name), models.pin(&name))
+    };
+    let pinned = shared.store.model_pin(view.desired.id).await?;
     let launch = match shared.launches_desk.ask_now(READ_MAX, read).await {
-        Ok((stamps, facts, files)) => match shared.checks.verdict(&view.desired.model, stamps) {
+        Ok((stamps, facts, files, here)) => match shared.checks.verdict(&view.desired.model, stamps) {
             Ok(Verdict::Right) => {
-                facts.and_then(|facts| Ok(launch(shared, world, (view, own), &facts, files?)))
+                let here = here.and_then(|here| match pinned {
+                    Some(pinned) => mismatch(&view.desired.model, &pinned, here.as_deref())
+                        .map_or(Ok(()), |why| Err(ModelError::Unusable(why))),
+                    None => Ok(()),
+                });
+                here.and(facts).and_then(|facts| Ok(launch(shared, world, (view, own), &facts, files?)))
             }
             Ok(Verdict::Unknown) => return Err(Trouble::Moved),
             Err(err) => Err(err),

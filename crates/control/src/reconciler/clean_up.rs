@@ -33,6 +33,9 @@ impl Reconciler {
         if let Err(err) = store.forget_usage(self.days_ago(config.usage_kept_days)).await {
             tracing::warn!("old running times could not be removed: {}", chain(&err));
         }
+        if let Err(err) = store.forget_audit(self.days_ago(config.audit_kept_days)).await {
+            tracing::warn!("old entries of the audit log could not be removed: {}", chain(&err));
+        }
     }
 
     fn days_ago(&self, days: u32) -> Timestamp {

@@ -3,6 +3,7 @@
 
 mod act;
 mod clean_up;
+mod clocks;
 mod ending;
 mod isolate;
 mod models;
@@ -16,8 +17,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dedi_domain::autoscale::Scaler;
+use dedi_domain::model_rights::Holders;
 use dedi_domain::reconcile::{World, decide};
 use dedi_domain::route::{EndpointLoad, Serving};
+use dedi_domain::time::Span;
 use dedi_domain::{Action, EndpointId, LoadReport};
 use dedi_runtime::failpoint;
 use futures_util::FutureExt;
@@ -48,6 +51,12 @@ pub(crate) struct Reconciler {
     waits: Waits,
     /// Endpoints that can't be read, by id.
     unread: BTreeSet<String>,
+    /// Endpoints that were told that their model is another one, and how.
+    changed_models: BTreeMap<EndpointId, String>,
+    /// What was written of this run's clocks.
+    written_span: Option<Span>,
+    /// The wall clock can't be right; said once.
+    clock_trouble: bool,
     /// The database has gone from its path; said once.
     is_lost: bool,
     /// Failed passes in a row.
@@ -64,6 +73,9 @@ impl Reconciler {
             troubles: BTreeSet::new(),
             waits: Waits::default(),
             unread: BTreeSet::new(),
+            changed_models: BTreeMap::new(),
+            written_span: None,
+            clock_trouble: false,
             is_lost: false,
             n_failed: 0,
         }
@@ -140,21 +152,34 @@ impl Reconciler {
     async fn pass(&mut self, report: &LoadReport) -> Result<usize, StoreError> {
         let mut troubles = BTreeSet::new();
         let look = self.shared.looks.begin();
+        self.tell_clocks().await;
+        crate::ownership::settle(&self.shared).await;
         if self.is_lost() {
             // Nothing could be recorded: what was published last stays, and replicas are left as they are.
             self.shared.looks.tell(look);
             return Ok(0);
         }
-        let seen = observe::observe(&self.shared, report, &mut self.scaler, &mut self.models).await?;
+        let seen = observe::observe(
+            &self.shared,
+            report,
+            &mut self.scaler,
+            &mut self.models,
+            &mut self.changed_models,
+        )
+        .await?;
         troubles.extend(seen.troubles);
         let world = Arc::new(seen.world);
         self.shared.set_world(world.clone());
         self.shared.reload_keys().await?;
         failpoint::hit("pass.before", "routes");
         let slots = self.shared.config.slots;
-        let serving = Serving { models: seen.models, contexts: seen.contexts, slots, ..Serving::default() };
+        let mut holders = self.shared.store.holders().await?;
+        let held = |it| (holders.remove(&it).unwrap_or(Holders::Everyone), it);
+        let models = seen.models.into_iter().map(held).map(|(of, it)| (it, of)).collect();
+        let serving = Serving { models, contexts: seen.contexts, slots, ..Serving::default() };
         self.shared.publish_world(&world, serving);
         self.shared.looks.tell(look);
+        self.note_uses(report).await;
         self.tell_unread(&seen.unread, world.now).await;
         // Before anything that may take long, and no action: a pass that does nothing else is at rest.
         if let Err(err) = running::beat(&self.shared, &world).await {

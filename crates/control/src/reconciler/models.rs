@@ -51,6 +51,8 @@ struct Used {
     facts: Result<ModelFacts, ModelError>,
     /// Of its files, and whether they were right under them; only where something is to load it.
     stamps: Option<Result<(Stamps, bool), ModelError>>,
+    /// Which revision is here.
+    pin: Result<Option<String>, ModelError>,
 }
 
 /// What came of the looks in a pass.
@@ -117,13 +119,20 @@ fn read(models: &ModelStore, model: ModelName, is_wanted: bool) -> (ModelName, U
     let facts = catch_unwind(AssertUnwindSafe(|| models.facts(&model)));
     let facts = facts.unwrap_or_else(|_panic| Err(NoAnswer::Panicked.into()));
     let stamps = is_wanted.then(|| models.stamps(&model));
-    (model, Used { facts, stamps })
+    let pin = models.pin(&model);
+    (model, Used { facts, stamps, pin })
 }
 
 impl Shown {
     /// What the files of a model that is used say, where they could be read.
     pub(super) fn facts(&self) -> impl Iterator<Item = (&ModelName, &ModelFacts)> {
         self.used.iter().filter_map(|(model, it)| Some((model, it.facts.as_ref().ok()?)))
+    }
+
+    /// The revisions of the models that are here and can be read.
+    pub(super) fn pins(&self) -> BTreeMap<ModelName, Option<String>> {
+        let read = |(model, it): (&ModelName, &Used)| Some((model.clone(), it.pin.clone().ok()?));
+        self.used.iter().filter_map(read).collect()
     }
 
     /// The models that something is to load and whose files are not known to be right, with the files' stamps.

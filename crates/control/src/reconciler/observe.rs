@@ -9,7 +9,7 @@ use dedi_domain::fit::bytes_per_device;
 use dedi_domain::reconcile::{EndpointView, ReplicaView, World};
 use dedi_domain::route::Published;
 use dedi_domain::{
-    EndpointId, Fetch, Intent, Inventory, LoadReport, ModelName, Observation, ReplicaId, ReplicaRow,
+    EndpointId, Fetch, Intent, Inventory, LoadReport, ModelName, Observation, Owner, ReplicaId, ReplicaRow,
     SetAside, Timestamp,
 };
 use dedi_runtime::{Listing, Unreadable};
@@ -17,6 +17,7 @@ use tokio::time::timeout;
 
 use super::chain;
 use super::models::{Looks, Presence, Shown};
+use crate::ownership;
 use crate::shared::Shared;
 use crate::store::{EndpointRows, Readable, StoreError, Unread};
 
@@ -41,11 +42,19 @@ pub(super) async fn observe(
     report: &LoadReport,
     scaler: &mut Scaler,
     looks: &mut Looks,
+    changed_models: &mut BTreeMap<EndpointId, String>,
 ) -> Result<Seen, StoreError> {
     let Readable { endpoints: mut rows, mut unread } = shared.store.readable().await?;
     let outcome = looks.look(&rows).await;
     if outcome.is_new {
         fetch_absent(shared, &rows, looks).await;
+    }
+    let mut troubles = Vec::new();
+    if outcome.is_new
+        && let Err(err) = ownership::watch(shared, &rows, &looks.last().pins(), changed_models).await
+    {
+        troubles
+            .push(format!("which revision of its model an endpoint is of was not recorded: {}", chain(&err)));
     }
     let shown = looks.last();
     let checking = match outcome.trouble {
@@ -99,7 +108,7 @@ pub(super) async fn observe(
     let models_trouble = outcome.trouble.map(|why| {
         format!("the models can't be looked at, so nothing is launched; everything else goes on: {why}")
     });
-    let troubles = trouble.into_iter().chain(models_trouble).collect();
+    troubles.extend(trouble.into_iter().chain(models_trouble));
     Ok(Seen { world, unread, models: shown.listed.clone(), contexts, troubles })
 }
 
@@ -151,7 +160,7 @@ async fn fetch_absent(shared: &Shared, rows: &[EndpointRows], looks: &mut Looks)
     }
     let present: BTreeSet<EndpointId> = rows.iter().map(|it| it.desired.id).collect();
     looks.launched.retain(|it| present.contains(it));
-    let mut wanted: BTreeMap<ModelName, Timestamp> = BTreeMap::new();
+    let mut wanted: BTreeMap<ModelName, (Timestamp, Owner)> = BTreeMap::new();
     for row in rows {
         let desired = &row.desired;
         if desired.wants_replicas()
@@ -159,7 +168,8 @@ async fn fetch_absent(shared: &Shared, rows: &[EndpointRows], looks: &mut Looks)
             && looks.last().presence(&desired.model) == Presence::Absent
             && !was_launched(shared, row, &mut looks.launched).await
         {
-            let since = wanted.entry(desired.model.clone()).or_insert(desired.started_at);
+            let first = (desired.started_at, desired.owner.clone());
+            let (since, _) = wanted.entry(desired.model.clone()).or_insert(first);
             *since = desired.started_at.max(*since);
         }
     }

@@ -4,8 +4,10 @@ use dedi_domain::idle::IdleStop;
 use dedi_domain::{Desired, EndpointId, EndpointName, Owner, Timestamp};
 use sqlx::{Sqlite, Transaction};
 
+use super::audit::{Actor, AuditAction, AuditEntry, audit};
 use super::error::StoreError;
 use super::events::{EventKind, add_event};
+use super::holders::insert_pin;
 use super::rows::{EndpointRecord, run_cause_word, run_word, small, stored, timeout_by, timeout_by_word};
 use super::sqlite::Store;
 
@@ -42,6 +44,10 @@ pub struct NewEndpoint {
     pub idempotency: Option<Idempotency>,
     /// Most endpoints its owner may have.
     pub quota: u32,
+    /// Which revision of its model it is to serve, where that is known.
+    pub pin: Option<String>,
+    /// Who asked.
+    pub by: Actor,
 }
 
 /// By what a repeated create is known.
@@ -105,6 +111,10 @@ impl Store {
         insert(&mut tx, desired).await?;
         let message = format!("created for {} on {}", desired.model, desired.hardware);
         add_event(&mut tx, now, desired.id, None, EventKind::Created, &message).await?;
+        if let Some(pin) = &new.pin {
+            insert_pin(&mut tx, desired.id, pin).await?;
+        }
+        audit(&mut tx, &entry(&new.by, desired, AuditAction::EndpointCreate, message), now).await?;
         self.commit(tx, "insert-endpoint").await?;
         Ok(Inserted::New)
     }
@@ -140,6 +150,7 @@ impl Store {
         &self,
         owner: &Owner,
         key: &EndpointKey,
+        by: &Actor,
         now: Timestamp,
         mut change: impl FnMut(&Desired) -> Result<Option<(Desired, EventKind, String)>, E>,
     ) -> Result<Desired, E> {
@@ -157,6 +168,7 @@ impl Store {
         after.generation = before.generation + 1;
         set_desired(&mut tx, &after, before.generation).await?;
         add_event(&mut tx, now, after.id, None, kind, &message).await?;
+        audit(&mut tx, &entry(by, &after, asked(kind), message), now).await?;
         self.commit(tx, "update-endpoint").await?;
         Ok(after)
     }
@@ -186,6 +198,21 @@ impl Store {
         add_event(&mut tx, now, endpoint, None, EventKind::StoppedInactive, &message).await?;
         self.commit(tx, "stop-idle").await
     }
+}
+
+/// What a request that leads to this event asked for.
+fn asked(kind: EventKind) -> AuditAction {
+    let asks = [
+        (EventKind::StartRequested, AuditAction::EndpointStart),
+        (EventKind::StopRequested, AuditAction::EndpointStop),
+        (EventKind::DeleteRequested, AuditAction::EndpointDelete),
+    ];
+    asks.into_iter().find(|it| it.0 == kind).map_or(AuditAction::EndpointUpdate, |it| it.1)
+}
+
+/// What the audit log says of an endpoint's change.
+fn entry(by: &Actor, of: &Desired, action: AuditAction, message: String) -> AuditEntry {
+    AuditEntry { owner: Some(of.owner.clone()), by: by.clone(), action, object: of.id.to_string(), message }
 }
 
 /// The request's hash and the endpoint of the answer that counts for this key, if there is one. One of our marks

@@ -58,6 +58,8 @@ event_kinds! {
     ReplicaReleased = "replica_released",
     /// dedi can't decide about it, and leaves it as it is.
     SetAside = "set_aside",
+    /// Its model in the store is another than it was created with.
+    ModelChanged = "model_changed",
 }
 
 /// One event.
@@ -83,6 +85,7 @@ impl Store {
             "SELECT max(at) FROM (\
                 SELECT at FROM (SELECT at FROM events ORDER BY id DESC LIMIT 1) \
                 UNION ALL SELECT max(seen_at) FROM usage WHERE closed = 0 \
+                UNION ALL SELECT at FROM (SELECT at FROM audit ORDER BY id DESC LIMIT 1) \
                 UNION ALL SELECT max(published_at) FROM endpoints \
                 UNION ALL SELECT max(started_at) FROM endpoints)",
         )

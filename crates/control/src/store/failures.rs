@@ -119,7 +119,13 @@ mod tests {
             let mut one = desired(1, 1);
             one.id = format!("endpoint-{}", Uuid::new_v4()).parse().unwrap();
             one.name = EndpointName::parse(&format!("local/demo-{:08x}", ids.len())).unwrap();
-            let new = NewEndpoint { desired: one.clone(), idempotency: None, quota: 100 };
+            let new = NewEndpoint {
+                desired: one.clone(),
+                idempotency: None,
+                quota: 100,
+                pin: None,
+                by: crate::store::Actor::SERVER,
+            };
             store.insert_endpoint(&new, NOW, |_| false).await.unwrap();
             let id = one.id.to_string();
             let mut tx = store.write().await.unwrap();

@@ -35,7 +35,7 @@ impl Store {
 
     /// Deletes with `sql`, which takes a moment and a number of rows, until nothing is left or it is enough for
     /// now.
-    async fn forget(
+    pub(super) async fn forget(
         &self,
         step: &'static str,
         sql: &'static str,

@@ -3,13 +3,16 @@
 //!
 //! Everything a tenant can reach takes the tenant as an argument. What takes a bare id is for the reconciler.
 
+mod audit;
 mod backup;
+mod clock;
 mod endpoints;
 mod error;
 mod events;
 mod failures;
 mod fault;
 mod forget;
+mod holders;
 mod keys;
 mod launched;
 mod lock;
@@ -23,10 +26,12 @@ mod sqlite;
 mod start_times;
 mod usage;
 
+pub use audit::{Actor, AuditAction, AuditEntry, AuditRecord, Page};
 pub use backup::{BackupError, backup};
 pub use endpoints::{EndpointKey, Idempotency, Inserted, NewEndpoint};
 pub use error::StoreError;
 pub use events::{EventKind, EventRecord};
+pub use holders::HolderTable;
 pub use keys::StoredKey;
 pub use lock::{DataLock, Holder, LockError};
 pub use pass::Ending;

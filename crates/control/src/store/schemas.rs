@@ -140,7 +140,8 @@ async fn a_database_of_each_released_schema_is_brought_up_to_date_and_read_back(
 
         let mut new = desired(1, 1);
         new.owner = running.desired.owner.clone();
-        let new = NewEndpoint { desired: new, idempotency: None, quota: 10 };
+        let new =
+            NewEndpoint { desired: new, idempotency: None, quota: 10, pin: None, by: super::Actor::SERVER };
         assert_eq!(store.insert_endpoint(&new, NOW, |_| false).await.unwrap(), Inserted::New);
         let mut erased = new;
         erased.desired.id = "endpoint-30b1ca9f-0d64-4f3d-9a37-7c1d6f5f5c11".parse().unwrap();

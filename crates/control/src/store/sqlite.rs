@@ -216,7 +216,7 @@ pub(super) async fn connect(path: &Path, n_connections: u32) -> Result<SqlitePoo
         .await
 }
 
-async fn connect_to_read(path: &Path) -> Result<SqlitePool, StoreError> {
+pub(super) async fn connect_to_read(path: &Path) -> Result<SqlitePool, StoreError> {
     SqlitePoolOptions::new()
         .max_connections(1)
         .connect_with(SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY_WAIT))

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 
 pub(crate) use self::fifo::Hang;
 pub(crate) use self::gguf::{Gguf, gguf};
-pub(crate) use self::plane::{Answer, Plane, open};
+pub(crate) use self::plane::{Answer, Plane, entry, open};
 pub(crate) use self::rights::obey_modes;
 pub(crate) use self::runtime::{FakeRuntime, Script};
 

@@ -18,7 +18,7 @@ use tower::ServiceExt;
 
 use super::{FakeRuntime, Gguf, gguf};
 use crate::shared::random_digits;
-use crate::store::{StoreError, StoredKey};
+use crate::store::{Actor, AuditAction, AuditEntry, StoreError, StoredKey};
 use crate::{Clock, ControlConfig, ControlPlane, DataPaths, FileLogs, HubConfig};
 
 /// An answer, read to its end.
@@ -60,12 +60,34 @@ pub(crate) struct Plane {
 pub(crate) struct TestClock {
     now_ms: AtomicI64,
     uptime_ms: AtomicI64,
+    /// How far the wall clock is from `now_ms`.
+    wall_ahead_ms: AtomicI64,
 }
 
 impl TestClock {
     pub(crate) fn go_on(&self, ms: i64) {
         self.uptime_ms.fetch_add(ms, Ordering::Relaxed);
         self.set(ms);
+    }
+
+    /// Sets the wall clock while the control plane runs.
+    pub(crate) fn set_wall(&self, by_ms: i64) {
+        self.wall_ahead_ms.fetch_add(by_ms, Ordering::Relaxed);
+    }
+
+    fn wall(&self) -> Timestamp {
+        Timestamp(self.now_ms.load(Ordering::Relaxed) + self.wall_ahead_ms.load(Ordering::Relaxed))
+    }
+
+    /// A start of the program: its steady clock begins at the wall clock.
+    fn begin(&self) {
+        self.now_ms.fetch_add(self.wall_ahead_ms.swap(0, Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    /// The wall clock stays where it is when the steady one is moved on.
+    fn begin_not_before(&self, then: Timestamp) {
+        let before = self.now_ms.fetch_max(then.0, Ordering::Relaxed);
+        self.wall_ahead_ms.fetch_sub((then.0 - before).max(0), Ordering::Relaxed);
     }
 
     /// Sets it, as somebody does while the control plane is down.
@@ -91,6 +113,17 @@ impl Running {
     pub(crate) async fn end(self) {
         self.cancel.cancel();
         tokio::time::timeout(Duration::from_secs(5), self.tasks.join_all()).await.unwrap();
+    }
+}
+
+/// What the audit log says of a key that a test makes.
+pub(crate) fn entry(key: &StoredKey) -> AuditEntry {
+    AuditEntry {
+        owner: Some(key.owner.clone()),
+        by: Actor::SERVER,
+        action: AuditAction::KeyCreate,
+        object: key.id.to_string(),
+        message: String::new(),
     }
 }
 
@@ -182,9 +215,14 @@ impl Plane {
             role,
             created_at: self.now(),
             expires_at: None,
+            scope: dedi_domain::Scope::default(),
+            last_used_at: None,
         };
         let store = &self.shared().store;
-        store.insert_key(&key, text.hash(), || Ok::<_, StoreError>(())).await.unwrap();
+        store
+            .insert_key(&key, text.hash(), &crate::testing::entry(&key), || Ok::<_, StoreError>(()))
+            .await
+            .unwrap();
         self.shared().reload_keys().await.unwrap();
         text.reveal().to_owned()
     }
@@ -277,7 +315,8 @@ async fn open_with(
     runtime: &Arc<FakeRuntime>,
     clock: &Arc<TestClock>,
 ) -> Result<ControlPlane, crate::ControlError> {
-    let (reads, counts, moves) = (clock.clone(), clock.clone(), clock.clone());
+    clock.begin();
+    let (reads, counts, moves, walls) = (clock.clone(), clock.clone(), clock.clone(), clock.clone());
     let logs = dir.path().join("logs");
     std::fs::create_dir_all(&logs).unwrap();
     ControlPlane::open(
@@ -289,9 +328,8 @@ async fn open_with(
         Clock::new(
             move || Timestamp(reads.now_ms.load(Ordering::Relaxed)),
             move || Duration::from_millis(counts.uptime_ms.load(Ordering::Relaxed).unsigned_abs()),
-            move |then| {
-                moves.now_ms.fetch_max(then.0, Ordering::Relaxed);
-            },
+            move |then| moves.begin_not_before(then),
+            move || walls.wall(),
         ),
     )
     .await

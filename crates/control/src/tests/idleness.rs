@@ -39,6 +39,7 @@ async fn min_zero_starts_once_sleeps_and_wakes_for_a_waiting_request() {
         in_flight: BTreeMap::new(),
         unanswered: BTreeMap::new(),
         endpoints: BTreeMap::from([(id.parse().unwrap(), load)]),
+        keys_used: BTreeMap::new(),
         at: plane.now(),
     };
     plane.settle(&report).await;

@@ -72,6 +72,7 @@ async fn a_draining_replica_keeps_its_requests_until_they_end_or_the_limit_passe
         in_flight: BTreeMap::from([(replica, in_flight)]),
         unanswered: BTreeMap::new(),
         endpoints: BTreeMap::new(),
+        keys_used: BTreeMap::new(),
         at: plane.now(),
     };
     plane.settle(&report(version, 0, &plane)).await;
@@ -145,7 +146,7 @@ async fn a_deleted_endpoint_leaves_nothing_behind_and_its_id_never_returns() {
     assert!(plane.shared().store.snapshot().await.unwrap().is_empty());
     let mut again = crate::reconciler::tests::desired(1, 1);
     again.id = id.parse().unwrap();
-    let new = |desired| crate::store::NewEndpoint { desired, idempotency: None, quota: 9 };
+    let new = |desired| super::storage::new(desired);
     assert!(plane.shared().store.insert_endpoint(&new(again), plane.now(), |_| false).await.is_err());
     let mut namesake = crate::reconciler::tests::desired(1, 1);
     namesake.name = dedi_domain::EndpointName::parse(&name).unwrap();

@@ -182,3 +182,37 @@ async fn frame(body: &mut axum::body::Body) -> Result<String, axum::Error> {
     let bytes = frame.expect("the body has ended")?.into_data().unwrap();
     Ok(String::from_utf8(bytes.to_vec()).unwrap())
 }
+
+#[tokio::test]
+async fn followed_log_ends_when_its_key_is_revoked() {
+    let plane = Plane::start().await;
+    let id = plane.create("").await;
+    plane.settle_idle().await;
+    let file = plane.logs().path(id.parse().unwrap(), 1);
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, "one\n").unwrap();
+    let key = plane.key("team", dedi_domain::Role::Viewer).await;
+    let request = http::Request::get(format!("/v1/endpoints/{id}/logs?follow=true"))
+        .header("authorization", format!("Bearer {key}"))
+        .body(axum::body::Body::empty())
+        .unwrap();
+    let service = plane.control.router(plane.failures.clone());
+    let response = tower::ServiceExt::oneshot(service, request).await.unwrap();
+    let mut body = response.into_body();
+    assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "one\n");
+    let path = format!("/v1/keys/{}", key.split('_').nth(1).unwrap());
+    assert_eq!(plane.call("DELETE", &path, "").await.status, StatusCode::NO_CONTENT);
+    let rest = tokio::time::timeout(Duration::from_secs(5), async {
+        let mut said = String::new();
+        loop {
+            match body.frame().await {
+                Some(Ok(frame)) => said.push_str(&String::from_utf8_lossy(&frame.into_data().unwrap())),
+                Some(Err(_cut)) => return (said, true),
+                None => return (said, false),
+            }
+        }
+    });
+    let (said, was_cut) = rest.await.expect("the log is followed on");
+    assert!(was_cut, "nobody takes it for the end of the launch");
+    assert!(said.contains("API key"), "{said}");
+}

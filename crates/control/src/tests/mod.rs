@@ -1,8 +1,10 @@
 //! Tests of the whole control plane: the real router, store and reconciler over a pretended runtime.
 
+mod audit;
 mod away;
 mod backup;
 mod checks;
+mod clocks;
 mod contract;
 mod failures;
 mod hanging;

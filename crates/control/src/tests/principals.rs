@@ -17,6 +17,8 @@ enum Needs {
     Change,
     Delete,
     Keys,
+    /// The operator's.
+    Host,
 }
 
 /// Route, method, path with `{id}` for an endpoint of the first tenant, what it needs.
@@ -37,6 +39,7 @@ const TABLE: &[(&str, &str, &str, Needs)] = &[
     ("/v1/models", "GET", "/v1/models", Needs::Key),
     ("/v1/models/{*model}", "GET", "/v1/models/no/such", Needs::Key),
     ("/v1/models/{*model}", "DELETE", "/v1/models/no/such", Needs::Delete),
+    ("/v1/models/{*model}", "PATCH", "/v1/models/no/such", Needs::Host),
     ("/v1/pulls", "GET", "/v1/pulls", Needs::Delete),
     ("/v1/pulls", "POST", "/v1/pulls", Needs::Delete),
     ("/v1/pulls/{*model}", "GET", "/v1/pulls/no/such", Needs::Delete),
@@ -48,6 +51,7 @@ const TABLE: &[(&str, &str, &str, Needs)] = &[
     ("/v1/keys", "GET", "/v1/keys", Needs::Keys),
     ("/v1/keys", "POST", "/v1/keys", Needs::Keys),
     ("/v1/keys/{id}", "DELETE", "/v1/keys/nobody", Needs::Keys),
+    ("/v1/audit", "GET", "/v1/audit", Needs::Keys),
     ("/v1/usage", "GET", "/v1/usage", Needs::Read),
     ("/v1/usage", "GET", "/v1/usage?endpoint={id}", Needs::Read),
 ];
@@ -58,6 +62,7 @@ fn may(role: Role, needs: Needs) -> bool {
         Needs::Read => role.may_read(),
         Needs::Change => role.may_change(),
         Needs::Delete | Needs::Keys => role.may_delete(),
+        Needs::Host => role == Role::Admin,
     }
 }
 

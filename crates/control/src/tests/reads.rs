@@ -211,6 +211,7 @@ async fn devices_of_an_endpoint_that_is_being_deleted_are_said_to_be_that() {
         in_flight: BTreeMap::from([(plane.runtime.live()[0].id, 1)]),
         unanswered: BTreeMap::new(),
         endpoints: BTreeMap::new(),
+        keys_used: BTreeMap::new(),
         at: plane.now(),
     };
     plane.settle(&busy).await;

@@ -29,13 +29,18 @@ pub(crate) async fn with_owner(path: &Path) -> Store {
         role: dedi_domain::Role::Admin,
         created_at: NOW,
         expires_at: None,
+        scope: dedi_domain::Scope::default(),
+        last_used_at: None,
     };
-    store.insert_key(&key, text.hash(), || Ok::<_, StoreError>(())).await.unwrap();
+    store
+        .insert_key(&key, text.hash(), &crate::testing::entry(&key), || Ok::<_, StoreError>(()))
+        .await
+        .unwrap();
     store
 }
 
 pub(super) fn new(desired: dedi_domain::Desired) -> NewEndpoint {
-    NewEndpoint { desired, idempotency: None, quota: 1_000 }
+    NewEndpoint { desired, idempotency: None, quota: 1_000, pin: None, by: crate::store::Actor::SERVER }
 }
 
 #[tokio::test]
@@ -51,7 +56,7 @@ async fn what_was_stored_is_read_back_after_a_reopen() {
     let again = store(&path).await.unwrap();
     assert_eq!(again.snapshot().await.unwrap()[0].desired, it);
     assert_eq!(again.installation(), installation);
-    assert_eq!(again.key_table().await.unwrap().len(), 1);
+    assert_eq!(again.key_table(&dedi_domain::time::Timeline::default()).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -240,7 +245,7 @@ async fn a_paused_store_writes_nothing_until_it_is_resumed() {
     let it = new(desired(0, 3));
     let refused = store.insert_endpoint(&it, NOW, |_| false).await.unwrap_err();
     assert!(matches!(refused, StoreError::Paused), "{refused}");
-    assert!(store.key_table().await.is_ok(), "reading goes on");
+    assert!(store.key_table(&dedi_domain::time::Timeline::default()).await.is_ok(), "reading goes on");
     let successor = crate::tests::storage::store(&path).await.unwrap();
     sqlx::query("INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (9999, 'later', 1, x'00', 0)")
         .execute(&successor.writer_for_tests())

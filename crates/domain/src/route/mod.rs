@@ -2,7 +2,7 @@
 
 mod publish;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 pub use self::publish::{Published, Serving};
 use crate::endpoint::EndpointState;
 use crate::ids::{EndpointId, EndpointName, ModelName, Owner, ReplicaId};
-use crate::keys::KeyTable;
+use crate::keys::{KeyId, KeyTable, Principal};
 use crate::launch::Address;
+use crate::model_rights::Holders;
 use crate::time::Timestamp;
 
 /// The gateway's snapshot of the world. Replaced as a whole; a gateway cut off from the control plane
@@ -23,8 +24,8 @@ pub struct RouteTable {
     pub version: u64,
     /// One entry an endpoint, running or not, sorted by id.
     pub routes: Vec<Arc<Route>>,
-    /// Models that exist on this host though they may have no endpoint.
-    pub models: BTreeSet<ModelName>,
+    /// Models that exist on this host though they may have no endpoint, with who may know of them.
+    pub models: BTreeMap<ModelName, Holders>,
     /// Keys that may use the data plane.
     pub keys: Arc<KeyTable>,
     /// Drained replicas that are ended now. A request that is still on one has had its time.
@@ -77,13 +78,22 @@ pub struct RouteReplica {
 }
 
 impl RouteTable {
-    /// The caller's endpoint of that name or id; another tenant's is as absent as one that never was.
-    pub fn find(&self, model: &str, owner: &Owner) -> Option<&Arc<Route>> {
+    /// The caller's endpoint of that name or id. Another tenant's, and what the key's list does not name, is as absent
+    /// as one that never was.
+    pub fn find(&self, model: &str, caller: &Principal) -> Option<&Arc<Route>> {
         let id = model.parse::<EndpointId>().ok();
         self.routes
             .iter()
-            .filter(|it| it.owner == *owner)
+            .filter(|it| it.owner == caller.owner)
             .find(|it| Some(it.endpoint) == id || it.name.as_str() == model)
+            .filter(|it| caller.scope.has_endpoint(it.endpoint, &it.name, &it.model))
+    }
+
+    /// Whether the caller may know that this model is on the host.
+    pub fn shows_model(&self, model: &str, caller: &Principal) -> bool {
+        ModelName::parse(model).is_ok_and(|it| {
+            caller.scope.has_model(&it) && self.models.get(&it).is_some_and(|of| of.shows(&caller.owner))
+        })
     }
 }
 
@@ -100,6 +110,8 @@ pub struct LoadReport {
     pub unanswered: BTreeMap<ReplicaId, u32>,
     /// The same as `in_flight` by endpoint, with what waits for a replica.
     pub endpoints: BTreeMap<EndpointId, EndpointLoad>,
+    /// Keys that were used lately, with when they last were.
+    pub keys_used: BTreeMap<KeyId, Timestamp>,
     /// When the report was made.
     pub at: Timestamp,
 }
@@ -117,6 +129,10 @@ impl LoadReport {
         for (replica, n) in &other.unanswered {
             let most = all.unanswered.entry(*replica).or_default();
             *most = (*most).max(*n);
+        }
+        for (key, at) in &other.keys_used {
+            let last = all.keys_used.entry(key.clone()).or_default();
+            *last = (*last).max(*at);
         }
         for (endpoint, load) in &other.endpoints {
             let sum = all.endpoints.entry(*endpoint).or_default();
@@ -155,6 +171,7 @@ mod tests {
             in_flight: BTreeMap::from([(replica(1), 1)]),
             endpoints: BTreeMap::from([(endpoint, load(1, None))]),
             unanswered: BTreeMap::new(),
+            keys_used: BTreeMap::from([(KeyId("a".to_owned()), Timestamp(2))]),
             at: Timestamp(5),
         };
         let other = LoadReport {
@@ -162,12 +179,14 @@ mod tests {
             in_flight: BTreeMap::from([(replica(1), 2), (replica(2), 3)]),
             endpoints: BTreeMap::from([(endpoint, load(5, Some(Timestamp(4))))]),
             unanswered: BTreeMap::from([(replica(2), 1)]),
+            keys_used: BTreeMap::from([(KeyId("a".to_owned()), Timestamp(3))]),
             at: Timestamp(3),
         };
         let both = own.with(&other);
         assert_eq!(both.in_flight, BTreeMap::from([(replica(1), 3), (replica(2), 3)]));
         let sum = EndpointLoad { in_flight: 6, waiting: 2, last_finished_at: Some(Timestamp(4)) };
         assert_eq!(both.unanswered, other.unanswered);
+        assert_eq!(both.keys_used, other.keys_used, "the later use");
         assert_eq!((both.routes_version, both.endpoints[&endpoint], both.at), (0, sum, Timestamp(5)));
         let told: LoadReport = serde_json::from_str(&serde_json::to_string(&both).unwrap()).unwrap();
         assert_eq!(told, both);

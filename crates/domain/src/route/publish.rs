@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::{Ending, Route, RouteReplica, RouteTable};
 use crate::ids::{EndpointId, ModelName, ReplicaId};
 use crate::keys::KeyTable;
+use crate::model_rights::Holders;
 use crate::reconcile::{EndpointView, Observation, World};
 use crate::replica::{Intent, ReplicaPhase};
 use crate::status::Explainer;
@@ -15,8 +16,8 @@ use crate::status::Explainer;
 /// What a table says besides what the world shows.
 #[derive(Clone, Debug, Default)]
 pub struct Serving {
-    /// All models of the store.
-    pub models: BTreeSet<ModelName>,
+    /// All models of the store, with who may know of them.
+    pub models: BTreeMap<ModelName, Holders>,
     /// Tokens of context that deployed models are served with; absent where the model can't be read now.
     pub contexts: BTreeMap<ModelName, u32>,
     /// Requests one replica generates at the same time.

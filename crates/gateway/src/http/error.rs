@@ -22,6 +22,10 @@ pub(crate) enum ApiError {
     #[error("Too many failed authentication attempts from this address; the next is looked at in {} s. Trying \
          again does not make a key valid: send one of this server", secs(*retry_after))]
     TooManyKeys { retry_after: Duration },
+    #[error(
+        "The API key of this request was revoked or has expired; what was under way ended with it. Send another key"
+    )]
+    KeyEnded,
     #[error("A key with the role `{}` may not run inference; use one with the role inference, developer, owner or admin", role.as_str())]
     RoleForbidden { role: Role },
     #[error("{message}")]
@@ -107,6 +111,7 @@ impl ApiError {
         const SERVER: &str = "server_error";
         match self {
             Self::InvalidKey => (StatusCode::UNAUTHORIZED, REQUEST, RefusalCode::InvalidApiKey),
+            Self::KeyEnded => (StatusCode::UNAUTHORIZED, REQUEST, RefusalCode::KeyRevoked),
             Self::TooManyKeys { .. } => {
                 (StatusCode::TOO_MANY_REQUESTS, REQUEST, RefusalCode::TooManyFailedAttempts)
             }
@@ -168,6 +173,7 @@ impl ApiError {
             // The same key is as wrong in a minute, and the v1 SDK obeys every delay it is told, up to five times.
             Self::TooManyKeys { .. }
             | Self::InvalidKey
+            | Self::KeyEnded
             | Self::RoleForbidden { .. }
             | Self::Invalid { .. }
             | Self::UnsupportedMedia(_)
@@ -194,6 +200,7 @@ impl ApiError {
             // The engine's word for it says more than that it refused.
             Self::EngineRefused { param, code, .. } => (param.clone(), code.clone()),
             Self::InvalidKey
+            | Self::KeyEnded
             | Self::TooManyKeys { .. }
             | Self::RoleForbidden { .. }
             | Self::UnsupportedMedia(_)

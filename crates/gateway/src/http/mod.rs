@@ -97,13 +97,18 @@ async fn answer(core: Arc<Core>, kind: Kind, request: Request, id: &RequestId) -
     let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     core.catch_up();
     let table = core.fleet.table();
-    let caller: Principal = auth::check(&table.keys, &core.failures, &head.headers, peer, core.clock.now())?;
+    let caller: Principal = auth::check(&table.keys, &core.failures, &head.headers, peer, core.clock.wall())?;
+    core.fleet.key_used(&caller.key);
     body::check_headers(&head.headers, &core.config)?;
-    let (body, held) = body::read(body, &core.memory, &core.config).await?;
+    let (body, held) = tokio::select! {
+        biased;
+        () = core.fleet.key_ended(&caller.key) => return Err(ApiError::KeyEnded),
+        read = body::read(body, &core.memory, &core.config) => read?,
+    };
 
     let parsed = Parsed::read(kind, &body)?;
     let model = parsed.model()?.to_owned();
-    let (route, endpoint) = core.fleet.resolve(&model, &caller.owner)?;
+    let (route, endpoint) = core.fleet.resolve(&model, &caller)?;
     let place = Place::take(&endpoint, &caller.key, held, &core.config)?;
     let target = Target { endpoint: route.endpoint, model };
     // An endpoint that is not running is told before a field that would have to change for it.
@@ -112,15 +117,16 @@ async fn answer(core: Arc<Core>, kind: Kind, request: Request, id: &RequestId) -
     drop(body);
 
     let (metrics, clock) = (core.metrics.clone(), core.clock.clone());
-    let mut record = Record::new(metrics, clock, id.clone(), route.endpoint, caller.key, kind);
+    let mut record = Record::new(metrics, clock, id.clone(), route.endpoint, caller.key.clone(), kind);
     // Waited for here, with nothing sent: however long it takes, its failure is a status.
     let ready = tokio::select! {
         biased;
         () = core.kill.cancelled() => Err(ApiError::ShuttingDown),
+        () = core.fleet.key_ended(&caller.key) => Err(ApiError::KeyEnded),
         ready = ready_replica(&core.fleet, &target, &endpoint, &core.config) => ready,
     };
     let in_flight = ready.inspect_err(|error| record.end(Ended::Failed(error)))?;
-    let accepted = Accepted { id: id.clone(), target, place, job };
+    let accepted = Accepted { id: id.clone(), target, key: caller.key, place, job };
     if accepted.job.stream {
         crate::stream::respond(core, accepted, in_flight, record).await
     } else {

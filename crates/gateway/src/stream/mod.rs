@@ -92,10 +92,12 @@ impl Relay {
         let core = self.core.clone();
         let client = self.client.pieces();
         let limit = ms(core.config.total_timeout_ms);
+        let key = self.accepted.key.clone();
         // Whatever ends the wait drops the relaying, and with it the connection to the engine.
         let done = tokio::select! {
             biased;
             () = client.closed() => Err(End::HungUp),
+            () = core.fleet.key_ended(&key) => Err(End::Failed(ApiError::KeyEnded)),
             done = timeout(limit, self.relay(in_flight)) => {
                 done.unwrap_or(Err(End::Failed(ApiError::TotalTimeout { after: limit })))
             }
@@ -146,7 +148,7 @@ impl Relay {
             End::Failed(broken)
         };
         let idle = ms(core.config.idle_timeout_ms);
-        let created = core.clock.now().0.div_euclid(1_000);
+        let created = core.clock.wall().0.div_euclid(1_000);
         let mut rewriter = Rewriter::new(&self.accepted.id.to_string(), created, &self.accepted.job);
         let (mut piece, mut out) = (first, Vec::new());
         loop {

@@ -10,6 +10,7 @@
 mod admission;
 mod drained;
 mod engine;
+mod keys;
 mod plane;
 mod routing;
 mod shapes;

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use axum::serve::ListenerExt as _;
 use dedi_domain::keys::{KeyRecord, KeyText};
+use dedi_domain::model_rights::Holders;
 use dedi_domain::{
     Address, EndpointId, EndpointName, EndpointState, KeyTable, LoadReport, ModelName, Owner, ReplicaId,
-    Role, Route, RouteReplica, RouteTable,
+    Role, Route, RouteReplica, RouteTable, Scope,
 };
 use dedi_gateway::{Clock, Gateway, GatewayConfig};
 use serde_json::Value;
@@ -43,7 +44,7 @@ fn keys() -> KeyTable {
     let of = |seed: u8, owner: &str, role| {
         let text = KeyText::parse(&key(seed)).unwrap();
         let owner = Owner::parse(owner).unwrap();
-        (text.id(), KeyRecord { hash: text.hash(), owner, role, expires_at: None })
+        (text.id(), KeyRecord { hash: text.hash(), owner, role, expires_at: None, scope: Scope::default() })
     };
     [of(1, "team", Role::Developer), of(2, "team", Role::Viewer), of(3, "others", Role::Inference)]
         .into_iter()
@@ -83,7 +84,7 @@ pub(crate) fn table(version: u64, routes: Vec<Route>) -> RouteTable {
     RouteTable {
         version,
         routes: routes.into_iter().map(Arc::new).collect(),
-        models: [ModelName::parse("dedi/demo").unwrap()].into(),
+        models: [(ModelName::parse("dedi/demo").unwrap(), Holders::Everyone)].into(),
         keys: Arc::new(keys()),
         ending: std::collections::BTreeMap::new(),
     }

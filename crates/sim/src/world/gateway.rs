@@ -93,13 +93,13 @@ impl Gateway {
     /// The endpoint of that name or id, for the bearer of `key`.
     pub(crate) fn find(&self, model: &str, key: &str, now: i64) -> Option<(Owner, Arc<Route>)> {
         let table = &self.applied.routes;
-        let caller = table.keys.check(key, Timestamp(now))?.owner;
+        let caller = table.keys.check(key, Timestamp(now))?;
         let route = if self.bug == Some(Bug::FindsForeign) {
             table.routes.iter().find(|it| it.endpoint.to_string() == model)?
         } else {
             table.find(model, &caller)?
         };
-        Some((caller, route.clone()))
+        Some((caller.owner, route.clone()))
     }
 
     /// Accepts a request and sends it to `replica`, which gives its first byte after a while and its last later.

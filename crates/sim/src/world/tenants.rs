@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dedi_domain::keys::{KeyRecord, KeyTable, KeyText};
-use dedi_domain::{EndpointName, ModelName, Owner, Role};
+use dedi_domain::{EndpointName, ModelName, Owner, Role, Scope};
 
 use crate::trace::{Checked, broken};
 
@@ -40,6 +40,7 @@ impl Tenants {
                 owner: it.owner.clone(),
                 role: Role::Owner,
                 expires_at: None,
+                scope: Scope::default(),
             };
             (it.key.id(), record)
         };

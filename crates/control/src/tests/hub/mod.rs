@@ -4,6 +4,7 @@ mod endpoints;
 mod mirrors;
 mod places;
 mod refusals;
+mod tenants;
 mod whole;
 
 use std::path::PathBuf;

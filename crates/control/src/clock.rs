@@ -1,0 +1,121 @@
+//! Where the time comes from: a steady clock for stamps, the wall clock for people and for the expiry of keys, and how the
+//! two are told apart where somebody sets the wall clock.
+
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use dedi_domain::Timestamp;
+use dedi_domain::time::{ClockNews, Span, Timeline};
+
+use crate::http;
+use crate::store::Moment;
+
+/// Both clocks. Clones are the same ones.
+#[derive(Clone)]
+pub struct Clock {
+    now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    uptime: Arc<dyn Fn() -> Duration + Send + Sync>,
+    begin_not_before: Arc<dyn Fn(Timestamp) + Send + Sync>,
+    wall: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    times: Arc<RwLock<Timeline>>,
+}
+
+impl Clock {
+    /// A clock that reads `now`, and is moved on by `begin_not_before` when the store has a newer stamp. It must not
+    /// be set while this runs, as it may be before the next start; `uptime`, how long the host has been up, never is.
+    /// `wall` may be set at any time.
+    pub fn new(
+        now: impl Fn() -> Timestamp + Send + Sync + 'static,
+        uptime: impl Fn() -> Duration + Send + Sync + 'static,
+        begin_not_before: impl Fn(Timestamp) + Send + Sync + 'static,
+        wall: impl Fn() -> Timestamp + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            now: Arc::new(now),
+            uptime: Arc::new(uptime),
+            begin_not_before: Arc::new(begin_not_before),
+            wall: Arc::new(wall),
+            times: Arc::default(),
+        }
+    }
+
+    /// A stamp of now.
+    pub fn now(&self) -> Timestamp {
+        (self.now)()
+    }
+
+    /// What time it is for people and for keys.
+    pub fn judged(&self) -> Timestamp {
+        self.read().judged(self.now(), (self.wall)())
+    }
+
+    /// Why the wall clock can't be right, as a sentence.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        let wall = (self.wall)();
+        let record = self.read().behind(wall)?;
+        Some(format!(
+            "{}; times and the expiry of keys are counted on from that record. Set the clock right, or, if it is right and \
+             that record was written under a wrong one, start once with control.clock_is_right = true",
+            said(wall, record)
+        ))
+    }
+
+    /// A stamp as it is shown.
+    pub(crate) fn show(&self, stamp: Timestamp) -> String {
+        http::time(self.read().shown(stamp))
+    }
+
+    /// How stamps are shown now.
+    pub(crate) fn times(&self) -> Timeline {
+        self.read().clone()
+    }
+
+    /// The moment at which this clock read `then`.
+    pub(crate) fn moment(&self, then: Timestamp) -> Moment {
+        let uptime_ms = i64::try_from((self.uptime)().as_millis()).unwrap_or(i64::MAX);
+        let ago_ms = self.now().0.saturating_sub(then.0);
+        Moment { at: then, uptime_ms: uptime_ms.saturating_sub(ago_ms) }
+    }
+
+    /// Begins after earlier runs, whose newest stamp this is. `is_right` takes the wall clock for right also before it.
+    pub(crate) fn begin(&self, spans: Vec<Span>, newest: Timestamp, is_right: bool) {
+        (self.begin_not_before)(newest);
+        let last = (!is_right && newest > Timestamp::default()).then_some(newest);
+        let times = Timeline::begin(spans, last, self.now(), (self.wall)());
+        *self.times.write().unwrap_or_else(PoisonError::into_inner) = times;
+        if let Some(trouble) = self.trouble() {
+            tracing::warn!("{trouble}");
+        }
+    }
+
+    /// Looks at both clocks; answers what has changed.
+    pub(crate) fn observe(&self) -> Option<ClockNews> {
+        let (now, wall) = (self.now(), (self.wall)());
+        self.times.write().unwrap_or_else(PoisonError::into_inner).observe(now, wall)
+    }
+
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, Timeline> {
+        self.times.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// That the host's clock is before the last record, and can't be right; `None` where it is not.
+pub fn clock_trouble(wall: Timestamp, record: Timestamp) -> Option<String> {
+    let times = Timeline::begin(Vec::new(), Some(record), record, wall);
+    times.behind(wall).map(|record| said(wall, record))
+}
+
+fn said(wall: Timestamp, record: Timestamp) -> String {
+    format!(
+        "the host's clock says {}, which is before the last record of this server, {}",
+        http::time(wall),
+        http::time(record)
+    )
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Clock({})", self.now().0)
+    }
+}
