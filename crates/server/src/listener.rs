@@ -25,6 +25,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::descriptors;
+use crate::framing::{Framing, Heads};
 use crate::limits::{HEAD_BYTES_READ_MAX, HEADERS_READ_MAX};
 use crate::socket::WatchedSocket;
 
@@ -127,8 +128,10 @@ pub(crate) async fn serve(
         };
         let _ = stream.set_nodelay(true);
         let last = LastReply::default();
+        let heads = Heads::default();
         let app = app.clone().layer(axum::Extension(ConnectInfo(peer))).layer(axum::Extension(last.clone()));
-        let socket = TokioIo::new(WatchedSocket::new(stream, last, stall_max));
+        let app = app.layer(axum::Extension(heads.clone()));
+        let socket = TokioIo::new(WatchedSocket::new(stream, last, stall_max, Framing::new(heads)));
         let service = TowerToHyperService::new(app);
         let connection = graceful.watch(server.serve_connection(socket, service).into_owned());
         connections.spawn(async move {

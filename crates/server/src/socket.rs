@@ -11,20 +11,23 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
+use crate::framing::Framing;
+
 /// A TCP stream with the answer that is on its way through it. A client that has read its answer and leaves ends
 /// the stream in order; one whose answer still lay unread resets it.
 pub(crate) struct WatchedSocket {
     stream: TcpStream,
     last: LastReply,
     stall_max: Duration,
+    framing: Framing,
     /// Under way while bytes wait for the client to take some.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl WatchedSocket {
     /// The client may take nothing for `stall_max`.
-    pub(crate) fn new(stream: TcpStream, last: LastReply, stall_max: Duration) -> Self {
-        Self { stream, last, stall_max, stalled: None }
+    pub(crate) fn new(stream: TcpStream, last: LastReply, stall_max: Duration, framing: Framing) -> Self {
+        Self { stream, last, stall_max, framing, stalled: None }
     }
 
     /// A write that has to wait ends when the client has taken nothing for too long.
@@ -56,7 +59,9 @@ impl AsyncRead for WatchedSocket {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        self.framing.push(buffer.filled().get(before..).unwrap_or_default());
         self.note(polled)
     }
 }

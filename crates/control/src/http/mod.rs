@@ -16,6 +16,7 @@ mod keys;
 mod layer;
 mod logs;
 mod models;
+mod no_route;
 mod plan;
 mod pulls;
 mod repeat;
@@ -30,6 +31,8 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware::from_fn;
 use axum::routing::{any, delete, get, post};
+
+use http::{Method, Uri};
 
 use crate::shared::Shared;
 use error::ApiError;
@@ -78,7 +81,9 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/keys/{id}", delete(keys::revoke))
         .route("/v1/usage", get(usage::report))
         .method_not_allowed_fallback(|| async { ApiError::Method })
-        .fallback(|| async { ApiError::NotFound("There is no such route".to_owned()) })
+        .fallback(|method: Method, uri: Uri| async move {
+            ApiError::NotFound(no_route::no_route(&method, uri.path()))
+        })
         .layer(from_fn(layer::around))
         .with_state(shared)
 }
