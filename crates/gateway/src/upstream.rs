@@ -54,6 +54,7 @@ pub(crate) struct Connection {
     sender: http1::SendRequest<Full<Bytes>>,
     driver: http1::Connection<Socket, Full<Bytes>>,
     closed: bool,
+    is_unix: bool,
     /// Whether it has carried a request before.
     pub(crate) used: bool,
 }
@@ -80,7 +81,8 @@ impl Connection {
             .handshake(TokioIo::new(socket))
             .await
             .map_err(UpstreamError::Unsent)?;
-        Ok(Self { sender, driver, closed: false, used: false })
+        let is_unix = matches!(address, Address::Unix(_));
+        Ok(Self { sender, driver, closed: false, is_unix, used: false })
     }
 
     fn drive(&mut self, cx: &mut Context<'_>) {
@@ -120,7 +122,11 @@ impl Connection {
             Some(_request) => UpstreamError::Unsent(err.into_error()),
             None => {
                 let error = err.into_error();
-                if is_unwritten(&error) { UpstreamError::Unsent(error) } else { UpstreamError::Broken(error) }
+                if is_unread(&error, self.is_unix) {
+                    UpstreamError::Unsent(error)
+                } else {
+                    UpstreamError::Broken(error)
+                }
             }
         })?;
         self.used = true;
@@ -128,10 +134,16 @@ impl Connection {
     }
 }
 
-/// Whether the other side was gone while the request was written: it has none of it, or a part that is no request.
-fn is_unwritten(error: &hyper::Error) -> bool {
+/// Whether the other side was gone before it had read the request: it has none of it, or a part that is no request.
+fn is_unread(error: &hyper::Error, is_unix: bool) -> bool {
     let cause = std::error::Error::source(error).and_then(|it| it.downcast_ref::<std::io::Error>());
-    cause.is_some_and(|it| it.kind() == std::io::ErrorKind::BrokenPipe)
+    cause.is_some_and(|it| match it.kind() {
+        // There was nobody to write to.
+        std::io::ErrorKind::BrokenPipe => true,
+        // Of a unix socket it says that it was closed with bytes in it that nobody had read.
+        std::io::ErrorKind::ConnectionReset => is_unix,
+        _ => false,
+    })
 }
 
 /// A request on its connection, its answer being read.

@@ -230,7 +230,7 @@ async fn waiting_a_request_outlives_the_end_of_the_last_replica() {
     let plane = Plane::with(&[&dead]).await;
     drop(dead);
     // The table does not know it yet.
-    let clients = [plane.ask(false).await, plane.ask(true).await];
+    let clients = [plane.ask(false).await, plane.ask(false).await];
     plane.until_load(|it| it.endpoints.get(&endpoint_id(10)).is_some_and(|e| e.waiting == 2)).await;
     let mut starting = route(&[]);
     starting.state = EndpointState::Starting;
