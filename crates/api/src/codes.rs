@@ -45,6 +45,8 @@ codes! {
         ColdStart = "cold_start",
         /// The endpoint of that name does not run.
         NotRunning = "dedicated_endpoint_not_running",
+        /// The endpoint has no replica ready, and one comes by itself.
+        Starting = "dedicated_endpoint_starting",
         /// The endpoint was stopped or its replica retired, and the request had its time to finish.
         DrainTimeout = "drain_timeout",
         /// Its engine refused the request.
@@ -69,6 +71,8 @@ codes! {
         InvalidValue = "invalid_value",
         /// The key that asked has been revoked, or has expired, while the answer was under way.
         KeyRevoked = "key_revoked",
+        /// Replicas crashed while they had requests of this key.
+        KeySlowed = "key_slowed",
         /// The running requests hold all memory set aside for them.
         MemoryFull = "memory_full",
         /// The route has other methods.
@@ -81,8 +85,6 @@ codes! {
         ModelNotAvailable = "model_not_available",
         /// The model's files are missing, damaged or of an unknown kind.
         ModelUnusable = "model_unusable",
-        /// No replica answers now.
-        NoReadyReplica = "no_ready_replica",
         /// Nothing of that name.
         NotFound = "not_found",
         /// The key's role is too low.

@@ -36,7 +36,7 @@ pub(crate) fn refused(status: StatusCode, detail: &ErrorDetail, key_source: &str
             "endpoint_full"
             | "memory_full"
             | "cold_start"
-            | "no_ready_replica"
+            | "dedicated_endpoint_starting"
             | "replicas_busy"
             | "shutting_down"
             | "temporarily_unavailable"

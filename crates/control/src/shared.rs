@@ -9,7 +9,9 @@ use std::time::Duration;
 use dedi_domain::fit::{self, MemoryNeed, ModelFacts, memory_need};
 use dedi_domain::reconcile::World;
 use dedi_domain::route::{Published, Serving};
-use dedi_domain::{EndpointId, HardwareId, KeyTable, Observation, Principal, RouteTable, Timestamp};
+use dedi_domain::{
+    Desired, EndpointId, HardwareId, KeyTable, Observation, Principal, RouteTable, Timestamp,
+};
 use dedi_runtime::Runtime;
 use rand::Rng;
 use tokio::sync::watch;
@@ -170,6 +172,11 @@ impl Shared {
     pub(crate) fn publish_world(&self, world: &World, serving: Serving) {
         // The keys are read here, where nobody else publishes: a pass must not bring older ones back.
         self.publish(|published, old| published.next(old, world, Serving { keys: self.keys(), ..serving }));
+    }
+
+    /// Tells the gateway of an endpoint that was just recorded.
+    pub(crate) fn publish_new(&self, desired: &Desired) {
+        self.publish(|published, old| published.with_new(old, desired, self.clock.now()));
     }
 
     /// What was published.

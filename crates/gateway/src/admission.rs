@@ -1,5 +1,5 @@
-//! A place for every request, or a refusal: per endpoint a number of requests and of bytes, and when places get
-//! scarce a share of them for each key. Counting is done by guards that live as long as what they count.
+//! Places for every request, one for each choice it asks for, or a refusal: per endpoint a number of places and of
+//! bytes, and when places get scarce a share of them for each key. Counting is done by guards that live as long as what they count.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -11,8 +11,8 @@ use tokio::sync::watch;
 
 use crate::Clock;
 use crate::config::GatewayConfig;
-use crate::http::body::HeldBytes;
 use crate::http::error::ApiError;
+use crate::http::memory::HeldBytes;
 use crate::route::Replica;
 
 /// Tells those who watch that something was counted.
@@ -79,27 +79,31 @@ impl Endpoint {
 pub(crate) struct Place {
     endpoint: Arc<Endpoint>,
     key: KeyId,
+    weight: u32,
     held: HeldBytes,
 }
 
 impl Place {
-    /// A place for a request with a body that holds `held`, under all limits of its endpoint.
+    /// A place for a request of so much weight with a body that holds `held`, under all limits of its endpoint.
     pub(crate) fn take(
         endpoint: &Arc<Endpoint>,
         key: &KeyId,
+        weight: u32,
         held: HeldBytes,
         config: &GatewayConfig,
     ) -> Result<Self, ApiError> {
+        // However few places there are, a request is never too heavy for all of them.
+        let weight = weight.clamp(1, (config.requests_per_endpoint_max / 4).max(1));
         // Counted first and compared after: two that come at once can't both take the last place.
         let bytes = held.bytes();
-        let place = Self { endpoint: endpoint.clone(), key: key.clone(), held };
+        let place = Self { endpoint: endpoint.clone(), key: key.clone(), weight, held };
         let (of_key, n_keys) = {
             let mut keys = endpoint.keys();
             let of_key = keys.entry(key.clone()).or_default();
-            *of_key = of_key.saturating_add(1);
+            *of_key = of_key.saturating_add(weight);
             (*of_key, u32::try_from(keys.len()).unwrap_or(u32::MAX))
         };
-        let places = endpoint.places.fetch_add(1, Ordering::SeqCst).saturating_add(1);
+        let places = endpoint.places.fetch_add(weight, Ordering::SeqCst).saturating_add(weight);
         let held = endpoint.bytes.fetch_add(bytes, Ordering::SeqCst).saturating_add(bytes);
         if places > config.requests_per_endpoint_max {
             return Err(ApiError::EndpointFull { max: config.requests_per_endpoint_max });
@@ -133,13 +137,13 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut keys = self.endpoint.keys();
         if let Some(of_key) = keys.get_mut(&self.key) {
-            *of_key -= 1;
+            *of_key = of_key.saturating_sub(self.weight);
             if *of_key == 0 {
                 keys.remove(&self.key);
             }
         }
         drop(keys);
-        self.endpoint.places.fetch_sub(1, Ordering::SeqCst);
+        self.endpoint.places.fetch_sub(self.weight, Ordering::SeqCst);
         self.endpoint.bytes.fetch_sub(self.held.bytes(), Ordering::SeqCst);
     }
 }
@@ -171,6 +175,7 @@ impl Drop for Waiting {
 pub(crate) struct InFlight {
     endpoint: Arc<Endpoint>,
     replica: Arc<Replica>,
+    weight: u32,
     changed: Changed,
     clock: Clock,
 }
@@ -179,14 +184,16 @@ impl InFlight {
     pub(crate) fn enter(
         endpoint: &Arc<Endpoint>,
         replica: &Arc<Replica>,
+        weight: u32,
         changed: &Changed,
         clock: &Clock,
     ) -> Self {
         endpoint.in_flight.fetch_add(1, Ordering::SeqCst);
         replica.in_flight.fetch_add(1, Ordering::SeqCst);
+        replica.load.fetch_add(weight, Ordering::SeqCst);
         changed.tell();
         let (endpoint, replica) = (endpoint.clone(), replica.clone());
-        Self { endpoint, replica, changed: changed.clone(), clock: clock.clone() }
+        Self { endpoint, replica, weight, changed: changed.clone(), clock: clock.clone() }
     }
 
     /// The replica it is on.
@@ -199,6 +206,7 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         self.endpoint.finished(self.clock.now());
         self.replica.in_flight.fetch_sub(1, Ordering::SeqCst);
+        self.replica.load.fetch_sub(self.weight, Ordering::SeqCst);
         self.endpoint.in_flight.fetch_sub(1, Ordering::SeqCst);
         self.changed.tell();
     }
@@ -217,7 +225,7 @@ mod tests {
         };
         let endpoint = Arc::new(Endpoint::default());
         let key = KeyId("a".to_owned());
-        let take = |bytes| Place::take(&endpoint, &key, HeldBytes::of(bytes), &config);
+        let take = |bytes| Place::take(&endpoint, &key, 1, HeldBytes::of(bytes), &config);
         let first = take(60).unwrap();
         assert_eq!(take(60).unwrap_err(), ApiError::MemoryFull);
         let _second = take(40).unwrap();
@@ -232,7 +240,7 @@ mod tests {
         let config = GatewayConfig { requests_per_endpoint_max: 100, ..GatewayConfig::default() };
         let endpoint = Arc::new(Endpoint::default());
         let (greedy, modest) = (KeyId("greedy".to_owned()), KeyId("modest".to_owned()));
-        let take = |key| Place::take(&endpoint, key, HeldBytes::of(0), &config);
+        let take = |key| Place::take(&endpoint, key, 1, HeldBytes::of(0), &config);
         let all = |key| std::iter::from_fn(|| take(key).ok()).collect::<Vec<_>>();
         let mut of_greedy = all(&greedy);
         assert_eq!(of_greedy.len(), 90, "alone it gets nearly all");
@@ -246,5 +254,26 @@ mod tests {
         assert_eq!((all(&greedy).len(), all(&modest).len()), (10, 49));
         drop(of_greedy);
         assert!(take(&greedy).is_ok());
+    }
+
+    #[test]
+    fn admission_a_request_takes_a_place_for_each_choice() {
+        let config = GatewayConfig { requests_per_endpoint_max: 1_000, ..GatewayConfig::default() };
+        let endpoint = Arc::new(Endpoint::default());
+        let (greedy, modest) = (KeyId("greedy".to_owned()), KeyId("modest".to_owned()));
+        let take = |key, weight| Place::take(&endpoint, key, weight, HeldBytes::of(0), &config);
+        let of_greedy: Vec<_> = (0..68).filter_map(|_| take(&greedy, 128).ok()).collect();
+        assert_eq!(of_greedy.len(), 7, "900 places hold so many times 128 choices");
+        assert_eq!(take(&greedy, 128).unwrap_err(), ApiError::EndpointFull { max: 1_000 });
+        assert_eq!(take(&greedy, 100).unwrap_err(), ApiError::KeyShareFull { share: 900 });
+        let of_modest: Vec<_> = (0..50).filter_map(|_| take(&modest, 1).ok()).collect();
+        assert_eq!(of_modest.len(), 50);
+        assert_eq!(take(&greedy, 1).unwrap_err(), ApiError::KeyShareFull { share: 500 });
+        drop((of_greedy, of_modest));
+        assert!(!endpoint.is_busy());
+        // One that is heavier than all places together is taken, and counted as a quarter of them.
+        let small = GatewayConfig { requests_per_endpoint_max: 8, ..GatewayConfig::default() };
+        let heavy = Place::take(&endpoint, &greedy, 128, HeldBytes::of(0), &small).unwrap();
+        assert_eq!(heavy.weight, 2);
     }
 }

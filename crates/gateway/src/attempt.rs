@@ -1,5 +1,8 @@
-//! Gets an answer to begin: a replica, a connection, a status, the first bytes. As long as none of those bytes
-//! has come, a second replica may be tried, within the retry budget.
+//! Gets an answer to begin: a replica, a connection, a status, the first bytes. What never reached an engine is sent to
+//! whoever can be reached. What did is sent to a second replica at most, within the retry budget and as long as none
+//! of those bytes has come; not where it may be what ended the first.
+
+use std::time::Duration;
 
 use bytes::Bytes;
 use dedi_domain::KeyId;
@@ -14,12 +17,18 @@ use crate::http::RequestId;
 use crate::http::error::ApiError;
 use crate::request::Job;
 use crate::route::{Target, Turn};
-use crate::upstream::{Connection, Exchange, UpstreamError, request};
+use crate::upstream::{Connection, Exchange, UpstreamError, is_alive, queue_of, request};
+use crate::waiting::{Patience, ready_replica};
 
 /// Bytes of an engine's refusal that are read.
 const REFUSAL_BYTES_MAX: usize = 64 * 1024;
 /// Characters of an engine's own words that are passed on.
 const WORDS_MAX: usize = 1_024;
+
+/// Pause before the third try to reach a replica, and what each further one adds.
+const UNSENT_PAUSE: Duration = Duration::from_millis(50);
+/// Longest such pause.
+const UNSENT_PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// An answer that has begun.
 #[derive(Debug)]
@@ -33,19 +42,31 @@ pub(crate) struct Begun {
 /// Why one replica gave none.
 struct Failure {
     error: ApiError,
-    /// Another replica may do better.
-    retryable: bool,
+    again: Again,
     /// It speaks against the replica.
     blame: bool,
 }
 
+/// Who else may be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Again {
+    /// Nobody.
+    No,
+    /// The engine never had it, as far as it can do harm: anybody, and whoever comes if there is nobody.
+    Unsent,
+    /// The replica gave no answer and goes on; another one may do better.
+    Innocent,
+    /// The replica ended while it had it, as one of so many.
+    Suspect { n_on_it: u32 },
+}
+
 impl Failure {
     fn of_replica(error: ApiError) -> Self {
-        Self { error, retryable: true, blame: true }
+        Self { error, again: Again::Innocent, blame: true }
     }
 
     fn of_request(error: ApiError) -> Self {
-        Self { error, retryable: false, blame: false }
+        Self { error, again: Again::No, blame: false }
     }
 }
 
@@ -66,12 +87,13 @@ pub(crate) async fn begin(
     accepted: &Accepted,
     mut in_flight: InFlight,
 ) -> Result<Begun, ApiError> {
-    let Accepted { id, target, place, job, .. } = accepted;
+    let Accepted { id, target, place, .. } = accepted;
     core.retries().request();
-    let mut tried = None;
+    let patience = Patience::new(ms(core.config.cold_start_wait_ms));
+    let (mut was_repeated, mut n_unsent) = (false, 0_u32);
     loop {
         let replica = in_flight.replica().clone();
-        let failure = match ask(core, id, job, in_flight).await {
+        let failure = match ask(core, accepted, in_flight).await {
             Ok(begun) => {
                 replica.succeeded();
                 return Ok(begun);
@@ -82,52 +104,83 @@ pub(crate) async fn begin(
             tracing::warn!(request.id = %id, replica.id = %replica.id, "a replica failed: {}", failure.error);
             core.blame(&replica);
         }
-        let may_retry = failure.retryable && tried.is_none() && core.retries().take(core.clock.now());
-        if !may_retry {
+        let may_repeat = match failure.again {
+            Again::No => false,
+            Again::Unsent => {
+                // All of an endpoint's replicas may be gone, and the table not know it yet.
+                tokio::time::sleep(UNSENT_PAUSE.saturating_mul(n_unsent).min(UNSENT_PAUSE_MAX)).await;
+                n_unsent += 1;
+                let found = ready_replica(&core.fleet, target, place.endpoint(), patience, Some(replica.id));
+                in_flight = found.await?;
+                core.metrics.retries.add(1);
+                continue;
+            }
+            Again::Innocent => true,
+            // What ended one replica would end the next. Where it was most likely another request that did, and more
+            // than one replica is left, it gets one more chance.
+            Again::Suspect { n_on_it } => {
+                let is_slowed = core.suspect(&accepted.key, &replica, n_on_it);
+                n_on_it > 1 && !is_slowed && core.fleet.n_others(target, replica.id) > 1
+            }
+        };
+        if !may_repeat || was_repeated || !core.retries().take(core.clock.now()) {
             return Err(failure.error);
         }
-        tried = Some(replica.id);
-        in_flight = match core.fleet.turn(target, place.endpoint(), tried) {
+        was_repeated = true;
+        in_flight = match core.fleet.turn(target, place.endpoint(), Some(replica.id)) {
             Ok(Turn::Go(other)) => other,
             // Also where the endpoint is stopped or deleted by now: the request had been taken, and what became of it
             // is no fault of the client's.
-            Ok(Turn::Wait { .. }) | Err(_) => return Err(failure.error),
+            Ok(Turn::Wait(_)) | Err(_) => return Err(failure.error),
         };
         core.metrics.retries.add(1);
     }
 }
 
-async fn ask(core: &Core, id: &RequestId, job: &Job, in_flight: InFlight) -> Result<Begun, Failure> {
+async fn ask(core: &Core, accepted: &Accepted, in_flight: InFlight) -> Result<Begun, Failure> {
     let limit = ms(core.config.first_byte_timeout_ms);
     let replica = in_flight.replica().clone();
     let wait = replica.wait();
     let done = tokio::select! {
         biased;
         () = replica.ended() => Err(Failure::of_replica(ApiError::failed("it was ended"))),
-        done = timeout(limit, first_bytes(core, id, job, in_flight)) => match done {
+        done = timeout(limit, first_bytes(core, accepted, in_flight)) => match done {
             Ok(done) => done,
             // Not retried: it may be the request that takes so long, and the client has waited enough.
             Err(_elapsed) => {
                 replica.unanswered(wait);
                 let error = ApiError::FirstByteTimeout { after: limit };
-                Err(Failure { error, retryable: false, blame: true })
+                Err(Failure { error, again: Again::No, blame: true })
             }
         },
     };
     done.map_err(|failure| match core.ended(&replica).filter(|_| failure.blame) {
         // No fault of the replica, whatever it looks like.
-        Some(error) => Failure { retryable: matches!(error, ApiError::Drained(_)), error, blame: false },
+        Some(error) => {
+            let again = if matches!(error, ApiError::Drained(_)) { Again::Innocent } else { Again::No };
+            Failure { again, error, blame: false }
+        }
         None => failure,
     })
 }
 
-async fn first_bytes(core: &Core, id: &RequestId, job: &Job, in_flight: InFlight) -> Result<Begun, Failure> {
+async fn first_bytes(core: &Core, accepted: &Accepted, in_flight: InFlight) -> Result<Begun, Failure> {
+    let job = &accepted.job;
     let body = job.body_for(&in_flight.replica().engine_model);
-    let mut exchange = send(core, id, job, &in_flight, body).await.map_err(|err| {
-        let cause = std::error::Error::source(&err).map(ToString::to_string).unwrap_or_default();
-        tracing::debug!(request.id = %id, replica.id = %in_flight.replica().id, "{err}: {cause}");
-        Failure::of_replica(ApiError::failed("it could not be reached"))
-    })?;
+    let mut exchange = match send(core, accepted, &in_flight, body).await {
+        Ok(exchange) => exchange,
+        Err(err) => {
+            let cause = std::error::Error::source(&err).map(ToString::to_string).unwrap_or_default();
+            tracing::debug!(request.id = %accepted.id, replica.id = %in_flight.replica().id, "{err}: {cause}");
+            return Err(match err {
+                UpstreamError::Broken(_) => broken(core, in_flight).await,
+                UpstreamError::Connect(_) | UpstreamError::ConnectTimeout | UpstreamError::Unsent(_) => {
+                    let error = ApiError::failed("it could not be reached");
+                    Failure { error, again: Again::Unsent, blame: true }
+                }
+            });
+        }
+    };
     let status = exchange.status();
     if !status.is_success() {
         return Err(refusal(status, &mut exchange).await);
@@ -139,9 +192,7 @@ async fn first_bytes(core: &Core, id: &RequestId, job: &Job, in_flight: InFlight
         match exchange.chunk().await {
             Some(Ok(chunk)) if chunk.is_empty() => {}
             Some(Ok(chunk)) => break chunk,
-            Some(Err(_)) => {
-                return Err(Failure::of_replica(ApiError::failed("the connection to it broke")));
-            }
+            Some(Err(_)) => return Err(broken(core, in_flight).await),
             None => break Bytes::new(),
         }
     };
@@ -149,25 +200,41 @@ async fn first_bytes(core: &Core, id: &RequestId, job: &Job, in_flight: InFlight
     Ok(Begun { in_flight, exchange, first })
 }
 
+/// What it means that the connection broke after the request was sent: an engine that is gone may have been ended by
+/// it.
+async fn broken(core: &Core, in_flight: InFlight) -> Failure {
+    let replica = in_flight.replica().clone();
+    let n_on_it = replica.broke(core.clock.now());
+    // Not counted as running any more: the engine has let go of it.
+    drop(in_flight);
+    if is_alive(&replica.address, ms(core.config.connect_timeout_ms)).await {
+        return Failure::of_replica(ApiError::failed("the connection to it broke"));
+    }
+    let error = match n_on_it {
+        0 | 1 => ApiError::EngineCrashed,
+        _ => ApiError::failed("it crashed with several requests on it"),
+    };
+    Failure { error, again: Again::Suspect { n_on_it }, blame: true }
+}
+
 async fn send(
     core: &Core,
-    id: &RequestId,
-    job: &Job,
+    accepted: &Accepted,
     in_flight: &InFlight,
     body: Bytes,
 ) -> Result<Exchange, UpstreamError> {
     let replica = in_flight.replica();
-    let path = job.kind.path();
+    let queue = queue_of(&accepted.key);
+    let written = |body: Bytes| request(accepted.job.kind.path(), &accepted.id, &queue, body);
     if let Some(connection) = replica.pool.take(ms(core.config.idle_connection_ms)) {
-        match connection.send(request(path, id, body.clone())).await {
-            Ok(exchange) => return Ok(exchange),
+        match connection.send(written(body.clone())).await {
             // The engine may have closed it while it was idle; that says nothing about the engine.
-            Err(UpstreamError::Broken(_)) => {}
-            Err(other @ (UpstreamError::Connect(_) | UpstreamError::ConnectTimeout)) => return Err(other),
+            Err(UpstreamError::Unsent(_)) => {}
+            done => return done,
         }
     }
     let fresh = Connection::open(&replica.address, ms(core.config.connect_timeout_ms)).await?;
-    fresh.send(request(path, id, body)).await
+    fresh.send(written(body)).await
 }
 
 /// The part of an engine's error body that may be shown.
@@ -203,7 +270,7 @@ async fn refusal(status: StatusCode, exchange: &mut Exchange) -> Failure {
     match status.as_u16() {
         // The engine's words help only where the request is at fault.
         400 | 413 | 422 => Failure::of_request(refused(&body)),
-        429 | 503 => Failure { error: ApiError::EngineBusy, retryable: true, blame: false },
+        429 | 503 => Failure { error: ApiError::EngineBusy, again: Again::Innocent, blame: false },
         501 => Failure::of_request(ApiError::EngineRefused {
             status: StatusCode::BAD_REQUEST,
             message: "The engine of this endpoint does not offer this".to_owned(),
@@ -211,7 +278,7 @@ async fn refusal(status: StatusCode, exchange: &mut Exchange) -> Failure {
             code: None,
         }),
         500.. => Failure::of_replica(ApiError::failed("it answered with an error")),
-        _ => Failure { retryable: false, ..Failure::of_replica(ApiError::failed("it refused the request")) },
+        _ => Failure { again: Again::No, ..Failure::of_replica(ApiError::failed("it refused the request")) },
     }
 }
 

@@ -15,16 +15,18 @@ pub struct GatewayConfig {
     pub body_idle_timeout_ms: u64,
     /// Longest time for a whole request body.
     pub body_timeout_ms: u64,
-    /// Requests of one endpoint that are running or waiting; more are answered 429.
+    /// Bytes a second that a request body must come with on average, once ten seconds have passed; 0 for any pace.
+    pub body_bytes_per_sec_min: u32,
+    /// Requests of one endpoint that are running or waiting, each counted as often as it asks for choices (`n`);
+    /// more are answered 429.
     pub requests_per_endpoint_max: u32,
     /// Bytes of request bodies that one endpoint holds; more are answered 429.
     pub bytes_per_endpoint_max: u64,
     /// Bytes of request bodies in all; more are answered 429.
     pub bytes_max: u64,
-    /// How long a request waits for an endpoint that sleeps at zero replicas.
+    /// How long a request waits for an endpoint whose replica is on its way: asleep at zero replicas, starting, or
+    /// being replaced.
     pub cold_start_wait_ms: u64,
-    /// How long a request waits for an endpoint that has lost its last replica a moment ago.
-    pub ready_wait_ms: u64,
     /// Longest time to connect to a replica.
     pub connect_timeout_ms: u64,
     /// Longest time from the request to the first byte of a replica's answer.
@@ -69,11 +71,11 @@ impl Default for GatewayConfig {
             body_bytes_max: 8 << 20, // a million tokens of text, or so
             body_idle_timeout_ms: 30_000,
             body_timeout_ms: 120_000,
+            body_bytes_per_sec_min: 1_024, // the slowest line in use is ten times as fast
             requests_per_endpoint_max: 1_000, // beyond this a client waits longer than it is willing to
             bytes_per_endpoint_max: 64 << 20,
             bytes_max: 512 << 20,
             cold_start_wait_ms: 50_000, // the SDKs give up at 60 s and would lose the explanation
-            ready_wait_ms: 5_000,       // a replica that is being replaced, not one that is being loaded
             connect_timeout_ms: 5_000,  // it is on this machine or next to it
             first_byte_timeout_ms: 300_000, // a long prompt on a CPU
             idle_timeout_ms: 60_000,
@@ -125,12 +127,12 @@ impl GatewayConfig {
             ("body_bytes_max", self.body_bytes_max as u64, 1 << 10..=1 << 30),
             ("body_idle_timeout_ms", self.body_idle_timeout_ms, 10..=HOUR),
             ("body_timeout_ms", self.body_timeout_ms, 10..=DAY),
+            ("body_bytes_per_sec_min", of(self.body_bytes_per_sec_min), 0..=1 << 30),
             ("requests_per_endpoint_max", of(self.requests_per_endpoint_max), 1..=1_000_000),
             ("bytes_per_endpoint_max", self.bytes_per_endpoint_max, 1 << 10..=1 << 40),
             ("bytes_max", self.bytes_max, 1 << 10..=1 << 40),
             // 0 does not wait.
             ("cold_start_wait_ms", self.cold_start_wait_ms, 0..=DAY),
-            ("ready_wait_ms", self.ready_wait_ms, 0..=DAY),
             ("connect_timeout_ms", self.connect_timeout_ms, 10..=HOUR),
             ("first_byte_timeout_ms", self.first_byte_timeout_ms, 10..=DAY),
             ("idle_timeout_ms", self.idle_timeout_ms, 10..=DAY),

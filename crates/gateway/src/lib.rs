@@ -16,6 +16,7 @@ mod request;
 mod respond;
 mod route;
 mod stream;
+mod strikes;
 mod upstream;
 mod waiting;
 
@@ -24,7 +25,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
-use dedi_domain::{KeyFailures, LoadReport, RouteTable, Timestamp};
+use dedi_domain::{KeyFailures, KeyId, LoadReport, RouteTable, Timestamp};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -32,10 +33,11 @@ use tokio_util::task::TaskTracker;
 
 pub use crate::config::GatewayConfig;
 use crate::health::RetryBudget;
-use crate::http::body::BodyMemory;
 use crate::http::error::ApiError;
+use crate::http::memory::BodyMemory;
 use crate::metrics::Metrics;
 use crate::route::{Fleet, Replica};
+use crate::strikes::Strikes;
 
 /// Tells the time: the system's, or a test's.
 #[derive(Clone)]
@@ -99,6 +101,7 @@ pub(crate) struct Core {
     failures: Arc<KeyFailures>,
     metrics: Arc<Metrics>,
     retries: Mutex<RetryBudget>,
+    strikes: Mutex<Strikes>,
     /// Relays of streams that have not ended.
     streams: TaskTracker,
     /// Ends what is still running.
@@ -127,6 +130,7 @@ impl Gateway {
             )),
             metrics: Arc::default(),
             retries: Mutex::new(RetryBudget::new(config.retry_percent, config.retries_per_sec, clock.now())),
+            strikes: Mutex::default(),
             streams: TaskTracker::new(),
             kill,
             config,
@@ -209,6 +213,34 @@ impl Core {
             return Some(ApiError::ShuttingDown);
         }
         replica.ending().map(ApiError::Drained)
+    }
+
+    fn strikes(&self) -> MutexGuard<'_, Strikes> {
+        self.strikes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A request of `key` was one of so many on a replica that ended. Whether the key is slowed from now on.
+    fn suspect(&self, key: &KeyId, replica: &Replica, n_on_it: u32) -> bool {
+        let now = self.clock.now();
+        let mut strikes = self.strikes();
+        strikes.note(key, replica.id, now);
+        let is_slowed = strikes.is_slowed(key, now);
+        drop(strikes);
+        tracing::warn!(
+            replica.id = %replica.id, key.id = %key, n_on_it, is_slowed,
+            "{} ended while it had a request of {key}", replica.id
+        );
+        is_slowed
+    }
+
+    /// A replica broke an answer that had begun. The only one on it may have been what ended it; of several, the rest
+    /// are taken to be in the midst of what had gone well so far.
+    async fn broke_begun(&self, key: &KeyId, replica: &Replica) {
+        let n_on_it = replica.broke(self.clock.now());
+        let limit = crate::config::ms(self.config.connect_timeout_ms);
+        if n_on_it <= 1 && !upstream::is_alive(&replica.address, limit).await {
+            self.suspect(key, replica, n_on_it);
+        }
     }
 
     /// Counts a failure against a replica.

@@ -77,10 +77,14 @@ async fn read(core: &Core, accepted: &Accepted, in_flight: InFlight) -> Result<(
             give_back(core, &in_flight, exchange).await;
             Ok((bytes, created))
         }
-        Err(failure) => Err(core.ended(replica).unwrap_or_else(|| {
+        Err(failure) => {
+            if let Some(ended) = core.ended(replica) {
+                return Err(ended);
+            }
             core.blame(replica);
-            failure
-        })),
+            core.broke_begun(&accepted.key, replica).await;
+            Err(failure)
+        }
     }
 }
 

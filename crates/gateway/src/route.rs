@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
-use dedi_domain::route::Ending;
+use dedi_domain::route::{Ending, Prospect};
 use dedi_domain::{
-    Address, EndpointId, EndpointState, KeyId, LoadReport, Principal, ReplicaId, Route, RouteTable, Timestamp,
+    Address, EndpointId, KeyId, LoadReport, Principal, ReplicaId, Route, RouteTable, Timestamp,
 };
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -27,6 +27,8 @@ use crate::upstream::Pool;
 const KEY_LOOK_EVERY: Duration = Duration::from_secs(2);
 /// How long a key's last use is in the reports: they are read at least twice a second, unless nobody does.
 const KEYS_TOLD_FOR: Duration = Duration::from_secs(120);
+/// Connections that break within this time broke for one reason.
+const BREAKS_TOGETHER: Duration = Duration::from_secs(2);
 
 /// One replica, as long as it is in the table or has requests.
 #[derive(Debug)]
@@ -35,9 +37,13 @@ pub(crate) struct Replica {
     pub(crate) address: Address,
     pub(crate) engine_model: String,
     pub(crate) in_flight: AtomicU32,
+    /// What of its engine those take, by their weights.
+    pub(crate) load: AtomicU32,
     pub(crate) pool: Pool,
     health: Mutex<Health>,
     silence: Silence,
+    /// When a connection last broke, and how many requests were on it then.
+    broke: Mutex<Option<(Timestamp, u32)>>,
     ending: OnceLock<Ending>,
     /// Ends what is on it, with the gateway or before it.
     end: CancellationToken,
@@ -70,6 +76,8 @@ pub(crate) struct Target {
     pub(crate) endpoint: EndpointId,
     /// As the client wrote it.
     pub(crate) model: String,
+    /// What of an engine the request takes: its choices.
+    pub(crate) weight: u32,
 }
 
 /// What a look at the table says about a request.
@@ -78,11 +86,17 @@ pub(crate) enum Turn {
     /// This replica; it is counted.
     Go(InFlight),
     /// None is ready now, but one may come.
-    Wait {
-        /// The endpoint sleeps and is woken by waiting.
-        wakes: bool,
-        why: String,
-    },
+    Wait(NotNow),
+}
+
+/// Why no replica is ready, and what may be hoped for.
+#[derive(Debug)]
+pub(crate) struct NotNow {
+    /// The endpoint sleeps and is woken by waiting.
+    pub(crate) wakes: bool,
+    pub(crate) prospect: Prospect,
+    pub(crate) why: String,
+    pub(crate) model: String,
 }
 
 impl Fleet {
@@ -113,9 +127,11 @@ impl Fleet {
                     address: replica.address.clone(),
                     engine_model: replica.engine_model.clone(),
                     in_flight: AtomicU32::new(0),
+                    load: AtomicU32::new(0),
                     pool: Pool::default(),
                     health: Mutex::default(),
                     silence: Silence::default(),
+                    broke: Mutex::default(),
                     ending: OnceLock::new(),
                     end: self.kill.child_token(),
                 })
@@ -190,11 +206,8 @@ impl Fleet {
         Waiting::enter(endpoint, &self.changed)
     }
 
-    /// Whether the endpoint may get requests at all, or why not.
-    pub(crate) fn may_run(&self, target: &Target) -> Result<(), ApiError> {
-        let table = self.table();
-        let route = table.routes.iter().find(|it| it.endpoint == target.endpoint);
-        running(route, target).map(|_| ())
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// The caller's endpoint of that name or id, with its counters. What another tenant has is as unknown as
@@ -240,12 +253,28 @@ impl Fleet {
         let well: Vec<_> = ready.iter().filter(|it| !it.health().is_ejected(now)).copied().collect();
         // Never none because all were ejected: a failing replica is better than a certain error.
         let candidates = if well.is_empty() { ready } else { well };
-        let loads: Vec<_> = candidates.iter().map(|it| it.in_flight.load(Ordering::SeqCst)).collect();
+        let loads: Vec<_> = candidates.iter().map(|it| it.load.load(Ordering::SeqCst)).collect();
         let picked = balance::pick(&loads, &mut rand::rng()).and_then(|it| candidates.get(it));
         Ok(match picked {
-            Some(replica) => Turn::Go(InFlight::enter(endpoint, replica, &self.changed, &self.clock)),
-            None => Turn::Wait { wakes: route.wakes_on_request, why: route.reason.clone() },
+            Some(replica) => {
+                Turn::Go(InFlight::enter(endpoint, replica, target.weight, &self.changed, &self.clock))
+            }
+            None => Turn::Wait(NotNow {
+                wakes: route.wakes_on_request,
+                prospect: route.prospect,
+                why: route.reason.clone(),
+                model: shown(&target.model),
+            }),
         })
+    }
+
+    /// Ready replicas of the endpoint that have not failed lately, without `not`.
+    pub(crate) fn n_others(&self, target: &Target, not: ReplicaId) -> usize {
+        let now = self.clock.now();
+        let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
+        let route = view.table.routes.iter().find(|it| it.endpoint == target.endpoint);
+        let ready = route.into_iter().flat_map(|it| &it.replicas).filter(|it| it.id != not);
+        ready.filter_map(|it| view.replicas.get(&it.id)).filter(|it| !it.health().is_ejected(now)).count()
     }
 
     /// What is going on now.
@@ -306,6 +335,16 @@ impl Replica {
         self.silence.unanswered_since(wait);
     }
 
+    /// A connection to it broke. How many requests were on it then: those that break with it hear the same number.
+    pub(crate) fn broke(&self, now: Timestamp) -> u32 {
+        let mut broke = self.broke.lock().unwrap_or_else(PoisonError::into_inner);
+        let on_it = self.in_flight.load(Ordering::SeqCst);
+        let same = broke.filter(|it| now.since(it.0) < BREAKS_TOGETHER);
+        let n = same.map_or(on_it, |it| it.1.max(on_it));
+        *broke = Some((same.map_or(now, |it| it.0), n));
+        n
+    }
+
     /// It began an answer.
     pub(crate) fn succeeded(&self) {
         self.health.lock().unwrap_or_else(PoisonError::into_inner).succeeded();
@@ -323,19 +362,16 @@ fn running<'a>(route: Option<&'a Arc<Route>>, target: &Target) -> Result<&'a Rou
     let Some(route) = route else {
         return Err(ApiError::UnknownModel { model: shown(&target.model) });
     };
-    let may_run = match route.state {
-        EndpointState::Started => true,
-        EndpointState::Pending | EndpointState::Starting => {
-            route.wakes_on_request || !route.replicas.is_empty()
-        }
-        EndpointState::Stopping | EndpointState::Stopped | EndpointState::Error => false,
-    };
-    if may_run {
-        Ok(route)
-    } else {
-        let (model, why) = (shown(&target.model), route.reason.clone());
-        Err(ApiError::NotRunning { model, state: route.state, why })
+    may_run(route, &target.model).map(|()| &**route)
+}
+
+/// Whether the endpoint may get requests at all, or why not.
+pub(crate) fn may_run(route: &Route, model: &str) -> Result<(), ApiError> {
+    if route.replicas.is_empty() && route.prospect == Prospect::Halted {
+        let (model, why) = (shown(model), route.reason.clone());
+        return Err(ApiError::NotRunning { model, state: route.state, why });
     }
+    Ok(())
 }
 
 /// As much of a client's text as belongs into a message.

@@ -3,13 +3,14 @@
 //! stops generating.
 
 use std::future::poll_fn;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::pin::{Pin, pin};
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use dedi_domain::Address;
+use dedi_domain::{Address, KeyId};
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body::Body;
 use http_body_util::Full;
@@ -29,6 +30,9 @@ const HEADERS_MAX: usize = 64;
 /// Bytes read ahead of the client, and the longest head of an answer.
 const BUFFER_BYTES: usize = 64 * 1024;
 
+/// How long a process takes at most to close its sockets while it ends.
+const DYING: Duration = Duration::from_millis(100);
+
 /// Why a replica gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UpstreamError {
@@ -36,8 +40,12 @@ pub(crate) enum UpstreamError {
     Connect(#[source] std::io::Error),
     #[error("could not connect in time")]
     ConnectTimeout,
+    /// The request, or a part of it, may have reached the engine.
     #[error("the connection broke")]
     Broken(#[source] hyper::Error),
+    /// Nothing of the request was sent.
+    #[error("the connection broke before the request was sent")]
+    Unsent(#[source] hyper::Error),
 }
 
 /// An open connection.
@@ -46,6 +54,7 @@ pub(crate) struct Connection {
     sender: http1::SendRequest<Full<Bytes>>,
     driver: http1::Connection<Socket, Full<Bytes>>,
     closed: bool,
+    is_unix: bool,
     /// Whether it has carried a request before.
     pub(crate) used: bool,
 }
@@ -71,8 +80,9 @@ impl Connection {
             .max_buf_size(BUFFER_BYTES)
             .handshake(TokioIo::new(socket))
             .await
-            .map_err(UpstreamError::Broken)?;
-        Ok(Self { sender, driver, closed: false, used: false })
+            .map_err(UpstreamError::Unsent)?;
+        let is_unix = matches!(address, Address::Unix(_));
+        Ok(Self { sender, driver, closed: false, is_unix, used: false })
     }
 
     fn drive(&mut self, cx: &mut Context<'_>) {
@@ -90,7 +100,7 @@ impl Connection {
     /// Sends a request and waits for the head of the answer.
     pub(crate) async fn send(mut self, request: Request<Full<Bytes>>) -> Result<Exchange, UpstreamError> {
         let response = {
-            let mut answer = pin!(self.sender.send_request(request));
+            let mut answer = pin!(self.sender.try_send_request(request));
             let (driver, closed) = (&mut self.driver, &mut self.closed);
             poll_fn(|cx| {
                 if !*closed && Pin::new(&mut *driver).poll(cx).is_ready() {
@@ -107,10 +117,33 @@ impl Connection {
             })
             .await
         };
-        let response = response.map_err(UpstreamError::Broken)?;
+        // A request that comes back was not begun.
+        let response = response.map_err(|mut err| match err.take_message() {
+            Some(_request) => UpstreamError::Unsent(err.into_error()),
+            None => {
+                let error = err.into_error();
+                if is_unread(&error, self.is_unix) {
+                    UpstreamError::Unsent(error)
+                } else {
+                    UpstreamError::Broken(error)
+                }
+            }
+        })?;
         self.used = true;
         Ok(Exchange { connection: self, response })
     }
+}
+
+/// Whether the other side was gone before it had read the request: it has none of it, or a part that is no request.
+fn is_unread(error: &hyper::Error, is_unix: bool) -> bool {
+    let cause = std::error::Error::source(error).and_then(|it| it.downcast_ref::<std::io::Error>());
+    cause.is_some_and(|it| match it.kind() {
+        // There was nobody to write to.
+        std::io::ErrorKind::BrokenPipe => true,
+        // Of a unix socket it says that it was closed with bytes in it that nobody had read.
+        std::io::ErrorKind::ConnectionReset => is_unix,
+        _ => false,
+    })
 }
 
 /// A request on its connection, its answer being read.
@@ -214,7 +247,13 @@ impl Pool {
 }
 
 /// A request built from nothing: no header of the client travels on.
-pub(crate) fn request(path: &'static str, id: &RequestId, body: Bytes) -> Request<Full<Bytes>> {
+/// `queue` tells the engine which requests are of one sender, and nothing of who that is.
+pub(crate) fn request(
+    path: &'static str,
+    id: &RequestId,
+    queue: &HeaderValue,
+    body: Bytes,
+) -> Request<Full<Bytes>> {
     let mut request = Request::new(Full::new(body));
     *request.method_mut() = http::Method::POST;
     *request.uri_mut() = http::Uri::from_static(path);
@@ -223,5 +262,20 @@ pub(crate) fn request(path: &'static str, id: &RequestId, body: Bytes) -> Reques
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
     headers.insert("x-request-id", id.header());
+    headers.insert(dedi_api::engine::QUEUE_HEADER, queue.clone());
     request
+}
+
+/// The name of a key's queue: the same for all its requests, and no key can be told from it.
+pub(crate) fn queue_of(key: &KeyId) -> HeaderValue {
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    HeaderValue::from_str(&format!("{:016x}", hasher.finish())).unwrap_or(HeaderValue::from_static("0"))
+}
+
+/// Whether an engine still takes connections at an address. One that is gone refuses at once, or has left no socket.
+pub(crate) async fn is_alive(address: &Address, limit: Duration) -> bool {
+    // A process that dies closes what it has open one after the other.
+    tokio::time::sleep(DYING).await;
+    Connection::open(address, limit).await.is_ok()
 }

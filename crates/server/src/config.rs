@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use dedi_domain::Setting;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::cors;
 use crate::listener::ListenConfig;
 use crate::logging::{self, LogFormat};
 use crate::paths::DataDir;
@@ -22,6 +23,8 @@ pub(crate) struct Config {
     pub tls_terminated_elsewhere: bool,
     /// Names in `Host` headers that are this server, besides `localhost` and addresses.
     pub hostnames: Vec<String>,
+    /// Origins of web pages that may use this server from a browser, such as `https://app.example.com`; `*` for all.
+    pub cors_origins: Vec<String>,
     /// What is logged: `info`, `debug`, or a filter such as `dedi_gateway=debug,info`.
     pub log: String,
     /// `text` or `json`.
@@ -54,6 +57,7 @@ impl Default for Config {
             listen: DEFAULT_LISTEN,
             tls_terminated_elsewhere: false,
             hostnames: Vec::new(),
+            cors_origins: Vec::new(),
             log: "info".to_owned(),
             log_format: LogFormat::Text,
             owner: "local".to_owned(),
@@ -170,6 +174,7 @@ impl Config {
                 "hostnames: {name:?} is no host's name: give the name alone, such as \"models.example.com\", without a scheme, a port or a path"
             ));
         }
+        cors::check(&self.cors_origins)?;
         logging::check(&self.log)?;
         self.http.check()?;
         self.control.check()?;
@@ -317,6 +322,7 @@ mod tests {
             ("hostnames = [\"http://x/\"]", "hostnames: \"http://x/\""),
             ("hostnames = [\"x:80\"]", "hostnames: \"x:80\""),
             ("hostnames = [\"\"]", "hostnames: \"\""),
+            ("cors_origins = [\"https://x/\"]", "cors_origins: \"https://x/\""),
             ("log = \"bogus==\"", "log = \"bogus==\""),
             ("[http]\nconnections_max = 0", "http.connections_max"),
             ("[http]\nkeep_alive_secs = 0", "http.keep_alive_secs"),

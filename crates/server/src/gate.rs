@@ -10,7 +10,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use http::header::{CONNECTION, HOST, HeaderName, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, HOST, HeaderName, ORIGIN, TRANSFER_ENCODING, UPGRADE};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Uri};
 use hyper_util::client::legacy::Client;
@@ -152,6 +152,8 @@ async fn forward(client: &Client<HttpConnector, Body>, address: SocketAddr, requ
     });
     let Ok(Ok(uri)) = uri else { return unavailable("The server is being replaced; nothing was changed") };
     without_hops(&mut parts.headers);
+    // Browsers are answered here: told by both, who may read it would be there twice.
+    parts.headers.remove(ORIGIN);
     (parts.uri, parts.version) = (uri, http::Version::HTTP_11);
     // The connection's parts here mean nothing there.
     parts.extensions = http::Extensions::new();

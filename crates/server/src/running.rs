@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Admin};
 use crate::carried::{self, Loads};
+use crate::cors::{self, Cors};
 use crate::folder::Folder;
 use crate::gate::{self, Gate};
 use crate::health::{self, Ready};
@@ -27,7 +28,7 @@ use crate::hosts::{self, Hosts};
 use crate::paths::{DataDir, write_atomically};
 use crate::serve::Refusal;
 use crate::takeover::{Offer, Successor};
-use crate::{limits, listener, logging, openapi};
+use crate::{framing, limits, listener, logging, openapi};
 
 /// Longest wait for the tasks behind the public side.
 const BEHIND_GRACE: Duration = Duration::from_secs(10);
@@ -105,7 +106,9 @@ impl Server {
             .merge(gateway.router())
             .merge(control.router(gateway.key_failures()).layer(managed))
             .layer(axum::middleware::from_fn_with_state(Hosts::new(&config.hostnames), hosts::check))
-            .layer(axum::middleware::from_fn(limits::check));
+            .layer(axum::middleware::from_fn(limits::check))
+            .layer(axum::middleware::from_fn(framing::check))
+            .layer(axum::middleware::from_fn_with_state(Cors::new(&config.cors_origins), cors::answer));
         let metrics = gateway.clone();
         let admin = Admin {
             stop: stop.clone(),

@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
+use crate::framing::Framing;
 use crate::listener::Activity;
 
 /// A TCP stream with the answer that is on its way through it. A client that has read its answer and leaves ends
@@ -21,6 +22,7 @@ pub(crate) struct WatchedSocket {
     last: LastReply,
     activity: Arc<Activity>,
     stall_max: Duration,
+    framing: Framing,
     /// Under way while bytes wait for the client to take some.
     stalled: Option<Pin<Box<Sleep>>>,
 }
@@ -32,8 +34,9 @@ impl WatchedSocket {
         last: LastReply,
         activity: Arc<Activity>,
         stall_max: Duration,
+        framing: Framing,
     ) -> Self {
-        Self { stream, last, activity, stall_max, stalled: None }
+        Self { stream, last, activity, stall_max, framing, stalled: None }
     }
 
     /// A write that has to wait ends when the client has taken nothing for too long.
@@ -66,10 +69,12 @@ impl AsyncRead for WatchedSocket {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let n_before = buffer.filled().len();
+        let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if buffer.filled().len() > n_before {
+        let new = buffer.filled().get(before..).unwrap_or_default();
+        if !new.is_empty() {
             self.activity.heard();
+            self.framing.push(new);
         }
         self.note(polled)
     }

@@ -10,6 +10,10 @@ mod embeddings;
 mod health;
 mod request;
 
+/// The request header that names the queue a request waits in: those of one sender have the same, and an engine shares
+/// its slots out between queues. It says nothing of who the sender is.
+pub const QUEUE_HEADER: &str = "x-dedi-queue";
+
 pub use self::answer::{
     CalledFunction, ChatChoice, ChatCompletion, ChatLogprobs, Completion, CompletionChoice, EchoedPrompt,
     ReplyMessage, TextLogprobs, TokenLogprob, ToolCall, Usage,

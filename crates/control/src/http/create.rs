@@ -94,6 +94,7 @@ pub(super) async fn create(
     let (stored, reply) = match shared.store.insert_endpoint(&new, now, repeats).await? {
         Inserted::New => {
             tracing::info!(endpoint.id = %new.desired.id, owner = %new.desired.owner, "created an endpoint for {}", new.desired.model);
+            shared.publish_new(&new.desired);
             shared.looks.ask().await;
             (new.desired, reply)
         }

@@ -12,7 +12,7 @@ use dedi_api::ErrorBody;
 use dedi_domain::Principal;
 use futures_util::FutureExt;
 use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 use tracing::Instrument;
 
 use super::error::{ApiError, RETRY_AFTER_MILLIS, RETRY_AFTER_MS, Refused, SHOULD_RETRY};
@@ -40,7 +40,7 @@ impl Sender {
 pub(crate) async fn around(request: Request, next: Next) -> Response {
     let id = format!("req_{}", random_uuid().simple());
     LastReply::was_read(request.extensions());
-    let method = request.method().clone();
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let span = tracing::info_span!("request", request.id = %id, %method, path = request.uri().path());
     let answered = AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span.clone()).await;
     let mut response = answered.unwrap_or_else(|_panic| {
@@ -48,7 +48,7 @@ pub(crate) async fn around(request: Request, next: Next) -> Response {
         ApiError::Internal.into_response()
     });
     if response.status().is_client_error() || response.status().is_server_error() {
-        response = refusal(response, &id);
+        response = refusal(response, &id, &method, &path);
     }
     span.in_scope(|| tracing::debug!(status = response.status().as_u16(), "answered"));
     let headers = response.headers_mut();
@@ -61,7 +61,7 @@ pub(crate) async fn around(request: Request, next: Next) -> Response {
 }
 
 /// The refusal as the contract's JSON, whichever layer it came from.
-fn refusal(response: Response, id: &str) -> Response {
+fn refusal(response: Response, id: &str, method: &Method, path: &str) -> Response {
     let status = response.status();
     let response = match response.extensions().get::<Refused>() {
         Some(_) => response,
@@ -69,7 +69,13 @@ fn refusal(response: Response, id: &str) -> Response {
     };
     let Some(Refused(detail)) = response.extensions().get::<Refused>().cloned() else { return response };
     let status = response.status();
-    let body = ErrorBody { id: Some(id.to_owned()), error: detail.as_ref().clone() };
+    let mut error = detail.as_ref().clone();
+    if status == StatusCode::METHOD_NOT_ALLOWED
+        && let Some(allowed) = response.headers().get(ALLOW).and_then(|it| it.to_str().ok())
+    {
+        error.message = format!("{method} is not a method of {path}; use {}", allowed.replace(',', ", "));
+    }
+    let body = ErrorBody { id: Some(id.to_owned()), error };
     let mut answer = (status, Json(body)).into_response();
     let headers = answer.headers_mut();
     for name in [ALLOW, CONNECTION, RETRY_AFTER, RETRY_AFTER_MS, SHOULD_RETRY] {

@@ -18,6 +18,7 @@ mod layer;
 mod logs;
 mod model_rights;
 mod models;
+mod no_route;
 mod ownership;
 mod plan;
 mod pulls;
@@ -34,6 +35,8 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{any, delete, get, post};
+
+use http::{Method, Uri};
 
 use crate::shared::Shared;
 #[cfg(test)]
@@ -87,7 +90,9 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/usage", get(usage::report))
         .route("/v1/audit", get(audit::list))
         .method_not_allowed_fallback(|| async { ApiError::Method })
-        .fallback(|| async { ApiError::NotFound("There is no such route".to_owned()) })
+        .fallback(|method: Method, uri: Uri| async move {
+            ApiError::NotFound(no_route::no_route(&method, uri.path()))
+        })
         .layer(from_fn_with_state(shared.clone(), audit::refused))
         .layer(from_fn(layer::around))
         .with_state(shared)

@@ -1,5 +1,6 @@
 //! The two values control plane and gateway share: routes one way, loads the other.
 
+mod prospect;
 mod publish;
 
 use std::collections::BTreeMap;
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::prospect::{Prospect, Wait};
 pub use self::publish::{Published, Serving};
 use crate::endpoint::EndpointState;
 use crate::ids::{EndpointId, EndpointName, ModelName, Owner, ReplicaId};
@@ -56,8 +58,10 @@ pub struct Route {
     pub state: EndpointState,
     /// Why, in a sentence; for refusals.
     pub reason: String,
-    /// Whether the first request may wait for a replica (`min_replicas` 0) instead of being refused.
+    /// Whether it sleeps without a replica until a request comes (`min_replicas` 0).
     pub wakes_on_request: bool,
+    /// What a request may hope for while no replica is ready.
+    pub prospect: Prospect,
     /// Replicas that may get requests now, sorted by id.
     pub replicas: Vec<RouteReplica>,
     /// Requests one replica generates at the same time; more wait inside the engine.

@@ -4,14 +4,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::{Ending, Route, RouteReplica, RouteTable};
+use super::{Ending, Prospect, Route, RouteReplica, RouteTable};
+use crate::endpoint::Desired;
 use crate::ids::{EndpointId, ModelName, ReplicaId};
 use crate::keys::KeyTable;
 use crate::model_rights::Holders;
 use crate::reconcile::{EndpointView, Observation, World};
 use crate::replica::{Intent, ReplicaPhase};
-use crate::status::Explainer;
+use crate::status::{Explainer, ReasonCode};
+use crate::time::Timestamp;
 
 /// What a table says besides what the world shows.
 #[derive(Clone, Debug, Default)]
@@ -35,7 +38,12 @@ pub struct Published {
     absent: BTreeMap<ReplicaId, u64>,
     /// Replicas that were seen to drain. What is ended without that has failed, and its requests with it.
     drained: BTreeSet<ReplicaId>,
+    /// Endpoints that were told of as they were recorded and that no world has shown yet, with when.
+    new: BTreeMap<EndpointId, Timestamp>,
 }
+
+/// How long such an endpoint is routed without being shown. A pass that looked before it was recorded takes less.
+const SHOWN_WITHIN: Duration = Duration::from_secs(30);
 
 impl Published {
     /// Nothing is published yet; the first table's version will be above `version`. A gateway that outlives its control
@@ -51,7 +59,12 @@ impl Published {
 
     /// The table that `world` shows, to be put in the place of `old`; `None` where `old` says the same.
     pub fn next(&mut self, old: &RouteTable, world: &World, serving: Serving) -> Option<RouteTable> {
-        let routes = routes(world, &serving, old);
+        self.new.retain(|id, at| {
+            let is_shown = world.endpoints.iter().any(|it| it.desired.id == *id)
+                || world.aside.endpoints.iter().any(|it| it == id);
+            world.now.since(*at) < SHOWN_WITHIN && !is_shown
+        });
+        let routes = routes(world, &serving, old, self.new.keys());
         let ending = self.ending(world);
         let Serving { models, keys, .. } = serving;
         let is_same = self.is_out
@@ -77,6 +90,20 @@ impl Published {
         }
         self.version += 1;
         Some(RouteTable { version: self.version, keys, ..old.clone() })
+    }
+
+    /// The same table with an endpoint that was just recorded, to be put in the place of `old`: its creator's next
+    /// request finds it, however long the pass takes that will show it.
+    pub fn with_new(&mut self, old: &RouteTable, desired: &Desired, now: Timestamp) -> Option<RouteTable> {
+        if !self.is_out || old.routes.iter().any(|it| it.endpoint == desired.id) {
+            return None;
+        }
+        self.new.insert(desired.id, now);
+        self.version += 1;
+        let mut table = RouteTable { version: self.version, ..old.clone() };
+        table.routes.push(Arc::new(new_route(desired)));
+        table.routes.sort_by_key(|it| it.endpoint);
+        Some(table)
     }
 
     /// What is ended after it was drained. This is published before the processes hear of it.
@@ -115,7 +142,12 @@ impl Published {
     }
 }
 
-fn routes(world: &World, serving: &Serving, old: &RouteTable) -> Vec<Arc<Route>> {
+fn routes<'a>(
+    world: &'a World,
+    serving: &Serving,
+    old: &RouteTable,
+    new: impl Iterator<Item = &'a EndpointId>,
+) -> Vec<Arc<Route>> {
     let seen = Explainer::new(world);
     let mut routes: Vec<Arc<Route>> = world
         .endpoints
@@ -126,7 +158,7 @@ fn routes(world: &World, serving: &Serving, old: &RouteTable) -> Vec<Arc<Route>>
             let route = catch_unwind(AssertUnwindSafe(|| route(it, (world, &seen), serving, old)));
             route.ok().map(Arc::new).or_else(|| before(old, it.desired.id))
         })
-        .chain(world.aside.endpoints.iter().filter_map(|it| before(old, *it)))
+        .chain(world.aside.endpoints.iter().chain(new).filter_map(|it| before(old, *it)))
         .collect();
     routes.sort_by_key(|it| it.endpoint);
     routes
@@ -156,10 +188,33 @@ fn route(
         state: desired.published,
         reason: seen.outline(view),
         wakes_on_request: desired.wants_replicas() && desired.replicas.min() == 0,
+        prospect: seen.prospect(view),
         replicas,
         slots_per_replica: serving.slots,
         // 0 is what is not known.
         context_tokens: serving.contexts.get(&desired.model).copied().unwrap_or(0),
+    }
+}
+
+fn new_route(desired: &Desired) -> Route {
+    let wants_replicas = desired.wants_replicas();
+    Route {
+        endpoint: desired.id,
+        name: desired.name.clone(),
+        owner: desired.owner.clone(),
+        model: desired.model.clone(),
+        state: desired.published,
+        reason: if wants_replicas {
+            "accepted; waiting for the scheduler"
+        } else {
+            "created without being started"
+        }
+        .to_owned(),
+        wakes_on_request: wants_replicas && desired.replicas.min() == 0,
+        prospect: Prospect::of(desired.published, wants_replicas, ReasonCode::Accepted, None, None),
+        replicas: Vec::new(),
+        slots_per_replica: 0,
+        context_tokens: 0,
     }
 }
 
@@ -186,4 +241,37 @@ fn kept(view: &EndpointView, old: &RouteTable) -> Vec<RouteReplica> {
     let runs = |id: ReplicaId| view.replicas.iter().any(|it| it.row.id == id && it.row.intent == Intent::Run);
     let before = old.routes.iter().find(|it| it.endpoint == view.desired.id);
     before.map_or_else(Vec::new, |it| it.replicas.iter().filter(|it| runs(it.id)).cloned().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reconcile::tests::{endpoint, world};
+
+    #[test]
+    fn routes_of_a_new_endpoint_are_there_before_and_after_a_pass_that_has_not_seen_it() {
+        let mut known = endpoint(1, 1);
+        known.desired.id = EndpointId::from_uuid(uuid::Uuid::from_u128(7));
+        let mut world = world(known, Vec::new());
+        let mut published = Published::default();
+        let new = endpoint(1, 1).desired;
+        let first = published.next(&RouteTable::default(), &world, Serving::default()).unwrap();
+        let told = published.with_new(&first, &new, world.now).unwrap();
+        let has = |table: &RouteTable| table.find(&new.id.to_string(), &new.owner).is_some();
+        assert!(has(&told) && told.version > first.version);
+        assert!(published.with_new(&told, &new, world.now).is_none());
+        // This pass had looked before.
+        let pass = published.next(&told, &world, Serving::default());
+        assert!(has(pass.as_ref().unwrap_or(&told)));
+        // One that has seen it goes by what it sees, also when it is gone again.
+        world.endpoints.push(endpoint(1, 1));
+        let seen = published.next(&told, &world, Serving::default()).unwrap();
+        assert!(has(&seen));
+        world.endpoints.pop();
+        assert!(!has(&published.next(&seen, &world, Serving::default()).unwrap()));
+        // What no pass ever shows is not kept for ever.
+        let told = published.with_new(&first, &new, world.now).unwrap();
+        world.now = world.now.plus(SHOWN_WITHIN);
+        assert!(!has(&published.next(&told, &world, Serving::default()).unwrap()));
+    }
 }

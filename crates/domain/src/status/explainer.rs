@@ -2,10 +2,11 @@
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use super::Status;
 use super::count::Count;
 use super::waiting::paused;
+use super::{Progress, Status};
 use crate::endpoint::EndpointState;
 use crate::failure::{Failure, Verdict, verdict};
 use crate::fetch::Fetch;
@@ -13,6 +14,8 @@ use crate::ids::EndpointId;
 use crate::placement::Shortage;
 use crate::reconcile::{EndpointView, Observation, Seen, World, by_mark, launches, phase_of, wanted};
 use crate::replica::{ReplicaPhase, ReplicaRow};
+use crate::route::Prospect;
+use crate::time::Timestamp;
 
 /// One world, looked at once for all the endpoints that are to be explained.
 #[derive(Debug)]
@@ -97,6 +100,26 @@ impl<'a> Explainer<'a> {
         self.reason(view, said, &judge(view, self.world), &Count::of(view, self)).message
     }
 
+    /// What a request may hope for while none of its replicas is ready.
+    pub(crate) fn prospect(&self, view: &EndpointView) -> Prospect {
+        let (world, desired) = (self.world, &view.desired);
+        let (judged, count) = (judge(view, world), Count::of(view, self));
+        let next_try = match (&view.fetch, &judged) {
+            // Trying again helps only if somebody has changed something.
+            (Some(Fetch::Failed { is_final: true, .. }), _) | (_, Verdict::Broken { retry_at: None, .. }) => {
+                None
+            }
+            (Some(fetch), _) => fetch.retry_at(),
+            (None, _) => paused(view, world).map(|it| it.0).max(judged.retry_at()),
+        };
+        // In ERROR one whose time has come waits for devices; elsewhere it is about to be launched.
+        let next_try = next_try.filter(|it| desired.published == EndpointState::Error || *it > world.now);
+        let said = Words { fetch: view.fetch.as_ref(), is_for_all: true };
+        let code = self.reason(view, said, &judged, &count).code;
+        let by = count.progress.and_then(|it| expected(it, world.now));
+        Prospect::of(desired.published, desired.wants_replicas(), code, next_try, by)
+    }
+
     /// What is short for it, if anything is.
     pub(super) fn shortage(&self, id: EndpointId) -> Option<&Shortage> {
         let all = self.shortages.get_or_init(|| {
@@ -122,6 +145,13 @@ pub(super) struct Words<'a> {
     pub(super) fetch: Option<&'a Fetch>,
     /// None that the engine has logged.
     pub(super) is_for_all: bool,
+}
+
+/// When a launch is done that goes on as it went so far.
+fn expected(progress: Progress, now: Timestamp) -> Option<Timestamp> {
+    let done = u64::from(progress.percent?);
+    let secs = progress.elapsed_secs.checked_mul(100_u64.checked_sub(done)?)?.checked_div(done)?;
+    Some(now.plus(Duration::from_secs(secs)))
 }
 
 fn judge(view: &EndpointView, world: &World) -> Verdict {

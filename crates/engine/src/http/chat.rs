@@ -16,7 +16,7 @@ use crate::conversation;
 use crate::request;
 use crate::template::{Conversation, TAKEN, TemplateError};
 use crate::tools::Tools;
-use crate::worker::{Finish, TokenEvent};
+use crate::worker::{Finish, Sender, TokenEvent};
 
 use super::generate::{self, Accepted, Echo, Expected};
 use super::replies::{self, Dialect, Head, event};
@@ -25,11 +25,15 @@ use super::{ApiError, AppState, Ready};
 // Longer texts are cut into tokens on another thread.
 const LONG_BYTES: usize = 16 << 10;
 
-pub(super) async fn chat(State(state): State<Arc<AppState>>, body: Bytes) -> Result<Response, ApiError> {
+pub(super) async fn chat(
+    State(state): State<Arc<AppState>>,
+    sender: Sender,
+    body: Bytes,
+) -> Result<Response, ApiError> {
     state.ready()?;
     let request: GenerateRequest = request::parse(&body)?;
     let is_long = body.len() > LONG_BYTES || request.response_format.is_some() || request.tools.is_some();
-    let (accepted, must_call) = generate::prepare(is_long, move || accept(&state, request)).await?;
+    let (accepted, must_call) = generate::prepare(is_long, move || accept(&state, sender, request)).await?;
     if accepted.stream {
         let called = vec![false; accepted.choices as usize];
         return replies::stream(accepted, ChatStream { called, prompt: None }).await;
@@ -38,7 +42,11 @@ pub(super) async fn chat(State(state): State<Arc<AppState>>, body: Bytes) -> Res
 }
 
 /// The running job, and whether its replies are calls and nothing else.
-fn accept(state: &Arc<AppState>, mut request: GenerateRequest) -> Result<(Accepted, bool), ApiError> {
+fn accept(
+    state: &Arc<AppState>,
+    sender: Sender,
+    mut request: GenerateRequest,
+) -> Result<(Accepted, bool), ApiError> {
     let ready = state.ready()?;
     let parameters = request::check(&mut request, ready.pieces.count())?;
     let tools = Tools::check(request.tools.take(), request.tool_choice.take())?;
@@ -63,7 +71,7 @@ fn accept(state: &Arc<AppState>, mut request: GenerateRequest) -> Result<(Accept
         }
     })?;
     let tokens = generate::tokenize(ready, &prompt, true);
-    let expected = Expected { form, callable };
+    let expected = Expected { sender, form, callable };
     let accepted = generate::submit(state, &parameters, tokens, prompt, expected, request.model, "chatcmpl")?;
     Ok((accepted, must_call))
 }

@@ -14,7 +14,7 @@ use dedi_api::engine::{
 use llama_cpp_2::token::LlamaToken;
 
 use crate::request;
-use crate::worker::{Finish, TokenEvent, TokenProbabilities};
+use crate::worker::{Finish, Sender, TokenEvent, TokenProbabilities};
 
 use super::generate::{self, Accepted, Echo, Expected, characters};
 use super::replies::{self, Dialect, Head, event};
@@ -24,12 +24,13 @@ const LONG_BYTES: usize = 16 << 10;
 
 pub(super) async fn completions(
     State(state): State<Arc<AppState>>,
+    sender: Sender,
     body: Bytes,
 ) -> Result<Response, ApiError> {
     state.ready()?;
     let request: GenerateRequest = request::parse(&body)?;
     let is_long = body.len() > LONG_BYTES || request.response_format.is_some();
-    let accepted = generate::prepare(is_long, move || accept(&state, request)).await?;
+    let accepted = generate::prepare(is_long, move || accept(&state, sender, request)).await?;
     let texts = (0..accepted.choices).map(|_| Text::default()).collect();
     if accepted.stream {
         return replies::stream(accepted, CompletionStream { texts }).await;
@@ -37,11 +38,11 @@ pub(super) async fn completions(
     whole(accepted, texts).await
 }
 
-fn accept(state: &Arc<AppState>, mut request: GenerateRequest) -> Result<Accepted, ApiError> {
+fn accept(state: &Arc<AppState>, sender: Sender, mut request: GenerateRequest) -> Result<Accepted, ApiError> {
     let ready = state.ready()?;
     let parameters = request::check(&mut request, ready.pieces.count())?;
     let (prompt, text) = read_prompt(ready, request.prompt.take())?;
-    let expected = Expected { form: parameters.form.clone(), callable: None };
+    let expected = Expected { sender, form: parameters.form.clone(), callable: None };
     generate::submit(state, &parameters, prompt, text, expected, request.model, "cmpl")
 }
 

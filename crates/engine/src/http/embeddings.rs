@@ -10,7 +10,7 @@ use llama_cpp_2::token::LlamaToken;
 use tokio::sync::oneshot;
 
 use crate::request;
-use crate::worker::{EmbedJob, Job};
+use crate::worker::{EmbedJob, Job, Sender};
 
 use super::generate;
 use super::{ApiError, AppState, InFlight, Ready};
@@ -19,6 +19,7 @@ const TEXTS_MAX: usize = 2048;
 
 pub(super) async fn embeddings(
     State(state): State<Arc<AppState>>,
+    sender: Sender,
     body: Bytes,
 ) -> Result<Json<Embeddings>, ApiError> {
     if !state.ready()?.embedding {
@@ -32,7 +33,7 @@ pub(super) async fn embeddings(
     let worker = state.worker.clone();
     let (texts, prompt_tokens) = generate::prepare(true, move || read_texts(state.ready()?, request)).await?;
     let (reply, vectors) = oneshot::channel();
-    worker.submit(Job::Embed(EmbedJob { texts, reply }))?;
+    worker.submit(Job::Embed(EmbedJob { sender, texts, reply }))?;
     let stopped = |_| ApiError::Internal("The engine stopped before the vectors were there.".to_owned());
     let vectors =
         vectors.await.map_err(stopped)?.map_err(|it| ApiError::Internal(generate::sentence(&it)))?;

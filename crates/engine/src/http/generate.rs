@@ -10,7 +10,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use crate::calls::Callable;
 use crate::constrain::Form;
 use crate::request::{self, Parameters};
-use crate::worker::{Event, Finish, GenerateJob, Job, TokenEvent, TokenProbabilities};
+use crate::worker::{Event, Finish, GenerateJob, Job, Sender, TokenEvent, TokenProbabilities};
 
 use super::{ApiError, AppState, InFlight, Ready};
 
@@ -58,9 +58,10 @@ impl Echo {
     }
 }
 
-/// What a reply is made to look like, and what may be in it.
+/// Whose a reply is, what it is made to look like, and what may be in it.
 #[derive(Default)]
 pub(super) struct Expected {
+    pub(super) sender: Sender,
     pub(super) form: Option<Form>,
     pub(super) callable: Option<Arc<Callable>>,
 }
@@ -114,6 +115,7 @@ pub(super) fn submit(
     let (sender, events) = unbounded_channel();
     let prompt_tokens = u32::try_from(prompt.len()).unwrap_or(u32::MAX);
     let job = GenerateJob {
+        sender: expected.sender,
         prompt: prompt.into(),
         choices: parameters.choices,
         sampling: parameters.sampling.clone(),

@@ -1,12 +1,15 @@
 //! The HTTP surface: routes, what they share, and who may be answered when.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, FromRequestParts};
+use axum::http::request::Parts;
 use axum::routing::{get, post};
+use dedi_api::engine::QUEUE_HEADER;
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::token::LlamaToken;
 
@@ -14,7 +17,7 @@ use crate::constrain::Constraints;
 use crate::metrics::Metrics;
 use crate::model::{Pieces, Shape};
 use crate::template::ChatTemplate;
-use crate::worker::Worker;
+use crate::worker::{Sender, Worker};
 
 mod chat;
 mod completions;
@@ -74,6 +77,15 @@ impl AppState {
             return Err(ApiError::Unavailable("The engine is stopping and takes no new requests."));
         }
         self.ready.get().ok_or(ApiError::Unavailable("The model is still being loaded."))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Sender {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let named = parts.headers.get(QUEUE_HEADER);
+        Ok(named.map_or_else(Self::default, |it| Self::named(it.as_bytes())))
     }
 }
 

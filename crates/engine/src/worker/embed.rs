@@ -9,6 +9,7 @@ use llama_cpp_2::token::LlamaToken;
 use crate::exit::Exit;
 use crate::metrics::Metrics;
 
+use super::queue::{FairQueue, Place};
 use super::{EmbedJob, Event, Job, Message};
 
 /// What the loop works with.
@@ -23,48 +24,72 @@ pub struct Embedder<'a> {
     pub metrics: std::sync::Arc<Metrics>,
 }
 
-/// Answers jobs until told to stop.
+/// A job that has begun, or waits to.
+struct Begun {
+    job: EmbedJob,
+    vectors: Vec<Vec<f32>>,
+    /// Its place in the queue, until it begins.
+    place: Option<Place>,
+}
+
+/// Answers jobs until told to stop. Senders take turns, a batch each.
 pub fn run(mut embedder: Embedder<'_>, jobs: &Receiver<Message>) -> Exit {
     let mut batch = LlamaBatch::new(embedder.batch, 1);
-    while let Ok(Message::Job(job, place)) = jobs.recv() {
-        drop(place);
-        match job {
-            Job::Embed(job) => {
-                embedder.metrics.running.up();
-                embedder.answer(job, &mut batch);
-                embedder.metrics.running.down();
+    let mut queue = FairQueue::default();
+    loop {
+        let message = if queue.is_empty() { jobs.recv().ok() } else { jobs.try_recv().ok() };
+        match message {
+            Some(Message::Job(Job::Embed(job), place)) => {
+                queue.push(job.sender, Begun { job, vectors: Vec::new(), place: Some(place) });
+                continue;
             }
-            Job::Generate(job) => {
+            Some(Message::Job(Job::Generate(job), _)) => {
                 let why = "this engine embeds and does not generate text".to_owned();
                 let _client_may_be_gone = job.events.send(Event::Failed(why));
+                continue;
             }
+            Some(Message::Stop) => return Exit::Stopped,
+            None => {}
+        }
+        // Nothing has come, and nothing is left to be done: who would send more is gone.
+        let Some((sender, begun)) = queue.take(|_| 0, |_| true) else { return Exit::Stopped };
+        if let Some(begun) = embedder.go_on(begun, &mut batch) {
+            queue.push_front(sender, begun);
         }
     }
-    Exit::Stopped
 }
 
 impl Embedder<'_> {
-    fn answer(&mut self, job: EmbedJob, batch: &mut LlamaBatch<'_>) {
-        let mut vectors = Vec::with_capacity(job.texts.len());
-        let mut rest = &job.texts[..];
-        while !rest.is_empty() {
-            if job.reply.is_closed() {
-                self.metrics.cancelled.add(1);
-                return;
-            }
-            let texts = &rest[..self.fitting(rest)];
-            match self.embed(texts, batch) {
-                Ok(more) => vectors.extend(more),
-                Err(error) => {
-                    self.metrics.failed.add(1);
-                    let _client_may_be_gone = job.reply.send(Err(error));
-                    return;
-                }
-            }
-            rest = &rest[texts.len()..];
+    /// Embeds one batch of the job's texts; gives the job back until it is done.
+    fn go_on(&mut self, mut begun: Begun, batch: &mut LlamaBatch<'_>) -> Option<Begun> {
+        if begun.place.take().is_some() {
+            self.metrics.running.up();
         }
-        self.metrics.finished.add(1);
-        let _client_may_be_gone = job.reply.send(Ok(vectors));
+        let texts = &begun.job.texts[begun.vectors.len()..];
+        let done = if begun.job.reply.is_closed() {
+            self.metrics.cancelled.add(1);
+            None
+        } else if texts.is_empty() {
+            Some(Ok(std::mem::take(&mut begun.vectors)))
+        } else {
+            match self.embed(&texts[..self.fitting(texts)], batch) {
+                Ok(more) => {
+                    begun.vectors.extend(more);
+                    if begun.vectors.len() < begun.job.texts.len() {
+                        return Some(begun);
+                    }
+                    Some(Ok(std::mem::take(&mut begun.vectors)))
+                }
+                Err(error) => Some(Err(error)),
+            }
+        };
+        self.metrics.running.down();
+        if let Some(done) = done {
+            let counter = if done.is_ok() { &self.metrics.finished } else { &self.metrics.failed };
+            counter.add(1);
+            let _client_may_be_gone = begun.job.reply.send(done);
+        }
+        None
     }
 
     /// How many texts fit into one batch; at least one.

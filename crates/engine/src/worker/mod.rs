@@ -1,6 +1,6 @@
 //! The thread that owns the model's context, and the way requests reach it.
 //!
-//! Promised: requests wait in a bounded queue, everything a request hears comes in order through its own channel,
+//! Promised: requests wait in a bounded queue that is shared fairly between senders, everything a request hears comes in order through its own channel,
 //! and a request whose channel is dropped is forgotten within one step.
 
 use std::sync::Arc;
@@ -9,7 +9,6 @@ use std::sync::mpsc;
 use dedi_api::engine::ToolCall;
 use llama_cpp_2::token::LlamaToken;
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::calls::Callable;
 use crate::constrain::Grammar;
@@ -17,16 +16,21 @@ use crate::metrics::Metrics;
 use crate::sample::SamplingParams;
 
 pub mod embed;
+mod queue;
 mod reply;
 mod scheduler;
 mod sequence;
 mod slots;
 
+use queue::Places;
+pub use queue::{Place, Sender};
 pub use scheduler::{Engine, run};
 
 /// Text to generate: `n` replies to one prompt.
 #[derive(Debug)]
 pub struct GenerateJob {
+    /// Whose it is; slots are shared out between senders.
+    pub sender: Sender,
     /// The prompt; at least one token, and room for one more in the context.
     pub prompt: Arc<[LlamaToken]>,
     /// How many replies.
@@ -54,6 +58,8 @@ pub struct GenerateJob {
 /// Texts to embed.
 #[derive(Debug)]
 pub struct EmbedJob {
+    /// Whose it is.
+    pub sender: Sender,
     /// The texts' tokens, each at least one and at most the context.
     pub texts: Vec<Vec<LlamaToken>>,
     /// Where the vectors go, in order.
@@ -67,6 +73,15 @@ pub enum Job {
     Generate(Box<GenerateJob>),
     /// Vectors.
     Embed(EmbedJob),
+}
+
+impl Job {
+    fn sender(&self) -> Sender {
+        match self {
+            Self::Generate(job) => job.sender,
+            Self::Embed(job) => job.sender,
+        }
+    }
 }
 
 /// What goes through the queue.
@@ -130,14 +145,13 @@ pub enum Finish {
 #[derive(Clone, Debug)]
 pub struct Worker {
     jobs: mpsc::Sender<Message>,
-    places: Arc<Semaphore>,
-    metrics: Arc<Metrics>,
+    places: Arc<Places>,
 }
 
 /// Why a job was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SubmitError {
-    /// As many requests wait as may.
+    /// As many requests wait as may, or as many of this sender.
     #[error("the queue is full")]
     Full,
     /// The worker has ended.
@@ -150,37 +164,20 @@ impl Worker {
     #[must_use]
     pub fn new(queue_max: usize, metrics: Arc<Metrics>) -> (Self, mpsc::Receiver<Message>) {
         let (jobs, receiver) = mpsc::channel();
-        // A job has a place until it starts, so one place is needed even when nothing may wait for long.
-        let places = Arc::new(Semaphore::new(queue_max.clamp(1, Semaphore::MAX_PERMITS)));
-        (Self { jobs, places, metrics }, receiver)
+        (Self { jobs, places: Arc::new(Places::new(queue_max, metrics)) }, receiver)
     }
 
     /// Puts a job into the queue.
     ///
     /// # Errors
-    /// When the queue is full or the worker has ended.
+    /// When the queue is full, or as full as it may be of this sender's jobs, or the worker has ended.
     pub fn submit(&self, job: Job) -> Result<(), SubmitError> {
-        let Ok(permit) = Arc::clone(&self.places).try_acquire_owned() else { return Err(SubmitError::Full) };
-        self.metrics.waiting.up();
-        let place = Place { metrics: Arc::clone(&self.metrics), _permit: permit };
+        let place = self.places.enter(job.sender()).ok_or(SubmitError::Full)?;
         self.jobs.send(Message::Job(job, place)).map_err(|_ended| SubmitError::Stopped)
     }
 
     /// Ends the worker after its current step. What runs or waits hears so.
     pub fn stop(&self) {
         let _may_have_ended = self.jobs.send(Message::Stop);
-    }
-}
-
-/// A place in the queue.
-#[derive(Debug)]
-pub struct Place {
-    metrics: Arc<Metrics>,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.metrics.waiting.down();
     }
 }

@@ -1,6 +1,5 @@
 //! The continuous batching loop: each step decodes one token of every reply and a part of the prompts that wait.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
@@ -15,6 +14,7 @@ use crate::metrics::Metrics;
 use crate::model::{Pieces, Shape};
 use crate::sample::Scratch;
 
+use super::queue::{FairQueue, Sender};
 use super::sequence::{Request, Sequence};
 use super::slots::Slots;
 use super::{Event, Job, Message, Place};
@@ -55,7 +55,7 @@ pub fn run(engine: Engine<'_>, jobs: &Receiver<Message>) -> Exit {
         ends,
         batch,
         outputs: Vec::new(),
-        queue: VecDeque::new(),
+        queue: FairQueue::default(),
         requests: 0,
         scratch: Scratch::default(),
         speed: PromptSpeed::default(),
@@ -87,7 +87,7 @@ struct Scheduler<'a> {
     batch: LlamaBatch<'a>,
     /// What the current batch gives.
     outputs: Vec<Output>,
-    queue: VecDeque<Waiting>,
+    queue: FairQueue<Waiting>,
     requests: u64,
     scratch: Scratch,
     speed: PromptSpeed,
@@ -132,8 +132,9 @@ impl Scheduler<'_> {
             Job::Generate(job) => {
                 self.requests += 1;
                 let request = Arc::new((Request { number: self.requests, job: *job }, place));
-                let choices = 0..request.0.job.choices;
-                self.queue.extend(choices.map(|choice| Waiting { request: Arc::clone(&request), choice }));
+                for choice in 0..request.0.job.choices {
+                    self.queue.push(request.0.job.sender, Waiting { request: Arc::clone(&request), choice });
+                }
             }
             Job::Embed(job) => {
                 let _client_may_be_gone =
@@ -154,20 +155,17 @@ impl Scheduler<'_> {
         }
     }
 
-    /// Gives slots to those who wait, first come first served; but further replies to a prompt that is being read
-    /// wait until they can share it.
+    /// Gives slots to those who wait: to the sender that holds the fewest, and of each sender first come first served;
+    /// but further replies to a prompt that is being read wait until they can share it.
     fn admit(&mut self) {
-        let mut place = 0;
-        while place < self.queue.len() {
-            let waiting = &self.queue[place];
-            let request = waiting.request.0.number;
-            let being_read = |it: &Sequence| it.request == request && it.reads_prompt();
-            if waiting.choice > 0
-                && self.slots.all.iter().filter_map(|it| it.sequence.as_ref()).any(being_read)
-            {
-                place += 1;
-                continue;
-            }
+        while self.slots.running() < self.slots.all.len() {
+            let running = || self.slots.all.iter().filter_map(|it| it.sequence.as_ref());
+            let held = |sender| running().filter(|it| it.sender == sender).count();
+            let is_free = |waiting: &Waiting| {
+                let request = waiting.request.0.number;
+                waiting.choice == 0 || !running().any(|it| it.request == request && it.reads_prompt())
+            };
+            let Some((_, waiting)) = self.queue.take(held, is_free) else { return };
             let Some(placement) = self.slots.place(&waiting.request.0.job.prompt) else { return };
             let mut sequence = Sequence::new(&waiting.request.0, waiting.choice);
             // What is in the cache already gives no logits any more.
@@ -178,7 +176,6 @@ impl Scheduler<'_> {
             self.engine.metrics.running.up();
             let prompt = Arc::clone(&sequence.prompt);
             self.slots.occupy(placement.slot, &prompt[..shared], sequence);
-            self.queue.remove(place);
         }
     }
 
@@ -241,8 +238,8 @@ impl Scheduler<'_> {
         }
     }
 
-    /// Puts one token of each reply into the batch, then parts of prompts, oldest slot first; says how many prompt
-    /// tokens it holds.
+    /// Puts one token of each reply into the batch, then parts of prompts, a like part of each sender's; says how many
+    /// prompt tokens it holds.
     fn fill_batch(&mut self) -> usize {
         self.batch.clear();
         self.outputs.clear();
@@ -259,26 +256,32 @@ impl Scheduler<'_> {
         let room = self.engine.shape.batch as usize - self.outputs.len();
         let mut left = self.speed.part(if self.outputs.is_empty() { STEP_ALONE } else { STEP }).min(room);
         let (before, mut told) = (left, 0);
-        for (place, slot) in self.slots.all.iter_mut().enumerate() {
-            let Some(sequence) = &mut slot.sequence else { continue };
-            while left > 0 && sequence.reads_prompt() {
-                let token = sequence.prompt[sequence.prompt_done];
-                let next = sequence.prompt_done + 1;
-                let about = (next < sequence.prompt.len()).then_some(next);
-                if about.is_some() && sequence.tells_prompt() && told >= PROMPT_OUTPUTS_MAX {
-                    break;
-                }
-                let output = Output { slot: place, place: self.batch.n_tokens(), about };
-                let is_wanted = about.is_none() || sequence.tells_prompt();
-                if !add(&mut self.batch, token, slot.cached.len(), place, is_wanted) {
-                    break;
-                }
-                sequence.prompt_done = next;
-                slot.cached.push(token);
-                left -= 1;
-                if is_wanted {
-                    told += usize::from(about.is_some());
-                    self.outputs.push(output);
+        let mut parts = Parts::of(self.slots.all.iter().filter_map(|it| it.sequence.as_ref()), left);
+        // What one sender leaves of its part is the others'.
+        for is_rest in [false, true] {
+            for (place, slot) in self.slots.all.iter_mut().enumerate() {
+                let Some(sequence) = &mut slot.sequence else { continue };
+                let mut part = if is_rest { left } else { parts.left(sequence.sender).min(left) };
+                while part > 0 && sequence.reads_prompt() {
+                    let token = sequence.prompt[sequence.prompt_done];
+                    let next = sequence.prompt_done + 1;
+                    let about = (next < sequence.prompt.len()).then_some(next);
+                    if about.is_some() && sequence.tells_prompt() && told >= PROMPT_OUTPUTS_MAX {
+                        break;
+                    }
+                    let output = Output { slot: place, place: self.batch.n_tokens(), about };
+                    let is_wanted = about.is_none() || sequence.tells_prompt();
+                    if !add(&mut self.batch, token, slot.cached.len(), place, is_wanted) {
+                        break;
+                    }
+                    sequence.prompt_done = next;
+                    slot.cached.push(token);
+                    parts.take(sequence.sender);
+                    (part, left) = (part - 1, left - 1);
+                    if is_wanted {
+                        told += usize::from(about.is_some());
+                        self.outputs.push(output);
+                    }
                 }
             }
         }
@@ -300,8 +303,36 @@ impl Scheduler<'_> {
 
     fn end_all(&mut self, why: &str) {
         self.end_running(why);
-        for waiting in self.queue.drain(..) {
+        for waiting in self.queue.drain() {
             let _client_may_be_gone = waiting.request.0.job.events.send(Event::Failed(why.to_owned()));
+        }
+    }
+}
+
+/// What of a batch is for whose prompts.
+struct Parts(Vec<(Sender, usize)>);
+
+impl Parts {
+    /// A like part of `tokens` for each sender that has a prompt to be read.
+    fn of<'a>(sequences: impl Iterator<Item = &'a Sequence>, tokens: usize) -> Self {
+        let mut parts: Vec<(Sender, usize)> = Vec::new();
+        for sender in sequences.filter(|it| it.reads_prompt()).map(|it| it.sender) {
+            if !parts.iter().any(|it| it.0 == sender) {
+                parts.push((sender, 0));
+            }
+        }
+        let each = tokens.div_ceil(parts.len().max(1));
+        parts.iter_mut().for_each(|it| it.1 = each);
+        Self(parts)
+    }
+
+    fn left(&self, sender: Sender) -> usize {
+        self.0.iter().find(|it| it.0 == sender).map_or(0, |it| it.1)
+    }
+
+    fn take(&mut self, sender: Sender) {
+        if let Some(part) = self.0.iter_mut().find(|it| it.0 == sender) {
+            part.1 = part.1.saturating_sub(1);
         }
     }
 }

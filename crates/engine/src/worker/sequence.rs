@@ -10,6 +10,7 @@ use crate::constrain::Grammar;
 use crate::model::Pieces;
 use crate::sample::{Sampler, Scratch, log_probabilities};
 
+use super::queue::Sender;
 use super::reply::{Reply, Told};
 use super::{Event, Finish, GenerateJob, TokenEvent, TokenProbabilities};
 
@@ -23,6 +24,7 @@ pub(super) struct Request {
 /// One reply being generated.
 #[derive(Debug)]
 pub(super) struct Sequence {
+    pub(super) sender: Sender,
     pub(super) request: u64,
     pub(super) prompt: Arc<[LlamaToken]>,
     /// Prompt tokens that are decoded or in the current batch.
@@ -48,6 +50,7 @@ impl Sequence {
         let mut sampling = job.sampling.clone();
         sampling.seed = sampling.seed.wrapping_add(u64::from(choice));
         Self {
+            sender: job.sender,
             request: request.number,
             prompt: Arc::clone(&job.prompt),
             prompt_done: 0,

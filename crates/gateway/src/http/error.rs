@@ -58,16 +58,34 @@ pub(crate) enum ApiError {
     KeyShareFull { share: u32 },
     #[error("The requests that are running hold all the memory set aside for them; try again in a moment")]
     MemoryFull,
-    #[error("The endpoint was waking up for {} s and no replica is ready yet; try again in a moment{}", secs(*waited), reason(why))]
-    ColdStart { waited: Duration, why: String },
-    #[error("No replica of the endpoint is ready now; try again in a moment{}", reason(why))]
-    NoReplica { why: String },
+    #[error(
+        "The requests of this key or its account hold {} KiB, their share of the memory for request bodies; try again when some have ended",
+        bytes >> 10
+    )]
+    MemoryShareFull { bytes: u64 },
+    #[error(
+        "This key has no endpoint it could use, so its request body was not read; create an endpoint and send its name as `model`"
+    )]
+    NoEndpoint,
+    #[error(
+        "Requests with this key were on replicas as those crashed, more than once; until that is some minutes past, they are taken one at a time, the next in {} s",
+        secs(*retry_after)
+    )]
+    KeySlowed { retry_after: Duration },
+    #[error("The endpoint was waking up for {} s and no replica is ready yet; try again in {} s{}", secs(*waited), secs(*retry_after), reason(why))]
+    ColdStart { waited: Duration, why: String, retry_after: Duration },
+    #[error("The dedicated endpoint for {model} has no replica ready{}; try again in {} s{}", after(*waited), secs(*retry_after), reason(why))]
+    Starting { model: String, waited: Duration, why: String, retry_after: Duration },
     #[error("{message}")]
     EngineRefused { status: StatusCode, message: String, param: Option<String>, code: Option<String> },
     #[error("The endpoint's replicas are all busy; try again in a moment")]
     EngineBusy,
     #[error("The replica that took the request could not answer it: {0}")]
     EngineFailed(String),
+    #[error(
+        "The replica that took the request crashed, and this was the only request on it; it is not sent to another one"
+    )]
+    EngineCrashed,
     #[error("The replica that took the request sent nothing for {} s", secs(*after))]
     FirstByteTimeout { after: Duration },
     #[error("The replica that took the request stopped sending for {} s; the answer is incomplete", secs(*after))]
@@ -88,6 +106,10 @@ pub(crate) enum ApiError {
 
 fn secs(duration: Duration) -> u64 {
     duration.as_millis().div_ceil(1_000).try_into().unwrap_or(u64::MAX)
+}
+
+fn after(waited: Duration) -> String {
+    if waited.is_zero() { String::new() } else { format!(" after {} s", secs(waited)) }
 }
 
 fn reason(why: &str) -> String {
@@ -137,12 +159,18 @@ impl ApiError {
             Self::EndpointFull { .. } | Self::KeyShareFull { .. } => {
                 (StatusCode::TOO_MANY_REQUESTS, SERVER, RefusalCode::EndpointFull)
             }
-            Self::MemoryFull => (StatusCode::TOO_MANY_REQUESTS, SERVER, RefusalCode::MemoryFull),
+            Self::MemoryFull | Self::MemoryShareFull { .. } => {
+                (StatusCode::TOO_MANY_REQUESTS, SERVER, RefusalCode::MemoryFull)
+            }
+            Self::NoEndpoint => (StatusCode::NOT_FOUND, REQUEST, RefusalCode::ModelNotAvailable),
+            Self::KeySlowed { .. } => (StatusCode::TOO_MANY_REQUESTS, REQUEST, RefusalCode::KeySlowed),
             Self::ColdStart { .. } => (StatusCode::SERVICE_UNAVAILABLE, SERVER, RefusalCode::ColdStart),
-            Self::NoReplica { .. } => (StatusCode::SERVICE_UNAVAILABLE, SERVER, RefusalCode::NoReadyReplica),
+            Self::Starting { .. } => (StatusCode::SERVICE_UNAVAILABLE, SERVER, RefusalCode::Starting),
             Self::EngineRefused { status, .. } => (*status, REQUEST, RefusalCode::EngineRefused),
             Self::EngineBusy => (StatusCode::SERVICE_UNAVAILABLE, SERVER, RefusalCode::ReplicasBusy),
-            Self::EngineFailed(_) => (StatusCode::BAD_GATEWAY, SERVER, RefusalCode::ReplicaFailed),
+            Self::EngineFailed(_) | Self::EngineCrashed => {
+                (StatusCode::BAD_GATEWAY, SERVER, RefusalCode::ReplicaFailed)
+            }
             Self::FirstByteTimeout { .. } => {
                 (StatusCode::GATEWAY_TIMEOUT, SERVER, RefusalCode::FirstByteTimeout)
             }
@@ -165,9 +193,11 @@ impl ApiError {
             Self::EndpointFull { .. }
             | Self::KeyShareFull { .. }
             | Self::MemoryFull
-            | Self::EngineBusy
-            | Self::NoReplica { .. } => Some(Duration::from_secs(1)),
-            Self::ColdStart { .. } => Some(Duration::from_secs(5)),
+            | Self::MemoryShareFull { .. }
+            | Self::EngineBusy => Some(Duration::from_secs(1)),
+            Self::ColdStart { retry_after, .. }
+            | Self::Starting { retry_after, .. }
+            | Self::KeySlowed { retry_after } => Some(*retry_after),
             Self::ShuttingDown => Some(Duration::from_secs(2)),
             Self::Drained(it) => (!it.stops_endpoint).then_some(Duration::from_secs(1)),
             // The same key is as wrong in a minute, and the v1 SDK obeys every delay it is told, up to five times.
@@ -186,6 +216,8 @@ impl ApiError {
             | Self::NotRunning { .. }
             | Self::EngineRefused { .. }
             | Self::EngineFailed(_)
+            | Self::EngineCrashed
+            | Self::NoEndpoint
             | Self::FirstByteTimeout { .. }
             | Self::IdleTimeout { .. }
             | Self::TotalTimeout { .. }
@@ -214,10 +246,14 @@ impl ApiError {
             | Self::EndpointFull { .. }
             | Self::KeyShareFull { .. }
             | Self::MemoryFull
+            | Self::MemoryShareFull { .. }
+            | Self::NoEndpoint
+            | Self::KeySlowed { .. }
             | Self::ColdStart { .. }
-            | Self::NoReplica { .. }
+            | Self::Starting { .. }
             | Self::EngineBusy
             | Self::EngineFailed(_)
+            | Self::EngineCrashed
             | Self::FirstByteTimeout { .. }
             | Self::IdleTimeout { .. }
             | Self::TotalTimeout { .. }
@@ -243,7 +279,8 @@ impl ApiError {
             }
             None => {
                 // Only a replica's failure is worth a second try at once: another one may do it.
-                let again = if self.status() == StatusCode::BAD_GATEWAY { "true" } else { "false" };
+                let again = self.status() == StatusCode::BAD_GATEWAY && *self != Self::EngineCrashed;
+                let again = if again { "true" } else { "false" };
                 headers.insert("x-should-retry", HeaderValue::from_static(again));
             }
         }

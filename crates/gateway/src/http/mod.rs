@@ -1,8 +1,11 @@
 //! The three routes, and what every answer of theirs has in common.
 
 pub(crate) mod auth;
-pub(crate) mod body;
+mod body;
+mod early;
 pub(crate) mod error;
+pub(crate) mod memory;
+mod strict;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -13,18 +16,22 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::response::Response;
 use axum::routing::post;
-use dedi_domain::Principal;
-use http::{HeaderValue, StatusCode, header};
+use bytes::Bytes;
+use dedi_domain::{Principal, RouteTable};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http_body::Body as _;
 use uuid::Uuid;
 
 use self::error::ApiError;
+use self::memory::HeldBytes;
 use crate::Core;
 use crate::admission::Place;
 use crate::attempt::Accepted;
+use crate::config::{GatewayConfig, ms};
 use crate::metrics::{Ended, Record};
 use crate::request::{Kind, Parsed};
-use crate::route::Target;
-use crate::waiting::ready_replica;
+use crate::route::{self, Target};
+use crate::waiting::{Patience, ready_replica};
 
 /// One request, in its answer, in the log and at the engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,48 +89,71 @@ async fn wrong_method(request: Request) -> Response {
 
 async fn serve(core: Arc<Core>, kind: Kind, request: Request) -> Response {
     let id = RequestId::random();
-    match answer(core, kind, request, &id).await {
+    let mut is_read = false;
+    match answer(core, kind, request, &id, &mut is_read).await {
         Ok(response) => response,
         Err(error) => {
             tracing::debug!(request.id = %id, path = kind.path(), status = error.status().as_u16(), "refused: {error}");
-            error.respond(&id)
+            let mut response = error.respond(&id);
+            if !is_read {
+                // What is left of the body would be read as the next request.
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            response
         }
     }
 }
 
-async fn answer(core: Arc<Core>, kind: Kind, request: Request, id: &RequestId) -> Result<Response, ApiError> {
+/// Longest body that is read of a key that has no endpoint, to tell it which model it asked for.
+const BODY_WITHOUT_ENDPOINT_MAX: usize = 64 << 10;
+
+async fn answer(
+    core: Arc<Core>,
+    kind: Kind,
+    request: Request,
+    id: &RequestId,
+    is_read: &mut bool,
+) -> Result<Response, ApiError> {
     let (head, body) = request.into_parts();
+    *is_read = body.is_end_stream();
     let peer = head.extensions.get::<ConnectInfo<SocketAddr>>().map(|it| it.0.ip());
     let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     core.catch_up();
     let table = core.fleet.table();
     let caller: Principal = auth::check(&table.keys, &core.failures, &head.headers, peer, core.clock.wall())?;
     core.fleet.key_used(&caller.key);
-    body::check_headers(&head.headers, &core.config)?;
-    let (body, held) = tokio::select! {
+    let body = tokio::select! {
         biased;
         () = core.fleet.key_ended(&caller.key) => return Err(ApiError::KeyEnded),
-        read = body::read(body, &core.memory, &core.config) => read?,
+        body = read_body(&core, &table, &caller, &head.headers, body) => body,
     };
+    *is_read = *is_read || body.is_ok();
+    let (body, held) = body?;
 
     let parsed = Parsed::read(kind, &body)?;
+    strict::check(&body)?;
     let model = parsed.model()?.to_owned();
     let (route, endpoint) = core.fleet.resolve(&model, &caller)?;
-    let place = Place::take(&endpoint, &caller.key, held, &core.config)?;
-    let target = Target { endpoint: route.endpoint, model };
     // An endpoint that is not running is told before a field that would have to change for it.
-    core.fleet.may_run(&target)?;
+    route::may_run(&route, &model)?;
+    let now = core.clock.now();
+    core.strikes().enter(&caller.key, now).map_err(|retry_after| ApiError::KeySlowed { retry_after })?;
     let job = parsed.translate(route.context_tokens)?;
     drop(body);
+    // Texts are embedded one after the other, choices are generated side by side.
+    let weight = if kind == Kind::Embeddings { 1 } else { job.n };
+    let place = Place::take(&endpoint, &caller.key, weight, held, &core.config)?;
+    let target = Target { endpoint: route.endpoint, model, weight };
 
     let (metrics, clock) = (core.metrics.clone(), core.clock.clone());
     let mut record = Record::new(metrics, clock, id.clone(), route.endpoint, caller.key.clone(), kind);
+    let patience = Patience::new(ms(core.config.cold_start_wait_ms));
     // Waited for here, with nothing sent: however long it takes, its failure is a status.
     let ready = tokio::select! {
         biased;
         () = core.kill.cancelled() => Err(ApiError::ShuttingDown),
         () = core.fleet.key_ended(&caller.key) => Err(ApiError::KeyEnded),
-        ready = ready_replica(&core.fleet, &target, &endpoint, &core.config) => ready,
+        ready = ready_replica(&core.fleet, &target, &endpoint, patience, None) => ready,
     };
     let in_flight = ready.inspect_err(|error| record.end(Ended::Failed(error)))?;
     let accepted = Accepted { id: id.clone(), target, key: caller.key, place, job };
@@ -132,4 +162,32 @@ async fn answer(core: Arc<Core>, kind: Kind, request: Request, id: &RequestId) -
     } else {
         crate::respond::respond(core, accepted, in_flight, record).await
     }
+}
+
+/// The body of a request that may be served, as far as its head and the first bytes show.
+async fn read_body(
+    core: &Core,
+    table: &RouteTable,
+    caller: &Principal,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<(Bytes, HeldBytes), ApiError> {
+    body::check_headers(headers, &core.config)?;
+    let mut held = core.memory.begin(&caller.owner, &caller.key);
+    let known = |model: &str| {
+        let (route, _) = core.fleet.resolve(model, caller)?;
+        route::may_run(&route, model)
+    };
+    if table.routes.iter().any(|it| it.owner == caller.owner) {
+        let body = body::read(body, &mut held, &core.config, known).await?;
+        return Ok((body, held));
+    }
+    let body_bytes_max = core.config.body_bytes_max.min(BODY_WITHOUT_ENDPOINT_MAX);
+    let short = GatewayConfig { body_bytes_max, ..(*core.config).clone() };
+    if body.size_hint().lower() > body_bytes_max as u64 {
+        return Err(ApiError::NoEndpoint);
+    }
+    let read = body::read(body, &mut held, &short, known).await;
+    let is_long = matches!(read, Err(ApiError::TooLarge { .. }));
+    if is_long { Err(ApiError::NoEndpoint) } else { read.map(|it| (it, held)) }
 }

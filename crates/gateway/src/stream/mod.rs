@@ -198,6 +198,9 @@ impl Relay {
                 Some(Next::Come(None)) => explain(Broken::Unfinished),
             };
             self.client.send(&mut out, false).await?;
+            if core.ended(in_flight.replica()).is_none() {
+                core.broke_begun(&self.accepted.key, in_flight.replica()).await;
+            }
             return Err(blame(broken));
         }
         Ok((in_flight, exchange))

@@ -8,6 +8,8 @@
 )]
 
 mod admission;
+mod bodies;
+mod crashes;
 mod drained;
 mod engine;
 mod keys;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::serve::ListenerExt as _;
 use dedi_domain::keys::{KeyRecord, KeyText};
 use dedi_domain::model_rights::Holders;
+use dedi_domain::route::Prospect;
 use dedi_domain::{
     Address, EndpointId, EndpointName, EndpointState, KeyTable, LoadReport, ModelName, Owner, ReplicaId,
     Role, Route, RouteReplica, RouteTable, Scope,
@@ -46,9 +47,14 @@ fn keys() -> KeyTable {
         let owner = Owner::parse(owner).unwrap();
         (text.id(), KeyRecord { hash: text.hash(), owner, role, expires_at: None, scope: Scope::default() })
     };
-    [of(1, "team", Role::Developer), of(2, "team", Role::Viewer), of(3, "others", Role::Inference)]
-        .into_iter()
-        .collect()
+    [
+        of(1, "team", Role::Developer),
+        of(2, "team", Role::Viewer),
+        of(3, "others", Role::Inference),
+        of(4, "team", Role::Inference),
+    ]
+    .into_iter()
+    .collect()
 }
 
 pub(crate) fn endpoint_id(n: u128) -> EndpointId {
@@ -74,6 +80,7 @@ pub(crate) fn route(addresses: &[Address]) -> Route {
         state: EndpointState::Started,
         reason: String::new(),
         wakes_on_request: false,
+        prospect: Prospect::Coming { by: None },
         replicas: replicas.collect(),
         slots_per_replica: 4,
         context_tokens: 4_096,

@@ -1,6 +1,9 @@
 //! Which replica gets a request, when it waits, and what the load report says about it.
 
-use dedi_domain::EndpointState;
+use std::time::Instant;
+
+use dedi_domain::route::Prospect;
+use dedi_domain::{EndpointState, Timestamp};
 use dedi_gateway::GatewayConfig;
 
 use crate::engine::{Engine, Step, chat_answer, finishes, json, says, short_stream, stream_head};
@@ -74,12 +77,11 @@ async fn unknown_and_foreign_are_the_same_and_a_bare_model_is_told_apart() {
 }
 
 #[tokio::test]
-async fn an_endpoint_that_does_not_run_is_a_400_with_its_reason() {
-    for state in
-        [EndpointState::Stopped, EndpointState::Stopping, EndpointState::Error, EndpointState::Pending]
-    {
+async fn an_endpoint_that_somebody_must_start_is_a_400_with_its_reason() {
+    for state in [EndpointState::Stopped, EndpointState::Stopping, EndpointState::Error] {
         let mut stopped = route(&[]);
         (stopped.state, stopped.reason) = (state, "no request for 60 minutes".to_owned());
+        stopped.prospect = Prospect::Halted;
         let plane = Plane::start(GatewayConfig::default(), vec![stopped]).await;
         let answer = plane.ask(true).await.answer().await;
         assert_eq!((answer.status, answer.header("x-should-retry")), (400, Some("false")));
@@ -101,7 +103,7 @@ async fn a_request_is_routed_by_the_newest_table_there_is() {
     for version in 1..20 {
         // Whoever published it may have told a client already: it holds at once, not when it has been installed.
         let mut stopped = route(&[]);
-        stopped.state = EndpointState::Stopping;
+        (stopped.state, stopped.prospect) = (EndpointState::Stopping, Prospect::Halted);
         plane.publish(table(2 * version, vec![stopped]));
         assert_eq!(plane.ask(false).await.answer().await.status, 400);
         plane.publish(table(2 * version + 1, vec![route(&[engine.address()])]));
@@ -137,13 +139,8 @@ async fn a_request_wakes_a_sleeping_endpoint_and_is_answered_when_it_is_up() {
 #[tokio::test]
 async fn waiting_ends_with_a_503_that_says_when_to_come_back() {
     // Also for a stream whose status would have been sent long before.
-    let config = GatewayConfig {
-        cold_start_wait_ms: 50,
-        ready_wait_ms: 50,
-        stream_head_wait_ms: 5,
-        ..GatewayConfig::default()
-    };
-    for (wakes, code) in [(true, "cold_start"), (false, "no_ready_replica")] {
+    let config = GatewayConfig { cold_start_wait_ms: 50, stream_head_wait_ms: 5, ..GatewayConfig::default() };
+    for (wakes, code) in [(true, "cold_start"), (false, "dedicated_endpoint_starting")] {
         let mut asleep = route(&[]);
         (asleep.wakes_on_request, asleep.reason) = (wakes, "loading, 40 %".to_owned());
         let plane = Plane::start(config.clone(), vec![asleep]).await;
@@ -162,7 +159,7 @@ async fn one_that_waits_hears_at_once_that_the_endpoint_was_stopped() {
     let plane = Plane::start(GatewayConfig::default(), vec![asleep.clone()]).await;
     let client = plane.ask(false).await;
     plane.until_load(|it| it.endpoints.get(&endpoint_id(10)).is_some_and(|e| e.waiting == 1)).await;
-    asleep.state = EndpointState::Stopping;
+    (asleep.state, asleep.prospect) = (EndpointState::Stopping, Prospect::Halted);
     plane.publish(table(2, vec![asleep]));
     assert_eq!(client.answer().await.status, 400);
 }
@@ -186,4 +183,62 @@ async fn a_report_of_a_version_proves_that_the_replica_gets_nothing_new_and_show
     old.open_gate();
     assert!(client.answer().await.complete);
     plane.until_load(|it| !it.in_flight.contains_key(&replica_id(1))).await;
+}
+
+#[tokio::test]
+async fn waiting_a_request_is_held_while_a_replica_is_on_its_way_and_released_at_once() {
+    for state in [EndpointState::Pending, EndpointState::Starting, EndpointState::Started] {
+        let mut coming = route(&[]);
+        coming.state = state;
+        let engine = Engine::start(chat_answer());
+        let plane = Plane::start(GatewayConfig::default(), vec![coming]).await;
+        let client = plane.ask(false).await;
+        plane.until_load(|it| it.endpoints.get(&endpoint_id(10)).is_some_and(|e| e.waiting == 1)).await;
+        let begun = Instant::now();
+        plane.publish(table(2, vec![route(&[engine.address()])]));
+        assert_eq!(client.answer().await.status, 200, "{state}");
+        assert!(begun.elapsed().as_secs() < 5, "{state}");
+    }
+}
+
+#[tokio::test]
+async fn waiting_what_is_too_far_off_is_answered_at_once_with_the_time() {
+    let now = i64::try_from(std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap();
+    for (prospect, at_least, at_most) in
+        [(Prospect::NotBefore(Timestamp(now + 120_000)), 110, 120), (Prospect::Blocked, 30, 30)]
+    {
+        let mut later = route(&[]);
+        (later.state, later.prospect) = (EndpointState::Pending, prospect);
+        "the last attempt failed; the next one waits".clone_into(&mut later.reason);
+        let plane = Plane::start(GatewayConfig::default(), vec![later]).await;
+        let answer = plane.ask(true).await.answer().await;
+        assert_eq!(
+            (answer.status, &answer.json()["error"]["code"]),
+            (503, &"dedicated_endpoint_starting".into())
+        );
+        let told: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+        assert!((at_least..=at_most).contains(&told), "{prospect:?}: {told}");
+        assert!(answer.header("x-should-retry").is_none());
+        assert!(answer.body.contains("the next one waits") && answer.body.contains(NAME), "{}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn waiting_a_request_outlives_the_end_of_the_last_replica() {
+    let (dead, next) = (Engine::start(chat_answer()), Engine::start(chat_answer()));
+    let address = dead.address();
+    let plane = Plane::with(&[&dead]).await;
+    drop(dead);
+    // The table does not know it yet.
+    let clients = [plane.ask(false).await, plane.ask(false).await];
+    plane.until_load(|it| it.endpoints.get(&endpoint_id(10)).is_some_and(|e| e.waiting == 2)).await;
+    let mut starting = route(&[]);
+    starting.state = EndpointState::Starting;
+    plane.publish(table(2, vec![starting]));
+    let mut ready = route(&[next.address()]);
+    ready.replicas[0].id = replica_id(2);
+    plane.publish(table(3, vec![ready]));
+    for client in clients {
+        assert_eq!(client.answer().await.status, 200, "{address:?}");
+    }
 }

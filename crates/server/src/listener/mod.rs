@@ -33,6 +33,7 @@ use self::activity::{Peer, Waits};
 use self::places::Places;
 use self::proxies::TrustedProxies;
 use crate::descriptors;
+use crate::framing::{Framing, Heads};
 use crate::limits::{HEAD_BYTES_READ_MAX, HEADERS_READ_MAX};
 use crate::refusal::unavailable;
 use crate::socket::WatchedSocket;
@@ -105,6 +106,7 @@ pub(crate) async fn serve(
         let activity = Activity::new(waits, place);
         let _ = stream.set_nodelay(true);
         let last = LastReply::default();
+        let heads = Heads::default();
         let of_peer = Peer { address: peer, activity: activity.clone() };
         let app = app
             .clone()
@@ -112,8 +114,10 @@ pub(crate) async fn serve(
                 (of_peer, is_trusted.then(|| trusted.clone())),
                 watch,
             ))
-            .layer(axum::Extension(last.clone()));
-        let socket = TokioIo::new(WatchedSocket::new(stream, last, activity.clone(), stall_max));
+            .layer(axum::Extension(last.clone()))
+            .layer(axum::Extension(heads.clone()));
+        let framing = Framing::new(heads);
+        let socket = TokioIo::new(WatchedSocket::new(stream, last, activity.clone(), stall_max, framing));
         let service = TowerToHyperService::new(app);
         let connection = graceful.watch(server.serve_connection(socket, service).into_owned());
         connections.spawn(async move {

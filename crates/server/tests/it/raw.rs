@@ -110,3 +110,84 @@ fn what_can_not_be_processed_is_400_and_never_422() {
     }
     assert!(asked >= 21, "{asked}");
 }
+
+/// A proxy in front may see the end of a request elsewhere than this server does, on whatever route.
+#[test]
+fn framing_a_request_with_two_ends_is_refused_on_every_route() {
+    let plane = TestPlane::start();
+    for line in ["POST /v1/chat/completions", "POST /v1/endpoints", "GET /healthz", "POST /nothing"] {
+        for headers in [
+            "Content-Length: 5\r\nTransfer-Encoding: chunked",
+            "Transfer-Encoding: chunked\r\nContent-Length: 5",
+            "Transfer-Encoding: chunked, chunked",
+            "Transfer-Encoding: gzip, chunked",
+            "Content-Length: 5\r\nContent-Length: 5",
+        ] {
+            let head = format!(
+                "{line} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{headers}\r\n\r\n"
+            );
+            let smuggled = format!("{head}0\r\n\r\n{}", request("GET /healthz", &[]));
+            let error = refused(&plane, &smuggled, 400);
+            assert!(
+                error["message"].as_str().unwrap().contains("Length")
+                    || error["message"].as_str().unwrap().contains("Encoding"),
+                "{error}"
+            );
+        }
+        // What the library refuses by itself is 400 as well.
+        for headers in
+            ["Content-Length: +5", "Content-Length : 5", "Accept: a\r\n b", "Transfer-Encoding: gzip"]
+        {
+            let (status, ..) =
+                exchange(&plane, &format!("{line} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n\r\n"));
+            assert_eq!(status, 400, "{line} {headers}");
+        }
+        let (status, ..) = exchange(
+            &plane,
+            &format!("{line} HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\nConnection: close\r\n\r\n"),
+        );
+        assert_eq!(status, 400, "{line}");
+    }
+}
+
+#[test]
+fn no_route_says_what_to_install_and_a_wrong_method_what_to_use() {
+    let plane = TestPlane::start();
+    let error = refused(&plane, &request("GET /v2/projects/p/endpoints", &[]), 404);
+    let said = error["message"].as_str().unwrap();
+    assert!(said.contains("GET /v2/projects/p/endpoints") && said.contains("together>=2,<3"), "{said}");
+    let error = refused(&plane, &request("POST /v1/v1/chat/completions", &[]), 404);
+    assert!(error["message"].as_str().unwrap().contains("has /v1 twice"), "{error}");
+    let error = refused(&plane, &request("PUT /v1/hardware", &[]), 405);
+    assert!(
+        error["message"].as_str().unwrap().contains("PUT is not a method of /v1/hardware; use GET"),
+        "{error}"
+    );
+}
+
+#[test]
+fn cors_is_for_the_origins_that_the_config_names() {
+    let plane = TestPlane::start_with("cors_origins = [\"https://app.example\"]");
+    let with = |origin: &str| {
+        [
+            ("Origin".to_owned(), origin.to_owned()),
+            ("Access-Control-Request-Method".to_owned(), "POST".to_owned()),
+            ("Access-Control-Request-Headers".to_owned(), "authorization,x-stainless-os".to_owned()),
+        ]
+    };
+    for path in ["/v1/chat/completions", "/v1/endpoints"] {
+        let (status, head, _) =
+            exchange(&plane, &request(&format!("OPTIONS {path}"), &with("https://app.example")));
+        assert_eq!(status, 204, "{head}");
+        assert!(head.contains("access-control-allow-origin: https://app.example"), "{head}");
+        assert!(head.contains("access-control-allow-headers: authorization,x-stainless-os"), "{head}");
+        let (status, head, _) =
+            exchange(&plane, &request(&format!("OPTIONS {path}"), &with("https://evil.example")));
+        assert!(status == 405 && !head.contains("access-control"), "{head}");
+        // A refusal too may be read by the page.
+        let (status, head, _) =
+            exchange(&plane, &request(&format!("POST {path}"), &with("https://app.example")[..1]));
+        assert!(matches!(status, 401 | 403), "{head}");
+        assert!(head.contains("access-control-allow-origin: https://app.example"), "{head}");
+    }
+}

@@ -123,6 +123,12 @@ impl Client {
         )
     }
 
+    /// Sends a chat and reads nothing of the answer, which ends with what is returned.
+    pub(crate) fn begin(&self, body: &Value) -> http::Response<ureq::Body> {
+        let url = format!("{}/chat/completions", self.base_url);
+        self.agent.post(url).header("Authorization", self.bearer()).send_json(body).unwrap()
+    }
+
     /// The events of a streamed chat, as the bytes after `data: `, until `keep_going` says no.
     pub(crate) fn stream(&self, body: &Value, mut keep_going: impl FnMut(&str) -> bool) -> Vec<String> {
         let request = self
