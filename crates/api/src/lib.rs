@@ -1,6 +1,7 @@
 //! The wire: request, response, error and stream types exactly as clients see them. Only data; every rule
 //! about it is elsewhere.
 
+pub mod clients;
 pub mod codes;
 pub mod endpoints;
 pub mod engine;

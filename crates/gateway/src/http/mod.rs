@@ -108,7 +108,9 @@ async fn answer(core: Arc<Core>, kind: Kind, request: Request, id: &RequestId) -
     let target = Target { endpoint: route.endpoint, model };
     // An endpoint that is not running is told before a field that would have to change for it.
     core.fleet.may_run(&target)?;
-    let job = parsed.translate(route.context_tokens)?;
+    let mut job = parsed.translate(route.context_tokens)?;
+    let agent = head.headers.get(header::USER_AGENT).and_then(|it| it.to_str().ok());
+    job.is_openai = dedi_api::clients::is_openai(agent);
     drop(body);
 
     let (metrics, clock) = (core.metrics.clone(), core.clock.clone());
