@@ -12,6 +12,7 @@ pub mod hardware;
 pub mod ids;
 pub mod key_failures;
 pub mod keys;
+pub mod last_words;
 pub mod launch;
 pub mod placement;
 pub mod reconcile;
