@@ -27,6 +27,8 @@ const QUICK: Duration = Duration::from_millis(100);
 const WAITING_MAX: usize = 32;
 /// Longest wait for a place.
 const WAIT_MAX: Duration = Duration::from_secs(10);
+/// Longest search for the part that is to blame for a refusal.
+const BLAME_MAX: Duration = Duration::from_secs(5);
 /// Forms remembered for having passed a trial, by their hash: clients send the same one again and again.
 const REMEMBERED_MAX: usize = 1_024;
 
@@ -115,7 +117,7 @@ impl Compiler {
             }
             None
         };
-        tokio::time::timeout(trial::TIME_MAX, look).await.ok().flatten()
+        tokio::time::timeout(BLAME_MAX, look).await.ok().flatten()
     }
 
     fn passed(&self) -> std::sync::MutexGuard<'_, Passed> {

@@ -188,6 +188,19 @@ pub fn compact(mut schema: Value) -> Value {
     schema
 }
 
+/// The library's words for what went wrong, without advice about options that a client does not have.
 fn first_line(error: &str) -> String {
-    error.lines().next().unwrap_or_default().trim_end_matches([':', '.', ' ']).to_owned()
+    let line = error.lines().next().unwrap_or_default().trim_end_matches([':', '.', ' ']);
+    if line.starts_with("oneOf constraints are not supported") {
+        return "one of its `oneOf`s has alternatives that the same value could satisfy; use `anyOf`, or tell them apart by a \
+                required property with a `const`"
+            .to_owned();
+    }
+    if line.contains("Current row has") {
+        return "too many of its properties or alternatives could come next; use fewer, or require them".to_owned();
+    }
+    if line.starts_with("panic") {
+        return "its numbers are too large to work with together".to_owned();
+    }
+    line.to_owned()
 }

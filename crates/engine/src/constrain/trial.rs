@@ -5,6 +5,7 @@
 //! and costly to follow.
 
 use std::io::{self, Read, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,8 +19,12 @@ use tokio::sync::oneshot;
 
 use super::{Form, FormError, STACK_BYTES, limits};
 
-/// Longest trial. The largest schemas that are taken need a second or two.
-pub const TIME_MAX: Duration = Duration::from_secs(5);
+/// Longest computing. The largest schemas that are taken need a second or two.
+pub const TIME_MAX: Duration = Duration::from_secs(3);
+/// Longest trial by the clock: where others compute too, a trial gets its turn late, which is no fault of the form's.
+pub const WAIT_MAX: Duration = Duration::from_secs(20);
+/// What the kernel ends a process with that has computed for as long as it may.
+const SIGXCPU: i32 = 24;
 /// Memory that a trial may use besides its stack.
 pub const MEMORY_BYTES_MAX: u64 = 512 << 20;
 /// Bytes of a verdict that are read.
@@ -29,7 +34,7 @@ const REAP_DELAY: Duration = Duration::from_millis(1);
 /// Letters for which a form is followed.
 const STEPS: usize = 64;
 /// How far it gives way to the threads that decode.
-const NICE: i32 = 10;
+const NICE: i32 = 5;
 
 /// What came out.
 #[derive(Debug, Serialize, Deserialize)]
@@ -56,23 +61,30 @@ pub async fn passes(program: &Path, form: Vec<u8>) -> Result<Duration, FormError
     let listen = move || {
         let said = exchange(pipes, &form);
         // Reaped here, whoever still waits. It has closed its output, so this is soon.
-        while matches!(lock(&process).try_wait(), Ok(None)) {
+        let ended = loop {
+            match lock(&process).try_wait() {
+                Ok(None) => {}
+                Ok(Some(status)) => break status.signal(),
+                Err(_) => break None,
+            }
             std::thread::sleep(REAP_DELAY);
-        }
-        let _client_may_be_gone = tell.send(said);
+        };
+        let _client_may_be_gone = tell.send((said, ended));
     };
     std::thread::Builder::new().name("trial".to_owned()).spawn(listen).map_err(failed)?;
-    let said = tokio::time::timeout(TIME_MAX, told).await;
+    let heard = tokio::time::timeout(WAIT_MAX, told).await;
     drop(killed_when_dropped);
-    let Ok(said) = said else {
-        let most = TIME_MAX.as_secs();
-        return Err(FormError::Unfit(format!("it takes more than {most} s to prepare, which is the most")));
-    };
-    match serde_json::from_slice(&said.unwrap_or_default()) {
-        Ok(Verdict::Fit) => Ok(started.elapsed()),
-        Ok(Verdict::Unfit(why)) => Err(FormError::Unfit(why)),
+    let Ok(heard) = heard else { return Err(FormError::Busy) };
+    let (said, ended) = heard.unwrap_or_default();
+    match (serde_json::from_slice(&said), ended) {
+        (Ok(Verdict::Fit), _) => Ok(started.elapsed()),
+        (Ok(Verdict::Unfit(why)), _) => Err(FormError::Unfit(why)),
+        (Err(_no_verdict), Some(SIGXCPU)) => {
+            let most = TIME_MAX.as_secs();
+            Err(FormError::Unfit(format!("it takes more than {most} s to prepare, which is the most")))
+        }
         // It was ended by its own bound, or of its own stack.
-        Err(_no_verdict) => Err(FormError::Unfit(format!(
+        (Err(_no_verdict), _) => Err(FormError::Unfit(format!(
             "it takes more than {} MiB of memory to prepare, which is the most, or is nested too deep",
             MEMORY_BYTES_MAX >> 20
         ))),
@@ -108,8 +120,8 @@ fn exchange((input, output): (Option<ChildStdin>, Option<ChildStdout>), form: &[
 pub fn run() -> io::Result<()> {
     let most = MEMORY_BYTES_MAX + STACK_BYTES as u64;
     rustix::process::setrlimit(Resource::Data, Rlimit { current: Some(most), maximum: Some(most) })?;
-    let seconds = TIME_MAX.as_secs() + 1;
-    rustix::process::setrlimit(Resource::Cpu, Rlimit { current: Some(seconds), maximum: Some(seconds) })?;
+    let seconds = TIME_MAX.as_secs();
+    rustix::process::setrlimit(Resource::Cpu, Rlimit { current: Some(seconds), maximum: Some(seconds + 1) })?;
     rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
     let _polite_where_it_may_be = rustix::process::nice(NICE);
     // Whoever is asked by nobody any more ends: the engine may be killed without a chance to end this.

@@ -75,17 +75,20 @@ pub(super) fn check(root: &Value) -> Result<(), Fault> {
     for pointer in &targets {
         in_place(root, pointer.clone(), &mut states)?;
     }
+    // Who mentions whom, so that each is looked at again only when one that it mentions is known to end.
+    let mut mentioned: HashMap<String, Vec<&str>> = HashMap::new();
+    for pointer in &targets {
+        let mut inside = BTreeSet::new();
+        root.pointer(pointer).into_iter().for_each(|it| collect(it, &mut inside));
+        inside.into_iter().for_each(|it| mentioned.entry(it).or_default().push(pointer));
+    }
     let mut ending: HashSet<&str> = HashSet::new();
-    loop {
-        let more: Vec<&str> = targets
-            .iter()
-            .map(String::as_str)
-            .filter(|it| !ending.contains(it) && root.pointer(it).is_none_or(|part| ends(part, &ending)))
-            .collect();
-        if more.is_empty() {
-            break;
+    let mut to_look_at: Vec<&str> = targets.iter().map(String::as_str).collect();
+    while let Some(pointer) = to_look_at.pop() {
+        if !ending.contains(pointer) && root.pointer(pointer).is_none_or(|part| ends(part, &ending)) {
+            ending.insert(pointer);
+            to_look_at.extend(mentioned.get(pointer).into_iter().flatten());
         }
-        ending.extend(more);
     }
     match targets.iter().find(|it| !ending.contains(it.as_str())) {
         None => Ok(()),
