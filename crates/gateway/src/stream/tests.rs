@@ -50,7 +50,8 @@ fn a_role_is_told_once_to_those_who_add_deltas_up() {
     let end = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
     let stream = sse(&[&says(""), &says("a"), end, "[DONE]"]);
     let deltas = |is_openai| {
-        let job = Job { is_openai, ..Job::streamed(Kind::Chat, 1) };
+        let mut job = Job::streamed(Kind::Chat, 1);
+        job.is_openai = is_openai;
         let mut out = Vec::new();
         Rewriter::new("req_1", 7, &job).push(stream.as_bytes(), &mut out).unwrap();
         let mut events = values(std::str::from_utf8(&out).unwrap());
