@@ -2,6 +2,7 @@
 //! about it is elsewhere.
 
 pub mod audit;
+pub mod clients;
 pub mod codes;
 pub mod endpoints;
 pub mod engine;

@@ -13,6 +13,7 @@ pub mod idle;
 pub mod ids;
 pub mod key_failures;
 pub mod keys;
+pub mod last_words;
 pub mod launch;
 pub mod model_rights;
 pub mod placement;

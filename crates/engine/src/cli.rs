@@ -23,6 +23,10 @@ pub struct Cli {
 pub enum Command {
     /// Load a model and answer requests until told to stop.
     Serve(ServeArgs),
+    /// Read a form of replies from standard input, compile it within bounds and say whether it can be followed. The engine
+    /// asks itself.
+    #[command(hide = true)]
+    TryForm,
 }
 
 /// What `serve` takes.

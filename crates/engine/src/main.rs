@@ -7,6 +7,7 @@ use std::process::{Command as Process, ExitCode};
 use clap::Parser;
 
 use dedi_engine::cli::{Cli, Command};
+use dedi_engine::constrain::trial;
 use dedi_engine::{logging, serve};
 
 // How often a thread looks again before it sleeps, while others finish their part. The OpenMP library's own value
@@ -16,7 +17,12 @@ const SPIN_COUNT: &str = "30000";
 const SPIN_SETTINGS: [&str; 2] = ["GOMP_SPINCOUNT", "OMP_WAIT_POLICY"];
 
 fn main() -> ExitCode {
-    let Cli { command: Command::Serve(args) } = Cli::parse();
+    let args = match Cli::parse().command {
+        Command::Serve(args) => args,
+        Command::TryForm => {
+            return if trial::run().is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        }
+    };
     wait_politely();
     let complaints = logging::init();
     serve::serve(&args, &complaints).into()

@@ -6,10 +6,12 @@ use serde_json::Value;
 use crate::constrain::Form;
 use crate::http::ApiError;
 use crate::sample::SamplingParams;
+use crate::schema;
 
 // A choice that waits for a slot costs a few words; the prompt and what it is sampled by are its request's.
 const CHOICES_MAX: i64 = 128;
-const STOPS_MAX: usize = 4;
+// Editors send a dozen markers of a file's parts. Each is looked for in every piece of every reply.
+const STOPS_MAX: usize = 64;
 const STOP_BYTES_MAX: usize = 1024;
 const LOGPROBS_MAX: i64 = 20;
 const BIASES_MAX: usize = 1024;
@@ -178,12 +180,10 @@ fn logprobs(request: &GenerateRequest) -> Result<Option<usize>, ApiError> {
 fn form(format: ResponseFormat) -> Result<Option<Form>, ApiError> {
     let schema = format.json_schema.and_then(|it| it.schema).or(format.schema);
     let checked = |schema: Value| {
-        if schema.is_object() || schema.is_boolean() {
-            Ok(Some(Form::JsonSchema(schema)))
-        } else {
-            let message = "`response_format.json_schema.schema` must be a JSON schema, an object.";
-            Err(ApiError::invalid("response_format", message))
-        }
+        schema::tidy(schema).map(|it| Some(Form::JsonSchema(it))).map_err(|fault| {
+            let message = format!("`response_format` has a schema that replies can't be held to; {fault}.");
+            ApiError::invalid("response_format", message)
+        })
     };
     match (format.kind.as_str(), schema) {
         ("text", _) => Ok(None),
@@ -194,7 +194,11 @@ fn form(format: ResponseFormat) -> Result<Option<Form>, ApiError> {
             Err(ApiError::invalid("response_format", message))
         }
         ("regex", _) => match format.pattern {
-            Some(pattern) => Ok(Some(Form::Regex(pattern))),
+            Some(pattern) => {
+                schema::pattern(&pattern).map(|()| Some(Form::Regex(pattern))).map_err(|cause| {
+                    ApiError::invalid("response_format", format!("`response_format.pattern`: {cause}."))
+                })
+            }
             None => {
                 let message = "`response_format` of type regex needs `pattern`, a regular expression.";
                 Err(ApiError::invalid("response_format", message))
@@ -293,7 +297,11 @@ mod tests {
         assert_eq!(refusal(r#"{"max_tokens":0}"#).0.as_deref(), Some("max_tokens"));
         assert_eq!(refusal(r#"{"top_p":1.5}"#).0.as_deref(), Some("top_p"));
         assert_eq!(refusal(r#"{"logprobs":21}"#).0.as_deref(), Some("logprobs"));
-        assert_eq!(refusal(r#"{"stop":["a","b","c","d","e"]}"#).0.as_deref(), Some("stop"));
+        assert!(checked(&format!(r#"{{"stop":{:?}}}"#, ["a"; 64])).is_ok());
+        assert_eq!(
+            refusal(&format!(r#"{{"stop":{:?}}}"#, ["a"; 65])).1,
+            "`stop` has 65 texts, and 64 are the most."
+        );
         assert_eq!(refusal(r#"{"stop":""}"#).0.as_deref(), Some("stop"));
         assert_eq!(refusal(r#"{"logit_bias":{"100":1}}"#).0.as_deref(), Some("logit_bias.100"));
         assert_eq!(refusal(r#"{"response_format":{"type":"yaml"}}"#).0.as_deref(), Some("response_format"));

@@ -15,12 +15,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::cli::ServeArgs;
-use crate::constrain::Constraints;
+use crate::constrain::Compiler;
 use crate::exit::Exit;
 use crate::http::{self, AppState, Ready};
 use crate::logging::Complaints;
 use crate::metrics::Metrics;
 use crate::model::{self, LoadError, Loaded, Pieces};
+use crate::special::Specials;
 use crate::template::ChatTemplate;
 use crate::worker::embed::Embedder;
 use crate::worker::{self, Message, Worker};
@@ -249,11 +250,12 @@ fn ready(args: &ServeArgs, loaded: &Loaded, pieces: &Arc<Pieces>) -> Result<Read
         .map_err(|error| LoadError::Model { path: args.model.clone(), cause: error.to_string() })?;
     let bos = (vocab.should_add_bos() && vocab.bos().0 >= 0).then(|| vocab.bos());
     Ok(Ready {
+        specials: Specials::read(&model),
+        forms: Compiler::new(Arc::clone(&model)),
         model,
         pieces: Arc::clone(pieces),
         shape: loaded.shape,
         template,
-        constraints: Constraints::default(),
         bos,
         embedding: args.embedding,
     })

@@ -96,6 +96,12 @@ impl ChatTemplate {
         Ok(Self { environment, knows_tools: source.contains("tools"), source: source.to_owned() })
     }
 
+    /// The template as it was written.
+    #[must_use]
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
     /// The first of a request's variables that can change nothing, because the template never speaks of it.
     pub fn ignores<'a>(&self, more: &'a serde_json::Map<String, serde_json::Value>) -> Option<&'a str> {
         more.iter().find_map(|(name, value)| {

@@ -5,11 +5,12 @@
 use std::sync::Arc;
 
 use dedi_api::engine::{Tool, ToolChoice};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::calls::{CLOSE, Callable, OPEN};
 use crate::constrain::{Form, compact};
 use crate::http::ApiError;
+use crate::schema;
 
 const TOOLS_MAX: usize = 128;
 
@@ -84,17 +85,18 @@ impl Tools {
     /// The form a reply must have when a function must be called.
     #[must_use]
     pub fn form(&self) -> Option<Form> {
-        if !self.must_call {
-            return None;
+        self.must_call.then(|| self.call_form())
+    }
+
+    /// The form of one call of any of them.
+    #[must_use]
+    pub fn call_form(&self) -> Form {
+        let names: Vec<String> = (0..self.tools.len()).map(|it| format!("call{it}")).collect();
+        let mut lark = format!("start: \"{OPEN}\\n\" ( {} ) \"\\n{CLOSE}\"\n", names.join(" | "));
+        for (name, tool) in names.iter().zip(&self.tools) {
+            lark.push_str(&format!("{name}: %json {}\n", compact(call_schema(tool))));
         }
-        let mut definitions = Map::new();
-        let calls: Vec<Value> = self.tools.iter().map(|it| call_schema(it, &mut definitions)).collect();
-        let mut schema = json!({ "anyOf": calls });
-        for (name, those) in definitions {
-            schema[name] = those;
-        }
-        let schema = compact(schema);
-        Some(Form::Lark(format!("start: \"{OPEN}\\n\" call \"\\n{CLOSE}\"\ncall: %json {schema}\n")))
+        Form::Lark(lark)
     }
 
     /// What calls in a reply are told by; whether there may be only one.
@@ -127,20 +129,15 @@ fn check_tool(place: usize, tool: &Tool) -> Result<(), ApiError> {
     }
 }
 
-/// The schema of one call. References in it start at the schema's root, so definitions move there.
-fn call_schema(tool: &Tool, definitions: &mut Map<String, Value>) -> Value {
-    let mut parameters = match &tool.function.parameters {
-        Some(Value::Object(schema)) if !schema.is_empty() => schema.clone(),
-        _ => Map::from_iter([("type".to_owned(), json!("object"))]),
-    };
-    for place in ["$defs", "definitions"] {
-        if let Some(Value::Object(those)) = parameters.remove(place) {
-            let all = definitions.entry(place).or_insert_with(|| json!({}));
-            for (name, schema) in those {
-                all[name] = schema;
-            }
+/// The schema of one call, in which the arguments' references still lead to what they name.
+fn call_schema(tool: &Tool) -> Value {
+    let parameters = match &tool.function.parameters {
+        Some(Value::Object(fields)) if !fields.is_empty() => {
+            let given = Value::Object(fields.clone());
+            schema::moved(schema::tidy(given.clone()).unwrap_or(given), "/properties/arguments")
         }
-    }
+        _ => json!({"type": "object"}),
+    };
     json!({
         "type": "object",
         "properties": { "name": { "const": tool.function.name }, "arguments": parameters },

@@ -10,6 +10,9 @@ const EXIT_OUT_OF_MEMORY: i32 = 4;
 const SIGXFSZ: i32 = 25;
 /// What the kernel ends a process with when memory is used up.
 const SIGKILL: i32 = 9;
+/// What a program ends itself with, by an assertion of its own or a fault of its code: SIGILL, SIGTRAP, SIGABRT, SIGBUS,
+/// SIGFPE, SIGSEGV and SIGSYS.
+const OWN_SIGNALS: [i32; 7] = [4, 5, 6, 7, 8, 11, 31];
 
 /// Everything known of the end.
 #[derive(Clone, Copy, Debug)]
@@ -51,11 +54,27 @@ pub(crate) fn classify(ending: Ending, last_lines: impl IntoIterator<Item = Stri
     if ending.signal != Some(SIGKILL) && last_lines.into_iter().any(|it| names_device_memory(&it)) {
         return device;
     }
-    if ending.signal.is_some() { FailureCause::EngineKilled } else { FailureCause::EngineExited }
+    match ending.signal {
+        Some(signal) if !OWN_SIGNALS.contains(&signal) => FailureCause::EngineKilled,
+        Some(_) | None => FailureCause::EngineExited,
+    }
+}
+
+/// Whether what a process lacked may explain its end: it says so, and not merely after it had given itself up, when a
+/// debugger is refused a look at it. Lines come newest first.
+pub(crate) fn may_have_lacked(last_lines: impl IntoIterator<Item = String>) -> bool {
+    let mut lacked = false;
+    for line in last_lines {
+        if dedi_domain::last_words::is_farewell(&line) {
+            return names_refusal(&line);
+        }
+        lacked |= names_refusal(&line);
+    }
+    lacked
 }
 
 /// How the C library and CUDA say that something was refused, or was not to be seen.
-pub(crate) fn names_refusal(line: &str) -> bool {
+fn names_refusal(line: &str) -> bool {
     let line = line.to_ascii_lowercase();
     let said = [
         "permission denied",
@@ -109,7 +128,26 @@ mod tests {
         assert_eq!(cause(Ending { disk_full: true, ..killed }, full), FailureCause::DiskLimit);
         assert_eq!(cause(Ending { code: None, signal: Some(25), ..CRASH }, ""), FailureCause::DiskLimit);
         assert_eq!(cause(Ending { forks_refused: 9, ..CRASH }, ""), FailureCause::ProcessLimit);
-        assert_eq!(cause(Ending { code: None, signal: Some(6), ..CRASH }, ""), FailureCause::EngineKilled);
+        assert_eq!(cause(Ending { code: None, signal: Some(15), ..CRASH }, ""), FailureCause::EngineKilled);
+    }
+
+    #[test]
+    fn own_abort_is_the_engines_exit() {
+        for signal in OWN_SIGNALS {
+            let ending = Ending { code: None, signal: Some(signal), ..CRASH };
+            assert_eq!(cause(ending, "GGML_ASSERT(x) failed"), FailureCause::EngineExited);
+        }
+    }
+
+    #[test]
+    fn own_abort_is_not_explained_by_what_a_debugger_lacked() {
+        let lacked = |lines: &[&str]| may_have_lacked(lines.iter().rev().map(|it| (*it).to_owned()));
+        let asserted = "/src/ggml.c:1721: GGML_ASSERT(n_dims >= 1) failed";
+        assert!(!lacked(&["loading", asserted, "ptrace: Operation not permitted."]));
+        assert!(lacked(&["open: Permission denied"]));
+        assert!(lacked(&["cuInit: no CUDA-capable device", "bye"]));
+        assert!(lacked(&["terminate called: what(): open: Permission denied"]));
+        assert!(!lacked(&["open: Permission denied, going on without", asserted]));
     }
 
     #[test]

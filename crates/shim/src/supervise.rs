@@ -10,7 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions};
 
 use crate::cgroup::Groups;
-use crate::classify::{Ending, classify, names_refusal};
+use crate::classify::{Ending, classify, may_have_lacked};
 use crate::disk::Disk;
 use crate::identity::{self, children};
 use crate::logfile::LogFile;
@@ -116,7 +116,7 @@ impl<'a> Supervisor<'a> {
         let cause = classify(ending, self.log.tail().rev().take(LINES_LOOKED_AT));
         let was_asked = self.kill_at.is_some();
         let may_lack = self.isolation > 0 && !was_asked && !was_ready && code != Some(0);
-        if may_lack && self.log.tail().rev().take(LINES_LOOKED_AT).any(|it| names_refusal(&it)) {
+        if may_lack && may_have_lacked(self.log.tail().rev().take(LINES_LOOKED_AT)) {
             self.log.note(ISOLATION_HINT);
         }
         let exit = Exit { code, signal, cause, at, log_tail: self.log.into_tail() };

@@ -46,6 +46,27 @@ def test_the_helper_that_puts_a_stream_together(client, started):
     assert answer.choices[0].message.content and answer.choices[0].finish_reason == "stop"
 
 
+def test_the_helpers_message_can_be_sent_back(client, started):
+    tool = {
+        "type": "function",
+        "function": {"name": "set", "parameters": {"type": "object", "properties": {}, "additionalProperties": False}},
+    }
+    for more in ({}, {"tools": [tool], "tool_choice": "required"}):
+        asked = {"model": started["id"], "messages": HELLO, "temperature": 0, "max_tokens": 60, **more}
+        with client.chat.completions.stream(**asked) as stream:
+            message = stream.get_final_completion().choices[0].message
+        assert message.role == "assistant" and "token_id" not in message.model_dump()
+        back = [*HELLO, message.model_dump()]
+        if more:
+            (call,) = message.tool_calls
+            assert call.function.name == "set" and call.function.arguments == "{}"
+            back.append({"role": "tool", "tool_call_id": call.id, "content": "done"})
+        else:
+            back.append({"role": "user", "content": "And?"})
+        answer = client.chat.completions.create(model=started["id"], messages=back, max_tokens=4)
+        assert answer.choices[0].message.role == "assistant"
+
+
 class Answer(pydantic.BaseModel):
     ok: bool
     word: typing.Literal["red", "blue"]

@@ -68,6 +68,10 @@ pub struct GenerateRequest {
     pub reasoning_effort: Option<String>,
     /// Variables of the model's chat template.
     pub chat_template_kwargs: Option<serde_json::Map<String, Value>>,
+    /// Goes on in the last message instead of beginning one.
+    pub continue_final_message: Option<bool>,
+    /// False leaves out the template's beginning of the reply.
+    pub add_generation_prompt: Option<bool>,
     /// Goes on past the model's end of generation; for benchmarks.
     pub ignore_eos: Option<bool>,
 }

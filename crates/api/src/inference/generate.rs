@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::{Message, ResponseFormat, Text, Tool, ToolChoice};
+use super::{Message, Prompt, ResponseFormat, Text, Tool, ToolChoice};
 use crate::read::{object_or_null, objects, whole, whole_of};
 use crate::words::{EffortWord, OverflowWord, SafetyWord};
 
@@ -25,10 +25,10 @@ pub struct GenerateRequest<'a> {
     #[serde(borrow, default, deserialize_with = "objects")]
     #[schema(min_items = 1, max_items = 4_096)]
     pub messages: Option<Vec<Message<'a>>>,
-    /// The text to go on from; required by completions.
+    /// The text to go on from, alone or as a list of one; required by completions.
     #[serde(borrow, default)]
-    #[schema(value_type = Option<String>, min_length = 1)]
-    pub prompt: Option<Text<'a>>,
+    #[schema(value_type = Prompt)]
+    pub prompt: Option<Prompt<'a>>,
     /// Most tokens to generate.
     #[serde(default, deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 9_223_372_036_854_775_807_i64)]
@@ -128,6 +128,13 @@ pub struct GenerateRequest<'a> {
     #[serde(borrow, default)]
     #[schema(value_type = Option<Object>)]
     pub chat_template_kwargs: Option<&'a RawValue>,
+    /// Whether the reply goes on in the last message, which must be an assistant's, instead of beginning a new one. Chat
+    /// only.
+    #[serde(default)]
+    pub continue_final_message: Option<bool>,
+    /// Whether the model is told that its turn begins; by default it is, unless `continue_final_message` is set. Chat only.
+    #[serde(default)]
+    pub add_generation_prompt: Option<bool>,
     /// A model that checks prompt and answer. There is none here, so any but `none` is refused.
     #[serde(borrow, default)]
     #[schema(value_type = Option<SafetyWord>)]

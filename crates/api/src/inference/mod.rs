@@ -8,6 +8,7 @@ mod embeddings;
 mod format;
 mod generate;
 mod message;
+mod prompt;
 mod stream;
 mod text;
 mod tools;
@@ -21,6 +22,7 @@ pub use embeddings::{
 pub use format::{NamedSchema, ResponseFormat};
 pub use generate::{GenerateRequest, Logprobs, Reasoning, Stop};
 pub use message::{CalledFunction, Content, ContentPart, Message, RequestToolCall};
+pub use prompt::Prompt;
 pub use stream::{ChunkChoice, Delta, StreamChunk};
 pub use text::Text;
 pub use tools::{Tool, ToolChoice, ToolFunction};

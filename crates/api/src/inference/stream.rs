@@ -53,12 +53,13 @@ pub struct ChunkChoice<'a> {
 /// What is new in a choice.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Delta<'a> {
-    /// Where the engine told it.
+    /// Where the engine told it; not for OpenAI's SDKs, which would add up the numbers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_id: Option<i64>,
-    /// `assistant`, in every event.
-    #[schema(value_type = AssistantRole)]
-    pub role: Cow<'a, str>,
+    /// `assistant`, in every event; for OpenAI's SDKs, which add deltas up, in the first of each choice only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<AssistantRole>)]
+    pub role: Option<Cow<'a, str>>,
     /// The text.
     pub content: Cow<'a, str>,
     /// Fragments of calls.

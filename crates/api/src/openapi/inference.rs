@@ -22,6 +22,8 @@ const ONLY_CHAT: &[&str] = &[
     "reasoning_effort",
     "reasoning",
     "chat_template_kwargs",
+    "continue_final_message",
+    "add_generation_prompt",
 ];
 
 /// Fields that depend on each other.

@@ -4,7 +4,7 @@ use utoipa::openapi::schema::{AnyOf, ArrayBuilder, Object, ObjectBuilder, Schema
 use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::inference::{Content, ContentPart, EmbeddingInput, Logprobs, Stop, ToolChoice};
+use crate::inference::{Content, ContentPart, EmbeddingInput, Logprobs, Prompt, Stop, ToolChoice};
 
 type Schemas = Vec<(String, RefOr<Schema>)>;
 
@@ -43,11 +43,19 @@ impl ToSchema for Content<'_> {
 impl PartialSchema for Stop<'_> {
     fn schema() -> RefOr<Schema> {
         let text = || ObjectBuilder::from(text(1)).max_length(Some(256)).build();
-        any_of([text().into(), list(text(), 0, 4)])
+        any_of([text().into(), list(text(), 0, 64)])
     }
 }
 
 impl ToSchema for Stop<'_> {}
+
+impl PartialSchema for Prompt<'_> {
+    fn schema() -> RefOr<Schema> {
+        any_of([text(1).into(), list(text(1), 1, 1)])
+    }
+}
+
+impl ToSchema for Prompt<'_> {}
 
 impl PartialSchema for Logprobs {
     fn schema() -> RefOr<Schema> {

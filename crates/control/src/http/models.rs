@@ -75,10 +75,8 @@ async fn listed(shared: &Shared, caller: &Caller, only_deployable: bool) -> Resu
     Ok(models)
 }
 
-/// Their names in the header are `OpenAI/Python`, `AsyncOpenAI/Python`, `OpenAI/JS` and the like.
 fn is_openai(headers: &HeaderMap) -> bool {
-    let agent = headers.get(USER_AGENT).and_then(|it| it.to_str().ok());
-    agent.is_some_and(|it| it.contains("OpenAI/"))
+    dedi_api::clients::is_openai(headers.get(USER_AGENT).and_then(|it| it.to_str().ok()))
 }
 
 pub(super) async fn autoscale(

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use dedi_domain::hardware::Health;
+use dedi_domain::last_words::{is_farewell, last_words};
 use dedi_domain::reconcile::{ReplicaView, World};
 use dedi_domain::replica::LOG_TAIL_LINES_MAX;
 use dedi_domain::{DeviceId, Exit, FailureCause, Intent, Observation, ReplicaId, ReplicaPhase};
@@ -51,8 +52,10 @@ pub(super) async fn ending(
         Some(ReplicaPhase::Exited(exit)) => (exit.code, exit.signal),
         Some(_) | None => (None, None),
     };
-    let last = log_tail.iter().rev().find(|it| !it.trim().is_empty());
-    let last = last.map(|it| format!("last log line: {}", it.trim()));
+    let last = last_words(&log_tail).map(|it| {
+        let kind = if is_farewell(it) { "its last words" } else { "last log line" };
+        format!("{kind}: {it}")
+    });
     let detail = how.into_iter().chain(last).collect::<Vec<_>>().join("; ");
     Ending { code, signal, log_tail: joined(&log_tail), ..plain(cause, detail) }
 }
@@ -71,6 +74,9 @@ fn unready(world: &World, replica: ReplicaId) -> Option<&str> {
 fn how(exit: &Exit) -> Option<String> {
     match (exit.code, exit.signal) {
         (Some(code), _) => Some(format!("exit code {code}")),
+        (None, Some(signal)) if exit.cause == FailureCause::EngineExited => {
+            Some(format!("ended by its own fault, signal {signal}"))
+        }
         (None, Some(signal)) => Some(format!("signal {signal}")),
         (None, None) => None,
     }

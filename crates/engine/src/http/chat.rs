@@ -14,11 +14,13 @@ use dedi_api::engine::{
 
 use crate::conversation;
 use crate::request;
-use crate::template::{Conversation, TAKEN, TemplateError};
+use crate::template::TAKEN;
 use crate::tools::Tools;
 use crate::worker::{Finish, Sender, TokenEvent};
 
-use super::generate::{self, Accepted, Echo, Expected};
+use super::forms;
+use super::generate::{self, Accepted, Echo, Expected, Prepared};
+use super::prompt::{self, Turn};
 use super::replies::{self, Dialect, Head, event};
 use super::{ApiError, AppState, Ready};
 
@@ -33,7 +35,9 @@ pub(super) async fn chat(
     state.ready()?;
     let request: GenerateRequest = request::parse(&body)?;
     let is_long = body.len() > LONG_BYTES || request.response_format.is_some() || request.tools.is_some();
-    let (accepted, must_call) = generate::prepare(is_long, move || accept(&state, sender, request)).await?;
+    let ready = Arc::clone(&state);
+    let (prepared, must_call) = generate::prepare(is_long, move || accept(&ready, sender, request)).await?;
+    let accepted = generate::submit(&state, prepared).await?;
     if accepted.stream {
         let called = vec![false; accepted.choices as usize];
         return replies::stream(accepted, ChatStream { called, prompt: None }).await;
@@ -41,39 +45,33 @@ pub(super) async fn chat(
     whole(accepted, must_call).await
 }
 
-/// The running job, and whether its replies are calls and nothing else.
+/// The job, and whether its replies are calls and nothing else.
 fn accept(
-    state: &Arc<AppState>,
+    state: &AppState,
     sender: Sender,
     mut request: GenerateRequest,
-) -> Result<(Accepted, bool), ApiError> {
+) -> Result<(Prepared, bool), ApiError> {
     let ready = state.ready()?;
     let parameters = request::check(&mut request, ready.pieces.count())?;
-    let tools = Tools::check(request.tools.take(), request.tool_choice.take())?;
+    let turn = Turn::check(&request)?;
+    let (offered, choice) = (request.tools.take(), request.tool_choice.take());
+    let parts =
+        forms::of_tools(offered.as_deref().unwrap_or_default(), choice.as_ref(), parameters.form.as_ref())?;
+    let tools = Tools::check(offered, choice)?;
     let only_one = request.parallel_tool_calls == Some(false);
     let callable = tools.as_ref().map(|it| it.callable(only_one));
     let must_call = callable.as_ref().is_some_and(|it| it.must_call);
-    let form = tools.as_ref().and_then(Tools::form).or_else(|| parameters.form.clone());
+    let (form, parts) = forms::of_chat(tools.as_ref(), parameters.form.as_ref(), parts);
     let messages =
         conversation::messages(request.messages.take(), tools.as_ref(), ready.template.knows_tools)?;
     let more = template_variables(ready, &mut request)?;
     let tools_json = tools.as_ref().filter(|_| ready.template.knows_tools).map(Tools::for_template);
-    let conversation = Conversation {
-        messages: &messages,
-        tools: tools_json.as_ref(),
-        add_generation_prompt: true,
-        more: &more,
-    };
-    let prompt = ready.template.render(&conversation).map_err(|error| match error {
-        TemplateError::Unusable(_) => ApiError::Internal(generate::sentence(&error.to_string())),
-        TemplateError::Refused(_) | TemplateError::Failed(_) | TemplateError::Limit(_) => {
-            ApiError::invalid("messages", generate::sentence(&error.to_string()))
-        }
-    })?;
-    let tokens = generate::tokenize(ready, &prompt, true);
-    let expected = Expected { sender, form, callable };
-    let accepted = generate::submit(state, &parameters, tokens, prompt, expected, request.model, "chatcmpl")?;
-    Ok((accepted, must_call))
+    let (text, prompt) = prompt::render(ready, messages, tools_json, more, turn)?;
+    let expected = Expected { sender, form, parts, callable };
+    Ok((
+        Prepared { parameters, prompt, text, expected, model: request.model, id_prefix: "chatcmpl" },
+        must_call,
+    ))
 }
 
 /// The request's variables for the template, each of which it reads.

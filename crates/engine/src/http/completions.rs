@@ -13,10 +13,11 @@ use dedi_api::engine::{
 };
 use llama_cpp_2::token::LlamaToken;
 
+use crate::constrain::Part;
 use crate::request;
 use crate::worker::{Finish, Sender, TokenEvent, TokenProbabilities};
 
-use super::generate::{self, Accepted, Echo, Expected, characters};
+use super::generate::{self, Accepted, Echo, Expected, FORMAT, Prepared, characters};
 use super::replies::{self, Dialect, Head, event};
 use super::{ApiError, AppState, Ready};
 
@@ -30,7 +31,9 @@ pub(super) async fn completions(
     state.ready()?;
     let request: GenerateRequest = request::parse(&body)?;
     let is_long = body.len() > LONG_BYTES || request.response_format.is_some();
-    let accepted = generate::prepare(is_long, move || accept(&state, sender, request)).await?;
+    let ready = Arc::clone(&state);
+    let prepared = generate::prepare(is_long, move || accept(&ready, sender, request)).await?;
+    let accepted = generate::submit(&state, prepared).await?;
     let texts = (0..accepted.choices).map(|_| Text::default()).collect();
     if accepted.stream {
         return replies::stream(accepted, CompletionStream { texts }).await;
@@ -38,12 +41,14 @@ pub(super) async fn completions(
     whole(accepted, texts).await
 }
 
-fn accept(state: &Arc<AppState>, sender: Sender, mut request: GenerateRequest) -> Result<Accepted, ApiError> {
+fn accept(state: &AppState, sender: Sender, mut request: GenerateRequest) -> Result<Prepared, ApiError> {
     let ready = state.ready()?;
     let parameters = request::check(&mut request, ready.pieces.count())?;
     let (prompt, text) = read_prompt(ready, request.prompt.take())?;
-    let expected = Expected { sender, form: parameters.form.clone(), callable: None };
-    generate::submit(state, &parameters, prompt, text, expected, request.model, "cmpl")
+    let parts =
+        parameters.form.iter().map(|it| Part { param: FORMAT.to_owned(), form: it.clone() }).collect();
+    let expected = Expected { sender, form: parameters.form.clone(), parts, callable: None };
+    Ok(Prepared { parameters, prompt, text, expected, model: request.model, id_prefix: "cmpl" })
 }
 
 fn read_prompt(ready: &Ready, prompt: Option<Prompt>) -> Result<(Vec<LlamaToken>, String), ApiError> {
@@ -52,7 +57,9 @@ fn read_prompt(ready: &Ready, prompt: Option<Prompt>) -> Result<(Vec<LlamaToken>
         None => return wrong("`prompt` is required."),
         Some(Prompt::Text(text)) => text,
         Some(Prompt::Texts(mut texts)) if texts.len() == 1 => texts.remove(0),
-        Some(Prompt::Texts(_)) => return wrong("`prompt` has several texts; send one request for each."),
+        Some(Prompt::Texts(_)) => {
+            return wrong("`prompt` is a list and can have one text; send a request for each.");
+        }
         Some(Prompt::Tokens(tokens)) => {
             if tokens.is_empty() {
                 return wrong("`prompt` is empty; send a text, or at least one token.");

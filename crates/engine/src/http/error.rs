@@ -37,6 +37,8 @@ pub enum ApiError {
     Unavailable(&'static str),
     /// As many requests wait as may.
     Busy,
+    /// As many forms of replies are being compiled or wait for that as may.
+    FormsBusy,
     /// No such route.
     NotFound,
     /// The route exists, but not with this method.
@@ -51,13 +53,20 @@ impl ApiError {
         Self::Invalid { param: Some(param.into()), message: message.into() }
     }
 
+    /// A form of the reply that cannot be followed.
+    pub fn unfit(param: &str, cause: &str) -> Self {
+        Self::invalid(param, format!("`{param}` cannot be followed: {cause}."))
+    }
+
     fn status_and_type(&self) -> (StatusCode, &'static str) {
         match self {
             Self::Invalid { .. } | Self::Lacks { .. } | Self::TooLong { .. } => {
                 (StatusCode::BAD_REQUEST, "invalid_request_error")
             }
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "invalid_request_error"),
-            Self::Unavailable(_) | Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "server_error"),
+            Self::Unavailable(_) | Self::Busy | Self::FormsBusy => {
+                (StatusCode::SERVICE_UNAVAILABLE, "server_error")
+            }
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "invalid_request_error"),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "server_error"),
@@ -78,6 +87,11 @@ impl ApiError {
             Self::Unavailable(message) => ((*message).to_owned(), None, Some("not_ready")),
             Self::Busy => {
                 let message = "All slots are busy and the queue is full. Try again in a moment.".to_owned();
+                (message, None, Some("queue_full"))
+            }
+            Self::FormsBusy => {
+                let message =
+                    "Too many response formats are being prepared. Try again in a moment.".to_owned();
                 (message, None, Some("queue_full"))
             }
             Self::NotFound => {
@@ -106,7 +120,7 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (status, _) = self.status_and_type();
         let mut response = (status, Json(self.body())).into_response();
-        if matches!(self, Self::Busy) {
+        if matches!(self, Self::Busy | Self::FormsBusy) {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECS));
         }
         response

@@ -8,7 +8,7 @@ use llama_cpp_2::token::LlamaToken;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::calls::Callable;
-use crate::constrain::Form;
+use crate::constrain::{Form, FormError, Grammar, Part};
 use crate::request::{self, Parameters};
 use crate::worker::{Event, Finish, GenerateJob, Job, Sender, TokenEvent, TokenProbabilities};
 
@@ -58,12 +58,28 @@ impl Echo {
     }
 }
 
+/// The field that a form is asked for by.
+pub(super) const FORMAT: &str = "response_format";
+
 /// Whose a reply is, what it is made to look like, and what may be in it.
 #[derive(Default)]
 pub(super) struct Expected {
     pub(super) sender: Sender,
     pub(super) form: Option<Form>,
+    /// The fields that the form was made of.
+    pub(super) parts: Vec<Part>,
     pub(super) callable: Option<Arc<Callable>>,
+}
+
+/// A request that was understood: all of its job but the grammar.
+pub(super) struct Prepared {
+    pub(super) parameters: Parameters,
+    pub(super) prompt: Vec<LlamaToken>,
+    /// The prompt before it was cut into tokens.
+    pub(super) text: String,
+    pub(super) expected: Expected,
+    pub(super) model: Option<String>,
+    pub(super) id_prefix: &'static str,
 }
 
 /// Runs what may take long on another thread: long texts, and grammars.
@@ -89,26 +105,20 @@ pub(super) fn tokenize(ready: &Ready, text: &str, special: bool) -> Vec<LlamaTok
     tokens
 }
 
-/// Puts the job into the queue. `text` is the prompt before it was cut into tokens.
-pub(super) fn submit(
-    state: &Arc<AppState>,
-    parameters: &Parameters,
-    prompt: Vec<LlamaToken>,
-    text: String,
-    expected: Expected,
-    model: Option<String>,
-    id_prefix: &str,
-) -> Result<Accepted, ApiError> {
+/// Puts the job into the queue, once its form is compiled.
+pub(super) async fn submit(state: &Arc<AppState>, prepared: Prepared) -> Result<Accepted, ApiError> {
+    let Prepared { parameters, prompt, text, expected, model, id_prefix } = prepared;
     let ready = state.ready()?;
     if ready.embedding {
         let message = "This model embeds texts and does not generate any; use /v1/embeddings.";
         return Err(ApiError::Invalid { param: None, message: message.to_owned() });
     }
-    let max_tokens = request::room(parameters, prompt.len(), ready.shape.context)?;
-    let grammar =
-        expected.form.map(|it| ready.constraints.grammar(&ready.model, it)).transpose().map_err(|error| {
-            ApiError::invalid("response_format", format!("The requested format cannot be followed: {error}."))
-        })?;
+    let max_tokens = request::room(&parameters, prompt.len(), ready.shape.context)?;
+    let in_flight = InFlight::enter(state);
+    let grammar = match expected.form {
+        Some(form) => Some(grammar(ready, form, &expected.parts).await?),
+        None => None,
+    };
     let echo = parameters
         .echo
         .then(|| Echo { tokens: prompt.iter().map(|it| it.0.cast_unsigned()).collect(), text });
@@ -118,8 +128,8 @@ pub(super) fn submit(
         sender: expected.sender,
         prompt: prompt.into(),
         choices: parameters.choices,
-        sampling: parameters.sampling.clone(),
-        stops: parameters.stops.clone(),
+        sampling: parameters.sampling,
+        stops: parameters.stops,
         callable: expected.callable,
         max_tokens,
         ignore_eos: parameters.ignore_eos,
@@ -128,7 +138,6 @@ pub(super) fn submit(
         grammar,
         events: sender,
     };
-    let in_flight = InFlight::enter(state);
     state.worker.submit(Job::Generate(Box::new(job)))?;
     Ok(Accepted {
         state: Arc::clone(state),
@@ -147,6 +156,20 @@ pub(super) fn submit(
     })
 }
 
+async fn grammar(ready: &Ready, form: Form, parts: &[Part]) -> Result<Grammar, ApiError> {
+    match ready.forms.grammar(form).await {
+        Ok(grammar) => Ok(grammar),
+        Err(FormError::Unfit(why)) => {
+            Err(ApiError::unfit(ready.forms.blame(parts).await.unwrap_or(FORMAT), &why))
+        }
+        Err(FormError::Busy) => Err(ApiError::FormsBusy),
+        Err(FormError::Internal(why)) => {
+            tracing::error!("a form could not be compiled: {why}");
+            Err(ApiError::Internal("The requested format could not be prepared.".to_owned()))
+        }
+    }
+}
+
 impl Accepted {
     /// Hands every token to `each`, until all replies have ended; gives the token counts.
     pub(super) async fn collect(&mut self, mut each: impl FnMut(TokenEvent)) -> Result<Usage, ApiError> {
@@ -159,6 +182,7 @@ impl Accepted {
                     each(token);
                 }
                 Some(Event::Prompt(all)) => self.prompt_logprobs = all,
+                Some(Event::Unfit(why)) => return Err(ApiError::unfit(FORMAT, &why)),
                 Some(Event::Failed(why)) => return Err(ApiError::Internal(sentence(&why))),
                 None => {
                     return Err(ApiError::Internal("The engine stopped before the reply ended.".to_owned()));

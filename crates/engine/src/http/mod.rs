@@ -13,9 +13,10 @@ use dedi_api::engine::QUEUE_HEADER;
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::token::LlamaToken;
 
-use crate::constrain::Constraints;
+use crate::constrain::Compiler;
 use crate::metrics::Metrics;
 use crate::model::{Pieces, Shape};
+use crate::special::Specials;
 use crate::template::ChatTemplate;
 use crate::worker::{Sender, Worker};
 
@@ -23,7 +24,9 @@ mod chat;
 mod completions;
 mod embeddings;
 mod error;
+mod forms;
 mod generate;
+mod prompt;
 mod replies;
 mod status;
 
@@ -63,7 +66,9 @@ pub struct Ready {
     /// The model's chat template.
     pub template: ChatTemplate,
     /// Makes replies follow a form.
-    pub constraints: Constraints,
+    pub forms: Compiler,
+    /// The spellings of its control tokens.
+    pub specials: Specials,
     /// The token prompts begin with, when the model wants one.
     pub bos: Option<LlamaToken>,
     /// Whether it embeds, instead of generating text.

@@ -18,7 +18,7 @@ use http_body::Frame;
 
 use crate::worker::{Event, TokenEvent};
 
-use super::generate::{Accepted, Echo, sentence};
+use super::generate::{Accepted, Echo, FORMAT, sentence};
 use super::{ApiError, Ready};
 
 const TOKENS_AT_ONCE: usize = 64;
@@ -56,6 +56,7 @@ pub(super) async fn stream<D: Dialect>(mut accepted: Accepted, mut dialect: D) -
         match accepted.events.recv().await {
             Some(Event::Prompt(all)) => accepted.prompt_logprobs = all,
             Some(Event::Token(token)) => break token,
+            Some(Event::Unfit(why)) => return Err(ApiError::unfit(FORMAT, &why)),
             Some(Event::Failed(why)) => return Err(ApiError::Internal(sentence(&why))),
             None => return Err(ApiError::Internal("The engine stopped before the reply began.".to_owned())),
         }
@@ -146,6 +147,11 @@ impl<D: Dialect> http_body::Body for Replies<D> {
 }
 
 impl<D: Dialect> Replies<D> {
+    fn fail(&mut self, error: &ApiError) {
+        self::event(&mut self.out, &error.body());
+        self.phase = Phase::Broken;
+    }
+
     fn write(&mut self, event: Event) {
         match (self.phase, event) {
             (Phase::Tokens, Event::Token(token)) => {
@@ -163,10 +169,8 @@ impl<D: Dialect> Replies<D> {
                     self.phase = Phase::Ended;
                 }
             }
-            (Phase::Tokens, Event::Failed(why)) => {
-                self::event(&mut self.out, &ApiError::Internal(sentence(&why)).body());
-                self.phase = Phase::Broken;
-            }
+            (Phase::Tokens, Event::Unfit(why)) => self.fail(&ApiError::unfit(FORMAT, &why)),
+            (Phase::Tokens, Event::Failed(why)) => self.fail(&ApiError::Internal(sentence(&why))),
             // The prompt comes before the first token, and so before this began.
             (Phase::Tokens, Event::Prompt(_)) | (Phase::Broken | Phase::Ended, _) => {}
         }

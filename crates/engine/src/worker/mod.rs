@@ -100,6 +100,8 @@ pub enum Event {
     Prompt(Vec<TokenProbabilities>),
     /// A token was sampled.
     Token(TokenEvent),
+    /// Nothing more will come, because the form that was asked for could not be followed.
+    Unfit(String),
     /// Nothing more will come, for this reason.
     Failed(String),
 }

@@ -6,7 +6,7 @@ use llama_cpp_2::token::LlamaToken;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::calls::Ending;
-use crate::constrain::Grammar;
+use crate::constrain::{FormError, Grammar};
 use crate::model::Pieces;
 use crate::sample::{Sampler, Scratch, log_probabilities};
 
@@ -93,6 +93,12 @@ impl Sequence {
         let _client_may_be_gone = self.events.send(Event::Failed(why.to_owned()));
     }
 
+    /// The form can't be followed any further, which is the request's fault. Always true: it was the last token.
+    fn give_up(&self, error: &FormError) -> bool {
+        let _client_may_be_gone = self.events.send(Event::Unfit(error.to_string()));
+        true
+    }
+
     /// Samples the next token and tells the client. True when it was the last.
     pub(super) fn advance(
         &mut self,
@@ -106,17 +112,18 @@ impl Sequence {
         }
         let mask = match self.grammar.as_mut().map(Grammar::mask) {
             Some(Ok(mask)) => Some(mask),
-            Some(Err(error)) => {
-                self.fail(&format!("the requested format could not be followed: {error}"));
-                return true;
-            }
+            Some(Err(error)) => return self.give_up(&error),
             None => None,
         };
         let Some(token) = self.sampler.sample(logits, mask.as_ref(), scratch) else {
             self.fail("no token is possible here: the model gave no usable probabilities");
             return true;
         };
-        let ended_grammar = self.grammar.as_mut().is_some_and(|it| it.advance(token));
+        let ended_grammar = match self.grammar.as_mut().map(|it| it.advance(token)) {
+            Some(Ok(ended)) => ended,
+            Some(Err(error)) => return self.give_up(&error),
+            None => false,
+        };
         self.generated += 1;
         self.next = LlamaToken(token.cast_signed());
         let logprobs = self.logprobs.map(|top| {

@@ -87,6 +87,22 @@ impl Engine {
         }
     }
 
+    /// The processes it has started and that have not ended.
+    pub(crate) fn children(&self) -> usize {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.process.id())).unwrap();
+        let of_task = |task: std::io::Result<std::fs::DirEntry>| {
+            std::fs::read_to_string(task.ok()?.path().join("children")).ok()
+        };
+        tasks.filter_map(of_task).map(|it| it.split_whitespace().count()).sum()
+    }
+
+    /// The most memory it had, in MiB.
+    pub(crate) fn memory_mib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let line = status.lines().find_map(|it| it.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() >> 10
+    }
+
     pub(crate) async fn metric(&self, name: &str) -> u64 {
         let (_, text) = client::get(&self.socket(), "/metrics").await.unwrap();
         let line = text.lines().find_map(|it| it.strip_prefix(&format!("dedi_engine_{name} ")));

@@ -9,8 +9,10 @@
 
 mod client;
 mod engine;
+mod forms;
 
 mod calls;
 mod health;
+mod prompts;
 mod replies;
 mod requests;

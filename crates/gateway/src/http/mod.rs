@@ -138,7 +138,9 @@ async fn answer(
     route::may_run(&route, &model)?;
     let now = core.clock.now();
     core.strikes().enter(&caller.key, now).map_err(|retry_after| ApiError::KeySlowed { retry_after })?;
-    let job = parsed.translate(route.context_tokens)?;
+    let mut job = parsed.translate(route.context_tokens)?;
+    let agent = head.headers.get(header::USER_AGENT).and_then(|it| it.to_str().ok());
+    job.is_openai = dedi_api::clients::is_openai(agent);
     drop(body);
     // Texts are embedded one after the other, choices are generated side by side.
     let weight = if kind == Kind::Embeddings { 1 } else { job.n };

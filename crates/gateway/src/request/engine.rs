@@ -60,6 +60,10 @@ pub(super) struct Generate<'a> {
     pub(super) reasoning_effort: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) chat_template_kwargs: Option<TemplateArguments<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) continue_final_message: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) add_generation_prompt: Option<bool>,
 }
 
 /// Usage is always asked for: the contract's streams carry it.

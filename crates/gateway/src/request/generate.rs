@@ -7,7 +7,9 @@ use crate::http::error::ApiError;
 
 const MESSAGES_MAX: usize = 4_096;
 const TOOLS_MAX: usize = 128;
-const STOPS_MAX: usize = 4;
+/// OpenAI's 4 are too few for what editors send, which is a dozen markers of a file's parts. Each is looked for in every
+/// piece of every reply.
+const STOPS_MAX: usize = 64;
 const STOP_CHARS_MAX: usize = 256;
 const CHOICES_MAX: i64 = 128;
 const LOGPROBS_MAX: i64 = 20;
@@ -67,10 +69,7 @@ pub(super) fn translate(
         chat_fields(&mut body, request)?;
     } else {
         refuse::only_for_chat(request)?;
-        let Some(prompt) = &request.prompt else {
-            return Err(ApiError::field("prompt", "`prompt` is missing; send the text to go on from"));
-        };
-        body.prompt = Some(prompt.as_str());
+        body.prompt = Some(prompt(request)?);
     }
     let echo = body.echo.map(|_| match body.prompt {
         Some(prompt) => Echo::Text(prompt.to_owned()),
@@ -79,6 +78,48 @@ pub(super) fn translate(
     let mut job = Job::new(kind, model, &body)?;
     (job.stream, job.n, job.seed, job.echo) = (stream, n.unwrap_or(1), request.seed, echo);
     Ok(job)
+}
+
+/// The text of a completion. One answer belongs to one prompt here, so a list may have one.
+fn prompt<'a>(request: &'a GenerateRequest<'a>) -> Result<&'a str, ApiError> {
+    match request.prompt.as_ref().map(|it| &it.0[..]) {
+        Some([text]) => Ok(text.as_str()),
+        None | Some([]) => Err(ApiError::field("prompt", "`prompt` is missing; send the text to go on from")),
+        Some(several) => {
+            let message = format!(
+                "`prompt` has {} texts in it and can have one; send a request for each",
+                several.len()
+            );
+            Err(ApiError::field("prompt", message))
+        }
+    }
+}
+
+/// Whether the reply begins a message or goes on in the last one, which must then be the assistant's.
+fn turn(body: &mut engine::Generate<'_>, request: &GenerateRequest<'_>) -> Result<(), ApiError> {
+    const FIELD: &str = "continue_final_message";
+    body.add_generation_prompt = request.add_generation_prompt.filter(|it| !it);
+    if request.continue_final_message != Some(true) {
+        return Ok(());
+    }
+    if request.add_generation_prompt == Some(true) {
+        let message = "a reply can't go on in the last message (`continue_final_message`) and begin a new one \
+                       (`add_generation_prompt`); send false for one of them";
+        return Err(ApiError::field(FIELD, message));
+    }
+    let last = request.messages.as_deref().unwrap_or_default().last();
+    let is_open = last.is_some_and(|it| {
+        it.role.as_ref().is_some_and(|role| role.as_str() == "assistant")
+            && it.content.is_some()
+            && it.tool_calls.as_ref().is_none_or(Vec::is_empty)
+    });
+    if !is_open {
+        let message = "`continue_final_message` goes on in the last message, which must be an assistant's, with a `content` \
+                       and without `tool_calls`; send one, or leave the field out";
+        return Err(ApiError::field(FIELD, message));
+    }
+    (body.continue_final_message, body.add_generation_prompt) = (Some(true), Some(false));
+    Ok(())
 }
 
 fn chat_fields<'a>(
@@ -114,7 +155,7 @@ fn chat_fields<'a>(
     refuse::two_forms(body)?;
     body.reasoning_effort = effort(request)?;
     body.chat_template_kwargs = template_arguments(request)?;
-    Ok(())
+    turn(body, request)
 }
 
 /// How long the model shall think, from whichever place says it; the one of its own wins.

@@ -68,6 +68,8 @@ pub(crate) struct Job {
     pub(crate) echo: Option<Echo>,
     /// How vectors are to be written.
     pub(crate) encoding: EncodingFormat,
+    /// One of OpenAI's SDKs asks, which reads some answers in a shape of its own.
+    pub(crate) is_openai: bool,
     /// The engine's request without its model.
     payload: Bytes,
 }
@@ -113,6 +115,7 @@ impl Job {
             seed: None,
             echo: None,
             encoding: EncodingFormat::Float,
+            is_openai: false,
             payload: payload.into(),
         })
     }
@@ -147,6 +150,7 @@ impl Job {
             seed: None,
             echo: None,
             encoding: EncodingFormat::Float,
+            is_openai: false,
             payload,
         }
     }

@@ -63,6 +63,8 @@ pub(super) fn only_for_chat(request: &GenerateRequest<'_>) -> Result<(), ApiErro
             request.reasoning.as_ref().is_some_and(|it| it.enabled.is_some() || it.effort.is_some()),
         ),
         ("chat_template_kwargs", request.chat_template_kwargs.is_some()),
+        ("continue_final_message", request.continue_final_message == Some(true)),
+        ("add_generation_prompt", request.add_generation_prompt == Some(true)),
     ];
     match fields.into_iter().find(|(_, is_there)| *is_there) {
         None => Ok(()),

@@ -24,10 +24,17 @@ fn fields_arrive_in_the_engines_form() {
     let tools =
         json!([{"type": "function", "function": {"name": "f", "description": "d", "parameters": {"a": 1}}}]);
     let named = json!({"type": "function", "function": {"name": "f"}});
+    let begun = json!([{"role": "user", "content": "x"}, {"role": "assistant", "content": "The"}]);
     let cases = [
         (json!({"stop": "a"}), "stop", json!(["a"])),
         (json!({"stop": ["a", "b"]}), "stop", json!(["a", "b"])),
         (json!({"stop": []}), "stop", Value::Null),
+        (json!({"stop": vec!["</s>"; 64]}), "stop", json!(vec!["</s>"; 64])),
+        (json!({"add_generation_prompt": true}), "add_generation_prompt", Value::Null),
+        (json!({"add_generation_prompt": false}), "add_generation_prompt", json!(false)),
+        (json!({"continue_final_message": false}), "continue_final_message", Value::Null),
+        (json!({"messages": begun, "continue_final_message": true}), "continue_final_message", json!(true)),
+        (json!({"messages": begun, "continue_final_message": true}), "add_generation_prompt", json!(false)),
         (json!({"logprobs": true}), "top_logprobs", json!(1)),
         (json!({"logprobs": 5}), "logprobs", json!(true)),
         (json!({"logprobs": 5}), "top_logprobs", json!(5)),
@@ -123,6 +130,9 @@ fn fields_arrive_in_the_engines_form() {
 #[test]
 fn a_refusal_names_its_field() {
     let tools = json!([{"type": "function", "function": {"name": "f"}}]);
+    let begun = json!([{"role": "assistant", "content": "The"}]);
+    let called =
+        json!([{"role": "assistant", "content": "", "tool_calls": [{"id": "c", "function": {"name": "f"}}]}]);
     let cases = [
         (json!({"messages": []}), "messages"),
         (json!({"messages": [{"content": "x"}]}), "messages[0].role"),
@@ -139,7 +149,14 @@ fn a_refusal_names_its_field() {
         (json!({"n": 129}), "n"),
         (json!({"n": 0}), "n"),
         (json!({"logprobs": 21}), "logprobs"),
-        (json!({"stop": ["a", "b", "c", "d", "e"]}), "stop"),
+        (json!({"stop": vec!["a"; 65]}), "stop"),
+        (json!({"stop": "a".repeat(257)}), "stop"),
+        (json!({"continue_final_message": true}), "continue_final_message"),
+        (
+            json!({"messages": begun, "continue_final_message": true, "add_generation_prompt": true}),
+            "continue_final_message",
+        ),
+        (json!({"messages": called, "continue_final_message": true}), "continue_final_message"),
         (json!({"stop": ""}), "stop"),
         (json!({"tool_choice": "f"}), "tool_choice"),
         (json!({"response_format": {"type": "xml"}}), "response_format.type"),
@@ -215,6 +232,8 @@ fn what_only_a_chat_can_do_is_not_skipped_by_a_completion() {
         ("reasoning_effort", json!("low")),
         ("reasoning", json!({"enabled": true})),
         ("chat_template_kwargs", json!({"a": 1})),
+        ("continue_final_message", json!(true)),
+        ("add_generation_prompt", json!(true)),
         ("safety_model", json!("guard")),
         ("compliance", json!("hipaa")),
         ("top_logprobs", json!(1)),
@@ -229,6 +248,25 @@ fn what_only_a_chat_can_do_is_not_skipped_by_a_completion() {
     let nothing =
         json!({"tools": [], "response_format": {"type": "text"}, "messages": null, "reasoning": {}});
     assert!(completion(&nothing).is_ok());
+}
+
+#[test]
+fn prompt_as_a_list_of_one_is_that_text() {
+    let sent = |prompt: Value| translate(Kind::Completions, &json!({"model": "e", "prompt": prompt}));
+    assert_eq!(sent(json!(["Hello"])).unwrap()["prompt"], "Hello");
+    for (prompt, field) in [
+        (json!([]), "prompt"),
+        (json!(["a", "b"]), "prompt"),
+        (json!([1, 2]), "prompt[0]"),
+        (json!([[1, 2]]), "prompt[0]"),
+        (json!(["a", 1]), "prompt[1]"),
+        (json!(7), "prompt"),
+        (Value::Null, "prompt"),
+    ] {
+        let refused = sent(prompt.clone()).unwrap_err();
+        let ApiError::Invalid { param, message } = &refused else { panic!("{prompt}: {refused:?}") };
+        assert_eq!(param.as_deref(), Some(field), "{prompt}: {message}");
+    }
 }
 
 #[test]

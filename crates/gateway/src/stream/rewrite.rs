@@ -1,6 +1,7 @@
 //! One pass from an engine's stream to the contract's: role in every delta, text beside content, numeric log
 //! probabilities, usage in the chunk that ends the last choice, `[DONE]` last. A stream that does not end so is
-//! an error, never a shorter answer.
+//! an error, never a shorter answer. For OpenAI's SDKs a delta is what its reader can add to the ones before: a role once,
+//! no number.
 
 use std::borrow::Cow;
 use std::io::Write as _;
@@ -50,6 +51,10 @@ struct Chunks {
     repeated: Vec<Option<usize>>,
     /// The prompt has been told.
     has_told: bool,
+    /// Deltas are added up by their reader.
+    adds_up: bool,
+    /// Which choices have begun.
+    begun: Vec<bool>,
     /// Which choices have ended.
     ended: Vec<bool>,
     /// The event that ends the last choice, up to its usage, until the usage is known.
@@ -77,6 +82,8 @@ impl Rewriter {
                 has_told: job.echo.is_none(),
                 repeated: vec![is_text.then_some(0); n],
                 echo: job.echo.clone(),
+                adds_up: job.is_openai,
+                begun: vec![false; n],
                 ended: vec![false; n],
                 held: None,
                 usage: None,
@@ -187,6 +194,9 @@ impl Chunks {
             },
         };
         *ended = finish_reason.is_some();
+        let begun = usize::try_from(choice.index).ok().and_then(|it| self.begun.get_mut(it));
+        let is_first = begun.is_some_and(|it| !std::mem::replace(it, true));
+        let token_id = choice.token_id.or(choice.token_ids.and_then(|it| it.first().copied()));
         let seed = usize::try_from(choice.index).ok().and_then(|it| *self.seeds.get(it)?);
         Ok(Some(ChunkChoice {
             index: choice.index,
@@ -196,8 +206,8 @@ impl Chunks {
             finish_reason,
             seed: finish_reason.and(seed),
             delta: Delta {
-                token_id: choice.token_id.or(choice.token_ids.and_then(|it| it.first().copied())),
-                role: Cow::Borrowed("assistant"),
+                token_id: token_id.filter(|_| !self.adds_up),
+                role: (is_first || !self.adds_up).then_some(Cow::Borrowed("assistant")),
                 content,
                 tool_calls,
                 reasoning,

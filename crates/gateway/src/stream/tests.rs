@@ -40,6 +40,31 @@ fn each_choice_tells_its_own_seed() {
     assert_eq!(seeds[..2], [Some(i64::MIN), Some(i64::MAX)], "{events:?}");
 }
 
+#[test]
+fn a_role_is_told_once_to_those_who_add_deltas_up() {
+    let says = |text: &str| {
+        format!(
+            r#"{{"choices":[{{"index":0,"delta":{{"role":"assistant","content":"{text}"}},"token_id":7}}]}}"#
+        )
+    };
+    let end = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
+    let stream = sse(&[&says(""), &says("a"), end, "[DONE]"]);
+    let deltas = |is_openai| {
+        let mut job = Job::streamed(Kind::Chat, 1);
+        job.is_openai = is_openai;
+        let mut out = Vec::new();
+        Rewriter::new("req_1", 7, &job).push(stream.as_bytes(), &mut out).unwrap();
+        let mut events = values(std::str::from_utf8(&out).unwrap());
+        events.truncate(3);
+        events.iter().map(|it| it["choices"][0]["delta"].clone()).collect::<Vec<_>>()
+    };
+    let roles = |deltas: &[Value]| deltas.iter().map(|it| it["role"].clone()).collect::<Vec<_>>();
+    assert_eq!(roles(&deltas(false)), ["assistant"; 3]);
+    assert_eq!(roles(&deltas(true)), [json!("assistant"), Value::Null, Value::Null]);
+    assert_eq!(deltas(false)[1]["token_id"], 7);
+    assert!(deltas(true).iter().all(|it| it.get("token_id").is_none()), "numbers would be added up");
+}
+
 fn sse(events: &[&str]) -> String {
     events.iter().map(|it| format!("data: {it}\n\n")).collect()
 }

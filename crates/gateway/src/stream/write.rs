@@ -59,8 +59,11 @@ fn choice(it: &ChunkChoice<'_>, out: &mut Vec<u8>) {
         field("\"token_id\":", id, out);
         out.push(b',');
     }
-    field("\"role\":", role, out);
-    field(",\"content\":", content, out);
+    if let Some(role) = role {
+        field("\"role\":", role, out);
+        out.push(b',');
+    }
+    field("\"content\":", content, out);
     if !tool_calls.is_empty() {
         field(",\"tool_calls\":", tool_calls, out);
     }
@@ -117,7 +120,7 @@ mod tests {
 
     fn delta() -> impl Strategy<Value = Delta<'static>> {
         let calls = proptest::collection::vec(call(), 0..3);
-        (option::of(any::<i64>()), text(), text(), calls, option::of(text())).prop_map(
+        (option::of(any::<i64>()), option::of(text()), text(), calls, option::of(text())).prop_map(
             |(token_id, role, content, tool_calls, reasoning)| Delta {
                 token_id,
                 role,

@@ -1,0 +1,116 @@
+//! A chat's prompt: what the model's template makes of the conversation, as text and in tokens.
+
+use dedi_api::engine::GenerateRequest;
+use llama_cpp_2::token::LlamaToken;
+use serde_json::{Map, Value};
+
+use crate::special::Specials;
+use crate::template::{Conversation, TemplateError};
+
+use super::generate::sentence;
+use super::{ApiError, Ready};
+
+/// Where the reply stands in the conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// It begins a message of the assistant's.
+    Begins,
+    /// It comes after the last message, without a word that it begins one.
+    Follows,
+    /// It goes on in the last message.
+    GoesOn,
+}
+
+impl Turn {
+    pub(super) fn check(request: &GenerateRequest) -> Result<Self, ApiError> {
+        const FIELD: &str = "continue_final_message";
+        match (request.continue_final_message, request.add_generation_prompt) {
+            (Some(true), Some(true)) => {
+                let message = "`continue_final_message` and `add_generation_prompt` are both true; a reply goes on in the \
+                               last message or begins one of its own.";
+                return Err(ApiError::invalid(FIELD, message));
+            }
+            (Some(true), _) => {}
+            (_, Some(false)) => return Ok(Self::Follows),
+            (_, _) => return Ok(Self::Begins),
+        }
+        let last = request.messages.iter().flatten().last();
+        let is_open = last.is_some_and(|it| {
+            it.role == "assistant" && it.content.is_some() && it.tool_calls.as_ref().is_none_or(Vec::is_empty)
+        });
+        if !is_open {
+            let message = "`continue_final_message` needs a last message of the assistant's, with `content` and without \
+                           `tool_calls`.";
+            return Err(ApiError::invalid(FIELD, message));
+        }
+        Ok(Self::GoesOn)
+    }
+}
+
+/// The prompt and its tokens. Control tokens are the template's own only, whatever the conversation spells.
+pub(super) fn render(
+    ready: &Ready,
+    messages: Vec<Value>,
+    tools: Option<Value>,
+    more: Map<String, Value>,
+    turn: Turn,
+) -> Result<(String, Vec<LlamaToken>), ApiError> {
+    let mut messages = Value::Array(messages);
+    let mut tools = tools;
+    let mut more = Value::Object(more);
+    let given: Vec<&Value> = [Some(&messages), tools.as_ref(), Some(&more)].into_iter().flatten().collect();
+    let Some(seams) = Specials::seams(&given, ready.template.source()) else {
+        let message = "`messages` use every private character there is; leave some out.";
+        return Err(ApiError::invalid("messages", message));
+    };
+    for value in [Some(&mut messages), tools.as_mut(), Some(&mut more)].into_iter().flatten() {
+        ready.specials.guard(value, seams.inside);
+    }
+    if turn == Turn::GoesOn {
+        end_with(&mut messages, seams.end);
+    }
+    let rendered = ready.template.render(&Conversation {
+        messages: messages.as_array().map_or(&[], Vec::as_slice),
+        tools: tools.as_ref(),
+        add_generation_prompt: turn == Turn::Begins,
+        more: more.as_object().unwrap_or(&Map::new()),
+    });
+    let mut text = rendered.map_err(|error| match error {
+        TemplateError::Unusable(_) => ApiError::Internal(sentence(&error.to_string())),
+        TemplateError::Refused(_) | TemplateError::Failed(_) | TemplateError::Limit(_) => {
+            ApiError::invalid("messages", sentence(&error.to_string()).replace([seams.inside, seams.end], ""))
+        }
+    })?;
+    if turn == Turn::GoesOn {
+        let Some(end) = text.rfind(seams.end) else {
+            let message = "`continue_final_message`: this model's chat template does not show the last message as it is, so \
+                           nothing can go on in it.";
+            return Err(ApiError::invalid("continue_final_message", message));
+        };
+        text.truncate(end);
+        text = text.replace(seams.end, "");
+    }
+    let mut tokens = ready.specials.tokenize(&ready.model, &text, seams.inside);
+    if let Some(bos) = ready.bos
+        && tokens.first() != Some(&bos)
+    {
+        tokens.insert(0, bos);
+    }
+    Ok((text.replace(seams.inside, ""), tokens))
+}
+
+/// Marks the end of the last message's text.
+fn end_with(messages: &mut Value, mark: char) {
+    let Some(content) =
+        messages.as_array_mut().and_then(|it| it.last_mut()).and_then(|it| it.get_mut("content"))
+    else {
+        return;
+    };
+    let text = match content {
+        Value::Array(parts) => parts.iter_mut().rev().find_map(|it| it.get_mut("text")),
+        other => Some(other),
+    };
+    if let Some(Value::String(text)) = text {
+        text.push(mark);
+    }
+}
