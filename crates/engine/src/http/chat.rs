@@ -22,14 +22,11 @@ use super::generate::{self, Accepted, Echo, Expected};
 use super::replies::{self, Dialect, Head, event};
 use super::{ApiError, AppState, Ready};
 
-// Longer texts are cut into tokens on another thread.
-const LONG_BYTES: usize = 16 << 10;
-
 pub(super) async fn chat(State(state): State<Arc<AppState>>, body: Bytes) -> Result<Response, ApiError> {
     state.ready()?;
     let request: GenerateRequest = request::parse(&body)?;
-    let is_long = body.len() > LONG_BYTES || request.response_format.is_some() || request.tools.is_some();
-    let (accepted, must_call) = generate::prepare(is_long, move || accept(&state, request)).await?;
+    // A template may take as long as it is let: never on a thread that answers others.
+    let (accepted, must_call) = generate::prepare(true, move || accept(&state, request)).await?;
     if accepted.stream {
         let called = vec![false; accepted.choices as usize];
         return replies::stream(accepted, ChatStream { called, prompt: None }).await;
@@ -46,21 +43,18 @@ fn accept(state: &Arc<AppState>, mut request: GenerateRequest) -> Result<(Accept
     let callable = tools.as_ref().map(|it| it.callable(only_one));
     let must_call = callable.as_ref().is_some_and(|it| it.must_call);
     let form = tools.as_ref().and_then(Tools::form).or_else(|| parameters.form.clone());
-    let messages =
-        conversation::messages(request.messages.take(), tools.as_ref(), ready.template.knows_tools)?;
+    let messages = conversation::messages(request.messages.take(), tools.as_ref(), &ready.template.habits)?;
     let more = template_variables(ready, &mut request)?;
-    let tools_json = tools.as_ref().filter(|_| ready.template.knows_tools).map(Tools::for_template);
-    let conversation = Conversation {
-        messages: &messages,
-        tools: tools_json.as_ref(),
-        add_generation_prompt: true,
-        more: &more,
-    };
+    let tools_json = tools.as_ref().filter(|_| ready.template.habits.tools).map(Tools::for_template);
+    let conversation =
+        Conversation { messages: &messages, tools: tools_json.as_ref(), add_generation_prompt: true, more };
     let prompt = ready.template.render(&conversation).map_err(|error| match error {
         TemplateError::Unusable(_) => ApiError::Internal(generate::sentence(&error.to_string())),
-        TemplateError::Refused(_) | TemplateError::Failed(_) | TemplateError::Limit(_) => {
-            ApiError::invalid("messages", generate::sentence(&error.to_string()))
-        }
+        TemplateError::Busy => ApiError::Busy,
+        TemplateError::Refused(_)
+        | TemplateError::Failed(_)
+        | TemplateError::Limit(_)
+        | TemplateError::Empty => ApiError::invalid("messages", generate::sentence(&error.to_string())),
     })?;
     let tokens = generate::tokenize(ready, &prompt, true);
     let expected = Expected { form, callable };

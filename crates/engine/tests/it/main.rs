@@ -14,3 +14,4 @@ mod calls;
 mod health;
 mod replies;
 mod requests;
+mod templates;
