@@ -41,7 +41,10 @@ pub enum LoadError {
         cause: String,
     },
     /// The chat template is unusable.
-    #[error("the model's chat template in {path} is unusable: {cause}")]
+    #[error(
+        "the model's chat template in {path} is unusable: {cause}; a chat_template.jinja beside the model would take its \
+         place"
+    )]
     Template {
         /// The file it is in.
         path: PathBuf,
