@@ -29,9 +29,7 @@ pub fn messages(
     let mut drafts: Vec<Draft> = Vec::with_capacity(messages.len() + 1);
     for (place, message) in messages.into_iter().enumerate() {
         let mut draft = Draft::read(place, message, habits)?;
-        if !habits.calls {
-            draft.write_out();
-        }
+        draft.write_out(habits);
         match drafts.last_mut() {
             // Results that follow each other stand in one message; so does what the user says next, where turns alternate.
             Some(last)
@@ -92,8 +90,8 @@ impl Draft {
     }
 
     /// Calls and results as text, for templates that would drop them.
-    fn write_out(&mut self) {
-        if self.role == "tool" {
+    fn write_out(&mut self, habits: &Habits) {
+        if self.role == "tool" && !habits.results {
             let result = self.texts.join("\n");
             *self = Self {
                 role: "user",
@@ -101,6 +99,9 @@ impl Draft {
                 more: Map::new(),
                 is_result: true,
             };
+        }
+        if habits.calls {
+            return;
         }
         let Some(Value::Array(calls)) = self.more.remove("tool_calls") else { return };
         self.texts.retain(|it| !it.is_empty());
@@ -114,7 +115,10 @@ impl Draft {
     }
 
     fn for_template(self, habits: &Habits) -> Value {
-        let content = if habits.parts.contains(&self.role) {
+        let is_empty = self.texts.iter().all(String::is_empty);
+        let content = if habits.null_content && is_empty && self.more.contains_key("tool_calls") {
+            Value::Null
+        } else if habits.parts.contains(&self.role) {
             let texts = self.texts.into_iter().filter(|it| !it.is_empty());
             texts.map(|it| json!({"type": "text", "text": it})).collect()
         } else {
@@ -233,7 +237,7 @@ mod tests {
     use super::*;
 
     fn all() -> Habits {
-        Habits { system: true, tools: true, calls: true, ..Habits::default() }
+        Habits { system: true, tools: true, calls: true, results: true, ..Habits::default() }
     }
 
     fn read(given: Value, habits: &Habits) -> Result<Vec<Value>, ApiError> {
@@ -274,7 +278,7 @@ mod tests {
         let calls = called(&json!("{\"a\":1}"), "1");
         let known = read(calls.clone(), &all()).unwrap();
         assert_eq!(known[1]["tool_calls"][0]["function"]["arguments"], json!({"a": 1}));
-        let text = read(calls, &Habits { calls: false, ..all() }).unwrap();
+        let text = read(calls, &Habits { calls: false, results: false, ..all() }).unwrap();
         assert_eq!(
             text[1]["content"],
             "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\":1}}\n</tool_call>"
@@ -338,12 +342,12 @@ mod tests {
             {"role": "user", "content": "And?"},
         ]);
         let results = "<tool_response>\n12\n</tool_response>\n<tool_response>\n13\n</tool_response>";
-        let apart = read(given.clone(), &Habits { calls: false, ..all() }).unwrap();
+        let apart = read(given.clone(), &Habits { calls: false, results: false, ..all() }).unwrap();
         assert_eq!(
             apart[2..],
             [json!({"role": "user", "content": results}), json!({"role": "user", "content": "And?"})]
         );
-        let turns = read(given, &Habits { calls: false, alternates: true, ..all() }).unwrap();
+        let turns = read(given, &Habits { calls: false, results: false, alternates: true, ..all() }).unwrap();
         assert_eq!(turns[2..], [json!({"role": "user", "content": format!("{results}\nAnd?")})]);
     }
 

@@ -500,7 +500,7 @@ impl minijinja::value::Object for Range {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         let at = key.as_usize().filter(|it| *it < self.length)?;
         let at = i64::try_from(at).ok()?;
-        Some(Value::from(self.start + at * self.step))
+        Some(Value::from(self.start.wrapping_add(at.wrapping_mul(self.step))))
     }
 
     fn enumerate(self: &Arc<Self>) -> minijinja::value::Enumerator {

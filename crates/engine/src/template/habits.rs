@@ -14,8 +14,12 @@ pub struct Habits {
     pub system: bool,
     /// Whether it shows the functions that may be called.
     pub tools: bool,
-    /// Whether it shows calls that were made, and their results.
+    /// Whether it shows calls that were made.
     pub calls: bool,
+    /// Whether it shows their results, in a role of their own.
+    pub results: bool,
+    /// Whether it shows calls only beside a content that is none, instead of an empty text.
+    pub null_content: bool,
     /// Whether it prints a call's arguments, and so needs them as JSON text.
     pub text_arguments: bool,
     /// Whether call ids must be nine letters or digits.
@@ -60,12 +64,12 @@ impl Habits {
         let shows_tools = with_tools.iter().flatten().any(|it| it.contains(TOOL));
         let knows_tools = if tried { shows_tools } else { template.source().contains("tools") };
 
-        let called = |id: &str, arguments: Value| {
+        let called = |content: &Value, id: &str, arguments: Value| {
             let call =
                 json!({"id": id, "type": "function", "function": {"name": CALLED, "arguments": arguments}});
             let messages = [
                 asked.clone(),
-                json!({"role": "assistant", "content": parted("assistant", ""), "tool_calls": [call]}),
+                json!({"role": "assistant", "content": content, "tool_calls": [call]}),
                 json!({"role": "tool", "tool_call_id": id, "name": CALLED, "content": parted("tool", RESULT)}),
             ];
             [Some(&tools), None].map(|it| try_out(template, &messages, it)).into_iter().find_map(Result::ok)
@@ -74,24 +78,47 @@ impl Habits {
         let text = || json!(object().to_string());
         let long = "call_0123456789abcdef01234567";
         let short = "abcdefgh1";
-        let short_ids = called(long, object()).or_else(|| called(long, text())).is_none()
-            && called(short, object()).or_else(|| called(short, text())).is_some();
-        let id = if short_ids { short } else { long };
-        let (as_object, as_text) = (called(id, object()), called(id, text()));
+        let with_content = |content: &Value| {
+            let short_ids =
+                called(content, long, object()).or_else(|| called(content, long, text())).is_none()
+                    && called(content, short, object()).or_else(|| called(content, short, text())).is_some();
+            let id = if short_ids { short } else { long };
+            (short_ids, called(content, id, object()), called(content, id, text()))
+        };
+        let shows_in = |outcome: &(bool, Option<String>, Option<String>), what: &str| {
+            [&outcome.1, &outcome.2].into_iter().flatten().any(|it| it.contains(what))
+        };
+        let (empty, null) = (with_content(&parted("assistant", "")), with_content(&Value::Null));
+        let null_content = !shows_in(&empty, CALLED) && shows_in(&null, CALLED);
+        let outcome = if null_content { null } else { empty };
         let is_printed = |it: &String| !it.contains(KEY) || it.contains(&format!("{{'{KEY}': "));
-        let text_arguments = as_object.as_ref().is_none_or(is_printed)
-            && as_text.as_ref().is_some_and(|it| it.contains(&format!("\"{KEY}\"")));
-        let shows_calls =
-            [&as_object, &as_text].into_iter().flatten().any(|it| it.contains(CALLED) && it.contains(RESULT));
-        let calls = if as_object.is_none() && as_text.is_none() {
+        let text_arguments = outcome.1.as_ref().is_none_or(is_printed)
+            && outcome.2.as_ref().is_some_and(|it| it.contains(&format!("\"{KEY}\"")));
+        let untried = outcome.1.is_none() && outcome.2.is_none();
+        let calls = if untried {
             knows_tools && template.source().contains("tool_calls")
         } else {
-            shows_calls
+            shows_in(&outcome, CALLED)
         };
+        // A template that prints whatever role there is shows results too, in a role that its model may never have met.
+        let speaks_of_results = ["'tool'", "\"tool\""].iter().any(|it| template.source().contains(it));
+        let results =
+            if untried { calls } else { shows_in(&outcome, RESULT) && (knows_tools || speaks_of_results) };
+        let short_ids = outcome.0;
 
         let alternates = try_out(template, &[asked.clone(), asked.clone()], None).is_err()
             && try_out(template, &[asked.clone(), answered, asked], None).is_ok();
-        Ok(Self { parts, system, tools: knows_tools, calls, text_arguments, short_ids, alternates })
+        Ok(Self {
+            parts,
+            system,
+            tools: knows_tools,
+            calls,
+            results,
+            null_content,
+            text_arguments,
+            short_ids,
+            alternates,
+        })
     }
 }
 

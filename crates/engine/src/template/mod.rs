@@ -17,6 +17,8 @@ mod filters;
 mod format;
 mod gate;
 mod habits;
+#[cfg(test)]
+mod habits_tests;
 mod json;
 mod lexer;
 mod methods;
