@@ -11,6 +11,7 @@ use minijinja::value::Serde;
 use minijinja::{Environment, Error, ErrorKind};
 use serde::Serialize;
 
+mod bounds;
 #[cfg(test)]
 mod bounds_tests;
 mod filters;
@@ -22,6 +23,8 @@ mod habits_tests;
 mod json;
 mod lexer;
 mod methods;
+mod numbers;
+mod operators;
 mod python;
 mod rewrite;
 pub mod source;

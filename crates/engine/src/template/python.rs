@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use minijinja::value::{Kwargs, ValueKind, from_args};
 use minijinja::{Error, ErrorKind, State, Value};
 
-use super::filters::Range;
+use super::numbers::Range;
 
 // The library counts a byte it copies as a unit of 1/64 fuel; writing values out costs more than copying.
 const BYTES_A_FUEL: usize = 16;
@@ -262,4 +262,15 @@ pub(super) fn repeat(state: &State<'_, '_>, text: &str, times: usize) -> Result<
     let bytes = text.len().saturating_mul(times);
     pay(state, bytes)?;
     Ok(text.repeat(times))
+}
+
+/// The value at a path such as `at.city`.
+pub(super) fn at_path(value: &Value, path: &Value) -> Result<Value, Error> {
+    let Some(path) = path.as_str() else { return value.get_item(path) };
+    let mut value = value.clone();
+    for step in path.split('.') {
+        let key = step.parse::<i64>().map_or_else(|_| Value::from(step), Value::from);
+        value = value.get_item(&key)?;
+    }
+    Ok(value)
 }

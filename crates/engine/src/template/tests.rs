@@ -1,7 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use serde_json::{Map, Value};
+use proptest::prelude::*;
+use serde_json::{Map, Value, json};
 
 use super::*;
 
@@ -129,4 +130,91 @@ fn template_sweep_of_published_templates_has_no_unlisted_difference() {
         comparison.add(&name, raw(template, &conversation), case, listed);
     }
     comparison.check(listed);
+}
+
+const PIECES: [&str; 60] = [
+    "{{",
+    "}}",
+    "{%",
+    "%}",
+    "{#",
+    "#}",
+    "{%-",
+    "-%}",
+    "{{-",
+    "-}}",
+    "+%}",
+    "{",
+    "}",
+    "(",
+    ")",
+    "[",
+    "]",
+    "'",
+    "\"",
+    "\\",
+    "\\x",
+    "\\u00e9",
+    "\n",
+    " ",
+    "é",
+    "🙂",
+    "\u{1c}",
+    "raw",
+    "endraw",
+    "generation",
+    "endgeneration",
+    "for",
+    "in",
+    "if",
+    "endif",
+    "endfor",
+    "set",
+    "=",
+    "macro",
+    "m(a=1)",
+    "endmacro",
+    "%",
+    "~",
+    "+",
+    "-",
+    "*",
+    "**",
+    ",",
+    ".",
+    "|",
+    "x",
+    "1",
+    "0x",
+    "1e5",
+    "1.",
+    "_",
+    "not",
+    "is",
+    "upper",
+    "kwargs",
+];
+
+proptest! {
+    #[test]
+    fn template_source_of_any_pieces_is_read_or_refused(pieces in prop::collection::vec(prop::sample::select(&PIECES[..]), 0..40)) {
+        let source = pieces.concat();
+        let inside = format!("{{{{ {} }}}}", pieces.join(" "));
+        for source in [source, inside] {
+            if let Ok(template) = compiled(&source) {
+                let _refused_or_not = raw(&template, &Conversation::default());
+            }
+        }
+    }
+
+    #[test]
+    fn template_formats_of_any_pieces_are_written_or_refused(form in "[%{}:!a-z0-9.<>^=+# \\[\\]*,é-]{0,12}", number in any::<f64>()) {
+        let template = compiled("{{ form % number }}{{ form.format(number, a=number) }}{{ form % form }}{{ form.format(form) }}").unwrap();
+        let separate = ["{{ form % number }}", "{{ form.format(number, a=number) }}", "{{ form % form }}", "{{ form.format(form) }}"];
+        let more = Map::from_iter([("form".to_owned(), json!(form)), ("number".to_owned(), json!(number))]);
+        let _refused_or_not = raw(&template, &Conversation { more: more.clone(), ..Conversation::default() });
+        for source in separate {
+            let _refused_or_not = raw(&compiled(source).unwrap(), &Conversation { more: more.clone(), ..Conversation::default() });
+        }
+    }
 }
