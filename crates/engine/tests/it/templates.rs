@@ -138,7 +138,7 @@ async fn template_that_walks_parts_gets_parts() {
 {% endfor -%}"#,
     );
     let engine = serving(&model).await;
-    assert_eq!(prompt(&chat(&engine, json!({"messages": [user("Hello")]})).await), "user: Hello\n");
+    assert_eq!(prompt(&chat(&engine, json!({"messages": [user("Hello")]})).await), "user: Hello");
 }
 
 #[tokio::test]
