@@ -24,7 +24,7 @@ KILLABLE := --features dedi-server/failpoints
 # The shim is built by itself, since it is linked otherwise than everything else.
 KILLABLE_SHIM := --features dedi-shim/failpoints
 
-.PHONY: help tools up down test lint deny build-test sdk-test schemathesis schemathesis-long sim kill-sweep demo-model bench fmt
+.PHONY: help tools up down test lint deny build-test sdk-test schemathesis schemathesis-long sim kill-sweep template-sweep demo-model bench fmt
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +76,9 @@ kill-sweep: tools ## Kill server, shims and engines at every step of every opera
 	cargo build -p dedi-testing --bins
 	scripts/build-shim $(KILLABLE_SHIM)
 	DEDI_KILLS=$(KILLS) DEDI_SEED=$(SEED) cargo test -p dedi-server --features failpoints --test kill -- --nocapture
+
+template-sweep: tools ## Render the published chat templates, and hold every prompt against Jinja2's
+	@scripts/template-sweep
 
 demo-model: ## Train the bundled demo model again (MINUTES=60 on all cores)
 	@scripts/need python

@@ -27,6 +27,23 @@ pub enum Command {
     /// asks itself.
     #[command(hide = true)]
     TryForm,
+    /// Print the prompt that a chat template makes of a chat.
+    Render(RenderArgs),
+}
+
+/// What `render` takes.
+#[derive(Clone, Debug, Args)]
+pub struct RenderArgs {
+    /// The chat template, a file with Jinja.
+    pub template: PathBuf,
+    /// The body of a chat request, a JSON file; `-` reads it from the standard input.
+    pub chat: PathBuf,
+    /// Text of the token that prompts begin with.
+    #[arg(long, default_value = "")]
+    pub bos: String,
+    /// Text of the token that ends a reply.
+    #[arg(long, default_value = "")]
+    pub eos: String,
 }
 
 /// What `serve` takes.

@@ -17,6 +17,7 @@ pub mod logging;
 pub mod memory;
 pub mod metrics;
 pub mod model;
+pub mod render;
 pub mod request;
 pub mod sample;
 pub mod schema;

@@ -8,7 +8,7 @@ use clap::Parser;
 
 use dedi_engine::cli::{Cli, Command};
 use dedi_engine::constrain::trial;
-use dedi_engine::{logging, serve};
+use dedi_engine::{logging, render, serve};
 
 // How often a thread looks again before it sleeps, while others finish their part. The OpenMP library's own value
 // is milliseconds: on a busy machine every one of them is taken from the thread that is waited for, and a token
@@ -17,15 +17,21 @@ const SPIN_COUNT: &str = "30000";
 const SPIN_SETTINGS: [&str; 2] = ["GOMP_SPINCOUNT", "OMP_WAIT_POLICY"];
 
 fn main() -> ExitCode {
-    let args = match Cli::parse().command {
-        Command::Serve(args) => args,
-        Command::TryForm => {
-            return if trial::run().is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    match Cli::parse().command {
+        Command::Serve(args) => {
+            wait_politely();
+            let complaints = logging::init();
+            serve::serve(&args, &complaints).into()
         }
-    };
-    wait_politely();
-    let complaints = logging::init();
-    serve::serve(&args, &complaints).into()
+        Command::TryForm => match trial::run() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        },
+        Command::Render(args) => {
+            let _complaints = logging::init();
+            render::render(&args).into()
+        }
+    }
 }
 
 /// Sets the OpenMP library's waiting, unless the starter did. It reads the environment before `main`, so the

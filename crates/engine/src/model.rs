@@ -40,6 +40,17 @@ pub enum LoadError {
         /// What the library said.
         cause: String,
     },
+    /// The chat template is unusable.
+    #[error(
+        "the model's chat template in {path} is unusable: {cause}; a chat_template.jinja beside the model would take its \
+         place"
+    )]
+    Template {
+        /// The file it is in.
+        path: PathBuf,
+        /// What is wrong with it, and in which line.
+        cause: String,
+    },
     /// Weights or context do not fit into memory.
     #[error("not enough memory: {0}")]
     Memory(String),
@@ -59,7 +70,7 @@ impl LoadError {
     pub fn exit(&self) -> Exit {
         match self {
             Self::File(GgufError::Read { .. }) => Exit::Unread,
-            Self::File(_) | Self::Model { .. } => Exit::Model,
+            Self::File(_) | Self::Model { .. } | Self::Template { .. } => Exit::Model,
             Self::Memory(_) => Exit::Memory,
             Self::Processor(_) => Exit::Processor,
             Self::Library(_) => Exit::Internal,

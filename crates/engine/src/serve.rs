@@ -22,13 +22,11 @@ use crate::logging::Complaints;
 use crate::metrics::Metrics;
 use crate::model::{self, LoadError, Loaded, Pieces};
 use crate::special::Specials;
-use crate::template::ChatTemplate;
+use crate::template::source::Origin;
+use crate::template::{self, ChatTemplate, TemplateError};
 use crate::worker::embed::Embedder;
 use crate::worker::{self, Message, Worker};
 
-// A template for models that bring none, in the most common form.
-const PLAIN_TEMPLATE: &str = "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}\
-                              <|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 // What a step of the model's thread may take at the very end, before the process ends without it.
 const THREAD_GRACE: Duration = Duration::from_secs(3);
 const DRAIN_POLL: Duration = Duration::from_millis(20);
@@ -241,13 +239,19 @@ fn ready(args: &ServeArgs, loaded: &Loaded, pieces: &Arc<Pieces>) -> Result<Read
         let bytes = if token.0 < 0 { Vec::new() } else { vocab.token_to_piece(token, true, None) };
         String::from_utf8_lossy(&bytes).into_owned()
     };
-    let source = model.chat_template(None).ok().and_then(|it| it.to_string().ok());
-    if source.is_none() && !args.embedding {
-        tracing::warn!("the model has no chat template; chats are written in the ChatML form");
-    }
-    let source = source.as_deref().unwrap_or(PLAIN_TEMPLATE);
-    let template = ChatTemplate::new(source, named(vocab.bos()), named(vocab.eos()))
-        .map_err(|error| LoadError::Model { path: args.model.clone(), cause: error.to_string() })?;
+    let own = || model.chat_template(None).ok().and_then(|it| it.to_string().ok());
+    let template = template::source::find(&args.model, own).and_then(|source| {
+        match &source.origin {
+            Origin::File(path) => tracing::info!("chats are written with {}", path.display()),
+            Origin::Model => {}
+            Origin::Nowhere if args.embedding => {}
+            Origin::Nowhere => {
+                tracing::warn!("the model has no chat template; chats are written in the ChatML form")
+            }
+        }
+        let unusable = |error: TemplateError| source.origin.refuses(&args.model, &error);
+        ChatTemplate::new(&source.text, named(vocab.bos()), named(vocab.eos())).map_err(unusable)
+    })?;
     let bos = (vocab.should_add_bos() && vocab.bos().0 >= 0).then(|| vocab.bos());
     Ok(Ready {
         specials: Specials::read(&model),

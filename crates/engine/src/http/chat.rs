@@ -24,9 +24,6 @@ use super::prompt::{self, Turn};
 use super::replies::{self, Dialect, Head, event};
 use super::{ApiError, AppState, Ready};
 
-// Longer texts are cut into tokens on another thread.
-const LONG_BYTES: usize = 16 << 10;
-
 pub(super) async fn chat(
     State(state): State<Arc<AppState>>,
     sender: Sender,
@@ -34,9 +31,9 @@ pub(super) async fn chat(
 ) -> Result<Response, ApiError> {
     state.ready()?;
     let request: GenerateRequest = request::parse(&body)?;
-    let is_long = body.len() > LONG_BYTES || request.response_format.is_some() || request.tools.is_some();
     let ready = Arc::clone(&state);
-    let (prepared, must_call) = generate::prepare(is_long, move || accept(&ready, sender, request)).await?;
+    // A template may take as long as it is let: never on a thread that answers others.
+    let (prepared, must_call) = generate::prepare(true, move || accept(&ready, sender, request)).await?;
     let accepted = generate::submit(&state, prepared).await?;
     if accepted.stream {
         let called = vec![false; accepted.choices as usize];
@@ -62,10 +59,9 @@ fn accept(
     let callable = tools.as_ref().map(|it| it.callable(only_one));
     let must_call = callable.as_ref().is_some_and(|it| it.must_call);
     let (form, parts) = forms::of_chat(tools.as_ref(), parameters.form.as_ref(), parts);
-    let messages =
-        conversation::messages(request.messages.take(), tools.as_ref(), ready.template.knows_tools)?;
+    let messages = conversation::messages(request.messages.take(), tools.as_ref(), &ready.template.habits)?;
     let more = template_variables(ready, &mut request)?;
-    let tools_json = tools.as_ref().filter(|_| ready.template.knows_tools).map(Tools::for_template);
+    let tools_json = tools.as_ref().filter(|_| ready.template.habits.tools).map(Tools::for_template);
     let (text, prompt) = prompt::render(ready, messages, tools_json, more, turn)?;
     let expected = Expected { sender, form, parts, callable };
     Ok((

@@ -73,11 +73,15 @@ pub(super) fn render(
         messages: messages.as_array().map_or(&[], Vec::as_slice),
         tools: tools.as_ref(),
         add_generation_prompt: turn == Turn::Begins,
-        more: more.as_object().unwrap_or(&Map::new()),
+        more: more.as_object().cloned().unwrap_or_default(),
     });
     let mut text = rendered.map_err(|error| match error {
         TemplateError::Unusable(_) => ApiError::Internal(sentence(&error.to_string())),
-        TemplateError::Refused(_) | TemplateError::Failed(_) | TemplateError::Limit(_) => {
+        TemplateError::Busy => ApiError::Busy,
+        TemplateError::Refused(_)
+        | TemplateError::Failed(_)
+        | TemplateError::Limit(_)
+        | TemplateError::Empty => {
             ApiError::invalid("messages", sentence(&error.to_string()).replace([seams.inside, seams.end], ""))
         }
     })?;

@@ -16,3 +16,4 @@ mod health;
 mod prompts;
 mod replies;
 mod requests;
+mod templates;
