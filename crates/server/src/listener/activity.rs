@@ -125,10 +125,13 @@ impl Activity {
 
     /// The client took something, or takes nothing for now.
     pub(crate) fn wrote(&self, is_blocked: bool) {
-        self.is_blocked.store(is_blocked, Ordering::Release);
-        let mut state = self.lock();
-        if let (Phase::Idle(until), false) = (&mut state.phase, is_blocked) {
-            *until = Instant::now() + self.waits.idle;
+        let was_blocked = self.is_blocked.swap(is_blocked, Ordering::AcqRel);
+        // The rest of an answer has just gone. Anything else, such as a ping of ours, is no use of the connection.
+        if was_blocked && !is_blocked {
+            let mut state = self.lock();
+            if let Phase::Idle(until) = &mut state.phase {
+                *until = Instant::now() + self.waits.idle;
+            }
         }
     }
 
@@ -245,4 +248,63 @@ impl hyper::body::Body for Watched {
 pub(super) struct Peer {
     pub(super) address: SocketAddr,
     pub(super) activity: Arc<Activity>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::places::Places;
+    use super::*;
+
+    fn activity() -> Arc<Activity> {
+        let waits = Waits {
+            head: Duration::from_millis(50),
+            idle: Duration::from_millis(200),
+            stall: Duration::from_millis(50),
+        };
+        let place = Places::new(8, 8).enter([127, 0, 0, 1].into(), false).unwrap();
+        Activity::new(waits, place)
+    }
+
+    async fn over(activity: &Activity) -> Over {
+        tokio::time::timeout(Duration::from_secs(30), activity.over()).await.expect("it ends")
+    }
+
+    #[tokio::test]
+    async fn pings_on_a_connection_are_no_use_of_it() {
+        let activity = activity();
+        drop(activity.begin(true));
+        let pings = async {
+            loop {
+                activity.wrote(false);
+                activity.heard();
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::select! {
+            why = over(&activity) => assert_eq!(why, Over::Idle),
+            () = pings => {}
+        }
+    }
+
+    #[tokio::test]
+    async fn a_head_that_begins_on_an_idle_connection_has_its_own_limit() {
+        let activity = activity();
+        assert_eq!(over(&activity).await, Over::NoHead, "the first one");
+        drop(activity.begin(false));
+        activity.heard();
+        assert_eq!(over(&activity).await, Over::NoHead);
+        drop(activity.begin(false));
+        assert_eq!(over(&activity).await, Over::Idle);
+    }
+
+    #[tokio::test]
+    async fn last_bytes_on_their_way_keep_a_connection() {
+        let activity = activity();
+        drop(activity.begin(false));
+        activity.wrote(true);
+        let waits = tokio::time::timeout(Duration::from_millis(600), activity.over());
+        assert!(waits.await.is_err());
+        activity.wrote(false);
+        assert_eq!(over(&activity).await, Over::Idle);
+    }
 }
