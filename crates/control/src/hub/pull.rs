@@ -70,14 +70,11 @@ pub(super) async fn pull(
         clean_up(&staging, &err);
         let kept = wanted.iter().map(|it| staging.kept(it)).fold(0, u64::saturating_add);
         progress.kept.store(kept, Ordering::Relaxed);
-        match err {
-            HubError::NotAModel { ref path, .. } if !not_models.contains(path) => {
-                tracing::info!(model = %source.model, "{err}");
-                not_models.push(path.clone());
-                turned_out = Some(err);
-            }
-            err => return Err(err),
-        }
+        let HubError::NotAModel { path, .. } = &err else { return Err(err) };
+        tracing::info!(model = %source.model, "{err}");
+        // What is left out is not chosen again.
+        not_models.push(path.clone());
+        turned_out = Some(err);
     }
 }
 

@@ -32,13 +32,13 @@ fn read(value: &str, now: Option<&str>) -> Option<Duration> {
 /// The wait after the `n`th failure in a row, or why there is none.
 fn after(config: &HubConfig, err: HubError, n: u32) -> Result<(Duration, HubError), HubError> {
     let longest = config.retry_after_max();
-    match err {
-        HubError::Status { status, what, retry_after: Some(wait) } if wait > longest => {
-            Err(HubError::LongWait { status, what, wait, longest })
-        }
-        // Told zero, many ask at once; ours grows.
-        err => Ok((err.retry_after().unwrap_or_default().max(config.backoff(n)), err)),
+    if let HubError::Status { status, what, retry_after: Some(wait) } = &err
+        && *wait > longest
+    {
+        return Err(HubError::LongWait { status: *status, what: what.clone(), wait: *wait, longest });
     }
+    // Told zero, many ask at once; ours grows.
+    Ok((err.retry_after().unwrap_or_default().max(config.backoff(n)), err))
 }
 
 /// Waits after the `n`th failure in a row, and lets others see why where the hub asked for it.

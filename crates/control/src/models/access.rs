@@ -25,18 +25,18 @@ pub(crate) fn is_read_only(err: &io::Error) -> bool {
 /// What an error in the folder of the store means, with what helps where that is known.
 pub(crate) fn said(folder: &Path, err: &io::Error) -> String {
     let shown = folder.display();
-    let owner = rustix::process::geteuid().as_raw();
-    match err.kind() {
-        io::ErrorKind::ReadOnlyFilesystem => {
-            format!(
-                "the model store {shown} is read-only: mount it writable, or change its models from a host that may write"
-            )
-        }
-        io::ErrorKind::PermissionDenied => format!(
-            "the model store {shown} is read-only for user {owner}, as whom this server runs ({err}): let that user write there"
-        ),
-        _ => format!("the model store {shown} can't be written to: {}", cause(err)),
+    if err.kind() == io::ErrorKind::ReadOnlyFilesystem {
+        return format!(
+            "the model store {shown} is read-only: mount it writable, or change its models from a host that may write"
+        );
     }
+    if err.kind() == io::ErrorKind::PermissionDenied {
+        let user = rustix::process::geteuid().as_raw();
+        return format!(
+            "the model store {shown} is read-only for user {user}, as whom this server runs ({err}): let that user write there"
+        );
+    }
+    format!("the model store {shown} can't be written to: {}", cause(err))
 }
 
 /// Whether the disk, or this server's part of it, is full.
@@ -46,17 +46,19 @@ pub(crate) fn is_out_of_room(err: &io::Error) -> bool {
 
 /// What an error of a disk means, with what helps where that is known.
 pub(crate) fn cause(err: &io::Error) -> String {
-    match err.kind() {
-        io::ErrorKind::StorageFull => "the disk is full: free some room there".to_owned(),
-        io::ErrorKind::QuotaExceeded => {
-            "the disk quota of this server's user is used up: raise it, or free some room there".to_owned()
-        }
-        io::ErrorKind::FileTooLarge => {
-            "the file would be larger than its file system or the file-size limit of this server (RLIMIT_FSIZE, `ulimit -f`) allows"
-                .to_owned()
-        }
-        _ => err.to_string(),
-    }
+    let known = [
+        (io::ErrorKind::StorageFull, "the disk is full: free some room there"),
+        (
+            io::ErrorKind::QuotaExceeded,
+            "the disk quota of this server's user is used up: raise it, or free some room there",
+        ),
+        (
+            io::ErrorKind::FileTooLarge,
+            "the file would be larger than its file system or the file-size limit of this server (RLIMIT_FSIZE, `ulimit -f`) allows",
+        ),
+    ];
+    let words = known.iter().find(|(kind, _)| err.kind() == *kind);
+    words.map_or_else(|| err.to_string(), |(_, words)| (*words).to_owned())
 }
 
 #[cfg(test)]

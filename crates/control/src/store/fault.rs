@@ -7,6 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 use uuid::Uuid;
 
@@ -78,28 +79,22 @@ impl Drop for Probe {
 
 /// What an error of the disk means and what helps.
 pub(super) fn said(err: &io::Error) -> String {
-    match err.kind() {
-        io::ErrorKind::StorageFull => "it is full: free some room there".to_owned(),
-        io::ErrorKind::QuotaExceeded => {
-            "the disk quota of this server's user is used up: raise it, or free some room there".to_owned()
-        }
-        io::ErrorKind::ReadOnlyFilesystem => {
-            "its file system is read-only, as the kernel makes it after errors: check it and mount it writable"
-                .to_owned()
-        }
-        io::ErrorKind::StaleNetworkFileHandle => {
-            "the network file system has lost it (stale file handle): mount it again and restart the server"
-                .to_owned()
-        }
-        io::ErrorKind::FileTooLarge => {
-            "a file would be larger than its file system or this server's file-size limit allows".to_owned()
-        }
-        io::ErrorKind::PermissionDenied => format!("this server's user may not write there ({err})"),
-        _ if err.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => {
-            "the device reports errors (input/output error): look at the kernel's log (`dmesg`)".to_owned()
-        }
-        _ => err.to_string(),
-    }
+    let known = [
+        (Errno::NOSPC, "it is full: free some room there"),
+        (Errno::DQUOT, "the disk quota of this server's user is used up: raise it, or free some room there"),
+        (
+            Errno::ROFS,
+            "its file system is read-only, as the kernel makes it after errors: check it and mount it writable",
+        ),
+        (
+            Errno::STALE,
+            "the network file system has lost it (stale file handle): mount it again and restart the server",
+        ),
+        (Errno::FBIG, "a file would be larger than its file system or this server's file-size limit allows"),
+        (Errno::IO, "the device reports errors (input/output error): look at the kernel's log (`dmesg`)"),
+    ];
+    let words = known.iter().find(|(errno, _)| err.raw_os_error() == Some(errno.raw_os_error()));
+    words.map_or_else(|| err.to_string(), |(_, words)| (*words).to_owned())
 }
 
 #[cfg(test)]

@@ -159,12 +159,10 @@ impl Store {
 
     /// The error with what the disk says of it.
     async fn with_cause(&self, err: StoreError) -> StoreError {
-        match err {
-            StoreError::Disk { step, cause: None } => {
-                StoreError::Disk { step, cause: fault::cause(&self.place.path).await }
-            }
-            other => other,
+        if let StoreError::Disk { step, cause: None } = err {
+            return StoreError::Disk { step, cause: fault::cause(&self.place.path).await };
         }
+        err
     }
 
     /// Makes what `step` wrote last; every transaction that wrote ends here.

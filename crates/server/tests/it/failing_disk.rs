@@ -69,8 +69,8 @@ fn body() -> serde_json::Value {
 fn faults(folder: &Path) -> Option<PathBuf> {
     let (source, library) = (folder.join("faults.c"), folder.join("faults.so"));
     std::fs::write(&source, FAULTS).unwrap();
-    let built =
-        Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(&source).arg("-ldl");
+    let mut built = Command::new("cc");
+    built.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(&source).arg("-ldl");
     built.output().is_ok_and(|it| it.status.success()).then_some(library)
 }
 
