@@ -12,6 +12,7 @@ use axum::response::Response;
 use dedi_api::{AuditEvent, List};
 use dedi_domain::{KeyId, Owner, Principal, Role, Timestamp};
 use http::StatusCode;
+use tokio::time::timeout;
 
 use super::auth::Caller;
 use super::body::Query;
@@ -25,6 +26,8 @@ const ENTRIES_MAX: i64 = 1_000;
 const ENTRIES_DEFAULT: i64 = 100;
 /// Refusals of one key in one minute that are written down: more say nothing new, and a loop must not fill the disk.
 pub(crate) const REFUSALS_PER_MINUTE_MAX: u32 = 10;
+/// Longest wait for a refusal to be written down.
+const WRITE_MAX: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 
 pub(super) async fn list(
@@ -113,8 +116,10 @@ async fn tell(shared: &Shared, principal: &Principal, request: &str) {
         object: request.to_owned(),
         message: format!("the role `{}` has no permission for this", principal.role.as_str()),
     };
-    // The refusal stands, written down or not.
-    if let Err(err) = shared.store.add_audit(&entry, now).await {
-        tracing::warn!("a refusal could not be written into the audit log: {err}");
+    // The refusal stands, written down or not, and does not wait for a database that nobody may write to now.
+    match timeout(WRITE_MAX, shared.store.add_audit(&entry, now)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(err)) => tracing::warn!("a refusal could not be written into the audit log: {err}"),
+        Err(_elapsed) => tracing::warn!("a refusal was not written into the audit log in time"),
     }
 }

@@ -120,8 +120,9 @@ pub(super) async fn remove(
     match removed.map_err(no_answer)? {
         Ok(was_there) => {
             // Also where there was nothing but a claim to what never came.
-            shared.store.unhold_model(&model, None, Some(&entry("removed it")), now).await?;
-            if !was_there && !was_called_off {
+            let told = (was_there || was_called_off).then(|| entry("removed it"));
+            shared.store.unhold_model(&model, None, told.as_ref(), now).await?;
+            if told.is_none() {
                 return Err(why_not_removed(&shared, &model).await);
             }
             tracing::info!(%model, by = %caller.0.key, "removed a model");

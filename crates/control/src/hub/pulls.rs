@@ -137,7 +137,7 @@ impl Pulls {
                 let dues = std::mem::take(&mut job.dues);
                 let has_come = matches!(job.pull.phase, Phase::Done { .. });
                 let counts = move |it: &Due| has_come != matches!(it, Due::Unclaim(_));
-                dues.into_iter().filter(counts).map(|it| (model.clone(), it))
+                dues.into_iter().filter(counts).map(move |it| (model.clone(), it))
             })
             .collect()
     }

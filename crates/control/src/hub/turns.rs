@@ -123,7 +123,8 @@ mod tests {
         let progress = Progress::default();
         let alone = tokio::time::timeout(WINDOW * 5, turns.must_yield(&progress)).await;
         assert!(alone.is_err(), "nobody waits");
-        let waits = turns.take(&owner("b"));
+        let other = owner("b");
+        let waits = turns.take(&other);
         let yields = async {
             tokio::time::timeout(BOUND, turns.must_yield(&progress)).await.unwrap();
             drop(first);
@@ -138,6 +139,7 @@ mod tests {
     async fn turn_of_a_fast_download_is_kept_while_others_wait() {
         let turns = Turns::with(1, WINDOW);
         let _turn = turns.try_take(&None).unwrap();
+        let other = owner("b");
         let progress = Progress::default();
         let moves = async {
             // Ahead of every window, however late this task is run.
@@ -148,7 +150,7 @@ mod tests {
         };
         tokio::select! {
             () = turns.must_yield(&progress) => panic!("it was taken for slow"),
-            _ = turns.take(&owner("b")) => panic!("there is one place"),
+            _ = turns.take(&other) => panic!("there is one place"),
             () = moves => {}
             () = sleep(WINDOW * 5) => {}
         }
