@@ -10,7 +10,10 @@
 mod client;
 mod engine;
 
+mod backends;
 mod calls;
 mod health;
 mod replies;
 mod requests;
+#[cfg(feature = "vulkan")]
+mod vulkan;
