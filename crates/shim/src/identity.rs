@@ -126,7 +126,7 @@ pub fn is_certainly_gone(pid: i32) -> bool {
 }
 
 /// Whether this process is in the pid namespace that the host began with, in which all processes have a pid.
-fn sees_all_pids() -> bool {
+pub fn sees_all_pids() -> bool {
     /// The kernel's own number for it, the same on all hosts (`PROC_PID_INIT_INO`).
     const FIRST_NAMESPACE: &str = "pid:[4026531836]";
     fs::read_link("/proc/self/ns/pid").is_ok_and(|it| it.as_os_str() == FIRST_NAMESPACE)

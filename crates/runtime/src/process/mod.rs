@@ -105,7 +105,11 @@ impl ProcessRuntime {
             .await?
         };
         let inner = Inner {
-            hardware: Hardware::new(config.hardware.clone()),
+            hardware: Hardware::new(
+                config.hardware.clone(),
+                engine.clone(),
+                engines::passed(&config.env_pass, |name| std::env::var(name).ok()),
+            ),
             config,
             run,
             logs: ReplicaLogs::new(logs),

@@ -17,6 +17,7 @@ mod faults;
 mod first_hour;
 mod follow;
 mod gateway;
+mod gpu_engines;
 mod gpu_faults;
 mod gpus;
 mod hanging;
