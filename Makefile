@@ -44,7 +44,7 @@ up: tools ## Build, start the server, deploy the demo model and chat with it (DE
 engine: tools ## Build the engine for this host's GPUs, or for those named (GPU=cuda|vulkan|cpu)
 	@scripts/engine $(GPU)
 
-engine-cuda-check: tools ## Compile the engine with CUDA from PyPI's wheels, without a GPU (an hour on two cores)
+engine-cuda-check: tools ## Compile the engine with CUDA from PyPI's wheels, without a GPU (hours on two cores)
 	@scripts/need python
 	@scripts/engine-cuda-check
 
