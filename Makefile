@@ -19,12 +19,14 @@ SEEDS ?= 1000000
 KILLS ?= 2000
 EXAMPLES ?= 1000
 SEED ?= 1
+# The back-end of the engine that `up` and `engine` build; empty takes the one that fits this host.
+GPU ?=
 # Failpoints in the programs under test; without it the tests in crates/server/tests/kill are not built.
 KILLABLE := --features dedi-server/failpoints
 # The shim is built by itself, since it is linked otherwise than everything else.
 KILLABLE_SHIM := --features dedi-shim/failpoints
 
-.PHONY: help tools up down test lint deny build-test sdk-test schemathesis schemathesis-long sim kill-sweep template-sweep demo-model bench fmt
+.PHONY: help tools up engine engine-cuda-check test-vulkan down test lint deny build-test sdk-test schemathesis schemathesis-long sim kill-sweep template-sweep demo-model bench fmt
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,9 +36,20 @@ tools:
 
 up: tools ## Build, start the server, deploy the demo model and chat with it (DEDI_PORT=7437)
 	@scripts/need curl
-	@cargo build --release -p dedi-server -p dedi-engine
+	@cargo build --release -p dedi-server
+	@scripts/engine $(GPU)
 	@scripts/build-shim --release
 	@scripts/up
+
+engine: tools ## Build the engine for this host's GPUs, or for those named (GPU=cuda|vulkan|cpu)
+	@scripts/engine $(GPU)
+
+engine-cuda-check: tools ## Compile the engine with CUDA from PyPI's wheels, without a GPU (hours on two cores)
+	@scripts/need python
+	@scripts/engine-cuda-check
+
+test-vulkan: ## Build the engine with Vulkan and run it on Mesa's software driver
+	@scripts/test-vulkan
 
 down: ## Stop the server and every replica it left
 	@scripts/down

@@ -55,6 +55,10 @@ codes! {
         EndpointFull = "endpoint_full",
         /// A replica sent nothing.
         FirstByteTimeout = "first_byte_timeout",
+        /// The engine program has no back-end for that hardware.
+        EngineLacksGpu = "engine_lacks_gpu",
+        /// The GPUs' driver does not say whether the host has such hardware.
+        GpuDriverFailed = "gpu_driver_failed",
         /// The header fields are too many or too long.
         HeadersTooLarge = "headers_too_large",
         /// The `Host` header names another host.

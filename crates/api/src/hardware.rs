@@ -63,8 +63,12 @@ pub struct HardwareUsage {
     pub devices: u32,
     /// Of those, free now.
     pub free: u32,
-    /// Names of endpoints (the caller's own; others as `another tenant`; with a word where one is being deleted) and of foreign processes on them.
+    /// Names of endpoints (the caller's own; others as `another tenant`; with a word where one is being deleted) and of
+    /// foreign processes on them, each with what it uses: `72 GiB used by python (pid 4711)`.
     pub used_by: Vec<String>,
+    /// Why no replica can use some of them or all, and what helps; absent where each can be used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unusable: Option<String>,
 }
 
 /// `{"avzones":[…]}`.

@@ -19,6 +19,7 @@ fn host_log(cause: FailureCause) -> Option<String> {
         | FailureCause::OutOfMemory
         | FailureCause::DeviceOutOfMemory
         | FailureCause::ModelUnusable
+        | FailureCause::EngineLacksGpu
         | FailureCause::SpawnFailed
         | FailureCause::StartupDeadline
         | FailureCause::Unresponsive
@@ -52,6 +53,9 @@ pub(crate) fn next_step(cause: FailureCause, desired: &Desired) -> String {
                 "see `dedi models verify {model}` for what is wrong and put the right files back, with `dedi models pull {model}` if they came from a hub, {again}"
             )
         }
+        FailureCause::EngineLacksGpu => format!(
+            "build an engine for these GPUs with `make engine GPU=cuda`; `dedi doctor` says what it lacks, {again}"
+        ),
         FailureCause::SpawnFailed => format!("see `dedi doctor`, {again}"),
         FailureCause::StartupDeadline => {
             format!("see {logs}; for a slow disk raise `startup_deadline_secs` in the config, {again}")

@@ -183,11 +183,48 @@ pub struct Device {
     pub memory_total_bytes: u64,
     /// Bytes in use by processes that are not ours.
     pub foreign_bytes: u64,
-    /// Who uses those bytes: process id and name, largest first.
+    /// Who uses those bytes, largest first: `72 GiB used by python (pid 4711)`.
     pub foreign_processes: Vec<String>,
     /// Bytes still held though the process of ours that took them is gone. Always 0 on CPU devices.
     pub leftover_bytes: u64,
+    /// Why no replica can use it, though it is well. What runs on it goes on.
+    pub barred: Option<Bar>,
 }
+
+/// What keeps replicas from a device that works.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bar {
+    /// Which kind of obstacle, for programs.
+    pub cause: BarCause,
+    /// What is in the way, as a clause.
+    pub what: String,
+    /// What helps, as a clause that begins with a verb.
+    pub cure: String,
+}
+
+/// Kinds of obstacles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BarCause {
+    /// The engine program has nothing to compute on it with.
+    EngineLacksGpu,
+    /// It is divided into instances.
+    Divided,
+}
+
+/// Something that keeps devices from being listed, and what helps.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    /// What is wrong, as a clause, in the driver's own words where it has some.
+    pub what: String,
+    /// What helps, as a clause that begins with a verb.
+    pub cure: String,
+}
+
+/// Strangers may use this part of a GPU before it counts as theirs: what a display and a browser take.
+const STRANGERS_SHARE: u64 = 10;
+
+/// And this much on a small one: a display alone takes some hundred MiB, drivers reserve as much.
+const STRANGERS_BYTES_MIN: u64 = 1 << 30;
 
 impl Device {
     /// Bytes a replica placed here now could have, if no other replica of ours is on it. What a dead process
@@ -201,10 +238,21 @@ impl Device {
         self.leftover_bytes > 0
     }
 
+    /// Whether other programs use so much of a GPU that it is theirs: what is left would be contended for, in memory
+    /// and in time. Cores are shared with all that runs on the host anyway.
+    pub fn is_strangers(&self) -> bool {
+        let most = (self.memory_total_bytes / STRANGERS_SHARE).max(STRANGERS_BYTES_MIN);
+        !self.kind.is_cpu() && self.foreign_bytes > most
+    }
+
     /// Whether a replica that needs so much on each of its devices can be placed here, if no other one is on
     /// it. The one answer of placement, of the hardware list and of the plan.
     pub fn can_take(&self, bytes: u64) -> bool {
-        self.health == Health::Healthy && !self.is_quarantined() && self.available_bytes() >= bytes
+        self.health == Health::Healthy
+            && self.barred.is_none()
+            && !self.is_quarantined()
+            && !self.is_strangers()
+            && self.available_bytes() >= bytes
     }
 }
 
@@ -213,6 +261,8 @@ impl Device {
 pub struct Inventory {
     /// All devices, sorted by kind and index.
     pub devices: Vec<Device>,
+    /// Why there may be GPUs that are not among them.
+    pub troubles: Vec<Trouble>,
 }
 
 /// A configuration on offer: so many devices of one kind.
@@ -265,6 +315,13 @@ impl Inventory {
         self.devices.iter().find(|it| it.id == *id)
     }
 
+    /// Why no replica can use devices of the kind of that name, where one obstacle bars them all.
+    pub fn bar(&self, kind_name: &str) -> Option<&Bar> {
+        let mut of_kind = self.devices.iter().filter(|it| it.kind.is_named(kind_name));
+        let first = of_kind.next()?.barred.as_ref()?;
+        of_kind.all(|it| it.barred.as_ref().is_some_and(|it| it.cause == first.cause)).then_some(first)
+    }
+
     /// Whether this look says what is held on the device. Of one that is absent, faulty or can't be asked, the numbers
     /// are old or none. Cores hold nothing after their process.
     pub fn is_measured(&self, id: &DeviceId) -> bool {
@@ -301,6 +358,46 @@ mod tests {
         }
     }
 
+    fn h100(foreign_bytes: u64) -> Device {
+        Device {
+            id: DeviceId("GPU-0".into()),
+            kind: DeviceKind { product: "nvidia_h100".into(), memory_gb: 80, link: "sxm".into() },
+            index: 0,
+            health: Health::Healthy,
+            memory_total_bytes: 80 << 30,
+            foreign_bytes,
+            foreign_processes: Vec::new(),
+            leftover_bytes: 0,
+            barred: None,
+        }
+    }
+
+    #[test]
+    fn device_that_a_stranger_uses_takes_nothing_though_memory_is_left() {
+        assert!(h100(0).can_take(1));
+        assert!(h100(600 << 20).can_take(1), "a display or what the driver reserves");
+        assert!(h100(8 << 30).can_take(1));
+        assert!(!h100((8 << 30) + 1).can_take(0));
+        assert!(!h100(72 << 30).can_take(86 << 20));
+        let small = |foreign| Device { memory_total_bytes: 2 << 30, ..h100(foreign) };
+        assert!(small(1 << 30).can_take(1 << 30), "on a small one, memory alone decides");
+        assert!(!small(1 << 30).can_take((1 << 30) + 1));
+        let core = DeviceKind { product: "cpu".into(), memory_gb: 80, link: String::new() };
+        assert!(Device { kind: core, ..h100(72 << 30) }.can_take(1), "cores are shared anyway");
+    }
+
+    #[test]
+    fn device_that_is_barred_takes_nothing_and_one_bar_stands_for_its_kind() {
+        let bar = Bar { cause: BarCause::EngineLacksGpu, what: "w".into(), cure: "c".into() };
+        let barred = Device { barred: Some(bar.clone()), ..h100(0) };
+        assert!(!barred.can_take(0));
+        let all = |devices| Inventory { devices, troubles: Vec::new() };
+        let name = "nvidia_h100_80gb_sxm";
+        assert_eq!(all(vec![barred.clone(), barred.clone()]).bar(name), Some(&bar));
+        assert_eq!(all(vec![barred.clone(), h100(0)]).bar(name), None);
+        assert_eq!(all(vec![barred]).bar("cpu_8gb"), None);
+    }
+
     #[test]
     fn a_short_name_means_the_one_kind_it_can_mean() {
         let device = |product: &str, memory_gb, link: &str, index| Device {
@@ -312,6 +409,7 @@ mod tests {
             foreign_bytes: 0,
             foreign_processes: Vec::new(),
             leftover_bytes: 0,
+            barred: None,
         };
         let inventory = Inventory {
             devices: vec![
@@ -322,6 +420,7 @@ mod tests {
                 device("nvidia_a100", 80, "pcie", 0),
                 device("cpu", 8, "", 0),
             ],
+            troubles: Vec::new(),
         };
         let meant =
             |text: &str| inventory.config(&HardwareId::parse(text).unwrap()).map(|it| it.id.to_string());

@@ -30,7 +30,9 @@ pub mod words;
 pub use aside::SetAside;
 pub use endpoint::{Desired, EndpointState, ReplicaRange, Run};
 pub use fetch::Fetch;
-pub use hardware::{Device, DeviceId, DeviceKind, HardwareConfig, HardwareId, Inventory};
+pub use hardware::{
+    Bar, BarCause, Device, DeviceId, DeviceKind, HardwareConfig, HardwareId, Inventory, Trouble,
+};
 pub use ids::{EndpointId, EndpointName, ModelName, Nonce, Owner, ReplicaId};
 pub use key_failures::KeyFailures;
 pub use keys::{KeyId, KeyTable, Principal, Role};

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::hardware::{Device, DeviceId, HardwareId, Health, Inventory};
+use crate::hardware::{Bar, Device, DeviceId, HardwareId, Health, Inventory};
 
 /// The devices still to be given out in one pass.
 pub(crate) struct Pool<'a> {
@@ -27,6 +27,15 @@ pub enum Shortage {
         /// One that can't be used, and what it has.
         trouble: Option<String>,
     },
+    /// Too few can be used, because the engine program or the way they are set up is in the way of the others.
+    Barred {
+        /// Devices of the kind that can be used.
+        n_usable: u32,
+        /// Devices needed.
+        n_needed: u32,
+        /// What is in the way.
+        bar: Bar,
+    },
     /// Too few are free.
     Busy {
         /// Free ones.
@@ -40,7 +49,9 @@ pub enum Shortage {
         available_bytes: u64,
         /// Bytes needed on each.
         needed_bytes: u64,
-        /// The largest user, if known.
+        /// Whether other programs have so much of a free device that it counts as theirs, whatever is left.
+        is_strangers: bool,
+        /// The largest user and what it uses, if known.
         user: Option<String>,
         /// Most bytes that are held on a free device by a process that is gone.
         leftover_bytes: u64,
@@ -84,9 +95,23 @@ impl<'a> Pool<'a> {
                 Health::Healthy => None,
                 Health::Faulty(what) | Health::Unknown(what) => Some(format!("{}: {what}", it.id)),
             });
+            // Some may be there that could not be listed.
+            let is_cpu = of_kind().any(|it| it.kind.is_cpu());
+            let unlisted = self.inventory.troubles.first().filter(|_| !is_cpu).map(|it| it.what.clone());
+            let trouble = trouble.or(unlisted);
             return Err(Shortage::NoSuchHardware { n_healthy, n_needed, trouble });
         }
-        let free: Vec<&'a Device> = healthy.into_iter().filter(|it| !self.taken.contains(&it.id)).collect();
+        let n_barred = healthy.iter().filter(|it| it.barred.is_some()).count();
+        let n_usable = healthy.len() - n_barred;
+        if n_usable < n_needed as usize
+            && let Some(bar) = healthy.iter().find_map(|it| it.barred.clone())
+        {
+            // Does not block the kind: nobody can have these.
+            let n_usable = u32::try_from(n_usable).unwrap_or(u32::MAX);
+            return Err(Shortage::Barred { n_usable, n_needed, bar });
+        }
+        let healthy = healthy.into_iter().filter(|it| it.barred.is_none());
+        let free: Vec<&'a Device> = healthy.filter(|it| !self.taken.contains(&it.id)).collect();
         let n_free = u32::try_from(free.len()).unwrap_or(u32::MAX);
         if let Some(n_needed) = self.blocked_kinds.get(kind) {
             return Err(Shortage::Turn { n_free, n_needed: *n_needed });
@@ -107,6 +132,7 @@ impl<'a> Pool<'a> {
             let fullest = free.iter().max_by_key(|it| it.foreign_bytes);
             return Err(Shortage::Memory {
                 available_bytes: free.iter().map(|it| it.available_bytes()).max().unwrap_or(0),
+                is_strangers: free.iter().any(|it| it.is_strangers()),
                 needed_bytes: bytes_each,
                 user: fullest.and_then(|it| it.foreign_processes.first().cloned()),
                 leftover_bytes: free.iter().map(|it| it.leftover_bytes).max().unwrap_or(0),

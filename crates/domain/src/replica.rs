@@ -120,6 +120,8 @@ pub enum FailureCause {
     DeviceOutOfMemory,
     /// The model's files are missing or unusable.
     ModelUnusable,
+    /// The engine program has no back-end for its GPUs, or none that sees them.
+    EngineLacksGpu,
     /// The engine program could not be started.
     SpawnFailed,
     /// It did not become ready in time.
@@ -144,12 +146,13 @@ pub enum FailureCause {
 
 impl FailureCause {
     /// Every cause.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::EngineExited,
         Self::EngineKilled,
         Self::OutOfMemory,
         Self::DeviceOutOfMemory,
         Self::ModelUnusable,
+        Self::EngineLacksGpu,
         Self::SpawnFailed,
         Self::StartupDeadline,
         Self::Unresponsive,
@@ -165,7 +168,9 @@ impl FailureCause {
     /// Whether trying again as before cannot help, so that only a changed wish starts a new try.
     pub fn is_terminal(self) -> bool {
         match self {
-            Self::DeviceOutOfMemory | Self::ModelUnusable | Self::StartupDeadline => true,
+            Self::DeviceOutOfMemory | Self::ModelUnusable | Self::EngineLacksGpu | Self::StartupDeadline => {
+                true
+            }
             Self::EngineExited
             | Self::EngineKilled
             | Self::OutOfMemory
@@ -190,6 +195,7 @@ impl FailureCause {
             | Self::OutOfMemory
             | Self::DeviceOutOfMemory
             | Self::ModelUnusable
+            | Self::EngineLacksGpu
             | Self::SpawnFailed
             | Self::StartupDeadline
             | Self::Unresponsive
@@ -208,6 +214,7 @@ impl FailureCause {
             Self::OutOfMemory => "the engine ran out of memory",
             Self::DeviceOutOfMemory => "the device has too little free memory for this model",
             Self::ModelUnusable => "the model's files are missing, damaged or of an unsupported kind",
+            Self::EngineLacksGpu => "the engine program can't compute on its GPUs",
             Self::SpawnFailed => "the engine program could not be started",
             Self::StartupDeadline => "the engine did not become ready in time",
             Self::Unresponsive => "the engine stopped answering",

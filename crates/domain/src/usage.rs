@@ -89,6 +89,7 @@ fn end_of(exit: &Exit) -> Option<Timestamp> {
         | FailureCause::OutOfMemory
         | FailureCause::DeviceOutOfMemory
         | FailureCause::ModelUnusable
+        | FailureCause::EngineLacksGpu
         | FailureCause::SpawnFailed
         | FailureCause::StartupDeadline
         | FailureCause::Unresponsive

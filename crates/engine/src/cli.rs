@@ -9,13 +9,31 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// Serves one GGUF model over HTTP in OpenAI's dialect.
 ///
 /// Exit codes: 0 stopped as asked, 1 internal fault, 2 wrong command line, 3 model file unusable, 4 not enough
-/// memory, 5 cannot listen, 6 processor too old for this build, 7 decoding keeps failing.
+/// memory, 5 cannot listen, 6 processor too old for this build, 7 decoding keeps failing, 8 model file unreadable,
+/// 9 layers wanted on a GPU and none can be used.
 #[derive(Debug, Parser)]
-#[command(name = "dedi-engine", version)]
+#[command(
+    name = "dedi-engine",
+    version,
+    args_conflicts_with_subcommands = true,
+    arg_required_else_help = true
+)]
 pub struct Cli {
+    /// List the back-ends of this build and the devices that each sees now, then end.
+    #[arg(long, value_enum, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
+    pub backends: Option<Listing>,
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub command: Option<Command>,
+}
+
+/// Form of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Listing {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
 }
 
 /// What to do.

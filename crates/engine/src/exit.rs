@@ -21,6 +21,8 @@ pub enum Exit {
     Decode = 7,
     /// The model file is absent or could not be read: its disk may be there again when it is tried again.
     Unread = 8,
+    /// Layers were to be put on a GPU, and this build has no back-end for one or sees none.
+    Device = 9,
 }
 
 impl From<Exit> for ExitCode {

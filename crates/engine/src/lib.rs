@@ -6,6 +6,7 @@
 //! From a request to its text: `http` reads and checks it (`request`, `conversation`, `template`, `tools`), the
 //! `worker`'s thread decodes all requests together (`sample`, `text`, `calls`, `constrain`), and `http` writes what it says.
 
+pub mod backends;
 pub mod calls;
 pub mod cli;
 pub mod constrain;

@@ -1,13 +1,16 @@
 //! `dedi-engine`: reads the command line and serves.
 
 use std::env;
+use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Command as Process, ExitCode};
 
 use clap::Parser;
 
-use dedi_engine::cli::{Cli, Command};
+use dedi_engine::backends::Backends;
+use dedi_engine::cli::{Cli, Command, Listing};
 use dedi_engine::constrain::trial;
+use dedi_engine::exit::Exit;
 use dedi_engine::{logging, render, serve};
 
 // How often a thread looks again before it sleeps, while others finish their part. The OpenMP library's own value
@@ -17,7 +20,13 @@ const SPIN_COUNT: &str = "30000";
 const SPIN_SETTINGS: [&str; 2] = ["GOMP_SPINCOUNT", "OMP_WAIT_POLICY"];
 
 fn main() -> ExitCode {
-    match Cli::parse().command {
+    let command = match Cli::parse() {
+        Cli { backends: Some(form), .. } => return list(form),
+        Cli { command: Some(command), .. } => command,
+        // Without arguments there is help, and the code of a wrong command line.
+        Cli { command: None, .. } => return ExitCode::from(2),
+    };
+    match command {
         Command::Serve(args) => {
             wait_politely();
             let complaints = logging::init();
@@ -31,6 +40,21 @@ fn main() -> ExitCode {
             let _complaints = logging::init();
             render::render(&args).into()
         }
+    }
+}
+
+/// Prints what this build can compute on.
+fn list(form: Listing) -> ExitCode {
+    // What the library says while it looks goes to standard error, the list alone to standard output.
+    let _complaints = logging::init();
+    let backends = Backends::now();
+    let text = match form {
+        Listing::Text => backends.to_string(),
+        Listing::Json => backends.json(),
+    };
+    match writeln!(io::stdout(), "{text}") {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => Exit::Internal.into(),
     }
 }
 

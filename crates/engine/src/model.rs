@@ -12,6 +12,7 @@ use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::model::params::LlamaModelParams;
 use llama_cpp_2::token::LlamaToken;
 
+use crate::backends::Backends;
 use crate::cli::{CacheType, ServeArgs};
 use crate::exit::Exit;
 use crate::gguf::{self, GgufError, Header};
@@ -59,6 +60,9 @@ pub enum LoadError {
         "this processor lacks {0}, which this build of dedi-engine needs; build it on this machine's kind"
     )]
     Processor(&'static str),
+    /// Layers were to be put on a GPU.
+    #[error("--gpu-layers puts layers on a GPU, and {0}; --gpu-layers 0 computes on the CPU")]
+    Device(String),
     /// The library could not be started.
     #[error("the inference library could not be started: {0}")]
     Library(String),
@@ -73,6 +77,7 @@ impl LoadError {
             Self::File(_) | Self::Model { .. } | Self::Template { .. } => Exit::Model,
             Self::Memory(_) => Exit::Memory,
             Self::Processor(_) => Exit::Processor,
+            Self::Device(_) => Exit::Device,
             Self::Library(_) => Exit::Internal,
         }
     }
@@ -114,12 +119,18 @@ pub fn load(
     check_processor()?;
     let header = gguf::check(&args.model)?;
     let shape = shape(args, &header);
-    let gpu_layers = args.gpu_layers.unwrap_or(if cfg!(feature = "gpu") { u32::MAX } else { 0 });
+    // Before the arithmetic: it is another one on the CPU.
+    let gpu_layers = gpu_layers(args, &Backends::now())?;
     if gpu_layers == 0 {
         check_memory(args, &header, shape)?;
     }
     let backend = LlamaBackend::init().map_err(|it| LoadError::Library(it.to_string()))?;
-    let params = LlamaModelParams::default()
+    let mut params = LlamaModelParams::default();
+    if gpu_layers == 0 {
+        // Without layers, too, the library would compute long prompts on whatever GPU it sees.
+        params = params.with_devices(&[]).map_err(|it| LoadError::Library(it.to_string()))?;
+    }
+    let params = params
         .with_n_gpu_layers(gpu_layers.min(i32::MAX.cast_unsigned()))
         .with_use_mmap(!args.no_mmap)
         .with_progress_callback(move |it| {
@@ -204,6 +215,17 @@ fn new_context<'a>(
              or --slots"
         ))
     })
+}
+
+/// Layers to put on GPUs: as asked, else all where there is a GPU.
+fn gpu_layers(args: &ServeArgs, backends: &Backends) -> Result<u32, LoadError> {
+    match (args.gpu_layers, backends.lacks_gpu()) {
+        // The library would quietly compute on the CPU.
+        (Some(1..), Some(why)) => Err(LoadError::Device(why)),
+        (None, Some(_)) => Ok(0),
+        (layers, None) => Ok(layers.unwrap_or(u32::MAX)),
+        (Some(0), Some(_)) => Ok(0),
+    }
 }
 
 fn shape(args: &ServeArgs, header: &Header) -> Shape {

@@ -13,14 +13,20 @@ mod world;
 use std::ffi::{c_char, c_uint, c_ulonglong};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-use nvml::{nvmlDevice_t, nvmlEventData_t, nvmlEventSet_t, nvmlMemory_v2_t, nvmlProcessInfo_t, nvmlReturn_t};
+use nvml::{
+    nvmlDevice_t, nvmlEventData_t, nvmlEventSet_t, nvmlMemory_t, nvmlMemory_v2_t, nvmlProcessInfo_t,
+    nvmlReturn_t,
+};
 use nvml_wrapper_sys::bindings as nvml;
 
-use crate::world::{Gpu, Process, World};
+use crate::world::{Gpu, Process, Question, World};
 
 const SUCCESS: nvmlReturn_t = nvml::nvmlReturn_enum_NVML_SUCCESS;
 const BAD_ARGUMENT: nvmlReturn_t = nvml::nvmlReturn_enum_NVML_ERROR_INVALID_ARGUMENT;
 const TOO_SMALL: nvmlReturn_t = nvml::nvmlReturn_enum_NVML_ERROR_INSUFFICIENT_SIZE;
+
+/// What a driver sets aside for itself.
+const RESERVED_BYTES: u64 = 400 << 20;
 
 /// `nvmlEventTypeXidCriticalError`.
 const XID: c_ulonglong = 8;
@@ -43,8 +49,8 @@ fn position(handle: nvmlDevice_t) -> Result<u32, nvmlReturn_t> {
     handle.addr().checked_sub(1).and_then(|it| u32::try_from(it).ok()).ok_or(BAD_ARGUMENT)
 }
 
-fn gpu(handle: nvmlDevice_t) -> Result<Gpu, nvmlReturn_t> {
-    World::now()?.gpu(position(handle)?)
+fn gpu(handle: nvmlDevice_t, question: Question) -> Result<Gpu, nvmlReturn_t> {
+    World::now()?.gpu(position(handle)?)?.asked(question)
 }
 
 fn set<T>(place: Option<&mut T>, value: T) -> Result<(), nvmlReturn_t> {
@@ -126,13 +132,13 @@ pub extern "C" fn nvmlDeviceGetHandleByIndex_v2(
 /// Its name.
 #[unsafe(no_mangle)]
 pub extern "C" fn nvmlDeviceGetName(device: nvmlDevice_t, text: *mut c_char, length: c_uint) -> nvmlReturn_t {
-    answer(gpu(device).and_then(|it| write(&it.name, text, length)))
+    answer(gpu(device, Question::Name).and_then(|it| write(&it.name, text, length)))
 }
 
 /// Its id.
 #[unsafe(no_mangle)]
 pub extern "C" fn nvmlDeviceGetUUID(device: nvmlDevice_t, text: *mut c_char, length: c_uint) -> nvmlReturn_t {
-    answer(gpu(device).and_then(|it| write(&it.uuid, text, length)))
+    answer(gpu(device, Question::Uuid).and_then(|it| write(&it.uuid, text, length)))
 }
 
 /// Its memory.
@@ -141,11 +147,26 @@ pub extern "C" fn nvmlDeviceGetMemoryInfo_v2(
     device: nvmlDevice_t,
     memory: Option<&mut nvmlMemory_v2_t>,
 ) -> nvmlReturn_t {
-    answer(gpu(device).and_then(|it| {
+    answer(gpu(device, Question::Memory).and_then(|it| {
         let memory = memory.ok_or(BAD_ARGUMENT)?;
         memory.total = it.memory_mib << 20;
         memory.reserved = 0;
         memory.used = it.used_bytes();
+        memory.free = memory.total.saturating_sub(memory.used);
+        Ok(())
+    }))
+}
+
+/// Its memory, as older drivers tell it: what they set aside counts as used.
+#[unsafe(no_mangle)]
+pub extern "C" fn nvmlDeviceGetMemoryInfo(
+    device: nvmlDevice_t,
+    memory: Option<&mut nvmlMemory_t>,
+) -> nvmlReturn_t {
+    answer(gpu(device, Question::MemoryV1).and_then(|it| {
+        let memory = memory.ok_or(BAD_ARGUMENT)?;
+        memory.total = it.memory_mib << 20;
+        memory.used = it.used_bytes() + RESERVED_BYTES;
         memory.free = memory.total.saturating_sub(memory.used);
         Ok(())
     }))
@@ -158,7 +179,27 @@ pub extern "C" fn nvmlDeviceGetComputeRunningProcesses_v3(
     count: Option<&mut c_uint>,
     infos: *mut nvmlProcessInfo_t,
 ) -> nvmlReturn_t {
-    answer(gpu(device).and_then(|it| write_all(&it.processes, count, infos)))
+    answer(gpu(device, Question::Processes).and_then(|it| write_all(&it.processes, count, infos)))
+}
+
+/// The same as older drivers tell it, which have the same structure for it.
+#[unsafe(no_mangle)]
+pub extern "C" fn nvmlDeviceGetComputeRunningProcesses_v2(
+    device: nvmlDevice_t,
+    count: Option<&mut c_uint>,
+    infos: *mut nvmlProcessInfo_t,
+) -> nvmlReturn_t {
+    answer(gpu(device, Question::ProcessesV2).and_then(|it| write_all(&it.processes, count, infos)))
+}
+
+/// Who draws with it, as older drivers tell it.
+#[unsafe(no_mangle)]
+pub extern "C" fn nvmlDeviceGetGraphicsRunningProcesses_v2(
+    device: nvmlDevice_t,
+    count: Option<&mut c_uint>,
+    infos: *mut nvmlProcessInfo_t,
+) -> nvmlReturn_t {
+    answer(gpu(device, Question::GraphicsV2).and_then(|it| write_all(&it.graphics, count, infos)))
 }
 
 /// Who draws with it.
@@ -168,7 +209,7 @@ pub extern "C" fn nvmlDeviceGetGraphicsRunningProcesses_v3(
     count: Option<&mut c_uint>,
     infos: *mut nvmlProcessInfo_t,
 ) -> nvmlReturn_t {
-    answer(gpu(device).and_then(|it| write_all(&it.graphics, count, infos)))
+    answer(gpu(device, Question::Graphics).and_then(|it| write_all(&it.graphics, count, infos)))
 }
 
 /// Whether it is cut into instances.
@@ -178,7 +219,7 @@ pub extern "C" fn nvmlDeviceGetMigMode(
     current: Option<&mut c_uint>,
     pending: Option<&mut c_uint>,
 ) -> nvmlReturn_t {
-    answer(gpu(device).and_then(|it| {
+    answer(gpu(device, Question::MigMode).and_then(|it| {
         set(current, c_uint::from(it.is_cut))?;
         set(pending, c_uint::from(it.is_cut))
     }))
@@ -203,7 +244,7 @@ pub extern "C" fn nvmlDeviceGetSupportedEventTypes(
     device: nvmlDevice_t,
     types: Option<&mut c_ulonglong>,
 ) -> nvmlReturn_t {
-    answer(gpu(device).and_then(|_| set(types, XID)))
+    answer(gpu(device, Question::Events).and_then(|_| set(types, XID)))
 }
 
 /// Watches a GPU's faults.
@@ -213,7 +254,7 @@ pub extern "C" fn nvmlDeviceRegisterEvents(
     types: c_ulonglong,
     _events: nvmlEventSet_t,
 ) -> nvmlReturn_t {
-    answer(gpu(device).and_then(|_| position(device)).map(|at| {
+    answer(gpu(device, Question::Events).and_then(|_| position(device)).map(|at| {
         if types & XID != 0 {
             WATCHED.fetch_or(1_u32.checked_shl(at).unwrap_or(0), Ordering::Relaxed);
         }

@@ -1,6 +1,7 @@
 //! The GPUs that are pretended, read anew from a JSON file at each call, so that a test can change them
 //! while the server runs.
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use nvml_wrapper_sys::bindings as nvml;
@@ -39,8 +40,29 @@ pub(crate) struct Gpu {
     /// Every question about it gets this error: a number of `nvmlReturn_t`.
     #[serde(default)]
     pub(crate) error: Option<u32>,
+    /// Questions that get an error of their own, a number of `nvmlReturn_t` each: 13 is what a driver says that does
+    /// not have the call.
+    #[serde(default)]
+    pub(crate) errors: BTreeMap<Question, u32>,
     #[serde(default)]
     pub(crate) is_cut: bool,
+}
+
+/// What can be asked of a GPU.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Question {
+    Uuid,
+    Name,
+    Memory,
+    /// As drivers before 2022 are asked.
+    MemoryV1,
+    Processes,
+    ProcessesV2,
+    Graphics,
+    GraphicsV2,
+    MigMode,
+    Events,
 }
 
 #[derive(Debug, Deserialize)]
@@ -87,6 +109,14 @@ impl World {
 }
 
 impl Gpu {
+    /// Itself, where the question is answered.
+    pub(crate) fn asked(self, question: Question) -> Result<Self, nvml::nvmlReturn_t> {
+        match self.errors.get(&question) {
+            Some(error) => Err(*error),
+            None => Ok(self),
+        }
+    }
+
     /// Bytes in use, whoever uses them.
     pub(crate) fn used_bytes(&self) -> u64 {
         let processes: u64 = self.processes.iter().chain(&self.graphics).map(|it| it.mib).sum();

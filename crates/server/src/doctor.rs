@@ -10,6 +10,7 @@ use dedi_control::store::{Holder, Store};
 use dedi_control::{ControlError, DataPaths};
 use dedi_domain::hardware::Health;
 use dedi_domain::words::count;
+use dedi_domain::{Bar, BarCause, Device, Inventory};
 use dedi_runtime::process::{ProcessRuntime, Survey, isolation_level};
 
 use crate::config::Config;
@@ -280,7 +281,9 @@ fn levels(seen: &Survey) -> Vec<Finding> {
 
 async fn devices(data: &DataDir, config: &Config) -> Vec<Finding> {
     // Nothing is made: the folder may be somebody else's.
-    let (inventory, running) = match ProcessRuntime::survey(config.runtime.clone(), data.run()).await {
+    let engine = programs::engine(config).unwrap_or_else(|_| "dedi-engine".into());
+    let seen = ProcessRuntime::survey(config.runtime.clone(), data.run(), engine).await;
+    let (inventory, running) = match seen {
         Ok(seen) => {
             let levels = levels(&seen);
             (seen.inventory, levels)
@@ -307,35 +310,61 @@ async fn devices(data: &DataDir, config: &Config) -> Vec<Finding> {
     findings.extend(
         largest.iter().map(|it| Finding::Good(format!("devices: {} of {}", it.count, it.kind.name()))),
     );
-    if !inventory.devices.iter().any(|it| !it.kind.is_cpu()) {
-        findings.push(Finding::Note("devices: no GPU found; models run on the CPU".to_owned()));
+    findings.extend(gpus(&inventory));
+    findings.extend(inventory.devices.iter().flat_map(device));
+    findings
+}
+
+/// Whether replicas can use the GPUs there are, and whether all that are there are seen.
+fn gpus(inventory: &Inventory) -> Vec<Finding> {
+    let n_gpus = inventory.devices.iter().filter(|it| !it.kind.is_cpu()).count();
+    if n_gpus == 0 && inventory.troubles.is_empty() {
+        return vec![Finding::Note("devices: no GPU found; models run on the CPU".to_owned())];
     }
-    for device in &inventory.devices {
-        match &device.health {
-            Health::Healthy => {}
-            Health::Faulty(why) => findings
-                .push(Finding::Bad(format!("device {}: {why}", device.id), "reset or replace it".to_owned())),
-            Health::Unknown(why) => findings.push(Finding::Bad(
-                format!("device {}: {why}", device.id),
-                "what runs on it goes on, nothing else starts there; mend the driver".to_owned(),
-            )),
-        }
-        if device.is_quarantined() {
-            let held = device.leftover_bytes >> 20;
-            findings.push(Finding::Bad(
-                format!("device {}: {held} MiB are held by no process that is there", device.id),
-                "reset it; until then nothing is placed on it".to_owned(),
-            ));
-        }
-        // Without a name it is the driver's own.
-        if !device.foreign_processes.is_empty() {
-            let who = device.foreign_processes.join(", ");
-            let used = device.foreign_bytes >> 20;
-            findings.push(Finding::Note(format!(
-                "device {}: {used} MiB used by other programs: {who}",
-                device.id
-            )));
-        }
+    let unseen = inventory.troubles.iter();
+    let mut findings: Vec<Finding> =
+        unseen.map(|it| Finding::Bad(format!("devices: {}", it.what), it.cure.clone())).collect();
+    // It bars all or none.
+    let mut bars = inventory.devices.iter().filter_map(|it| it.barred.as_ref());
+    if let Some(bar) = bars.find(|it| it.cause == BarCause::EngineLacksGpu) {
+        findings.push(Finding::Bad(
+            format!("engine: {}; this host has {}", bar.what, count(n_gpus as u64, "GPU")),
+            bar.cure.clone(),
+        ));
+    }
+    findings
+}
+
+/// What keeps replicas from one device, and who else is on it.
+fn device(device: &Device) -> Vec<Finding> {
+    let id = &device.id;
+    let mut findings = Vec::new();
+    match &device.health {
+        Health::Healthy => {}
+        Health::Faulty(why) => findings.push(Finding::Bad(
+            format!("device {id}: {why}"),
+            "nothing is placed on it until that is done".to_owned(),
+        )),
+        Health::Unknown(why) => findings.push(Finding::Bad(
+            format!("device {id}: {why}"),
+            "what runs on it goes on, nothing else starts there until the driver answers".to_owned(),
+        )),
+    }
+    if let Some(Bar { cause: BarCause::Divided, what, cure }) = &device.barred {
+        findings.push(Finding::Bad(format!("device {id}: {what}"), cure.clone()));
+    }
+    if device.is_quarantined() {
+        let held = device.leftover_bytes >> 20;
+        findings.push(Finding::Bad(
+            format!("device {id}: {held} MiB are held by no process that is there"),
+            "reset it; until then nothing is placed on it".to_owned(),
+        ));
+    }
+    // Without a name it is the driver's own.
+    if !device.foreign_processes.is_empty() {
+        let who = device.foreign_processes.join(", ");
+        let so = if device.is_strangers() { ", so nothing is placed on it" } else { "" };
+        findings.push(Finding::Note(format!("device {id}: {who}{so}")));
     }
     findings
 }

@@ -66,9 +66,10 @@ mod tests {
             foreign_bytes: 0,
             foreign_processes: Vec::new(),
             leftover_bytes: 0,
+            barred: None,
         };
         let cents = BTreeMap::from([("cpu_8gb".to_owned(), 1.0), ("cpu_8g".to_owned(), 1.0)]);
-        let said = prices(&cents, &Inventory { devices: vec![core] });
+        let said = prices(&cents, &Inventory { devices: vec![core], troubles: Vec::new() });
         assert_eq!(
             said,
             [

@@ -6,6 +6,8 @@ use dedi_domain::FailureCause;
 const EXIT_MODEL_UNUSABLE: i32 = 3;
 /// Our engine's exit code for too little memory.
 const EXIT_OUT_OF_MEMORY: i32 = 4;
+/// Our engine's exit code where layers were to be put on a GPU and none can be used.
+const EXIT_NO_DEVICE: i32 = 9;
 /// What the kernel ends a process with that writes beyond its limit.
 const SIGXFSZ: i32 = 25;
 /// What the kernel ends a process with when memory is used up.
@@ -43,6 +45,7 @@ pub(crate) fn classify(ending: Ending, last_lines: impl IntoIterator<Item = Stri
     }
     match (ending.code, ending.signal) {
         (Some(EXIT_MODEL_UNUSABLE), _) => return FailureCause::ModelUnusable,
+        (Some(EXIT_NO_DEVICE), _) if ending.has_gpus => return FailureCause::EngineLacksGpu,
         (Some(EXIT_OUT_OF_MEMORY), _) if ending.has_gpus => return device,
         (Some(EXIT_OUT_OF_MEMORY), _) => return FailureCause::OutOfMemory,
         (Some(0), _) => return FailureCause::EngineExited,
@@ -123,6 +126,8 @@ mod tests {
         assert_eq!(cause(Ending { code: Some(3), ..CRASH }, ""), FailureCause::ModelUnusable);
         assert_eq!(cause(Ending { code: Some(4), ..CRASH }, ""), FailureCause::DeviceOutOfMemory);
         assert_eq!(cause(Ending { code: Some(4), has_gpus: false, ..CRASH }, ""), FailureCause::OutOfMemory);
+        assert_eq!(cause(Ending { code: Some(9), ..CRASH }, ""), FailureCause::EngineLacksGpu);
+        assert_eq!(cause(Ending { code: Some(9), has_gpus: false, ..CRASH }, ""), FailureCause::EngineExited);
         assert_eq!(cause(killed, full), FailureCause::EngineKilled);
         assert_eq!(cause(Ending { oom_kills: 1, ..killed }, ""), FailureCause::OutOfMemory);
         assert_eq!(cause(Ending { disk_full: true, ..killed }, full), FailureCause::DiskLimit);

@@ -176,7 +176,7 @@ pub fn is_certainly_gone(pid: i32) -> bool {
 }
 
 /// Whether this process is in the pid namespace that the host began with, in which all processes have a pid.
-fn sees_all_pids() -> bool {
+pub fn sees_all_pids() -> bool {
     fs::read_link("/proc/self/ns/pid").is_ok_and(|it| it.as_os_str() == FIRST_NAMESPACE)
 }
 

@@ -91,7 +91,11 @@ pub(super) async fn hardware(args: HardwareArgs, context: &Context, console: &mu
         return Ok(());
     }
     name_users(&mut list.data, context).await?;
-    console.data(&render::hardware(&list.data))
+    console.data(&render::hardware(&list.data))?;
+    for line in render::unusable(&list.data) {
+        console.say(&line);
+    }
+    Ok(())
 }
 
 /// Adds the display names to the endpoints that use devices, as those are what people call them.

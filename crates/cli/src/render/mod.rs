@@ -9,7 +9,7 @@ mod units;
 pub(crate) use self::endpoint::{endpoint, progress, why};
 pub(crate) use self::layout::{block, one_line};
 pub(crate) use self::plan::plan;
-pub(crate) use self::rows::{audit, endpoints, events, hardware, keys, models, replicas, usage};
+pub(crate) use self::rows::{audit, endpoints, events, hardware, keys, models, replicas, unusable, usage};
 pub(crate) use self::units::{bytes, duration, moment};
 
 #[cfg(test)]

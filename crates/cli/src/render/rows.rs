@@ -48,6 +48,18 @@ pub(crate) fn hardware(list: &[Hardware]) -> String {
     table(&["HARDWARE", "DEVICE", "COUNT", "MEMORY EACH", "PER MINUTE", "NOW", "FREE", "USED BY"], &rows)
 }
 
+/// What keeps replicas from hardware, a line for each kind of device.
+pub(crate) fn unusable(list: &[Hardware]) -> Vec<String> {
+    let kind_of = |it: &Hardware| it.id.split_once("x_").map_or(it.id.clone(), |it| it.1.to_owned());
+    let mut lines: Vec<String> = list
+        .iter()
+        .filter_map(|it| Some((kind_of(it), it.usage.as_ref()?.unusable.as_ref()?)))
+        .map(|(kind, why)| format!("{} can't be used, {}", one_line(&kind), one_line(why)))
+        .collect();
+    lines.dedup();
+    lines
+}
+
 /// What happened, oldest first as the server sends it, each with the id that `--after` takes.
 pub(crate) fn events(list: &[EndpointEvent]) -> String {
     let width = list.iter().map(|it| it.id.to_string().len()).max().unwrap_or(0);

@@ -17,7 +17,7 @@ use http::HeaderMap;
 
 use super::auth::Caller;
 use super::body::{Fields, JsonBody, Query};
-use super::deployable::{deployable, must_fit, no_hardware, no_model};
+use super::deployable::{deployable, must_be_usable, must_fit, no_hardware, no_model, unlisted_hardware};
 use super::display_name::check_display_name;
 use super::error::ApiError;
 use super::fields::{check_inactive_timeout, check_range, check_run, check_zone, read_autoscaling};
@@ -61,8 +61,12 @@ pub(super) async fn create(
         facts => Some(facts?),
     };
     let inventory = super::hardware::inventory(&shared).await?;
-    let hardware =
-        inventory.config(&checked.hardware).ok_or_else(|| no_hardware(checked.hardware.as_str()))?;
+    let hardware = inventory
+        .config(&checked.hardware)
+        .ok_or_else(|| unlisted_hardware(&checked.hardware, &inventory))?;
+    if !is_plan {
+        must_be_usable(&hardware, &inventory)?;
+    }
     if let Some(facts) = &facts {
         if is_plan {
             let (min, minutes) = (checked.replicas.min(), checked.inactive_timeout_minutes);

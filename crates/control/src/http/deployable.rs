@@ -2,7 +2,7 @@
 
 use dedi_api::RefusalCode;
 use dedi_domain::fit::{Fit, ModelFacts};
-use dedi_domain::{HardwareConfig, Inventory, ModelName};
+use dedi_domain::{BarCause, HardwareConfig, HardwareId, Inventory, ModelName, Trouble};
 
 use super::error::ApiError;
 use super::fields::shown;
@@ -25,6 +25,33 @@ pub(super) fn no_hardware(named: &str) -> ApiError {
             shown(named)
         ),
     )
+}
+
+/// Hardware of that name is not among what this host has; or it may be, and the GPUs' driver does not say so.
+pub(super) fn unlisted_hardware(id: &HardwareId, inventory: &Inventory) -> ApiError {
+    match inventory.troubles.first() {
+        Some(Trouble { what, cure }) if !id.kind_name().starts_with("cpu_") => ApiError::Invalid {
+            message: format!(
+                "Hardware {id} can't be offered: {what}; {cure}. `dedi doctor` on the server's host tells more"
+            ),
+            param: Some("hardware".to_owned()),
+            code: Some(RefusalCode::GpuDriverFailed),
+        },
+        Some(_) | None => no_hardware(id.as_str()),
+    }
+}
+
+/// Refuses hardware that no replica could use.
+pub(super) fn must_be_usable(hardware: &HardwareConfig, inventory: &Inventory) -> Result<(), ApiError> {
+    let Some(bar) = inventory.bar(&hardware.kind.name()) else { return Ok(()) };
+    Err(ApiError::Invalid {
+        message: format!("Hardware {} can't be used: {}; {}", hardware.id, bar.what, bar.cure),
+        param: Some("hardware".to_owned()),
+        code: match bar.cause {
+            BarCause::EngineLacksGpu => Some(RefusalCode::EngineLacksGpu),
+            BarCause::Divided => None,
+        },
+    })
 }
 
 /// What the model's files say, or why it can't be deployed.

@@ -1,6 +1,6 @@
 //! `GET /v1/hardware` and the zones: what this host has, and with `?model=` what of it could hold that model.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::Json;
@@ -9,9 +9,10 @@ use dedi_api::{
     AvailabilityZones, Hardware, HardwareAvailability, HardwarePricing, HardwareSpecs, HardwareUsage, List,
 };
 use dedi_domain::fit::{Fit, fit};
+use dedi_domain::hardware::Health;
 use dedi_domain::model_rights::ModelAct;
 use dedi_domain::reconcile::World;
-use dedi_domain::{DeviceId, DeviceKind, HardwareConfig, Inventory, ModelName, Owner};
+use dedi_domain::{Device, DeviceId, DeviceKind, HardwareConfig, Inventory, ModelName, Owner};
 
 use super::auth::Caller;
 use super::body::Query;
@@ -135,5 +136,22 @@ fn usage(
         devices: count(of_kind.len()),
         free: count(free.count()),
         used_by: used_by.into_iter().collect(),
+        unusable: unusable(&of_kind),
     }
+}
+
+/// What keeps replicas from devices of one kind: `4 of 4: …; build …`.
+fn unusable(of_kind: &[&Device]) -> Option<String> {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for device in of_kind {
+        let why = match (&device.health, &device.barred) {
+            (Health::Faulty(what) | Health::Unknown(what), _) => what.clone(),
+            (Health::Healthy, Some(bar)) => format!("{}; {}", bar.what, bar.cure),
+            (Health::Healthy, None) => continue,
+        };
+        *counts.entry(why).or_default() += 1;
+    }
+    let n_all = of_kind.len();
+    let each: Vec<String> = counts.into_iter().map(|(why, n)| format!("{n} of {n_all}: {why}")).collect();
+    (!each.is_empty()).then(|| each.join(". "))
 }

@@ -29,7 +29,7 @@ impl Sizes {
         let nearest = inventory
             .catalog()
             .into_iter()
-            .filter(|it| matches!(judge(it), Fit::Fits { .. }))
+            .filter(|it| matches!(judge(it), Fit::Fits { .. }) && inventory.bar(&it.kind.name()).is_none())
             // The same kind of device first, then as few devices as possible.
             .min_by_key(|it| (it.kind != hardware.kind, it.count, it.id.clone()))
             .map(|it| it.id);
@@ -98,6 +98,11 @@ pub(super) fn plan(
                 so_many(n_free, "suitable one")
             ),
         ),
+    };
+    // Whatever the memory: a create is refused.
+    let (fits, can_start_now, message) = match inventory.bar(&hardware.kind.name()) {
+        Some(bar) => (false, false, format!("{} can't be used: {}; {}", hardware.id, bar.what, bar.cure)),
+        None => (fits, can_start_now, message),
     };
     EndpointPlan {
         object: "endpoint.plan".to_owned(),

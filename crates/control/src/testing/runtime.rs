@@ -75,10 +75,11 @@ impl FakeRuntime {
                 foreign_bytes: 0,
                 foreign_processes: Vec::new(),
                 leftover_bytes: 0,
+                barred: None,
             })
             .collect();
         let it = Self::default();
-        it.state.lock().unwrap().inventory = Inventory { devices };
+        it.state.lock().unwrap().inventory = Inventory { devices, troubles: Vec::new() };
         it
     }
 

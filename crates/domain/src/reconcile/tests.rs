@@ -97,8 +97,9 @@ fn devices(n: u32) -> Inventory {
         foreign_bytes: 0,
         foreign_processes: Vec::new(),
         leftover_bytes: 0,
+        barred: None,
     };
-    Inventory { devices: (0..n).map(device).collect() }
+    Inventory { devices: (0..n).map(device).collect(), troubles: Vec::new() }
 }
 
 pub(crate) fn world(view: EndpointView, observed: Vec<ObservedReplica>) -> World {

@@ -257,7 +257,13 @@ mod tests {
         let new = endpoint(1, 1).desired;
         let first = published.next(&RouteTable::default(), &world, Serving::default()).unwrap();
         let told = published.with_new(&first, &new, world.now).unwrap();
-        let has = |table: &RouteTable| table.find(&new.id.to_string(), &new.owner).is_some();
+        let caller = crate::Principal {
+            owner: new.owner.clone(),
+            key: crate::keys::KeyText::from_random(&[7; _]).id(),
+            role: crate::Role::Developer,
+            scope: crate::Scope::default(),
+        };
+        let has = |table: &RouteTable| table.find(&new.id.to_string(), &caller).is_some();
         assert!(has(&told) && told.version > first.version);
         assert!(published.with_new(&told, &new, world.now).is_none());
         // This pass had looked before.

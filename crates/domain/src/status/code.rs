@@ -39,6 +39,8 @@ reason_codes! {
     MemoryInUse = "memory_in_use",
     /// The host has no such devices, or too few healthy ones.
     HardwareMissing = "hardware_missing",
+    /// The engine program has no back-end for such devices.
+    EngineLacksGpu = "engine_lacks_gpu",
     /// Replicas of the last run still drain or stop.
     DrainingPrevious = "draining_previous",
     /// The model is being fetched from the hub.
@@ -127,6 +129,7 @@ impl From<FailureCause> for ReasonCode {
             FailureCause::OutOfMemory => Self::OutOfMemory,
             FailureCause::DeviceOutOfMemory => Self::DeviceOutOfMemory,
             FailureCause::ModelUnusable => Self::ModelUnusable,
+            FailureCause::EngineLacksGpu => Self::EngineLacksGpu,
             FailureCause::SpawnFailed => Self::SpawnFailed,
             FailureCause::StartupDeadline => Self::StartupDeadline,
             FailureCause::Unresponsive => Self::Unresponsive,

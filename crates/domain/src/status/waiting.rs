@@ -8,7 +8,7 @@ use crate::advice::{next_step, where_to_look};
 use crate::endpoint::Run;
 use crate::failure::{Failure, Verdict, pause};
 use crate::fetch::Fetch;
-use crate::hardware::DeviceId;
+use crate::hardware::{BarCause, DeviceId};
 use crate::placement::Shortage;
 use crate::reconcile::{EndpointView, World};
 use crate::replica::{FailureCause, Intent};
@@ -27,7 +27,7 @@ pub(super) fn pending_reason(
     }
     let shortage = all.shortage(view.desired.id);
     // What the host has too little of, no replica that ends gives back.
-    if let Some(short @ Shortage::NoSuchHardware { .. }) = shortage {
+    if let Some(short @ (Shortage::NoSuchHardware { .. } | Shortage::Barred { .. })) = shortage {
         return shortage_reason(view, short, all.world);
     }
     if count.draining + count.stopping + count.gone > 0 {
@@ -195,6 +195,19 @@ pub(super) fn shortage_reason(view: &EndpointView, shortage: &Shortage, world: &
                 "see `dedi endpoints hardware`",
             )
         }
+        Shortage::Barred { n_usable, n_needed, bar } => advise(
+            match bar.cause {
+                BarCause::EngineLacksGpu => ReasonCode::EngineLacksGpu,
+                BarCause::Divided => ReasonCode::HardwareMissing,
+            },
+            format!(
+                "{hardware} needs {}, {} usable: {}",
+                counting(u64::from(*n_needed), "device"),
+                so_many_are(u64::from(*n_usable)),
+                bar.what
+            ),
+            bar.cure.clone(),
+        ),
         Shortage::Busy { n_free, n_needed } => advise(
             ReasonCode::NoCapacity,
             format!(
@@ -205,8 +218,13 @@ pub(super) fn shortage_reason(view: &EndpointView, shortage: &Shortage, world: &
             ),
             "stop another endpoint or lower its min_replicas; `dedi endpoints hardware` shows who uses what",
         ),
-        Shortage::Memory { available_bytes, needed_bytes, user, leftover_bytes } => {
-            let by = user.as_ref().map_or(String::new(), |it| format!("; the largest user is {it}"));
+        Shortage::Memory { available_bytes, needed_bytes, is_strangers, user, leftover_bytes } => {
+            let by = match (user, is_strangers) {
+                (Some(it), true) => format!("; other programs use a free device: {it}"),
+                (Some(it), false) => format!("; {it}"),
+                (None, true) => "; another program uses a free device".to_owned(),
+                (None, false) => String::new(),
+            };
             let (held, next_step) = match leftover_bytes >> 20 {
                 0 => (String::new(), "end the other programs on the device, or choose larger hardware"),
                 mib => (

@@ -37,6 +37,11 @@ impl Engine {
     }
 
     pub(crate) fn launch(model: &Path, args: &[&str]) -> Self {
+        Self::launch_in(model, args, &[])
+    }
+
+    /// The same with more of an environment.
+    pub(crate) fn launch_in(model: &Path, args: &[&str], environment: &[(&str, &str)]) -> Self {
         let folder = TempDir::new().unwrap();
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
         let process = Command::new(env!("CARGO_BIN_EXE_dedi-engine"))
@@ -48,6 +53,7 @@ impl Engine {
             .args(["--model-name", "dedi/demo", "--threads", "1"])
             .args(args)
             .env("DEDI_NONCE", "test-nonce")
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -62,6 +68,11 @@ impl Engine {
 
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+
+    #[cfg(feature = "vulkan")]
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
     }
 
     pub(crate) fn terminate(&self) {

@@ -11,9 +11,12 @@ mod client;
 mod engine;
 mod forms;
 
+mod backends;
 mod calls;
 mod health;
 mod prompts;
 mod replies;
 mod requests;
 mod templates;
+#[cfg(feature = "vulkan")]
+mod vulkan;

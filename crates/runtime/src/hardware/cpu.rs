@@ -2,23 +2,15 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
 
 use dedi_domain::hardware::Health;
 use dedi_domain::{Device, DeviceId, DeviceKind};
+use dedi_host_memory::{Memory, kib_field, memory};
 
 use super::HardwareSettings;
 
 /// Programs that are named as users of memory.
 const NAMED_USERS_MAX: usize = 3;
-
-/// What the host has and uses, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Memory {
-    total: u64,
-    /// Used by somebody, whoever it is, and not to be had by asking.
-    used: u64,
-}
 
 pub(super) fn devices(settings: &HardwareSettings, ours: &[i32]) -> io::Result<Vec<Device>> {
     let n_cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -43,6 +35,7 @@ pub(super) fn devices(settings: &HardwareSettings, ours: &[i32]) -> io::Result<V
         foreign_bytes: foreign,
         foreign_processes: foreign_processes.clone(),
         leftover_bytes: 0,
+        barred: None,
     };
     Ok((0..n_devices).map(device).collect())
 }
@@ -57,58 +50,12 @@ fn share_gb(total: u64, n_devices: u32) -> u32 {
 fn foreign_share(memory: Memory, our_bytes: u64, each: u64, n_devices: u32) -> u64 {
     let on_offer = each.saturating_mul(u64::from(n_devices));
     let spare = memory.total.saturating_sub(on_offer);
-    let foreign = memory.used.saturating_sub(our_bytes).saturating_sub(spare);
+    let foreign = memory.used().saturating_sub(our_bytes).saturating_sub(spare);
     (foreign / u64::from(n_devices.max(1))).min(each)
 }
 
-/// The host's memory, or the control group's where that is less.
-fn memory() -> io::Result<Memory> {
-    let text = fs::read_to_string("/proc/meminfo")?;
-    let field = |name| kib_field(&text, name).unwrap_or(0);
-    let total = field("MemTotal:");
-    let host = Memory { total, used: total.saturating_sub(field("MemAvailable:")) };
-    Ok(group_memory().filter(|it| it.total < total).unwrap_or(host))
-}
-
-/// The limit of our control group, of whichever version. The innermost only: an outer one is not ours to see.
-fn group_memory() -> Option<Memory> {
-    let membership = fs::read_to_string("/proc/self/cgroup").ok()?;
-    let of = |root: &str, path: &str, limit: &str, usage: &str, cache: &str| {
-        let inner = Path::new(root).join(path.trim_start_matches('/'));
-        // In a container the group is mounted as the root.
-        [inner, PathBuf::from(root)].into_iter().find_map(|dir| {
-            let number = |name: &str| fs::read_to_string(dir.join(name)).ok()?.trim().parse::<u64>().ok();
-            let stat = fs::read_to_string(dir.join("memory.stat")).unwrap_or_default();
-            let reclaimable = stat
-                .lines()
-                .find_map(|it| it.strip_prefix(cache)?.strip_prefix(' ')?.parse::<u64>().ok())
-                .unwrap_or(0);
-            Some(Memory { total: number(limit)?, used: number(usage)?.saturating_sub(reclaimable) })
-        })
-    };
-    membership.lines().find_map(|line| {
-        let (_, rest) = line.split_once(':')?;
-        match rest.split_once(':')? {
-            ("", path) => of("/sys/fs/cgroup", path, "memory.max", "memory.current", "inactive_file"),
-            (controllers, path) if controllers.split(',').any(|it| it == "memory") => of(
-                "/sys/fs/cgroup/memory",
-                path,
-                "memory.limit_in_bytes",
-                "memory.usage_in_bytes",
-                "total_inactive_file",
-            ),
-            (_, _) => None,
-        }
-    })
-}
-
-fn kib_field(text: &str, name: &str) -> Option<u64> {
-    let line = text.lines().find_map(|it| it.strip_prefix(name))?;
-    Some(line.split_ascii_whitespace().next()?.parse::<u64>().ok()? << 10)
-}
-
 /// Memory that only this process uses; a model's mapped file is cache, and counted as available.
-fn anonymous_bytes(pid: i32) -> u64 {
+pub(super) fn anonymous_bytes(pid: i32) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     kib_field(&text, "RssAnon:").unwrap_or(0) + kib_field(&text, "RssShmem:").unwrap_or(0)
 }
@@ -118,14 +65,32 @@ fn largest_users(ours: &[i32]) -> Vec<String> {
     let mut users: Vec<(u64, i32)> =
         pids.into_iter().filter(|it| !ours.contains(it)).map(|it| (anonymous_bytes(it), it)).collect();
     users.sort_unstable_by(|a, b| b.cmp(a));
-    users.into_iter().take(NAMED_USERS_MAX).map(|(_, pid)| process_label(pid)).collect()
+    users.into_iter().take(NAMED_USERS_MAX).map(|(bytes, pid)| used_by(Some(bytes), pid)).collect()
 }
 
-/// `1234 python3`, as people look for it.
-pub(super) fn process_label(pid: i32) -> String {
-    match fs::read_to_string(format!("/proc/{pid}/comm")) {
-        Ok(name) => format!("{pid} {}", name.trim()),
-        Err(_) => pid.to_string(),
+/// `72 GiB used by python3 (pid 4711)`. A process of another container has no name here, and one that the driver does
+/// not number no pid.
+pub(super) fn used_by(bytes: Option<u64>, pid: i32) -> String {
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok();
+    let who = match (name.as_deref().map(str::trim), pid) {
+        (Some(name), _) => format!("{name} (pid {pid})"),
+        (None, ..=0) => "a process that can't be seen from here".to_owned(),
+        (None, _) => format!("pid {pid}"),
+    };
+    match bytes {
+        Some(bytes) => format!("{} used by {who}", size(bytes)),
+        None => format!("used by {who}"),
+    }
+}
+
+/// Bytes for people: `72 GiB`, `1.5 GiB`, `300 MiB`.
+#[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
+pub(super) fn size(bytes: u64) -> String {
+    let gib = bytes as f64 / f64::from(1 << 30);
+    match bytes >> 20 {
+        mib @ ..1024 => format!("{mib} MiB"),
+        _ if gib >= 10.0 => format!("{gib:.0} GiB"),
+        _ => format!("{gib:.1} GiB"),
     }
 }
 
@@ -145,7 +110,7 @@ mod tests {
 
     #[test]
     fn strangers_count_only_where_they_eat_into_what_is_on_offer() {
-        let memory = Memory { total: 23 * GIB, used: 9 * GIB };
+        let memory = Memory { total: 23 * GIB, available: 14 * GIB };
         // 7 of 23 GiB are not on offer; of the 9 used, 1 is ours and 1 is too much.
         assert_eq!(foreign_share(memory, GIB, 8 * GIB, 2), GIB / 2);
         assert_eq!(foreign_share(memory, 3 * GIB, 8 * GIB, 2), 0);

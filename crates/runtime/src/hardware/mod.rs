@@ -1,14 +1,16 @@
 //! The host's devices: cores through the operating system, GPUs through NVML. Measures; decides nothing.
 
 mod cpu;
+mod engine;
 mod names;
 mod nvml;
+mod traces;
 
 use std::io;
 use std::path::PathBuf;
 
 use dedi_domain::launch::AssignedDevice;
-use dedi_domain::{Inventory, Setting, check_settings};
+use dedi_domain::{DeviceId, Inventory, Setting, check_settings};
 use dedi_shim::identity::ProcessId;
 use serde::{Deserialize, Serialize};
 
@@ -61,6 +63,8 @@ pub(crate) struct Engines {
     pub(crate) former: Vec<ProcessId>,
     /// What they were given.
     pub(crate) devices: Vec<AssignedDevice>,
+    /// The GPUs that those had which run no more.
+    pub(crate) former_devices: Vec<DeviceId>,
 }
 
 impl Engines {
@@ -74,21 +78,35 @@ impl Engines {
 pub(crate) struct Hardware {
     settings: HardwareSettings,
     gpus: nvml::Gpus,
+    engine: engine::Engine,
 }
 
 impl Hardware {
-    pub(crate) fn new(settings: HardwareSettings) -> Self {
+    /// `program` is the engine, which runs with that `environment`.
+    pub(crate) fn new(
+        settings: HardwareSettings,
+        program: PathBuf,
+        environment: Vec<(String, String)>,
+    ) -> Self {
         let gpus = nvml::Gpus::new(settings.nvml_library.clone());
-        Self { settings, gpus }
+        Self { settings, gpus, engine: engine::Engine::new(program, environment) }
     }
 
     /// All devices. What our engines use is not foreign.
     pub(crate) fn inventory(&self, ours: &Engines) -> io::Result<Inventory> {
         let mut devices = cpu::devices(&self.settings, &ours.pids())?;
+        let mut troubles = Vec::new();
         if self.settings.gpus {
-            devices.extend(self.gpus.devices(ours));
+            let (mut gpus, told) = self.gpus.devices(ours);
+            troubles = told;
+            // Hosts without GPUs need no answer.
+            let bar = if gpus.is_empty() { None } else { self.engine.bar(gpus.len()) };
+            for gpu in &mut gpus {
+                gpu.barred = gpu.barred.take().or_else(|| bar.clone());
+            }
+            devices.extend(gpus);
         }
         devices.sort_by(|a, b| (&a.kind, a.index).cmp(&(&b.kind, b.index)));
-        Ok(Inventory { devices })
+        Ok(Inventory { devices, troubles })
     }
 }

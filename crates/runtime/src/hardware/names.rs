@@ -3,11 +3,13 @@
 use dedi_domain::DeviceKind;
 
 /// Products whose marketed memory or link is known whatever the driver reports. The first that fits wins.
-const KNOWN: [Known; 22] = [
+const KNOWN: [Known; 23] = [
     Known { words: &["gb300"], product: "nvidia_gb300", memory_gb: 288, link: Link::Sxm },
     Known { words: &["gb200"], product: "nvidia_gb200", memory_gb: 192, link: Link::Sxm },
     Known { words: &["b300"], product: "nvidia_b300", memory_gb: 288, link: Link::Sxm },
     Known { words: &["b200"], product: "nvidia_b200", memory_gb: 180, link: Link::Sxm },
+    // Computes in the memory of its processor.
+    Known { words: &["gb10"], product: "nvidia_gb10", memory_gb: 128, link: Link::Pcie },
     Known { words: &["gh200"], product: "nvidia_gh200", memory_gb: 0, link: Link::Sxm },
     Known { words: &["h200", "nvl"], product: "nvidia_h200", memory_gb: 140, link: Link::Pcie },
     Known { words: &["h200"], product: "nvidia_h200", memory_gb: 140, link: Link::Sxm },
@@ -56,7 +58,8 @@ pub(super) fn kind_of(name: &str, memory_bytes: u64) -> DeviceKind {
         lower.split(|it: char| !it.is_ascii_alphanumeric()).filter(|it| !it.is_empty()).collect();
     let is_sxm = words.iter().any(|it| it.starts_with("sxm"));
     let named_gb = words.iter().find_map(|it| it.strip_suffix("gb")?.parse::<u32>().ok());
-    let memory_gb = named_gb.unwrap_or_else(|| marketed_gb(memory_bytes));
+    let memory_gb =
+        named_gb.filter(|it| is_near(*it, memory_bytes)).unwrap_or_else(|| marketed_gb(memory_bytes));
     let as_named = if is_sxm { "sxm" } else { "pcie" };
     let known = KNOWN.iter().find(|it| it.words.iter().all(|word| words.contains(word)));
     if let Some(known) = known {
@@ -70,7 +73,10 @@ pub(super) fn kind_of(name: &str, memory_bytes: u64) -> DeviceKind {
         };
         return DeviceKind {
             product: known.product.to_owned(),
-            memory_gb: if known.memory_gb == 0 { memory_gb } else { known.memory_gb },
+            memory_gb: match known.memory_gb {
+                sold if sold > 0 && is_near(sold, memory_bytes) => sold,
+                _ => memory_gb,
+            },
             link: link.to_owned(),
         };
     }
@@ -81,6 +87,13 @@ pub(super) fn kind_of(name: &str, memory_bytes: u64) -> DeviceKind {
     let product =
         if rest.is_empty() { "nvidia_gpu".to_owned() } else { format!("nvidia_{}", rest.join("_")) };
     DeviceKind { product, memory_gb, link: as_named.to_owned() }
+}
+
+/// Whether a size that a name claims is about what was measured; without a measure it has to be believed. A GH200 names
+/// itself after the memory of its processor, and a part of a GPU, as virtual machines are given, after the whole.
+fn is_near(claimed_gb: u32, measured_bytes: u64) -> bool {
+    let (claimed, measured) = (u64::from(claimed_gb) << 30, measured_bytes);
+    measured == 0 || claimed.abs_diff(measured) <= claimed / 6
 }
 
 fn is_memory(word: &str) -> bool {
@@ -117,6 +130,13 @@ mod tests {
             ("NVIDIA A100-SXM4-80GB", 81_920, "1x_nvidia_a100_80gb_sxm"),
             ("NVIDIA RTX 6000 Ada Generation", 49_140, "1x_nvidia_rtx_6000_ada_48gb_pcie"),
             ("NVIDIA L40S", 46_068, "1x_nvidia_l40s_48gb_pcie"),
+            ("NVIDIA GH200 480GB", 97_871, "1x_nvidia_gh200_96gb_sxm"),
+            ("NVIDIA GH200 480GB", 0, "1x_nvidia_gh200_480gb_sxm"),
+            ("NVIDIA GB200", 189_471, "1x_nvidia_gb200_192gb_sxm"),
+            ("NVIDIA B300 SXM6 AC", 275_040, "1x_nvidia_b300_288gb_sxm"),
+            ("NVIDIA A40-24Q", 24_576, "1x_nvidia_a40_24gb_pcie"),
+            ("GRID A100D-40C", 40_960, "1x_nvidia_grid_a100d_40c_40gb_pcie"),
+            ("NVIDIA GB10", 122_504, "1x_nvidia_gb10_128gb_pcie"),
             ("NVIDIA L4", 23_034, "1x_nvidia_l4_24gb_pcie"),
             ("Tesla T4", 15_360, "1x_nvidia_t4_16gb_pcie"),
             ("Tesla V100-SXM2-16GB", 16_384, "1x_nvidia_v100_16gb_sxm"),

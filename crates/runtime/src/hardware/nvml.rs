@@ -2,6 +2,8 @@
 
 mod faults;
 mod holders;
+mod memory;
+mod words;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,15 +11,17 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use dedi_domain::hardware::Health;
-use dedi_domain::{Device, DeviceId};
+use dedi_domain::{Bar, BarCause, Device, DeviceId, Trouble};
 use nvml_wrapper::Nvml;
 use nvml_wrapper::error::NvmlError;
+use nvml_wrapper::struct_wrappers::device::ProcessInfo;
 
 use self::faults::Faults;
-use self::holders::{Holders, account};
+use self::holders::Holders;
+use self::memory::{Memory, memory};
 use super::Engines;
-use super::cpu::process_label;
 use super::names::kind_of;
+use super::traces::Traces;
 use crate::process::locked;
 
 /// How long a library that could not be loaded is left alone.
@@ -34,6 +38,7 @@ struct Driver {
 #[derive(Debug)]
 pub(super) struct Gpus {
     library: PathBuf,
+    traces: Traces,
     state: Mutex<State>,
 }
 
@@ -42,25 +47,26 @@ struct State {
     driver: Option<Driver>,
     tried_at: Option<Instant>,
     /// Why it is not open.
-    closed: String,
+    closed: Closed,
     /// By the driver's index, as last seen whole: a lost device can't say which one it is.
     known: BTreeMap<u32, Device>,
     /// Whose the processes are that the driver names.
     holders: Holders,
     /// What was wrong at the last look, which is logged when it is new.
-    troubles: Vec<String>,
+    told: Vec<String>,
 }
 
 impl Gpus {
     pub(super) fn new(library: PathBuf) -> Self {
-        Self { library, state: Mutex::default() }
+        Self { library, traces: Traces::new(), state: Mutex::default() }
     }
 
-    /// All GPUs. Those that answer with a fault are listed as faulty. Where the driver can't be asked, as after
-    /// its files were replaced under it, those that are known or that our engines have are still there.
-    pub(super) fn devices(&self, ours: &Engines) -> Vec<Device> {
+    /// All GPUs, and why there may be more. Those that answer with a fault are listed as faulty. Where the driver can't
+    /// be asked, as after its files were replaced under it, those that are known or that our engines have are still
+    /// there.
+    pub(super) fn devices(&self, ours: &Engines) -> (Vec<Device>, Vec<Trouble>) {
         let mut state = locked(&self.state);
-        let State { driver, tried_at, closed, known, holders, troubles } = &mut *state;
+        let State { driver, tried_at, closed, known, holders, told } = &mut *state;
         holders.begin(ours);
         if driver.is_none() && tried_at.is_none_or(|it| it.elapsed() >= RETRY_DELAY) {
             *tried_at = Some(Instant::now());
@@ -69,47 +75,54 @@ impl Gpus {
                     let nvml: &'static Nvml = Box::leak(Box::new(opened));
                     *driver = Some(Driver { nvml, faults: Faults::watch(nvml) });
                 }
-                Err(err) => {
-                    *closed = format!("the GPU driver does not start: {err}");
-                    if is_absence(&err) {
-                        tracing::debug!("no GPUs: {closed}");
-                    } else {
-                        tracing::warn!("{closed}");
-                    }
-                }
+                Err(err) => *closed = Closed::by(&err, &self.traces),
             }
         }
+        let mut troubles = Vec::new();
         let mut devices = match driver {
-            None => held(ours, closed),
+            None => {
+                troubles.extend(closed.trouble.clone());
+                held(ours, &closed.why)
+            }
             Some(Driver { nvml, faults }) => {
                 faults.listen();
-                let mut now = Vec::new();
                 // What the driver said instead of which GPU it has there.
                 let mut untold: Option<String> = None;
                 let mut devices: Vec<Device> = match nvml.device_count() {
+                    Ok(0) => {
+                        troubles.extend(self.traces.nvidia().map(|sign| Trouble {
+                            what: format!("{sign}, and the GPU driver lists none"),
+                            cure: "run `nvidia-smi`; in a container, start it with its devices, such as `--gpus all`"
+                                .to_owned(),
+                        }));
+                        Vec::new()
+                    }
                     Ok(n_devices) => (0..n_devices)
-                        .filter_map(|at| look(nvml, at, holders, known, &mut now, &mut untold))
+                        .filter_map(|at| look(nvml, at, holders, known, &mut troubles, &mut untold))
                         .collect(),
                     Err(err) => {
-                        now.push(format!("the GPU driver does not answer: {err}"));
-                        untold = Some(err.to_string());
+                        troubles.push(trouble("the GPU driver does not answer", &err));
+                        untold = Some(words::words(&err));
                         known.values().map(|it| troubled(it, &err)).collect()
                     }
                 };
                 // A GPU that was never seen may be one of our engines'.
                 let missing = untold.map_or_else(Vec::new, |why| held(ours, &why));
                 devices.extend(without(missing, &devices));
-                holders.end(now.is_empty());
-                for trouble in now.iter().filter(|it| !troubles.contains(it)) {
-                    tracing::warn!("{trouble}");
-                }
-                *troubles = now;
+                holders.end(troubles.is_empty());
                 devices.iter_mut().for_each(|it| faults.judge(it));
                 devices
             }
         };
+        let now: Vec<String> = troubles.iter().map(|it| format!("{}: {}", it.what, it.cure)).collect();
+        for trouble in now.iter().filter(|it| !told.contains(it)) {
+            tracing::warn!("{trouble}");
+        }
+        *told = now;
+        // Of those that are listed, their health tells.
+        troubles.retain(|it| !devices.iter().any(|device| it.what.contains(&device.id.0)));
         number_by_kind(&mut devices);
-        devices
+        (devices, troubles)
     }
 
     fn open(&self) -> Result<Nvml, NvmlError> {
@@ -121,25 +134,62 @@ impl Gpus {
     }
 }
 
+/// A driver that is not open.
+#[derive(Clone, Debug, Default)]
+struct Closed {
+    why: String,
+    /// Nothing where there is no sign of a GPU either, which is how most hosts are.
+    trouble: Option<Trouble>,
+}
+
+impl Closed {
+    fn by(err: &NvmlError, traces: &Traces) -> Self {
+        let why = format!("the GPU driver does not start: {}", words::words(err));
+        let trouble = if words::is_absence(err) {
+            traces.nvidia().map(|sign| Trouble {
+                what: format!("{sign}, and {why}"),
+                cure: format!("{}; runtime.hardware.gpus = false leaves GPUs alone", words::cure(err)),
+            })
+        } else {
+            Some(Trouble { what: why.clone(), cure: words::cure(err).to_owned() })
+        };
+        if trouble.is_none() {
+            tracing::debug!("no GPUs: {why}");
+        }
+        Self { why, trouble }
+    }
+}
+
+fn trouble(what: &str, err: &NvmlError) -> Trouble {
+    Trouble { what: format!("{what}: {}", words::words(err)), cure: words::cure(err).to_owned() }
+}
+
 fn look(
     nvml: &Nvml,
     at: u32,
     holders: &mut Holders,
     known: &mut BTreeMap<u32, Device>,
-    troubles: &mut Vec<String>,
+    troubles: &mut Vec<Trouble>,
     untold: &mut Option<String>,
 ) -> Option<Device> {
-    match measure(nvml, at, holders) {
-        Ok(device) => {
-            known.insert(at, device.clone());
+    match measure(nvml, at, holders, known.get(&at)) {
+        Ok((device, refused)) => {
+            match refused {
+                // Not as it was last seen whole.
+                Some(err) => troubles
+                    .push(trouble(&format!("GPU {at}, {}, does not tell its memory", device.id), &err)),
+                None => {
+                    known.insert(at, device.clone());
+                }
+            }
             Some(device)
         }
         Err(err) => {
             let last = known.get(&at);
             let name = last.map_or_else(|| "which has never been seen".to_owned(), |it| it.id.to_string());
-            troubles.push(format!("GPU {at}, {name}, does not answer: {err}"));
-            if last.is_none() && is_the_drivers(&err) {
-                *untold = Some(err.to_string());
+            troubles.push(trouble(&format!("GPU {at}, {name}, does not answer"), &err));
+            if last.is_none() && !words::is_the_devices(&err) {
+                *untold = Some(words::words(&err));
             }
             last.map(|it| troubled(it, &err))
         }
@@ -148,27 +198,12 @@ fn look(
 
 /// A device that was well before the driver said this.
 fn troubled(last: &Device, err: &NvmlError) -> Device {
-    let health = if is_the_drivers(err) { Health::Unknown } else { Health::Faulty };
-    Device { health: health(err.to_string()), ..last.clone() }
+    Device { health: health(err), ..last.clone() }
 }
 
-/// Whether there is no driver at all, which is how most hosts are.
-fn is_absence(err: &NvmlError) -> bool {
-    matches!(err, NvmlError::LibloadingError(_) | NvmlError::LibraryNotFound | NvmlError::DriverNotLoaded)
-}
-
-/// Whether an error says nothing of the device that was asked about.
-fn is_the_drivers(err: &NvmlError) -> bool {
-    is_absence(err)
-        || matches!(
-            err,
-            NvmlError::LibRmVersionMismatch
-                | NvmlError::Uninitialized
-                | NvmlError::FunctionNotFound
-                | NvmlError::NoPermission
-                | NvmlError::Timeout
-                | NvmlError::OperatingSystem
-        )
+fn health(err: &NvmlError) -> Health {
+    let what = format!("{}; {}", words::words(err), words::cure(err));
+    if words::is_the_devices(err) { Health::Faulty(what) } else { Health::Unknown(what) }
 }
 
 /// The GPUs that our engines have, when nobody else can tell which there are.
@@ -183,6 +218,7 @@ fn held(ours: &Engines, why: &str) -> Vec<Device> {
         foreign_bytes: 0,
         foreign_processes: Vec::new(),
         leftover_bytes: 0,
+        barred: None,
     })
     .collect()
 }
@@ -192,30 +228,83 @@ fn without(devices: Vec<Device>, others: &[Device]) -> Vec<Device> {
     devices.into_iter().filter(|it| others.iter().all(|other| other.id != it.id)).collect()
 }
 
-fn measure(nvml: &Nvml, at: u32, holders: &mut Holders) -> Result<Device, NvmlError> {
+/// What one GPU is and has. Which one it is and what it is called must be told; where anything else is not, another call
+/// or less knowledge will do, and the error that keeps it from being placed upon comes with it.
+fn measure(
+    nvml: &Nvml,
+    at: u32,
+    holders: &mut Holders,
+    last: Option<&Device>,
+) -> Result<(Device, Option<NvmlError>), NvmlError> {
     let gpu = nvml.device_by_index(at)?;
-    let memory = gpu.memory_info()?;
-    let mut processes = gpu.running_compute_processes()?;
-    // Older drivers and some products can't tell who draws.
-    processes.extend(gpu.running_graphics_processes().unwrap_or_default());
-    let usage = account(memory.used, &processes, |pid| holders.holder(pid));
-    // A device cut into instances reports none of its parts' use as its own.
-    let is_cut = gpu.mig_mode().is_ok_and(|it| it.current == 1);
-    let health = if is_cut {
-        Health::Faulty("it is divided by MIG, which is not supported".to_owned())
-    } else {
-        Health::Healthy
+    let id = DeviceId(gpu.uuid()?);
+    // Old products have no such mode.
+    let is_divided = gpu.mig_mode().is_ok_and(|it| it.current == 1);
+    let memory = memory(&gpu);
+    let board_bytes = memory.as_ref().map_or(0, |it| it.1);
+    let kind = match (gpu.name(), last) {
+        (Ok(name), _) if board_bytes > 0 || last.is_none() => kind_of(&name, board_bytes),
+        (_, Some(last)) => last.kind.clone(),
+        (Ok(name), None) => kind_of(&name, board_bytes),
+        (Err(err), None) => return Err(err),
     };
-    Ok(Device {
-        id: DeviceId(gpu.uuid()?),
-        kind: kind_of(&gpu.name()?, memory.total),
+    let mut device = Device {
+        id,
         index: at,
-        health,
-        memory_total_bytes: memory.total.saturating_sub(memory.reserved),
-        foreign_bytes: usage.foreign_bytes,
-        foreign_processes: usage.strangers.into_iter().map(process_label).collect(),
-        leftover_bytes: usage.leftover_bytes,
-    })
+        health: Health::Healthy,
+        memory_total_bytes: last.map_or(u64::from(kind.memory_gb) << 30, |it| it.memory_total_bytes),
+        kind,
+        foreign_bytes: 0,
+        foreign_processes: Vec::new(),
+        leftover_bytes: 0,
+        barred: is_divided.then(|| divided(at)),
+    };
+    match memory {
+        Ok((Memory::Own { total, used }, _)) => {
+            device.memory_total_bytes = total;
+            let usage = holders.account(&device.id, used, processes(&gpu).as_deref());
+            device.foreign_bytes = usage.foreign_bytes;
+            device.foreign_processes = usage.strangers;
+            device.leftover_bytes = usage.leftover_bytes;
+        }
+        // What others use of it is used of the host's memory, too.
+        Ok((Memory::Hosts { total, available }, _)) => {
+            device.memory_total_bytes = available.saturating_add(holders.our_host_bytes()).min(total);
+        }
+        // The whole's figures may be refused while its parts are given out.
+        Err(_) if is_divided => {}
+        Err(err) => {
+            device.health = health(&err);
+            return Ok((device, Some(err)));
+        }
+    }
+    Ok((device, None))
+}
+
+/// Who computes and draws on a GPU; nothing where the driver can't tell.
+fn processes(gpu: &nvml_wrapper::Device<'_>) -> Option<Vec<ProcessInfo>> {
+    let computing = match gpu.running_compute_processes() {
+        Err(err) if words::is_unsupported(&err) => gpu.running_compute_processes_v2(),
+        told => told,
+    };
+    let drawing = match gpu.running_graphics_processes() {
+        Err(err) if words::is_unsupported(&err) => gpu.running_graphics_processes_v2(),
+        told => told,
+    };
+    match (computing, drawing) {
+        (Ok(computing), drawing) => Some([computing, drawing.unwrap_or_default()].concat()),
+        (Err(_), Ok(drawing)) => Some(drawing),
+        (Err(_), Err(_)) => None,
+    }
+}
+
+/// In this mode work is given to instances, which are not offered; the GPU as a whole computes nothing.
+fn divided(at: u32) -> Bar {
+    Bar {
+        cause: BarCause::Divided,
+        what: "it is in MIG mode, and its instances are not supported".to_owned(),
+        cure: format!("switch the mode off when nobody uses its instances: `nvidia-smi -i {at} -mig 0`"),
+    }
 }
 
 /// The driver counts all GPUs in one row; a kind's devices are counted by themselves.

@@ -90,6 +90,12 @@ impl Engine {
 /// Variables that every engine gets from the server, where they are set.
 const PASSED: [&str; 7] = ["PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "RUST_LOG", "RUST_BACKTRACE"];
 
+/// What every engine gets of the server's environment.
+pub(crate) fn passed(added: &[String], read: impl Fn(&str) -> Option<String>) -> Vec<(String, String)> {
+    let names = PASSED.into_iter().chain(added.iter().map(String::as_str));
+    names.filter_map(|name| Some((name.to_owned(), read(name)?))).collect()
+}
+
 /// The engine's whole environment: the few variables above, what the operator added, the launch's mark, its
 /// devices, and words that keep libraries from reaching for the network.
 pub(crate) fn environment(
@@ -99,11 +105,7 @@ pub(crate) fn environment(
     added: &[String],
     read: impl Fn(&str) -> Option<String>,
 ) -> Vec<(String, String)> {
-    let mut env: Vec<(String, String)> = PASSED
-        .into_iter()
-        .chain(added.iter().map(String::as_str))
-        .filter_map(|name| Some((name.to_owned(), read(name)?)))
-        .collect();
+    let mut env = passed(added, read);
     let gpus: Vec<&str> =
         launch.devices.iter().filter(|it| !it.kind.is_cpu()).map(|it| it.id.0.as_str()).collect();
     let dir = dir.to_string_lossy();

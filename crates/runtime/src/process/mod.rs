@@ -217,7 +217,11 @@ impl Inner {
         engine: PathBuf,
     ) -> Self {
         Self {
-            hardware: Hardware::new(config.hardware.clone()),
+            hardware: Hardware::new(
+                config.hardware.clone(),
+                engine.clone(),
+                engines::passed(&config.env_pass, |name| std::env::var(name).ok()),
+            ),
             config,
             run,
             logs: ReplicaLogs::new(logs),

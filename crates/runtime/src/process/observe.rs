@@ -152,6 +152,8 @@ impl Inner {
             let family = identity::family(engine)?;
             if family.is_empty() {
                 engines.former.push(engine);
+                let devices = record.into_iter().flat_map(|it| it.launch.devices);
+                engines.former_devices.extend(devices.filter(|it| !it.kind.is_cpu()).map(|it| it.id));
             } else {
                 engines.devices.extend(record.into_iter().flat_map(|it| it.launch.devices));
             }

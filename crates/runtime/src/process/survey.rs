@@ -23,12 +23,12 @@ pub struct Survey {
 }
 
 impl ProcessRuntime {
-    /// Looks once.
+    /// Looks once; `engine` is the engine program, which is asked for what it can compute on.
     ///
     /// # Errors
     ///
     /// If the run folder is there and can't be read.
-    pub async fn survey(config: ProcessConfig, run: PathBuf) -> io::Result<Survey> {
+    pub async fn survey(config: ProcessConfig, run: PathBuf, engine: PathBuf) -> io::Result<Survey> {
         blocking(move || {
             let installation = installation::named(&run)?;
             let nowhere = PathBuf::new();
@@ -39,8 +39,8 @@ impl ProcessRuntime {
                 logs,
                 installation.unwrap_or_default(),
                 Life::now()?,
-                nowhere.clone(),
                 nowhere,
+                engine,
             );
             inner.survey()
         })

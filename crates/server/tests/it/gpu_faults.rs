@@ -267,3 +267,126 @@ fn memory_that_comes_back_in_time_is_no_quarantine() {
     plane.until_state(&id, "STOPPED");
     assert!(events(&plane, &id).contains("its devices are free"), "{}", events(&plane, &id));
 }
+
+/// The first lines of `dedi doctor` that say so, each with what to do.
+fn doctor(plane: &TestPlane) -> (Option<i32>, String) {
+    let (code, out, _) = plane.cli(&["doctor"]);
+    (code, out)
+}
+
+#[test]
+fn driver_that_fails_from_the_start_is_told_in_its_own_words_and_never_as_no_gpu() {
+    for (error, words, cure) in [
+        (REPLACED, "Driver/library version mismatch (NVML error 18)", "restart the host"),
+        (999, "Unknown Error (NVML error 999)", "`nvidia-smi`"),
+    ] {
+        let mut world = h100s(2);
+        world["error"] = json!(error);
+        let plane = TestPlane::start_with_gpus_beside("", &world);
+        let (code, said) = doctor(&plane);
+        assert_eq!(code, Some(1), "{said}");
+        let bad =
+            said.lines().skip_while(|it| !it.starts_with("BAD   devices: ")).take(2).collect::<Vec<_>>();
+        assert!(bad[0].contains(words) && bad[1].contains(cure), "{said}");
+        assert!(!said.contains("no GPU found"), "{said}");
+
+        let body = json!({"model": "dedi/demo", "hardware": ONE,
+                          "autoscaling": {"min_replicas": 1, "max_replicas": 1}});
+        for query in ["", "?dry_run=true"] {
+            let refused = plane.post(&format!("/endpoints{query}"), &body);
+            let error = &refused.body["error"];
+            assert_eq!(
+                (refused.status, &error["code"]),
+                (400, &json!("gpu_driver_failed")),
+                "{}",
+                refused.body
+            );
+            let message = error["message"].as_str().unwrap();
+            assert!(message.contains(words) && message.contains(cure), "{message}");
+            assert!(!message.contains("Invalid hardware"), "{message}");
+        }
+        // A name that no driver would have is wrong in any state.
+        let cpu = json!({"model": "dedi/demo", "hardware": "9x_cpu_1gb",
+                         "autoscaling": {"min_replicas": 1, "max_replicas": 1}});
+        assert!(plane.post("/endpoints", &cpu).error().1.contains("Invalid hardware"));
+        let id = created(&plane, "1x_cpu_1gb");
+        plane.until_state(&id, "STARTED");
+    }
+}
+
+#[test]
+fn query_that_a_driver_lacks_removes_no_gpu() {
+    // By the number of its error: not there, not for this product.
+    for (errors, what) in [
+        (json!({"memory": 13}), "a driver before 2022"),
+        (json!({"memory": 3, "memory_v1": 3}), "a GPU in the host's memory"),
+        (json!({"processes": 13, "graphics": 13}), "older calls"),
+        (json!({"processes": 3, "processes_v2": 3, "graphics": 3, "graphics_v2": 3}), "no processes"),
+        (json!({"mig_mode": 3, "events": 3}), "an old product"),
+        (json!({"mig_mode": 4, "events": 4, "processes": 4, "graphics": 4}), "no permission"),
+    ] {
+        let mut world = h100s(2);
+        world["gpus"][0]["errors"] = errors.clone();
+        world["gpus"][1]["errors"] = errors;
+        let plane = TestPlane::start_with_gpus("", &world);
+        let list = plane.get("/hardware?model=dedi/demo").body;
+        let statuses: Vec<_> =
+            list["data"].as_array().unwrap().iter().map(|it| it["availability"]["status"].clone()).collect();
+        assert_eq!(statuses, ["available", "available"], "{what}: {list:#}");
+        let (_, said) = doctor(&plane);
+        assert!(!said.contains("BAD   device"), "{what}: {said}");
+        // In the host's memory, a GPU is named after that.
+        let id = created(&plane, list["data"][1]["id"].as_str().unwrap());
+        plane.until_state(&id, "STARTED");
+    }
+}
+
+#[test]
+fn gpu_whose_memory_is_unknown_is_listed_as_unknown_and_takes_nothing() {
+    let mut world = h100s(1);
+    world["gpus"][0]["errors"] = json!({"memory": 4});
+    let plane = TestPlane::start_with_gpus("", &world);
+    let list = plane.get("/hardware").body;
+    assert_eq!(list["data"][0]["id"], ONE, "{list:#}");
+    assert_eq!(list["data"][0]["usage"]["free"], 0, "{list:#}");
+    let why = list["data"][0]["usage"]["unusable"].as_str().unwrap();
+    assert!(why.contains("Insufficient Permissions (NVML error 4)"), "{why}");
+    let (code, said) = doctor(&plane);
+    assert!(code == Some(1) && said.contains("BAD   device GPU-0: Insufficient Permissions"), "{said}");
+    plane.set_gpus(&h100s(1));
+    let id = created(&plane, ONE);
+    plane.until_state(&id, "STARTED");
+}
+
+#[test]
+fn gpu_that_is_lost_before_it_was_seen_is_told_with_the_drivers_words() {
+    let mut world = h100s(2);
+    world["gpus"][1]["error"] = json!(LOST);
+    let plane = TestPlane::start_with_gpus("", &world);
+    let (code, said) = doctor(&plane);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("BAD   devices: GPU 1, which has never been seen, does not answer: GPU is lost"),
+        "{said}"
+    );
+    assert!(said.contains("Xid"), "{said}");
+}
+
+#[test]
+fn gpu_in_mig_mode_is_said_to_be_that_with_the_command_that_ends_it() {
+    let mut world = h100s(1);
+    world["gpus"][0]["is_cut"] = json!(true);
+    // As without the right to look at its instances.
+    world["gpus"][0]["errors"] = json!({"memory": 4, "processes": 4, "graphics": 4});
+    let plane = TestPlane::start_with_gpus("", &world);
+    let (code, said) = doctor(&plane);
+    assert!(code == Some(1) && said.contains("BAD   device GPU-0: it is in MIG mode"), "{said}");
+    assert!(said.contains("`nvidia-smi -i 0 -mig 0`") && !said.contains("replace it"), "{said}");
+    let body = json!({"model": "dedi/demo", "hardware": ONE,
+                      "autoscaling": {"min_replicas": 1, "max_replicas": 1}});
+    let refused = plane.post("/endpoints", &body);
+    assert_eq!(refused.status, 400, "{}", refused.body);
+    assert!(refused.error().1.contains("MIG mode"), "{}", refused.body);
+    let list = plane.get("/hardware").body;
+    assert!(list["data"][0]["usage"]["unusable"].as_str().unwrap().starts_with("1 of 1: it is in MIG mode"));
+}

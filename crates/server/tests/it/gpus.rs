@@ -81,24 +81,28 @@ fn a_strangers_memory_is_counted_and_the_stranger_named() {
     let plane = TestPlane::start_with_gpus("", &world);
     assert_eq!(availability(&plane), pairs(&[(ONE, "available"), (TWO, "available")]));
 
-    world["gpus"][1]["processes"] = json!([{"pid": me, "mib": 81_550}]);
+    // Room for the model is left, and the device is somebody else's all the same.
+    world["gpus"][1]["processes"] = json!([{"pid": me, "mib": 73_728}]);
     plane.set_gpus(&world);
     until("the second GPU to be short", || {
         (availability(&plane) == pairs(&[(ONE, "available"), (TWO, "insufficient")])).then_some(())
     });
+    assert_eq!(hardware(&plane, "")[0].1["usage"]["free"], 1);
     // One that draws counts like one that computes, and one that does both counts once.
-    world["gpus"][0]["processes"] = json!([{"pid": me, "mib": 20_000}]);
-    world["gpus"][0]["graphics"] = json!([{"pid": me, "mib": 20_000}, {"pid": 1, "mib": 41_500}]);
+    world["gpus"][0]["processes"] = json!([{"pid": me, "mib": 2_048}]);
+    world["gpus"][0]["graphics"] = json!([{"pid": me, "mib": 2_048}, {"pid": 1, "mib": 7_168}]);
     plane.set_gpus(&world);
     until("both GPUs to be short", || {
         (availability(&plane) == pairs(&[(ONE, "unavailable"), (TWO, "unavailable")])).then_some(())
     });
 
     let named = std::fs::read_to_string(format!("/proc/{me}/comm")).unwrap();
-    let stranger = format!("{me} {}", named.trim());
+    let stranger = format!("72 GiB used by {} (pid {me})", named.trim());
     let list = hardware(&plane, "");
     let used_by = list[0].1["usage"]["used_by"].as_array().unwrap();
     assert!(used_by.contains(&json!(stranger)), "{used_by:?}");
+    let (_, out, _) = plane.cli(&["doctor"]);
+    assert!(out.contains(&format!("device GPU-1: {stranger}, so nothing is placed on it")), "{out}");
 
     let planned = plan(&plane, ONE);
     assert_eq!((&planned["fits"], &planned["can_start_now"]), (&json!(true), &json!(false)), "{planned:#}");
@@ -110,38 +114,63 @@ fn a_strangers_memory_is_counted_and_the_stranger_named() {
     });
     assert_eq!(waiting["state"], "PENDING");
     let message = waiting["status"]["message"].as_str().unwrap();
-    assert!(message.contains(&format!("the largest user is {stranger}")), "{message}");
-    let needed = planned["needed_bytes_per_device"].as_u64().unwrap();
-    assert!(message.contains(&format!("needs {} MiB", needed / MIB)), "{message} {planned:#}");
-    assert!(message.contains(&format!("at most {} MiB", planned["available_bytes"].as_u64().unwrap() / MIB)));
+    assert!(message.contains(&format!("other programs use a free device: {stranger}")), "{message}");
+    assert_eq!(plane.engines(), Vec::<u32>::new());
 
     plane.set_gpus(&h100s(2));
     plane.until_state(id, "STARTED");
 }
 
 #[test]
+fn strangers_that_cannot_be_seen_count_by_the_devices_total() {
+    let mut world = h100s(4);
+    for at in [0, 1] {
+        world["gpus"][at]["held_mib"] = json!(73_728);
+        // A driver in a container that names no processes.
+        world["gpus"][at]["errors"] =
+            json!({"processes": 3, "processes_v2": 3, "graphics": 3, "graphics_v2": 3});
+    }
+    let plane = TestPlane::start_with_gpus("", &world);
+    let list = hardware(&plane, "");
+    let usage = &list[0].1["usage"];
+    assert_eq!((&usage["free"], &usage["devices"]), (&json!(2), &json!(4)), "{usage}");
+    assert_eq!(usage["used_by"], json!(["72 GiB used by processes that can't be seen from here"]));
+}
+
+#[test]
 fn the_plan_says_what_placement_does() {
-    // As much as is needed, to the MiB, and then one less: both say yes, both say no.
-    let plane = TestPlane::start_with_gpus("", &h100s(2));
-    let needed = plan(&plane, TWO)["needed_bytes_per_device"].as_u64().unwrap().div_ceil(MIB);
+    // As much as is needed, to the MiB, and then one less: both say yes, both say no. On small devices, since much less
+    // than a tenth of a large one is left then.
+    const SMALL: u64 = 1_024;
+    let smalls = || json!({"gpus": [gpu("GPU-0", "Quadro P400", SMALL), gpu("GPU-1", "Quadro P400", SMALL)]});
+    let plane = TestPlane::start_with_gpus("", &smalls());
+    let two = hardware(&plane, "")[1].0.clone();
+    let needed = plan(&plane, &two)["needed_bytes_per_device"].as_u64().unwrap().div_ceil(MIB);
     let with_use = |used: u64| {
-        let mut world = h100s(2);
+        let mut world = smalls();
         world["gpus"][1]["processes"] = json!([{"pid": std::process::id(), "mib": used}]);
         world
     };
-    plane.set_gpus(&with_use(81_559 - needed + 1));
-    until("a plan that waits", || (plan(&plane, TWO)["can_start_now"] == false).then_some(()));
-    let made = plane.create(TWO, 1, 1);
+    plane.set_gpus(&with_use(SMALL - needed + 1));
+    until("a plan that waits", || (plan(&plane, &two)["can_start_now"] == false).then_some(()));
+    let made = plane.create(&two, 1, 1);
     let id = made["id"].as_str().unwrap();
-    until("the wait", || {
+    let waiting = until("the wait", || {
         let shown = plane.get(&format!("/endpoints/{id}")).body;
-        (shown["status"]["reason"] == "memory_in_use").then_some(())
+        (shown["status"]["reason"] == "memory_in_use").then_some(shown)
     });
+    let (message, planned) = (waiting["status"]["message"].as_str().unwrap(), plan(&plane, &two));
+    assert!(
+        message
+            .contains(&format!("needs {} MiB", planned["needed_bytes_per_device"].as_u64().unwrap() / MIB))
+    );
+    assert!(message.contains(&format!("(pid {})", std::process::id())), "{message}");
     assert_eq!(plane.engines(), Vec::<u32>::new());
-    plane.set_gpus(&with_use(81_559 - needed));
+    plane.set_gpus(&with_use(SMALL - needed));
     plane.until_state(id, "STARTED");
-    assert_eq!(availability(&plane), pairs(&[(ONE, "unavailable"), (TWO, "unavailable")]));
-    let planned = plan(&plane, ONE);
+    let statuses: Vec<String> = availability(&plane).into_iter().map(|it| it.1).collect();
+    assert_eq!(statuses, ["unavailable", "unavailable"]);
+    let planned = plan(&plane, &two);
     assert_eq!((&planned["can_start_now"], &planned["devices_free"]), (&json!(false), &json!(0)));
 }
 

@@ -20,6 +20,7 @@ mod first_hour;
 mod folders;
 mod follow;
 mod gateway;
+mod gpu_engines;
 mod gpu_faults;
 mod gpus;
 mod hanging;

@@ -68,13 +68,14 @@ impl Devices {
                     foreign_bytes: 0,
                     foreign_processes: Vec::new(),
                     leftover_bytes: 0,
+                    barred: None,
                 });
             }
         }
         let fresh = Truth { is_healthy: true, is_present: true, has_foreign: false, held_until: 0 };
         Self {
             truth: vec![fresh; all.len()],
-            measured: Inventory { devices: all.clone() },
+            measured: Inventory { devices: all.clone(), troubles: Vec::new() },
             measured_present: (1 << all.len()) - 1,
             all,
         }

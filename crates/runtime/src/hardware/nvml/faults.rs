@@ -11,6 +11,8 @@ use nvml_wrapper::enums::event::XidError;
 use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::event::EventSet;
 
+use super::words::words;
+
 /// Xid numbers that a program brings upon itself; the device is well afterwards.
 /// 13 and 31 are bad accesses, 43 and 45 a stopped channel, 68 a video decoder, 109 a context switch.
 const OF_PROGRAMS: [u64; 6] = [13, 31, 43, 45, 68, 109];
@@ -55,7 +57,7 @@ impl Faults {
     /// Holds old faults against a device that answers.
     pub(super) fn judge(&mut self, device: &mut Device) {
         match &device.health {
-            Health::Faulty(what) if *what == NvmlError::GpuLost.to_string() => {
+            Health::Faulty(what) if what.starts_with(&words(&NvmlError::GpuLost)) => {
                 self.broken.entry(device.id.clone()).or_insert_with(|| what.clone());
             }
             Health::Faulty(_) | Health::Unknown(_) => {}

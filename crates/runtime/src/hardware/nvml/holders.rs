@@ -3,11 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use dedi_domain::DeviceId;
 use dedi_shim::identity::{self, ProcessId};
 use nvml_wrapper::enums::device::UsedGpuMemory;
 use nvml_wrapper::struct_wrappers::device::ProcessInfo;
 
 use crate::hardware::Engines;
+use crate::hardware::cpu::{anonymous_bytes, size, used_by};
 
 /// Used memory that no process explains and nobody can be blamed for: the driver's own.
 const UNEXPLAINED_BYTES: u64 = 512 << 20;
@@ -35,6 +37,10 @@ pub(super) struct Holders {
     seen: BTreeSet<i32>,
     /// Named by the driver at this look.
     listed: BTreeSet<i32>,
+    /// Devices that live engines were given.
+    given: BTreeSet<DeviceId>,
+    /// Devices on which an engine was since nothing was held on them: what is held there may be left of it.
+    touched: BTreeSet<DeviceId>,
 }
 
 impl Holders {
@@ -44,12 +50,15 @@ impl Holders {
         self.engines.extend(ours.former.iter().map(|it| (it.pid, it.start_time)));
         self.engines.extend(ours.processes.iter().map(|it| (it.pid, it.start_time)));
         self.listed.clear();
+        self.given = ours.devices.iter().map(|it| it.id.clone()).collect();
+        self.touched.extend(self.given.iter().cloned());
+        self.touched.extend(ours.former_devices.iter().cloned());
     }
 
     /// Ends it. What no device names any more is forgotten, provided that all have answered.
     pub(super) fn end(&mut self, all_answered: bool) {
         if all_answered {
-            let Self { live, engines, seen, listed } = self;
+            let Self { live, engines, seen, listed, given: _, touched: _ } = self;
             engines.retain(|pid, _| live.contains(pid) || listed.contains(pid));
             seen.retain(|pid| listed.contains(pid));
         }
@@ -84,15 +93,55 @@ impl Holders {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Use {
     pub(super) foreign_bytes: u64,
-    /// By what they use, most first.
-    pub(super) strangers: Vec<i32>,
+    /// By what they use, most first: `72 GiB used by python (pid 4711)`.
+    pub(super) strangers: Vec<String>,
     pub(super) leftover_bytes: u64,
 }
 
-/// Divides the used bytes of a device among us, strangers and the dead.
-pub(super) fn account(
+/// Whose memory is that no listed process explains, where it is more than the driver's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unexplained {
+    /// What an engine of ours has left, or a process that could be seen if it were there.
+    Leftover,
+    /// A process's that can't be seen from here, as another container's.
+    Unseen,
+}
+
+impl Holders {
+    /// Divides the used bytes of a device among us, strangers and the dead. Without a list of processes, the sum alone
+    /// counts.
+    pub(super) fn account(
+        &mut self,
+        device: &DeviceId,
+        used_bytes: u64,
+        processes: Option<&[ProcessInfo]>,
+    ) -> Use {
+        let is_ours = self.given.contains(device) && processes.is_none();
+        let can_see = processes.is_some() && identity::sees_all_pids();
+        let unexplained = if can_see || self.touched.contains(device) {
+            Unexplained::Leftover
+        } else {
+            Unexplained::Unseen
+        };
+        let usage =
+            account(used_bytes, processes.unwrap_or_default(), is_ours, unexplained, |pid| self.holder(pid));
+        if usage.leftover_bytes == 0 && !self.given.contains(device) {
+            self.touched.remove(device);
+        }
+        usage
+    }
+
+    /// Memory of the host that engines' processes have.
+    pub(super) fn our_host_bytes(&self) -> u64 {
+        self.live.iter().map(|it| anonymous_bytes(*it)).sum()
+    }
+}
+
+fn account(
     used_bytes: u64,
     processes: &[ProcessInfo],
+    mut is_ours: bool,
+    unexplained_is: Unexplained,
     mut holder: impl FnMut(i32) -> Holder,
 ) -> Use {
     // One that computes and draws is listed twice, each time with all it uses.
@@ -107,7 +156,6 @@ pub(super) fn account(
     }
     let named: u64 = by_pid.values().flatten().sum();
     let unexplained = used_bytes.saturating_sub(named);
-    let mut is_ours = false;
     let mut strangers: Vec<(Option<u64>, i32)> = Vec::new();
     let mut dead: Vec<Option<u64>> = Vec::new();
     for (pid, bytes) in by_pid {
@@ -119,17 +167,34 @@ pub(super) fn account(
     }
     let mut foreign_bytes: u64 = strangers.iter().filter_map(|it| it.0).sum();
     let mut leftover_bytes: u64 = dead.iter().flatten().sum();
+    let n_silent = strangers.iter().filter(|it| it.0.is_none()).count();
+    let mut unseen = None;
     if is_ours {
         // What a context of ours costs beyond what is listed for it.
-    } else if strangers.iter().any(|it| it.0.is_none()) {
+    } else if n_silent > 0 {
         foreign_bytes += unexplained;
-    } else if dead.contains(&None) || unexplained > UNEXPLAINED_BYTES {
+        if let ([one], 1) =
+            (strangers.iter_mut().filter(|it| it.0.is_none()).collect::<Vec<_>>().as_mut_slice(), n_silent)
+        {
+            one.0 = Some(unexplained);
+        }
+    } else if dead.contains(&None) {
         leftover_bytes += unexplained;
-    } else {
+    } else if unexplained <= UNEXPLAINED_BYTES {
         foreign_bytes += unexplained;
+    } else {
+        match unexplained_is {
+            Unexplained::Leftover => leftover_bytes += unexplained,
+            Unexplained::Unseen => {
+                foreign_bytes += unexplained;
+                unseen =
+                    Some(format!("{} used by processes that can't be seen from here", size(unexplained)));
+            }
+        }
     }
     strangers.sort_unstable_by(|a, b| b.cmp(a));
-    Use { foreign_bytes, strangers: strangers.into_iter().map(|it| it.1).collect(), leftover_bytes }
+    let named = strangers.into_iter().map(|(bytes, pid)| used_by(bytes, pid));
+    Use { foreign_bytes, strangers: unseen.into_iter().chain(named).collect(), leftover_bytes }
 }
 
 #[cfg(test)]
@@ -152,35 +217,85 @@ mod tests {
         }
     }
 
+    /// Where all processes can be seen.
+    fn seen(used_bytes: u64, processes: &[ProcessInfo]) -> Use {
+        account(used_bytes, processes, false, Unexplained::Leftover, holder)
+    }
+
     #[test]
     fn memory_that_nobody_has_is_leftover_only_where_nobody_could_have_it() {
         let none: [ProcessInfo; 0] = [];
-        assert_eq!(account(0, &none, holder), Use::default());
-        assert_eq!(account(GIB / 4, &none, holder).foreign_bytes, GIB / 4, "the driver's own");
-        assert_eq!(account(9 * GIB, &none, holder).leftover_bytes, 9 * GIB);
-        let ours = account(9 * GIB, &[process(7, Some(8 * GIB))], holder);
+        assert_eq!(seen(0, &none), Use::default());
+        assert_eq!(seen(GIB / 4, &none).foreign_bytes, GIB / 4, "the driver's own");
+        assert_eq!(seen(9 * GIB, &none).leftover_bytes, 9 * GIB);
+        let ours = seen(9 * GIB, &[process(7, Some(8 * GIB))]);
         assert_eq!(ours, Use::default(), "a context costs more than is listed");
-        let silent = account(9 * GIB, &[process(8, None)], holder);
+        let silent = seen(9 * GIB, &[process(8, None)]);
         assert_eq!((silent.foreign_bytes, silent.leftover_bytes), (9 * GIB, 0));
     }
 
     #[test]
+    fn memory_of_processes_that_cannot_be_seen_is_strangers_and_said_to_be_that() {
+        let none: [ProcessInfo; 0] = [];
+        let hidden = account(72 * GIB, &none, false, Unexplained::Unseen, holder);
+        assert_eq!((hidden.foreign_bytes, hidden.leftover_bytes), (72 * GIB, 0));
+        assert_eq!(hidden.strangers, ["72 GiB used by processes that can't be seen from here"]);
+        let own = account(GIB / 4, &none, false, Unexplained::Unseen, holder);
+        assert_eq!((own.foreign_bytes, own.strangers.len()), (GIB / 4, 0), "the driver's own");
+        // The sum alone, on a device that an engine of ours has.
+        assert_eq!(account(72 * GIB, &none, true, Unexplained::Unseen, holder), Use::default());
+    }
+
+    #[test]
+    fn memory_after_an_engine_is_its_leftover_until_it_is_gone_and_a_strangers_afterwards() {
+        let device = DeviceId("GPU-0".into());
+        let given = |holders: &mut Holders, is_given: bool| {
+            let kind =
+                dedi_domain::DeviceKind { product: "nvidia_x".into(), memory_gb: 80, link: String::new() };
+            let assigned = dedi_domain::launch::AssignedDevice { id: device.clone(), kind, index: 0 };
+            let devices = if is_given { vec![assigned] } else { Vec::new() };
+            holders.begin(&Engines { devices, ..Engines::default() });
+            // The driver does not list processes.
+            let seen = holders.account(&device, 30 * GIB, None);
+            (seen.foreign_bytes / GIB, seen.leftover_bytes / GIB)
+        };
+        let mut holders = Holders::default();
+        assert_eq!(given(&mut holders, false), (30, 0), "nobody of ours was there");
+        assert_eq!(given(&mut holders, true), (0, 0));
+        assert_eq!(given(&mut holders, false), (0, 30));
+        assert_eq!(given(&mut holders, false), (0, 30));
+        holders.begin(&Engines::default());
+        assert_eq!(holders.account(&device, 0, None), Use::default());
+        assert_eq!(given(&mut holders, false), (30, 0), "somebody came after it was clear");
+    }
+
+    #[test]
     fn strangers_are_counted_once_and_named_by_what_they_use() {
-        let listed = [process(1, Some(GIB)), process(2, Some(3 * GIB)), process(1, Some(GIB))];
-        let seen = account(4 * GIB, &listed, holder);
-        assert_eq!(seen, Use { foreign_bytes: 4 * GIB, strangers: vec![2, 1], leftover_bytes: 0 });
+        let me = std::process::id();
+        let name = std::fs::read_to_string("/proc/self/comm").unwrap();
+        let listed = [process(0, Some(GIB)), process(me, Some(3 * GIB)), process(0, Some(GIB))];
+        let told = seen(4 * GIB, &listed);
+        assert_eq!((told.foreign_bytes, told.leftover_bytes), (4 * GIB, 0));
+        let named = format!("3.0 GiB used by {} (pid {me})", name.trim());
+        assert_eq!(
+            told.strangers,
+            [named, "1.0 GiB used by a process that can't be seen from here".to_owned()]
+        );
+        // The driver names it without a figure, as in some containers: the sum tells.
+        let silent = seen(72 * GIB, &[process(me, None)]);
+        assert_eq!(silent.strangers, [format!("72 GiB used by {} (pid {me})", name.trim())]);
     }
 
     #[test]
     fn what_the_dead_are_listed_with_is_leftover_beside_whoever_else_is_there() {
         let dead = process(9, Some(6 * GIB));
-        let alone = account(6 * GIB + GIB / 4, std::slice::from_ref(&dead), holder);
+        let alone = seen(6 * GIB + GIB / 4, std::slice::from_ref(&dead));
         assert_eq!((alone.foreign_bytes, alone.leftover_bytes), (GIB / 4, 6 * GIB));
-        let both = account(8 * GIB, &[process(1, Some(2 * GIB)), dead.clone()], holder);
-        assert_eq!(both, Use { foreign_bytes: 2 * GIB, strangers: vec![1], leftover_bytes: 6 * GIB });
-        let ours = account(8 * GIB, &[process(7, Some(GIB)), dead], holder);
+        let both = seen(8 * GIB, &[process(0, Some(2 * GIB)), dead.clone()]);
+        assert_eq!((both.foreign_bytes, both.leftover_bytes, both.strangers.len()), (2 * GIB, 6 * GIB, 1));
+        let ours = seen(8 * GIB, &[process(7, Some(GIB)), dead]);
         assert_eq!((ours.foreign_bytes, ours.leftover_bytes), (0, 6 * GIB));
-        let silent = account(GIB / 4, &[process(9, None)], holder);
+        let silent = seen(GIB / 4, &[process(9, None)]);
         assert_eq!((silent.foreign_bytes, silent.leftover_bytes), (0, GIB / 4));
     }
 

@@ -64,8 +64,19 @@ impl TestPlane {
         let library = dedi_testing::fake_nvml();
         let hardware = format!("cpu_devices = 0\nnvml_library = {:?}\n", library.display().to_string());
         let engine = dedi_testing::fake_engine();
-        let config = format!("engine = {:?}\n{config}", engine.display().to_string());
+        let config = match config.contains("engine =") {
+            true => config.to_owned(),
+            false => format!("engine = {:?}\n{config}", engine.display().to_string()),
+        };
         Self::start_on(&config, &hardware, gpus, |_| {})
+    }
+
+    /// A server with two CPU devices and the real engine, and with these GPUs beside them.
+    pub(crate) fn start_with_gpus_beside(config: &str, gpus: &Value) -> Self {
+        let library = dedi_testing::fake_nvml();
+        let library = library.display().to_string();
+        let hardware = format!("cpu_devices = 2\ncpu_memory_gb = 1\nnvml_library = {library:?}\n");
+        Self::start_on(config, &hardware, gpus, |_| {})
     }
 
     fn start_on(config: &str, hardware: &str, gpus: &Value, prepare: impl FnOnce(&Path)) -> Self {
