@@ -21,6 +21,7 @@ use crate::http::{self, AppState, Ready};
 use crate::logging::Complaints;
 use crate::metrics::Metrics;
 use crate::model::{self, LoadError, Loaded, Pieces};
+use crate::reading::Habits;
 use crate::template::ChatTemplate;
 use crate::worker::embed::Embedder;
 use crate::worker::{self, Message, Worker};
@@ -249,6 +250,7 @@ fn ready(args: &ServeArgs, loaded: &Loaded, pieces: &Arc<Pieces>) -> Result<Read
         .map_err(|error| LoadError::Model { path: args.model.clone(), cause: error.to_string() })?;
     let bos = (vocab.should_add_bos() && vocab.bos().0 >= 0).then(|| vocab.bos());
     Ok(Ready {
+        habits: Habits::of(source),
         model,
         pieces: Arc::clone(pieces),
         shape: loaded.shape,

@@ -41,7 +41,7 @@ fn accept(state: &Arc<AppState>, mut request: GenerateRequest) -> Result<Accepte
     let ready = state.ready()?;
     let parameters = request::check(&mut request, ready.pieces.count())?;
     let (prompt, text) = read_prompt(ready, request.prompt.take())?;
-    let expected = Expected { form: parameters.form.clone(), callable: None };
+    let expected = Expected { form: parameters.form.clone(), expect: None };
     generate::submit(state, &parameters, prompt, text, expected, request.model, "cmpl")
 }
 

@@ -7,8 +7,8 @@ use dedi_api::engine::{TextLogprobs, TokenLogprob, Usage};
 use llama_cpp_2::token::LlamaToken;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use crate::calls::Callable;
 use crate::constrain::Form;
+use crate::reading::Expect;
 use crate::request::{self, Parameters};
 use crate::worker::{Event, Finish, GenerateJob, Job, TokenEvent, TokenProbabilities};
 
@@ -62,7 +62,7 @@ impl Echo {
 #[derive(Default)]
 pub(super) struct Expected {
     pub(super) form: Option<Form>,
-    pub(super) callable: Option<Arc<Callable>>,
+    pub(super) expect: Option<Expect>,
 }
 
 /// Runs what may take long on another thread: long texts, and grammars.
@@ -118,7 +118,7 @@ pub(super) fn submit(
         choices: parameters.choices,
         sampling: parameters.sampling.clone(),
         stops: parameters.stops.clone(),
-        callable: expected.callable,
+        expect: expected.expect,
         max_tokens,
         ignore_eos: parameters.ignore_eos,
         logprobs: parameters.logprobs,

@@ -13,6 +13,7 @@ use llama_cpp_2::token::LlamaToken;
 use crate::constrain::Constraints;
 use crate::metrics::Metrics;
 use crate::model::{Pieces, Shape};
+use crate::reading::Habits;
 use crate::template::ChatTemplate;
 use crate::worker::Worker;
 
@@ -21,6 +22,7 @@ mod completions;
 mod embeddings;
 mod error;
 mod generate;
+mod reasoning;
 mod replies;
 mod status;
 
@@ -59,6 +61,8 @@ pub struct Ready {
     pub shape: Shape,
     /// The model's chat template.
     pub template: ChatTemplate,
+    /// What it says of replies.
+    pub habits: Habits,
     /// Makes replies follow a form.
     pub constraints: Constraints,
     /// The token prompts begin with, when the model wants one.

@@ -12,5 +12,6 @@ mod engine;
 
 mod calls;
 mod health;
+mod reasoning;
 mod replies;
 mod requests;
