@@ -52,7 +52,9 @@ async fn streamed(engine: &Engine, mut more: Value) -> Said {
 }
 
 fn pattern(reply: &str) -> Value {
-    json!({"type": "regex", "pattern": reply.replace('{', "\\{").replace('}', "\\}")})
+    let special = |it: char| "{}[]".contains(it);
+    let pattern = reply.chars().flat_map(|it| special(it).then_some('\\').into_iter().chain([it]));
+    json!({"type": "regex", "pattern": pattern.collect::<String>()})
 }
 
 #[tokio::test]
