@@ -62,7 +62,7 @@ words! {
     /// What happens to a prompt that is too long.
     OverflowWord ["error", "truncate"]
     /// How much a model thinks.
-    EffortWord ["low", "medium", "high"]
+    EffortWord ["none", "minimal", "low", "medium", "high"]
     /// Who says a message.
     MessageRole ["system", "developer", "user", "assistant", "tool", "function"]
     /// The form of a reply.

@@ -4,7 +4,7 @@
 //! nothing else. It knows nothing of endpoints, keys or tenants, and reads nothing but the model file it is given.
 //!
 //! From a request to its text: `http` reads and checks it (`request`, `conversation`, `template`, `tools`), the
-//! `worker`'s thread decodes all requests together (`sample`, `text`, `calls`, `constrain`), and `http` writes what it says.
+//! `worker`'s thread decodes all requests together (`sample`, `text`, `reading`, `calls`, `constrain`), and `http` writes what it says.
 
 pub mod backends;
 pub mod calls;
@@ -18,6 +18,7 @@ pub mod logging;
 pub mod memory;
 pub mod metrics;
 pub mod model;
+pub mod reading;
 pub mod render;
 pub mod request;
 pub mod sample;

@@ -1,6 +1,7 @@
 //! Loads a model: checks the file, the processor and the memory first, so that what can be said in a sentence is
 //! not left to a crash.
 
+use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use crate::exit::Exit;
 use crate::gguf::{self, GgufError, Header};
 use crate::logging::Complaints;
 use crate::memory;
+use crate::reading;
 
 // More would be a surprise in memory for models trained for a million tokens; --context asks for it.
 const DEFAULT_CONTEXT_MAX: u32 = 8192;
@@ -290,6 +292,8 @@ fn check_processor() -> Result<(), LoadError> {
 pub struct Pieces {
     bytes: Vec<u8>,
     ends: Vec<u32>,
+    /// The names of control tokens that are marks in replies.
+    marks: HashMap<i32, String>,
 }
 
 impl Pieces {
@@ -297,11 +301,24 @@ impl Pieces {
     #[must_use]
     pub fn read(model: &LlamaModel) -> Self {
         let (mut bytes, mut ends) = (Vec::new(), Vec::new());
-        for (_, piece) in model.tokens(false) {
+        let mut marks = HashMap::new();
+        for (token, piece) in model.tokens(false) {
             bytes.extend_from_slice(&piece);
             ends.push(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+            if piece.is_empty()
+                && let Ok(name) = String::from_utf8(model.vocab().token_to_piece(token, true, None))
+                && reading::is_mark(&name)
+            {
+                marks.insert(token.0, name);
+            }
         }
-        Self { bytes, ends }
+        Self { bytes, ends, marks }
+    }
+
+    /// The name of a control token that is a mark in replies; empty for any other.
+    #[must_use]
+    pub fn mark(&self, token: LlamaToken) -> &str {
+        self.marks.get(&token.0).map_or("", String::as_str)
     }
 
     /// The bytes of `token`.

@@ -21,6 +21,7 @@ use crate::http::{self, AppState, Ready};
 use crate::logging::Complaints;
 use crate::metrics::Metrics;
 use crate::model::{self, LoadError, Loaded, Pieces};
+use crate::reading::Habits;
 use crate::special::Specials;
 use crate::template::source::Origin;
 use crate::template::{self, ChatTemplate, TemplateError};
@@ -254,6 +255,7 @@ fn ready(args: &ServeArgs, loaded: &Loaded, pieces: &Arc<Pieces>) -> Result<Read
     })?;
     let bos = (vocab.should_add_bos() && vocab.bos().0 >= 0).then(|| vocab.bos());
     Ok(Ready {
+        habits: Habits::of(template.source()),
         specials: Specials::read(&model),
         forms: Compiler::new(Arc::clone(&model)),
         model,

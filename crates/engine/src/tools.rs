@@ -99,11 +99,16 @@ impl Tools {
         Form::Lark(lark)
     }
 
-    /// What calls in a reply are told by; whether there may be only one.
+    /// What calls in a reply are told by; whether there may be only one, and whether it is told while it comes.
     #[must_use]
-    pub fn callable(&self, only_one: bool) -> Arc<Callable> {
-        let names = self.tools.iter().map(|it| it.function.name.clone()).collect();
-        Arc::new(Callable { names, must_call: self.must_call, only_one })
+    pub fn callable(&self, only_one: bool, in_fragments: bool) -> Arc<Callable> {
+        let functions =
+            self.tools.iter().map(|it| (it.function.name.clone(), it.function.parameters.clone()));
+        let mut callable = Callable::new(functions);
+        callable.must_call = self.must_call;
+        callable.only_one = only_one;
+        callable.in_fragments = in_fragments;
+        Arc::new(callable)
     }
 }
 

@@ -76,20 +76,24 @@ pub struct ReplyMessage {
     pub role: String,
     /// The text; null when the reply is only calls.
     pub content: Option<String>,
+    /// What the model thought before; left out when it told none of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reasoning: Option<String>,
     /// The calls; left out when there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tool_calls: Vec<ToolCall>,
 }
 
-/// A call of a function.
+/// A call of a function, or in a stream more of its arguments: then it has neither id, type nor name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToolCall {
     /// Its place among the calls.
     pub index: u32,
     /// Its id.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub id: String,
     /// `function`.
-    #[serde(rename = "type")]
+    #[serde(rename = "type", default, skip_serializing_if = "String::is_empty")]
     pub kind: String,
     /// What is called.
     pub function: CalledFunction,
@@ -99,6 +103,7 @@ pub struct ToolCall {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CalledFunction {
     /// Its name.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
     /// Its arguments, as JSON text.
     pub arguments: String,

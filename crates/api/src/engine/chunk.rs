@@ -80,7 +80,10 @@ pub struct Delta<'a> {
     /// Text.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub content: Option<Cow<'a, str>>,
-    /// Calls, each whole.
+    /// What the model thinks.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub reasoning: Option<Cow<'a, str>>,
+    /// Calls, and more of their arguments.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tool_calls: Vec<ToolCall>,
 }

@@ -64,7 +64,7 @@ pub struct GenerateRequest {
     pub response_format: Option<ResponseFormat>,
     /// `error` or `truncate`.
     pub context_length_exceeded_behavior: Option<String>,
-    /// `low`, `medium` or `high`: a variable of the template, too.
+    /// `none`, `minimal`, `low`, `medium` or `high`: as the template's variables say it.
     pub reasoning_effort: Option<String>,
     /// Variables of the model's chat template.
     pub chat_template_kwargs: Option<serde_json::Map<String, Value>>,

@@ -13,6 +13,7 @@ use dedi_api::engine::{
 };
 
 use crate::conversation;
+use crate::reading::Expect;
 use crate::request;
 use crate::template::TAKEN;
 use crate::tools::Tools;
@@ -21,6 +22,7 @@ use crate::worker::{Finish, Sender, TokenEvent};
 use super::forms;
 use super::generate::{self, Accepted, Echo, Expected, Prepared};
 use super::prompt::{self, Turn};
+use super::reasoning::{self, Effort};
 use super::replies::{self, Dialect, Head, event};
 use super::{ApiError, AppState, Ready};
 
@@ -56,14 +58,17 @@ fn accept(
         forms::of_tools(offered.as_deref().unwrap_or_default(), choice.as_ref(), parameters.form.as_ref())?;
     let tools = Tools::check(offered, choice)?;
     let only_one = request.parallel_tool_calls == Some(false);
-    let callable = tools.as_ref().map(|it| it.callable(only_one));
+    let callable = tools.as_ref().map(|it| it.callable(only_one, parameters.stream));
     let must_call = callable.as_ref().is_some_and(|it| it.must_call);
     let (form, parts) = forms::of_chat(tools.as_ref(), parameters.form.as_ref(), parts);
     let messages = conversation::messages(request.messages.take(), tools.as_ref(), &ready.template.habits)?;
-    let more = template_variables(ready, &mut request)?;
+    let effort = request.reasoning_effort.take().map(|it| Effort::read(&it)).transpose()?;
+    let more = template_variables(ready, &mut request, effort)?;
     let tools_json = tools.as_ref().filter(|_| ready.template.habits.tools).map(Tools::for_template);
-    let (text, prompt) = prompt::render(ready, messages, tools_json, more, turn)?;
-    let expected = Expected { sender, form, parts, callable };
+    let given = prompt::Given { messages, tools: tools_json, more };
+    let (text, prompt, open_tag) = prompt::render(ready, given, turn, form.as_ref(), effort)?;
+    let habits = reasoning::habits(ready.habits, form.as_ref());
+    let expected = Expected { sender, form, parts, expect: Some(Expect { habits, open_tag, callable }) };
     Ok((
         Prepared { parameters, prompt, text, expected, model: request.model, id_prefix: "chatcmpl" },
         must_call,
@@ -74,6 +79,7 @@ fn accept(
 fn template_variables(
     ready: &Ready,
     request: &mut GenerateRequest,
+    effort: Option<Effort>,
 ) -> Result<serde_json::Map<String, serde_json::Value>, ApiError> {
     let mut all = request.chat_template_kwargs.take().unwrap_or_default();
     if let Some(name) = all.keys().find(|it| TAKEN.contains(&it.as_str())) {
@@ -84,8 +90,15 @@ fn template_variables(
         );
         return Err(ApiError::invalid(format!("chat_template_kwargs.{name}"), message));
     }
-    if let Some(effort) = request.reasoning_effort.take() {
-        all.entry("reasoning_effort").or_insert(effort.into());
+    // Families have two names for the switch.
+    if !ready.template.reads("enable_thinking")
+        && ready.template.reads("thinking")
+        && let Some(switch) = all.remove("enable_thinking")
+    {
+        all.entry("thinking").or_insert(switch);
+    }
+    if let Some(effort) = effort {
+        effort.put(&ready.template, &mut all);
     }
     let Some(name) = ready.template.ignores(&all) else { return Ok(all) };
     let param = match name {
@@ -101,6 +114,7 @@ fn template_variables(
 
 #[derive(Default)]
 struct Reply {
+    thoughts: String,
     content: String,
     calls: Vec<ToolCall>,
     logprobs: ChatLogprobs,
@@ -118,6 +132,7 @@ async fn whole(mut accepted: Accepted, must_call: bool) -> Result<Response, ApiE
             if let (Some(probabilities), Some(ready)) = (&token.logprobs, state.ready.get()) {
                 reply.logprobs.content.push(generate::token_logprob(ready, token.token, probabilities));
             }
+            reply.thoughts.push_str(&token.thought);
             reply.content.push_str(&token.text);
             reply.calls.extend(token.calls);
             reply.finish_reason =
@@ -129,7 +144,12 @@ async fn whole(mut accepted: Accepted, must_call: bool) -> Result<Response, ApiE
         let content = (!is_only_calls).then_some(reply.content);
         ChatChoice {
             index,
-            message: ReplyMessage { role: "assistant".to_owned(), content, tool_calls: reply.calls },
+            message: ReplyMessage {
+                role: "assistant".to_owned(),
+                content,
+                reasoning: (!reply.thoughts.is_empty()).then_some(reply.thoughts),
+                tool_calls: reply.calls,
+            },
             finish_reason: reply.finish_reason.to_owned(),
             logprobs: accepted.logprobs.then_some(reply.logprobs),
             token_ids: reply.token_ids,
@@ -199,7 +219,7 @@ impl Dialect for ChatStream {
         let delta = Delta {
             role: Some(Cow::Borrowed("assistant")),
             content: Some(Cow::Borrowed("")),
-            tool_calls: Vec::new(),
+            ..Delta::default()
         };
         let first = ChatChunkChoice { index: choice, delta, ..ChatChunkChoice::default() };
         self.put(head, vec![first], None, out);
@@ -215,6 +235,7 @@ impl Dialect for ChatStream {
         let has_text = token.finish != Some(Finish::EndOfGeneration);
         let reason = token.finish.map(|it| finish_reason(it, *called));
         let (content, tool_calls) = (token.text, token.calls);
+        let reasoning = (!token.thought.is_empty()).then_some(Cow::Owned(token.thought));
         let mut choice = ChatChunkChoice {
             index,
             delta: Delta::default(),
@@ -223,8 +244,8 @@ impl Dialect for ChatStream {
             token_id: Some(id),
         };
         // The token that ends a generation has no text of its own, so it comes with the end.
-        if has_text || !content.is_empty() || !tool_calls.is_empty() {
-            choice.delta = Delta { role: None, content: Some(Cow::Owned(content)), tool_calls };
+        if has_text || !content.is_empty() || !tool_calls.is_empty() || reasoning.is_some() {
+            choice.delta = Delta { role: None, content: Some(Cow::Owned(content)), reasoning, tool_calls };
             self.put(head, vec![std::mem::take(&mut choice)], None, out);
             choice.index = index;
         }

@@ -47,7 +47,7 @@ fn accept(state: &AppState, sender: Sender, mut request: GenerateRequest) -> Res
     let (prompt, text) = read_prompt(ready, request.prompt.take())?;
     let parts =
         parameters.form.iter().map(|it| Part { param: FORMAT.to_owned(), form: it.clone() }).collect();
-    let expected = Expected { sender, form: parameters.form.clone(), parts, callable: None };
+    let expected = Expected { sender, form: parameters.form.clone(), parts, expect: None };
     Ok(Prepared { parameters, prompt, text, expected, model: request.model, id_prefix: "cmpl" })
 }
 

@@ -7,8 +7,8 @@ use dedi_api::engine::{TextLogprobs, TokenLogprob, Usage};
 use llama_cpp_2::token::LlamaToken;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use crate::calls::Callable;
 use crate::constrain::{Form, FormError, Grammar, Part};
+use crate::reading::Expect;
 use crate::request::{self, Parameters};
 use crate::worker::{Event, Finish, GenerateJob, Job, Sender, TokenEvent, TokenProbabilities};
 
@@ -68,7 +68,7 @@ pub(super) struct Expected {
     pub(super) form: Option<Form>,
     /// The fields that the form was made of.
     pub(super) parts: Vec<Part>,
-    pub(super) callable: Option<Arc<Callable>>,
+    pub(super) expect: Option<Expect>,
 }
 
 /// A request that was understood: all of its job but the grammar.
@@ -130,7 +130,7 @@ pub(super) async fn submit(state: &Arc<AppState>, prepared: Prepared) -> Result<
         choices: parameters.choices,
         sampling: parameters.sampling,
         stops: parameters.stops,
-        callable: expected.callable,
+        expect: expected.expect,
         max_tokens,
         ignore_eos: parameters.ignore_eos,
         logprobs: parameters.logprobs,

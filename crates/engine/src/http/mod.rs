@@ -16,6 +16,7 @@ use llama_cpp_2::token::LlamaToken;
 use crate::constrain::Compiler;
 use crate::metrics::Metrics;
 use crate::model::{Pieces, Shape};
+use crate::reading::Habits;
 use crate::special::Specials;
 use crate::template::ChatTemplate;
 use crate::worker::{Sender, Worker};
@@ -27,6 +28,7 @@ mod error;
 mod forms;
 mod generate;
 mod prompt;
+mod reasoning;
 mod replies;
 mod status;
 
@@ -65,6 +67,8 @@ pub struct Ready {
     pub shape: Shape,
     /// The model's chat template.
     pub template: ChatTemplate,
+    /// What it says of replies.
+    pub habits: Habits,
     /// Makes replies follow a form.
     pub forms: Compiler,
     /// The spellings of its control tokens.

@@ -4,10 +4,12 @@ use dedi_api::engine::GenerateRequest;
 use llama_cpp_2::token::LlamaToken;
 use serde_json::{Map, Value};
 
+use crate::constrain::Form;
 use crate::special::Specials;
 use crate::template::{Conversation, TemplateError};
 
 use super::generate::sentence;
+use super::reasoning::{self, Effort};
 use super::{ApiError, Ready};
 
 /// Where the reply stands in the conversation.
@@ -47,19 +49,28 @@ impl Turn {
     }
 }
 
-/// The prompt and its tokens. Control tokens are the template's own only, whatever the conversation spells.
+/// What a template is given of a request.
+pub(super) struct Given {
+    pub(super) messages: Vec<Value>,
+    pub(super) tools: Option<Value>,
+    /// Variables.
+    pub(super) more: Map<String, Value>,
+}
+
+/// The prompt, its tokens, and the tag of thoughts that it ends within. Control tokens are the template's own only,
+/// whatever the conversation spells.
 pub(super) fn render(
     ready: &Ready,
-    messages: Vec<Value>,
-    tools: Option<Value>,
-    more: Map<String, Value>,
+    given: Given,
     turn: Turn,
-) -> Result<(String, Vec<LlamaToken>), ApiError> {
+    form: Option<&Form>,
+    effort: Option<Effort>,
+) -> Result<(String, Vec<LlamaToken>, Option<&'static str>), ApiError> {
+    let Given { messages, mut tools, more } = given;
     let mut messages = Value::Array(messages);
-    let mut tools = tools;
     let mut more = Value::Object(more);
-    let given: Vec<&Value> = [Some(&messages), tools.as_ref(), Some(&more)].into_iter().flatten().collect();
-    let Some(seams) = Specials::seams(&given, ready.template.source()) else {
+    let texts: Vec<&Value> = [Some(&messages), tools.as_ref(), Some(&more)].into_iter().flatten().collect();
+    let Some(seams) = Specials::seams(&texts, ready.template.source()) else {
         let message = "`messages` use every private character there is; leave some out.";
         return Err(ApiError::invalid("messages", message));
     };
@@ -69,12 +80,14 @@ pub(super) fn render(
     if turn == Turn::GoesOn {
         end_with(&mut messages, seams.end);
     }
-    let rendered = ready.template.render(&Conversation {
-        messages: messages.as_array().map_or(&[], Vec::as_slice),
+    let messages = messages.as_array().map_or(&[][..], Vec::as_slice);
+    let conversation = |add_generation_prompt| Conversation {
+        messages,
         tools: tools.as_ref(),
-        add_generation_prompt: turn == Turn::Begins,
+        add_generation_prompt,
         more: more.as_object().cloned().unwrap_or_default(),
-    });
+    };
+    let rendered = ready.template.render(&conversation(turn == Turn::Begins));
     let mut text = rendered.map_err(|error| match error {
         TemplateError::Unusable(_) => ApiError::Internal(sentence(&error.to_string())),
         TemplateError::Busy => ApiError::Busy,
@@ -94,13 +107,15 @@ pub(super) fn render(
         text.truncate(end);
         text = text.replace(seams.end, "");
     }
+    let without = || ready.template.render(&conversation(false)).ok();
+    let open_tag = reasoning::open_tag(&mut text, without, messages, form, effort);
     let mut tokens = ready.specials.tokenize(&ready.model, &text, seams.inside);
     if let Some(bos) = ready.bos
         && tokens.first() != Some(&bos)
     {
         tokens.insert(0, bos);
     }
-    Ok((text.replace(seams.inside, ""), tokens))
+    Ok((text.replace(seams.inside, ""), tokens, open_tag))
 }
 
 /// Marks the end of the last message's text.

@@ -153,6 +153,19 @@ impl ChatTemplate {
         })
     }
 
+    /// Whether the template asks for a variable that it does not set itself.
+    #[must_use]
+    pub fn reads(&self, name: &str) -> bool {
+        let template = self.environment.get_template(NAME);
+        template.is_ok_and(|it| it.undeclared_variables(false).contains(name))
+    }
+
+    /// Whether it compares with a word, or writes it as one.
+    #[must_use]
+    pub fn has_word(&self, word: &str) -> bool {
+        ["'", "\""].iter().any(|quote| self.source.contains(&format!("{quote}{word}{quote}")))
+    }
+
     /// The template as it was written.
     #[must_use]
     pub fn source(&self) -> &str {

@@ -10,9 +10,9 @@ use dedi_api::engine::ToolCall;
 use llama_cpp_2::token::LlamaToken;
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::calls::Callable;
 use crate::constrain::Grammar;
 use crate::metrics::Metrics;
+use crate::reading::Expect;
 use crate::sample::SamplingParams;
 
 pub mod embed;
@@ -37,10 +37,10 @@ pub struct GenerateJob {
     pub choices: u32,
     /// How tokens are picked; choice `i` uses the seed plus `i`.
     pub sampling: SamplingParams,
-    /// Texts that end a reply. They are looked for in what is read, not in calls.
+    /// Texts that end a reply. They are looked for in what is said, not in thoughts and calls.
     pub stops: Vec<String>,
-    /// What a reply may call, if anything.
-    pub callable: Option<Arc<Callable>>,
+    /// How a reply is taken apart; nothing where it is told as it is.
+    pub expect: Option<Expect>,
     /// Most tokens of a reply; at least one, and prompt and reply fit into the context.
     pub max_tokens: u32,
     /// Goes on past the model's end of generation.
@@ -113,9 +113,11 @@ pub struct TokenEvent {
     pub choice: u32,
     /// The token.
     pub token: u32,
-    /// The text that can be sent now.
+    /// What the model thought, as far as it can be sent now.
+    pub thought: String,
+    /// The text that can.
     pub text: String,
-    /// The calls that can.
+    /// The calls that can, or more of their arguments.
     pub calls: Vec<ToolCall>,
     /// Log probabilities, when asked for.
     pub logprobs: Option<Box<TokenProbabilities>>,

@@ -1,31 +1,32 @@
-//! What of a reply's bytes its client hears: whole characters, calls apart from text, and nothing after a stop
-//! text. Stop texts are looked for in what is read, and so never in a call.
-
-use std::sync::Arc;
+//! What of a reply's bytes its client hears: whole characters, thoughts and calls apart from text, and nothing after a
+//! stop text. Stop texts are looked for in what is said, and so never in thoughts and calls.
 
 use dedi_api::engine::ToolCall;
 
-use crate::calls::{CallFinder, Callable, Ending, Part};
+use crate::calls::{Ending, Part};
+use crate::reading::{Expect, Piece, Reading};
 use crate::text::TextOut;
 
 /// One reply's way from bytes to what is told.
 #[derive(Debug)]
 pub(super) struct Reply {
     text: TextOut,
-    calls: Option<Calls>,
+    /// Nothing where the text is told as it is.
+    read: Option<Read>,
 }
 
 #[derive(Debug)]
-struct Calls {
-    finder: CallFinder,
-    /// What is left for the reader; the stop texts are looked for here.
-    read: TextOut,
+struct Read {
+    reading: Reading,
+    /// What is said; the stop texts are looked for here.
+    said: TextOut,
     only_one: bool,
 }
 
 /// What can be told now.
 #[derive(Debug, Default)]
 pub(super) struct Told {
+    pub(super) thought: String,
     pub(super) text: String,
     pub(super) calls: Vec<ToolCall>,
     /// Whether a stop text was met, or the only call was made; nothing comes after it.
@@ -33,71 +34,99 @@ pub(super) struct Told {
 }
 
 impl Reply {
-    /// A reply that ends before the first of `stops`, and may have calls in it where something is callable.
-    pub(super) fn new(stops: &[String], callable: Option<&Arc<Callable>>) -> Self {
-        let Some(callable) = callable else { return Self { text: TextOut::new(stops), calls: None } };
-        let calls = Calls {
-            finder: CallFinder::new(Arc::clone(callable)),
-            read: TextOut::new(stops),
-            only_one: callable.only_one,
+    /// A reply that ends before the first of `stops`, and has thoughts and calls in it where that is expected.
+    pub(super) fn new(stops: &[String], expect: Option<&Expect>) -> Self {
+        let Some(expect) = expect else { return Self { text: TextOut::new(stops), read: None } };
+        let read = Read {
+            reading: Reading::new(expect),
+            said: TextOut::new(stops),
+            only_one: expect.callable.as_ref().is_some_and(|it| it.only_one),
         };
-        Self { text: TextOut::new(&[]), calls: Some(calls) }
+        Self { text: TextOut::new(&[]), read: Some(read) }
     }
 
     /// Takes one token's bytes.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Told {
         let released = self.text.push(bytes);
-        let Some(calls) = &mut self.calls else {
-            return Told { text: released.text, calls: Vec::new(), stopped: released.stopped };
+        let Some(read) = &mut self.read else {
+            return Told { text: released.text, stopped: released.stopped, ..Told::default() };
         };
-        let parts = calls.finder.push(&released.text);
-        calls.tell(parts)
+        let pieces = read.reading.push(&released.text);
+        let mut told = Told::default();
+        read.tell(pieces, &mut told);
+        told
+    }
+
+    /// Takes a control token, whose name counts where replies are read and it is a mark in them.
+    pub(super) fn push_control(&mut self, name: &str) -> Told {
+        let is_read = self.read.as_ref().is_some_and(|it| it.reading.reads(name));
+        self.push(if is_read { name.as_bytes() } else { &[] })
     }
 
     /// The end: gives what was held back.
     pub(super) fn finish(&mut self, ending: Ending) -> Told {
         let rest = self.text.finish();
-        let Some(calls) = &mut self.calls else { return Told { text: rest, ..Told::default() } };
-        let mut parts = calls.finder.push(&rest);
-        parts.extend(calls.finder.finish(ending));
-        let mut told = calls.tell(parts);
+        let Some(read) = &mut self.read else { return Told { text: rest, ..Told::default() } };
+        let mut told = Told::default();
+        let mut pieces = read.reading.push(&rest);
+        pieces.extend(read.reading.finish(ending));
+        read.tell(pieces, &mut told);
         if !told.stopped {
-            told.text.push_str(&calls.read.finish());
+            told.text.push_str(&read.said.finish());
         }
         told
     }
 }
 
-impl Calls {
-    fn tell(&mut self, parts: Vec<Part>) -> Told {
-        let mut told = Told::default();
-        for part in parts {
-            match part {
-                Part::Text(text) => {
-                    let released = self.read.push(text.as_bytes());
+impl Read {
+    fn tell(&mut self, pieces: Vec<Piece>, told: &mut Told) {
+        for piece in pieces {
+            match piece {
+                Piece::Thought(text) => told.thought.push_str(&text),
+                Piece::Part(Part::Text(text)) => {
+                    let released = self.said.push(text.as_bytes());
                     told.text.push_str(&released.text);
-                    if released.stopped {
-                        told.stopped = true;
-                        return told;
-                    }
+                    told.stopped |= released.stopped;
                 }
-                Part::Call(call) => {
+                Piece::Part(Part::Call(call)) => {
                     // A stop text does not go on behind a call.
-                    told.text.push_str(&self.read.finish());
-                    told.calls.push(call);
-                    if self.only_one {
-                        told.stopped = true;
-                        return told;
-                    }
+                    told.text.push_str(&self.said.finish());
+                    told.put(call);
                 }
+                Piece::Part(Part::Called) => told.stopped |= self.only_one,
+            }
+            if told.stopped {
+                return;
             }
         }
-        told
+    }
+}
+
+impl Told {
+    /// Adds what comes later.
+    pub(super) fn append(&mut self, later: Self) {
+        self.thought.push_str(&later.thought);
+        self.text.push_str(&later.text);
+        later.calls.into_iter().for_each(|it| self.put(it));
+        self.stopped |= later.stopped;
+    }
+
+    fn put(&mut self, call: ToolCall) {
+        match self.calls.last_mut() {
+            Some(last) if last.index == call.index && call.id.is_empty() => {
+                last.function.arguments.push_str(&call.function.arguments);
+            }
+            Some(_) | None => self.calls.push(call),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use crate::calls::Callable;
+
     use super::*;
 
     fn reply(stops: &[&str]) -> Reply {
@@ -106,8 +135,9 @@ mod tests {
 
     fn calling(stops: &[&str], only_one: bool) -> Reply {
         let stops: Vec<_> = stops.iter().map(|it| (*it).to_owned()).collect();
-        let callable = Callable { names: vec!["add".to_owned()], must_call: false, only_one };
-        Reply::new(&stops, Some(&Arc::new(callable)))
+        let mut callable = Callable::new([("add".to_owned(), None)]);
+        callable.only_one = only_one;
+        Reply::new(&stops, Some(&Expect { callable: Some(Arc::new(callable)), ..Expect::default() }))
     }
 
     #[test]
@@ -117,6 +147,23 @@ mod tests {
         assert_eq!((told.text.as_str(), told.calls.len(), told.stopped), ("Now", 1, false));
         let told = reply(&["ow"]).push(call);
         assert_eq!((told.text.as_str(), told.calls.len(), told.stopped), ("N", 0, true));
+    }
+
+    #[test]
+    fn stop_texts_do_not_end_thoughts() {
+        let told = reply(&["\n", "hm"]).push(b"<think>\nhm\nhm</think>Paris\nhm");
+        assert_eq!((told.thought.as_str(), told.text.as_str(), told.stopped), ("hm\nhm", "Paris", true));
+    }
+
+    #[test]
+    fn control_tokens_count_where_they_are_marks() {
+        let mut read = reply(&[]);
+        let control = [read.push_control("[TOOL_CALLS]"), read.push_control("<|eot_id|>")];
+        assert!(control.iter().all(|it| it.text.is_empty()));
+        let told = read.push(b"add{}");
+        assert_eq!((told.text.as_str(), told.calls.len()), ("", 1));
+        let mut raw = Reply::new(&[], None);
+        assert_eq!(raw.push_control("<think>").text, "");
     }
 
     #[test]

@@ -64,7 +64,7 @@ impl Sequence {
             prompt_logprobs: (job.prompt_logprobs && choice == 0).then(Vec::new),
             sampler: Sampler::new(sampling, job.prompt.iter().map(|it| it.0.cast_unsigned())),
             grammar: job.grammar.as_ref().map(Grammar::fork),
-            reply: Reply::new(&job.stops, job.callable.as_ref()),
+            reply: Reply::new(&job.stops, job.expect.as_ref()),
             events: job.events.clone(),
         }
     }
@@ -131,8 +131,8 @@ impl Sequence {
             Box::new(TokenProbabilities { own, top })
         });
         let (told, finish) = self.tell(is_end, pieces, ended_grammar);
-        let Told { text, calls, stopped: _ } = told;
-        let event = TokenEvent { choice: self.choice, token, text, calls, logprobs, finish };
+        let Told { thought, text, calls, stopped: _ } = told;
+        let event = TokenEvent { choice: self.choice, token, thought, text, calls, logprobs, finish };
         let heard = self.events.send(Event::Token(event)).is_ok();
         finish.is_some() || !heard
     }
@@ -147,7 +147,10 @@ impl Sequence {
         if !self.ignore_eos && is_end(self.next) {
             return (self.reply.finish(Ending::Whole), Some(Finish::EndOfGeneration));
         }
-        let mut told = self.reply.push(pieces.of(self.next));
+        let mut told = match pieces.of(self.next) {
+            [] => self.reply.push_control(pieces.mark(self.next)),
+            bytes => self.reply.push(bytes),
+        };
         if told.stopped {
             return (told, Some(Finish::Stop));
         }
@@ -158,9 +161,8 @@ impl Sequence {
         } else {
             return (told, None);
         };
-        let rest = self.reply.finish(ending);
-        told.text.push_str(&rest.text);
-        told.calls.extend(rest.calls);
-        (told, Some(if rest.stopped { Finish::Stop } else { finish }))
+        told.append(self.reply.finish(ending));
+        let finish = if told.stopped { Finish::Stop } else { finish };
+        (told, Some(finish))
     }
 }

@@ -17,9 +17,20 @@ fn asked(more: Value) -> Value {
 /// What was said: content, the first call's name and arguments, why it ended.
 type Said = (Option<String>, Option<(String, String)>, String);
 
-fn call(of: &Value) -> Option<(String, String)> {
-    let function = of["tool_calls"].get(0)?["function"].clone();
-    Some((function["name"].as_str()?.to_owned(), function["arguments"].as_str()?.to_owned()))
+/// The first call of what came, in one piece or in fragments.
+fn call<'a>(of: impl IntoIterator<Item = &'a Value>) -> Option<(String, String)> {
+    let mut first: Option<(String, String)> = None;
+    let calls =
+        of.into_iter().filter_map(|it| it["tool_calls"].as_array()).flatten().filter(|it| it["index"] == 0);
+    for call in calls {
+        let function = &call["function"];
+        let (name, arguments) = first.get_or_insert_default();
+        assert_eq!(function["name"].is_string(), name.is_empty(), "its name comes once and first: {call}");
+        assert_eq!(function["name"].is_string(), call["id"].is_string(), "and so does its id: {call}");
+        name.push_str(function["name"].as_str().unwrap_or_default());
+        arguments.push_str(function["arguments"].as_str()?);
+    }
+    first
 }
 
 async fn whole(engine: &Engine, more: Value) -> Said {
@@ -27,7 +38,7 @@ async fn whole(engine: &Engine, more: Value) -> Said {
     assert_eq!(status, 200, "{answer}");
     let choice = &answer["choices"][0];
     let content = choice["message"]["content"].as_str().map(str::to_owned);
-    (content, call(&choice["message"]), choice["finish_reason"].as_str().unwrap().to_owned())
+    (content, call([&choice["message"]]), choice["finish_reason"].as_str().unwrap().to_owned())
 }
 
 /// The same, of a stream; no content at all reads like an empty one there.
@@ -37,11 +48,13 @@ async fn streamed(engine: &Engine, mut more: Value) -> Said {
     let deltas = || chunks.iter().map(|it| &it["choices"][0]["delta"]);
     let content: String = deltas().filter_map(|it| it["content"].as_str()).collect();
     let finish = chunks.iter().find_map(|it| it["choices"][0]["finish_reason"].as_str());
-    (Some(content).filter(|it| !it.is_empty()), deltas().find_map(call), finish.unwrap().to_owned())
+    (Some(content).filter(|it| !it.is_empty()), call(deltas()), finish.unwrap().to_owned())
 }
 
 fn pattern(reply: &str) -> Value {
-    json!({"type": "regex", "pattern": reply.replace('{', "\\{").replace('}', "\\}")})
+    let special = |it: char| "{}[]".contains(it);
+    let pattern = reply.chars().flat_map(|it| special(it).then_some('\\').into_iter().chain([it]));
+    json!({"type": "regex", "pattern": pattern.collect::<String>()})
 }
 
 #[tokio::test]
@@ -89,4 +102,67 @@ async fn a_call_that_is_cut_off_is_a_call_as_far_as_it_came() {
         assert_eq!((content.as_deref(), finish.as_str()), (Some("Look here"), "length"));
         assert_eq!(call.unwrap().0, "set");
     }
+}
+
+fn case(reply: &str) -> Value {
+    let weather = json!({"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]});
+    json!({"messages": [{"role": "user", "content": "Weather?"}], "max_tokens": 400, "response_format": pattern(reply),
+        "tools": [{"type": "function", "function": {"name": "get_weather", "parameters": weather}},
+                  {"type": "function", "function": {"name": "now", "description": "The time"}}]})
+}
+
+#[tokio::test]
+async fn calls_in_the_forms_of_other_families_are_calls() {
+    let engine = Engine::start(&[]).await;
+    for (reply, name, arguments) in [
+        (
+            "<tool_call>\n<function=get_weather>\n<parameter=city>\nParis\n</parameter>\n</function>\n</tool_call>",
+            "get_weather",
+            "{\"city\":\"Paris\"}",
+        ),
+        (
+            "[TOOL_CALLS][{\"name\": \"get_weather\", \"arguments\": {\"city\": \"Paris\"}, \"id\": \"abcdefghi\"}]",
+            "get_weather",
+            "{\"city\":\"Paris\"}",
+        ),
+        ("[TOOL_CALLS]get_weather[ARGS]{\"city\": \"Paris\"}", "get_weather", "{\"city\":\"Paris\"}"),
+        ("<tool_call>\n{\"name\": \"now\"}\n</tool_call>", "now", "{}"),
+    ] {
+        for (content, call, finish) in
+            [whole(&engine, case(reply)).await, streamed(&engine, case(reply)).await]
+        {
+            assert_eq!(content, None, "{reply}");
+            assert_eq!(call, Some((name.to_owned(), arguments.to_owned())), "{reply}");
+            assert_eq!(finish, "tool_calls");
+        }
+    }
+}
+
+#[tokio::test]
+async fn arguments_are_streamed_while_they_come() {
+    let engine = Engine::start(&[]).await;
+    let reply = "<tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"city\": \"Saint-Étienne-du-Rouvray\"}}\n</tool_call>";
+    let mut body = case(reply);
+    body["stream"] = json!(true);
+    let chunks = Events::open(&engine.socket(), CHAT, &body).await.chunks().await;
+    let calls = chunks.iter().filter(|it| it["choices"][0]["delta"]["tool_calls"][0].is_object()).count();
+    assert!(calls > 3, "{calls} events tell the call");
+    let said = call(chunks.iter().map(|it| &it["choices"][0]["delta"])).unwrap();
+    assert_eq!(said.1, "{\"city\":\"Saint-Étienne-du-Rouvray\"}");
+}
+
+#[tokio::test]
+async fn two_calls_have_an_index_each() {
+    let engine = Engine::start(&[]).await;
+    let one = "<tool_call>\n{\"name\": \"now\", \"arguments\": {}}\n</tool_call>";
+    let mut body = case(&format!("{one}\n{one}"));
+    let (_, answer) = client::post(&engine.socket(), CHAT, &body).await;
+    let calls = &answer["choices"][0]["message"]["tool_calls"];
+    assert_eq!((&calls[0]["index"], &calls[1]["index"]), (&json!(0), &json!(1)), "{answer}");
+    assert_ne!(calls[0]["id"], calls[1]["id"]);
+    body["stream"] = json!(true);
+    let chunks = Events::open(&engine.socket(), CHAT, &body).await.chunks().await;
+    let calls = chunks.iter().filter_map(|it| it["choices"][0]["delta"]["tool_calls"].as_array()).flatten();
+    let named: Vec<_> = calls.filter(|it| it["id"].is_string()).map(|it| it["index"].clone()).collect();
+    assert_eq!(named, [json!(0), json!(1)]);
 }

@@ -15,6 +15,7 @@ mod backends;
 mod calls;
 mod health;
 mod prompts;
+mod reasoning;
 mod replies;
 mod requests;
 mod templates;

@@ -160,7 +160,7 @@ fn chat_fields<'a>(
 
 /// How long the model shall think, from whichever place says it; the one of its own wins.
 fn effort<'a>(request: &'a GenerateRequest<'a>) -> Result<Option<&'a str>, ApiError> {
-    const EFFORTS: [&str; 3] = ["low", "medium", "high"];
+    const EFFORTS: [&str; 5] = ["none", "minimal", "low", "medium", "high"];
     let own = request.reasoning_effort.as_ref().map(|it| it.as_str());
     let nested = request.reasoning.as_ref().and_then(|it| it.effort.as_ref()).map(|it| it.as_str());
     let own = check::word("reasoning_effort", own, &EFFORTS)?;

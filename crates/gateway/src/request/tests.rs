@@ -102,6 +102,8 @@ fn fields_arrive_in_the_engines_form() {
             json!({"enable_thinking": false}),
         ),
         (json!({"reasoning_effort": "low"}), "reasoning_effort", json!("low")),
+        (json!({"reasoning_effort": "none"}), "reasoning_effort", json!("none")),
+        (json!({"reasoning": {"effort": "minimal"}}), "reasoning_effort", json!("minimal")),
         (json!({"reasoning": {"effort": "high"}}), "reasoning_effort", json!("high")),
         (
             json!({"reasoning": {"effort": "high"}, "reasoning_effort": "low"}),
