@@ -137,12 +137,11 @@ impl Connection {
 /// Whether the other side was gone before it had read the request: it has none of it, or a part that is no request.
 fn is_unread(error: &hyper::Error, is_unix: bool) -> bool {
     let cause = std::error::Error::source(error).and_then(|it| it.downcast_ref::<std::io::Error>());
-    cause.is_some_and(|it| match it.kind() {
-        // There was nobody to write to.
-        std::io::ErrorKind::BrokenPipe => true,
-        // Of a unix socket it says that it was closed with bytes in it that nobody had read.
-        std::io::ErrorKind::ConnectionReset => is_unix,
-        _ => false,
+    // With a broken pipe there was nobody to write to. A reset says of a unix socket that it was closed with bytes in it
+    // that nobody had read.
+    cause.is_some_and(|it| {
+        it.kind() == std::io::ErrorKind::BrokenPipe
+            || (is_unix && it.kind() == std::io::ErrorKind::ConnectionReset)
     })
 }
 

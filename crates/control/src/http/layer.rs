@@ -5,16 +5,17 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
 
 use axum::Json;
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use dedi_api::ErrorBody;
+use dedi_api::{ErrorBody, ErrorDetail};
 use dedi_domain::Principal;
 use futures_util::FutureExt;
 use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use tracing::Instrument;
 
+use super::ROUTES;
 use super::error::{ApiError, RETRY_AFTER_MILLIS, RETRY_AFTER_MS, Refused, SHOULD_RETRY};
 use super::reply::LastReply;
 use crate::shared::random_uuid;
@@ -41,6 +42,7 @@ pub(crate) async fn around(request: Request, next: Next) -> Response {
     let id = format!("req_{}", random_uuid().simple());
     LastReply::was_read(request.extensions());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let route = request.extensions().get::<MatchedPath>().map(|it| it.as_str().to_owned());
     let span = tracing::info_span!("request", request.id = %id, %method, path = request.uri().path());
     let answered = AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span.clone()).await;
     let mut response = answered.unwrap_or_else(|_panic| {
@@ -48,7 +50,10 @@ pub(crate) async fn around(request: Request, next: Next) -> Response {
         ApiError::Internal.into_response()
     });
     if response.status().is_client_error() || response.status().is_server_error() {
-        response = refusal(response, &id, &method, &path);
+        if response.status() == StatusCode::METHOD_NOT_ALLOWED {
+            response = wrong_method(response, &method, &path, route.as_deref());
+        }
+        response = refusal(response, &id);
     }
     span.in_scope(|| tracing::debug!(status = response.status().as_u16(), "answered"));
     let headers = response.headers_mut();
@@ -60,8 +65,21 @@ pub(crate) async fn around(request: Request, next: Next) -> Response {
     response
 }
 
+/// Says which methods there are: those that the handler names, or else the route's.
+fn wrong_method(mut response: Response, method: &Method, path: &str, route: Option<&str>) -> Response {
+    let named = response.headers().get(ALLOW).and_then(|it| it.to_str().ok()).map(str::to_owned);
+    let of_route = || ROUTES.iter().find(|it| Some(it.0) == route).map(|it| it.1.join(", "));
+    if let Some(Refused(detail)) = response.extensions_mut().get_mut::<Refused>()
+        && let Some(allowed) = named.or_else(of_route)
+    {
+        let message = format!("{method} is not a method of {path}; use {allowed}");
+        *detail = Arc::new(ErrorDetail { message, ..detail.as_ref().clone() });
+    }
+    response
+}
+
 /// The refusal as the contract's JSON, whichever layer it came from.
-fn refusal(response: Response, id: &str, method: &Method, path: &str) -> Response {
+fn refusal(response: Response, id: &str) -> Response {
     let status = response.status();
     let response = match response.extensions().get::<Refused>() {
         Some(_) => response,
@@ -69,13 +87,7 @@ fn refusal(response: Response, id: &str, method: &Method, path: &str) -> Respons
     };
     let Some(Refused(detail)) = response.extensions().get::<Refused>().cloned() else { return response };
     let status = response.status();
-    let mut error = detail.as_ref().clone();
-    if status == StatusCode::METHOD_NOT_ALLOWED
-        && let Some(allowed) = response.headers().get(ALLOW).and_then(|it| it.to_str().ok())
-    {
-        error.message = format!("{method} is not a method of {path}; use {}", allowed.replace(',', ", "));
-    }
-    let body = ErrorBody { id: Some(id.to_owned()), error };
+    let body = ErrorBody { id: Some(id.to_owned()), error: detail.as_ref().clone() };
     let mut answer = (status, Json(body)).into_response();
     let headers = answer.headers_mut();
     for name in [ALLOW, CONNECTION, RETRY_AFTER, RETRY_AFTER_MS, SHOULD_RETRY] {
