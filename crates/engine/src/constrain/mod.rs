@@ -197,7 +197,8 @@ fn first_line(error: &str) -> String {
             .to_owned();
     }
     if line.contains("Current row has") {
-        return "too many of its properties or alternatives could come next; use fewer, or require them".to_owned();
+        return "too many of its properties or alternatives could come next; use fewer, or require them"
+            .to_owned();
     }
     if line.starts_with("panic") {
         return "its numbers are too large to work with together".to_owned();

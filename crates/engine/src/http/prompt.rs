@@ -125,9 +125,10 @@ fn end_with(messages: &mut Value, mark: char) {
     else {
         return;
     };
-    let text = match content {
-        Value::Array(parts) => parts.iter_mut().rev().find_map(|it| it.get_mut("text")),
-        other => Some(other),
+    let text = if content.is_array() {
+        content.as_array_mut().and_then(|it| it.iter_mut().rev().find_map(|it| it.get_mut("text")))
+    } else {
+        Some(content)
     };
     if let Some(Value::String(text)) = text {
         text.push(mark);
