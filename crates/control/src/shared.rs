@@ -9,9 +9,7 @@ use std::time::Duration;
 use dedi_domain::fit::{self, MemoryNeed, ModelFacts, memory_need};
 use dedi_domain::reconcile::World;
 use dedi_domain::route::{Published, Serving};
-use dedi_domain::{
-    Desired, EndpointId, HardwareId, KeyTable, Observation, Principal, RouteTable, Timestamp,
-};
+use dedi_domain::{Desired, EndpointId, HardwareId, KeyTable, Observation, Principal, RouteTable, Timestamp};
 use dedi_runtime::Runtime;
 use rand::Rng;
 use tokio::sync::watch;

@@ -39,7 +39,7 @@ async fn a_pull_that_fails_ends_with_1_and_its_sentence() {
     let done = run(&server, &["models", "pull", "org/x", "--json"]).await;
     assert_eq!(done.exit, Exit::Refused, "{done:?}");
     assert!(
-        done.err.contains("error: x.gguf: nothing came for 60 s\nhint: run the command again"),
+        done.err.contains("error: x.gguf: nothing came for 60 s\nhint: rerun the command; it begins anew"),
         "{done:?}"
     );
     let printed: serde_json::Value = serde_json::from_str(&done.out).unwrap();

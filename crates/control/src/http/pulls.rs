@@ -7,8 +7,8 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use dedi_api::{List, ModelPull, RefusalCode};
 use dedi_domain::fetch::percent;
-use dedi_domain::words::count;
 use dedi_domain::model_rights::{Holders, Holding, ModelAct};
+use dedi_domain::words::count;
 use dedi_domain::{ModelName, Owner, Role};
 
 use super::auth::Caller;

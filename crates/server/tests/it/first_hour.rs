@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::fakes;
 use crate::plane::{TestPlane, until};
 
 #[test]
@@ -95,14 +96,21 @@ fn two_replicas_share_the_work_and_a_third_endpoint_waits_for_a_device() {
         (seen["status"]["reason"] == "no_capacity").then_some(seen)
     });
     assert_eq!(seen["state"], "PENDING");
-    let refused = plane.chat(waiting_id, "hi");
-    assert_eq!((refused.status, refused.error().0), (400, "dedicated_endpoint_not_running"));
-
-    plane.patch(
-        &format!("/endpoints/{pair_id}"),
-        &json!({"autoscaling": {"min_replicas": 1, "max_replicas": 1}}),
-    );
-    plane.until_state(waiting_id, "STARTED");
+    // A request waits with it for the device.
+    std::thread::scope(|scope| {
+        let chat = scope.spawn(|| plane.chat(waiting_id, "hi"));
+        until("a request that waits", || {
+            let metrics = fakes::ask(&plane.data().join("admin.sock"), "/metrics");
+            metrics.lines().any(|it| it.ends_with("waiting 1")).then_some(())
+        });
+        plane.patch(
+            &format!("/endpoints/{pair_id}"),
+            &json!({"autoscaling": {"min_replicas": 1, "max_replicas": 1}}),
+        );
+        plane.until_state(waiting_id, "STARTED");
+        let answered = chat.join().unwrap();
+        assert_eq!(answered.status, 200, "{}", answered.body);
+    });
     assert_eq!(plane.engines().len(), 2);
 }
 
