@@ -20,7 +20,7 @@ def dedi():
     for name in list(os.environ):
         if name.startswith(("TOGETHER_API", "TOGETHER_BASE", "TOGETHER_PROJECT", "OPENAI_")):
             del os.environ[name]
-    with served() as server:
+    with served(gateway="cold_start_wait_ms = 3000\n") as server:
         os.environ.update(ISOLATION, HOME=str(server.home))
         yield server
 

@@ -6,8 +6,10 @@
 //! by piece between the seams: the halves of a spelling are text. Where nobody spells one there is no seam, and the prompt is
 //! cut as a whole.
 
+use std::collections::HashSet;
+
 use aho_corasick::{AhoCorasick, MatchKind};
-use llama_cpp_2::model::{LlamaModel, VocabType};
+use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::token::LlamaToken;
 use serde_json::Value;
 
@@ -23,7 +25,10 @@ const HEAD_CHARS: usize = 3;
 pub struct Specials {
     /// Finds them, in small and capital letters: templates change those.
     spellings: Option<AhoCorasick>,
-    names: Vec<String>,
+    /// What a spelling may begin with, its whole included; in small letters.
+    beginnings: HashSet<String>,
+    /// Each [`HEAD_CHARS`] in a row of a spelling, but its first ones; in small letters.
+    middles: HashSet<String>,
     /// Bytes of the longest.
     longest: usize,
     /// Texts begin with a space of the tokenizer's own.
@@ -47,7 +52,9 @@ impl Specials {
         let control = vocab.tokens().filter(|it| vocab.is_control(*it));
         let names =
             control.map(|it| String::from_utf8_lossy(&vocab.token_to_piece(it, true, None)).into_owned());
-        Self::new(names.collect(), vocab.vocab_type() == VocabType::SPM)
+        // By what the file says: the library's own list of kinds knows some only, and panics at others (BERT's).
+        let adds_space = model.meta_val_str("tokenizer.ggml.model").is_ok_and(|it| it == "llama");
+        Self::new(names.collect(), adds_space)
     }
 
     fn new(mut names: Vec<String>, adds_space: bool) -> Self {
@@ -60,15 +67,21 @@ impl Specials {
             .ok()
             .filter(|_| !names.is_empty());
         let longest = names.iter().map(String::len).max().unwrap_or(0);
-        let names = names.into_iter().map(|it| it.to_ascii_lowercase()).collect();
-        Self { spellings, names, longest, adds_space }
+        let (mut beginnings, mut middles) = (HashSet::new(), HashSet::new());
+        for name in names.iter().map(|it| it.to_ascii_lowercase()) {
+            beginnings.extend(name.char_indices().map(|(at, it)| name[..at + it.len_utf8()].to_owned()));
+            let letters: Vec<char> = name.chars().skip(1).collect();
+            middles.extend(letters.windows(HEAD_CHARS).map(|it| it.iter().collect::<String>()));
+        }
+        Self { spellings, beginnings, middles, longest, adds_space }
     }
 
     /// Two characters that occur neither in `values` nor in the template.
     #[must_use]
     pub fn seams(values: &[&Value], template: &str) -> Option<Seams> {
-        let is_used = |seam: char| template.contains(seam) || values.iter().any(|it| contains(it, seam));
-        let mut free = SEAMS.into_iter().flatten().filter(|it| !is_used(*it));
+        let mut used: HashSet<char> = template.chars().filter(|it| may_be_seam(*it)).collect();
+        values.iter().for_each(|it| collect(it, &mut used));
+        let mut free = SEAMS.into_iter().flatten().filter(|it| !used.contains(it));
         Some(Seams { inside: free.next()?, end: free.next()? })
     }
 
@@ -129,18 +142,12 @@ impl Specials {
     fn edges(&self, text: &str) -> Vec<usize> {
         let after_first = |at: usize| at + text[at..].chars().next().map_or(0, char::len_utf8);
         let mut cuts = Vec::new();
-        let begins = (text.len().saturating_sub(self.longest)..text.len()).find(|at| {
-            let tail = text.get(*at..).map(str::to_ascii_lowercase);
-            tail.is_some_and(|tail| self.names.iter().any(|it| it.starts_with(&tail)))
-        });
-        cuts.extend(begins.map(after_first));
+        let from = text.floor_char_boundary(text.len().saturating_sub(self.longest));
+        let end = text[from..].to_ascii_lowercase();
+        let begins = end.char_indices().find(|(at, _)| self.beginnings.contains(&end[*at..]));
+        cuts.extend(begins.map(|(at, _)| after_first(from + at)));
         let head: String = text.chars().take(HEAD_CHARS).map(|it| it.to_ascii_lowercase()).collect();
-        let is_within =
-            |name: &String| name.char_indices().nth(1).is_some_and(|(at, _)| name[at..].contains(&head));
-        if head.chars().count() == HEAD_CHARS
-            && !head.starts_with(char::is_alphanumeric)
-            && self.names.iter().any(is_within)
-        {
+        if !head.starts_with(char::is_alphanumeric) && self.middles.contains(&head) {
             cuts.push(after_first(0));
         }
         cuts
@@ -174,12 +181,22 @@ impl Specials {
     }
 }
 
-fn contains(value: &Value, seam: char) -> bool {
+/// Whether a character is one of those that seams are taken from: who writes values out leaves it as it is.
+#[must_use]
+pub(crate) fn may_be_seam(it: char) -> bool {
+    SEAMS.iter().any(|all| all.contains(&it))
+}
+
+/// Adds the characters of `value` that could be seams: one look at each text, however many of them it has.
+fn collect(value: &Value, used: &mut HashSet<char>) {
     match value {
-        Value::String(text) => text.contains(seam),
-        Value::Array(items) => items.iter().any(|it| contains(it, seam)),
-        Value::Object(fields) => fields.iter().any(|(name, it)| name.contains(seam) || contains(it, seam)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+        Value::String(text) => used.extend(text.chars().filter(|it| may_be_seam(*it))),
+        Value::Array(items) => items.iter().for_each(|it| collect(it, used)),
+        Value::Object(fields) => fields.iter().for_each(|(name, it)| {
+            used.extend(name.chars().filter(|it| may_be_seam(*it)));
+            collect(it, used);
+        }),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 
@@ -253,5 +270,24 @@ mod tests {
         let taken = json!([{ first.inside.to_string(): [first.end.to_string()] }]);
         let other = Specials::seams(&[&taken], "").unwrap();
         assert!(other.inside != first.inside && other.inside != first.end && other.end != other.inside);
+    }
+
+    #[test]
+    fn seams_are_found_at_one_look_at_what_uses_nearly_all_of_them() {
+        let all: Vec<char> = SEAMS.into_iter().flatten().collect();
+        let text = |n: usize| json!("a".repeat(2 << 20) + &all[..n].iter().collect::<String>());
+        assert_eq!(Specials::seams(&[&text(all.len())], ""), None);
+        let two_left = Specials::seams(&[&text(all.len() - 2)], "").unwrap();
+        assert_eq!([two_left.inside, two_left.end], all[all.len() - 2..]);
+    }
+
+    #[test]
+    fn seams_are_left_as_they_are_by_whatever_writes_values_out() {
+        assert!(SEAMS.into_iter().flatten().all(may_be_seam) && !may_be_seam('\u{e000}'));
+        let source = "{{ messages[0].content|list }}{{ messages[0].content|tojson(ensure_ascii=true) }}";
+        let template = crate::template::ChatTemplate::new(source, String::new(), String::new()).unwrap();
+        let messages = [json!({"role": "user", "content": "\u{f0000}"})];
+        let conversation = crate::template::Conversation { messages: &messages, ..Default::default() };
+        assert_eq!(template.render(&conversation).unwrap(), "['\u{f0000}']\"\u{f0000}\"");
     }
 }

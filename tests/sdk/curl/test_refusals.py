@@ -233,7 +233,9 @@ def test_no_capacity_is_pending_not_an_error(shell, dedi, started, hardware, swe
     assert (status, made["state"]) == (200, "PENDING")
     chat = {"model": made["id"], "messages": [{"role": "user", "content": "x"}]}
     line = f'curl -X POST {AUTH} {JSON} "$BASE/chat/completions" -d "$BODY"'
-    check(shell(line, BODY=json.dumps(chat)), 400, "dedicated_endpoint_not_running", "PENDING")
+    status, headers, answer = shell(line, BODY=json.dumps(chat))
+    assert (status, answer["error"]["code"]) == (503, "dedicated_endpoint_starting"), answer
+    assert int(headers["retry-after"]) > 0 and "no replica ready" in answer["error"]["message"], answer
     _, _, listed = shell(f'curl {AUTH} "$BASE/hardware?model={MODEL}"')
     fit = {it["id"]: it["availability"]["status"] for it in listed["data"]}
     assert fit[most] in ("insufficient", "unavailable")

@@ -130,8 +130,10 @@ def test_no_capacity_is_pending_not_an_error(dedi, client, started, hardware, sw
     most = max(dedi.kinds(hardware), key=lambda it: it["specs"]["gpu_count"])["id"]
     made = client.endpoints.create(model=MODEL, hardware=most, autoscaling=ONE)
     assert made.state == "PENDING"
-    with pytest.raises(together.BadRequestError) as refused:
-        client.chat.completions.create(model=made.id, messages=HELLO)
-    assert refused.value.body["error"]["code"] == "dedicated_endpoint_not_running"
+    # It waits for a device, as long as it may; SDKs repeat a 503.
+    with pytest.raises(together.InternalServerError) as refused:
+        client.with_options(max_retries=0).chat.completions.create(model=made.id, messages=HELLO)
+    assert refused.value.status_code == 503 and int(refused.value.response.headers["retry-after"]) > 0
+    assert refused.value.body["error"]["code"] == "dedicated_endpoint_starting"
     fit = {it.id: it.availability.status for it in client.endpoints.list_hardware(model=MODEL).data}
     assert fit[most] in ("insufficient", "unavailable")

@@ -6,6 +6,7 @@ use minijinja::value::{Rest, ValueKind, ValueOrKwargs};
 use minijinja::{Error, State, Value};
 
 use super::python::{self, DEEP_MAX, Paper, arguments, truth, wrong};
+use crate::special::may_be_seam;
 
 const INDENT_MAX: i64 = 64;
 
@@ -124,7 +125,7 @@ impl Form {
                 '\t' => "\\t",
                 '\u{8}' => "\\b",
                 '\u{c}' => "\\f",
-                it if it < ' ' || (self.ascii && !(' '..='~').contains(&it)) => {
+                it if it < ' ' || (self.ascii && !(' '..='~').contains(&it) && !may_be_seam(it)) => {
                     paper.put(&text[plain..at])?;
                     plain = at + it.len_utf8();
                     let mut escape = String::new();

@@ -6,6 +6,7 @@ use minijinja::value::{Kwargs, ValueKind, from_args};
 use minijinja::{Error, ErrorKind, State, Value};
 
 use super::numbers::Range;
+use crate::special::may_be_seam;
 
 // The library counts a byte it copies as a unit of 1/64 fuel; writing values out costs more than copying.
 const BYTES_A_FUEL: usize = 16;
@@ -161,7 +162,7 @@ fn put_quoted(paper: &mut Paper<'_, '_>, text: &str) -> Result<(), Error> {
             '\r' => paper.put("\\r")?,
             '\t' => paper.put("\\t")?,
             '\'' if quote == "'" => paper.put("\\'")?,
-            it if is_printable(it) => paper.put(it.encode_utf8(&mut [0; 4]))?,
+            it if is_printable(it) || may_be_seam(it) => paper.put(it.encode_utf8(&mut [0; 4]))?,
             it => {
                 let number = u32::from(it);
                 let mut escape = String::new();
