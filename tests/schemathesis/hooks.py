@@ -127,9 +127,22 @@ def shorten(body):
     shape = body.get("response_format")
     if isinstance(shape, dict) and isinstance(shape.get("pattern"), str) and not is_regex(shape["pattern"]):
         shape["pattern"] = re.escape(shape["pattern"])
+    for call in calls(body):
+        # A text of JSON, which no schema can tell of.
+        if isinstance(call.get("arguments"), str):
+            call["arguments"] = "{}"
     for name in ("tool_choice", "function_call"):
         if named_tool(body.get(name)) is not None:
             body[name] = "auto"
+
+
+def calls(body):
+    """The functions that a chat's messages say were called."""
+    for message in body.get("messages") if isinstance(body.get("messages"), list) else []:
+        listed = message.get("tool_calls") if isinstance(message, dict) else None
+        for call in listed if isinstance(listed, list) else []:
+            if isinstance(call, dict) and isinstance(call.get("function"), dict):
+                yield call["function"]
 
 
 def is_regex(text):

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use utoipa::openapi::Schema;
 
+use crate::openapi::texts;
 use crate::words::{KeyObject, RoleWord};
 
 /// What the key shall allow, whose it is, and for how long.
@@ -26,8 +28,14 @@ pub struct CreateKeyRequest {
     pub expires_in_days: Option<i64>,
     /// What it may name: models as `ORG/NAME` or `ORG/*`, endpoints by name or id; absent is everything of its tenant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(min_items = 1, max_items = 100)]
+    #[schema(schema_with = entries)]
     pub models: Option<Vec<String>>,
+}
+
+fn entries() -> Schema {
+    // A model, all of an organisation, an endpoint's name, or its id.
+    const PART: &str = "[A-Za-z0-9][A-Za-z0-9._-]{0,63}";
+    texts(&format!("^{PART}/({PART}|\\*)$"), 100)
 }
 
 /// A key without its secret.

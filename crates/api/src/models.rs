@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use utoipa::openapi::Schema;
 
+use crate::openapi::{OWNER, texts};
 use crate::words::{ModelKind, ModelObject, PullStateWord};
 
 /// One model.
@@ -81,8 +83,12 @@ pub struct CreatePullRequest {
 pub struct ShareModelRequest {
     /// The tenants that hold it; null makes it everyone's, and if absent nothing is changed.
     #[serde(default)]
-    #[schema(min_items = 1, max_items = 1_000)]
+    #[schema(schema_with = tenants)]
     pub holders: Option<Vec<String>>,
+}
+
+fn tenants() -> Schema {
+    texts(OWNER, 1_000)
 }
 
 /// Whose a model is.

@@ -38,6 +38,7 @@ impl Changed {
 /// Counters of one endpoint.
 #[derive(Debug, Default)]
 pub(crate) struct Endpoint {
+    /// Changed under the lock of `keys`, as `bytes` is.
     places: AtomicU32,
     bytes: AtomicU64,
     /// Places by key, of those that have any.
@@ -94,28 +95,30 @@ impl Place {
     ) -> Result<Self, ApiError> {
         // However few places there are, a request is never too heavy for all of them.
         let weight = weight.clamp(1, (config.requests_per_endpoint_max / 4).max(1));
-        // Counted first and compared after: two that come at once can't both take the last place.
-        let bytes = held.bytes();
-        let place = Self { endpoint: endpoint.clone(), key: key.clone(), weight, held };
-        let (of_key, n_keys) = {
-            let mut keys = endpoint.keys();
-            let of_key = keys.entry(key.clone()).or_default();
-            *of_key = of_key.saturating_add(weight);
-            (*of_key, u32::try_from(keys.len()).unwrap_or(u32::MAX))
-        };
-        let places = endpoint.places.fetch_add(weight, Ordering::SeqCst).saturating_add(weight);
-        let held = endpoint.bytes.fetch_add(bytes, Ordering::SeqCst).saturating_add(bytes);
+        // Compared and counted under one lock: two that come at once can't both take the last place, and one that is
+        // refused takes none, not for a moment.
+        let mut keys = endpoint.keys();
+        let had = keys.get(key).copied();
+        let of_key = had.unwrap_or(0).saturating_add(weight);
+        let n_keys = keys.len() + usize::from(had.is_none());
+        let places = endpoint.places.load(Ordering::SeqCst).saturating_add(weight);
+        let bytes = endpoint.bytes.load(Ordering::SeqCst).saturating_add(held.bytes());
         if places > config.requests_per_endpoint_max {
             return Err(ApiError::EndpointFull { max: config.requests_per_endpoint_max });
         }
+        let n_keys = u32::try_from(n_keys).unwrap_or(u32::MAX);
         let share = share(config.requests_per_endpoint_max, n_keys);
         if places > config.requests_per_endpoint_max / 2 && of_key > share {
             return Err(ApiError::KeyShareFull { share });
         }
-        if held > config.bytes_per_endpoint_max {
+        if bytes > config.bytes_per_endpoint_max {
             return Err(ApiError::MemoryFull);
         }
-        Ok(place)
+        keys.insert(key.clone(), of_key);
+        endpoint.places.store(places, Ordering::SeqCst);
+        endpoint.bytes.store(bytes, Ordering::SeqCst);
+        drop(keys);
+        Ok(Self { endpoint: endpoint.clone(), key: key.clone(), weight, held })
     }
 
     /// The counters it is counted in.
@@ -142,9 +145,10 @@ impl Drop for Place {
                 keys.remove(&self.key);
             }
         }
-        drop(keys);
+        // Under the lock, as they are set.
         self.endpoint.places.fetch_sub(self.weight, Ordering::SeqCst);
         self.endpoint.bytes.fetch_sub(self.held.bytes(), Ordering::SeqCst);
+        drop(keys);
     }
 }
 
@@ -233,6 +237,20 @@ mod tests {
         drop(first);
         assert!(take(60).is_ok());
         assert!(endpoint.is_busy());
+    }
+
+    #[test]
+    fn admission_a_refused_request_is_counted_nowhere() {
+        let config = GatewayConfig { requests_per_endpoint_max: 2, ..GatewayConfig::default() };
+        let endpoint = Arc::new(Endpoint::default());
+        let key = |name: &str| KeyId(name.to_owned());
+        let take = |name| Place::take(&endpoint, &key(name), 1, HeldBytes::of(10), &config);
+        let all = ["a", "b"].map(|it| take(it).unwrap());
+        assert_eq!(take("c").unwrap_err(), ApiError::EndpointFull { max: 2 });
+        assert_eq!((endpoint.places.load(Ordering::SeqCst), endpoint.bytes.load(Ordering::SeqCst)), (2, 20));
+        assert!(!endpoint.keys().contains_key(&key("c")));
+        drop(all);
+        assert!(!endpoint.is_busy() && endpoint.keys().is_empty());
     }
 
     #[test]

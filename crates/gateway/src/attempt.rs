@@ -108,10 +108,18 @@ pub(crate) async fn begin(
             Again::No => false,
             Again::Unsent => {
                 // All of an endpoint's replicas may be gone, and the table not know it yet.
-                tokio::time::sleep(UNSENT_PAUSE.saturating_mul(n_unsent).min(UNSENT_PAUSE_MAX)).await;
-                n_unsent += 1;
+                let pause = UNSENT_PAUSE.saturating_mul(n_unsent).min(UNSENT_PAUSE_MAX);
+                tokio::time::sleep(pause.min(patience.left())).await;
+                n_unsent = n_unsent.saturating_add(1);
+                let has_patience = !patience.left().is_zero();
                 let found = ready_replica(&core.fleet, target, place.endpoint(), patience, Some(replica.id));
                 in_flight = found.await?;
+                // Somebody is found as long as two are listed. However short the patience is, as many are tried as have
+                // not failed lately.
+                let n_left = u32::try_from(core.fleet.n_others(target, replica.id)).unwrap_or(u32::MAX);
+                if !has_patience && n_unsent > n_left.max(1) {
+                    return Err(failure.error);
+                }
                 core.metrics.retries.add(1);
                 continue;
             }

@@ -39,6 +39,10 @@ use crate::metrics::Metrics;
 use crate::route::{Fleet, Replica};
 use crate::strikes::Strikes;
 
+/// Requests at most on a replica that ends for each to count against its key. Who shares one with many is hardly the
+/// cause, and replicas that somebody else ends would slow keys that did nothing.
+const SUSPECTS_MAX: u32 = 2;
+
 /// Tells the time: the system's, or a test's.
 #[derive(Clone)]
 pub struct Clock {
@@ -219,11 +223,14 @@ impl Core {
         self.strikes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A request of `key` was one of so many on a replica that ended. Whether the key is slowed from now on.
+    /// A request of `key` was one of so many on a replica that ended; of few, it counts against the key. Whether the
+    /// key is slowed from now on.
     fn suspect(&self, key: &KeyId, replica: &Replica, n_on_it: u32) -> bool {
         let now = self.clock.now();
         let mut strikes = self.strikes();
-        strikes.note(key, replica.id, now);
+        if n_on_it <= SUSPECTS_MAX {
+            strikes.note(key, replica.id, now);
+        }
         let is_slowed = strikes.is_slowed(key, now);
         drop(strikes);
         tracing::warn!(

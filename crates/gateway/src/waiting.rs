@@ -27,7 +27,8 @@ impl Patience {
         Self { begun: Instant::now(), limit }
     }
 
-    fn left(&self) -> Duration {
+    /// How long it may still be waited.
+    pub(crate) fn left(&self) -> Duration {
         self.limit.saturating_sub(self.begun.elapsed())
     }
 }

@@ -2,7 +2,6 @@
 //! other, so each connection's bytes are looked at before it gets them: a proxy in front may have taken the other one,
 //! and what it passed on as a body would be the next request here.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::extract::Request;
@@ -19,8 +18,7 @@ const TWO_LENGTHS: &str = "the request has both Content-Length and Transfer-Enco
 const LENGTHS: &str = "the request has more than one Content-Length header; send one";
 const ENCODING: &str = "Transfer-Encoding may be `chunked`, once, and nothing else; send the body as it is";
 const BARE_LINE: &str = "a line of the request's head ends without a carriage return; end each with CR LF";
-/// Heads that wait to be asked about: those that came in one piece with the first.
-const FAULTS_MAX: usize = 64;
+const TOO_LONG: &str = "the request's head is too long";
 
 /// What is wrong with the requests of one connection. Clones are handles to the same.
 #[derive(Clone, Debug, Default)]
@@ -30,7 +28,8 @@ pub(crate) struct Heads(Arc<Mutex<Faults>>);
 struct Faults {
     n_read: u64,
     n_asked: u64,
-    faults: VecDeque<(u64, &'static str)>,
+    /// The first one and its request's number: nothing behind it is looked at.
+    fault: Option<(u64, &'static str)>,
 }
 
 impl Heads {
@@ -42,19 +41,18 @@ impl Heads {
         let mut all = self.faults();
         let n = all.n_read;
         all.n_read += 1;
-        if let Some(fault) = fault
-            && all.faults.len() < FAULTS_MAX
-        {
-            all.faults.push_back((n, fault));
+        if let (Some(fault), None) = (fault, all.fault) {
+            all.fault = Some((n, fault));
         }
     }
 
-    /// What is wrong with the next request, in the order in which they came.
+    /// What is wrong with the next request, in the order in which they came. Whatever follows a faulty one is wrong for
+    /// the same reason: nobody knows where it begins.
     fn next(&self) -> Option<&'static str> {
         let mut all = self.faults();
         let n = all.n_asked;
         all.n_asked += 1;
-        all.faults.pop_front_if(|it| it.0 <= n).map(|it| it.1)
+        all.fault.filter(|it| it.0 <= n).map(|it| it.1)
     }
 }
 
@@ -128,8 +126,8 @@ impl Framing {
         let (part, rest) = bytes.split_at(end.map_or(bytes.len(), |it| it + 1));
         self.head.bytes += part.len();
         if self.head.bytes > HEAD_BYTES_READ_MAX {
-            // The library refuses it.
-            self.state = State::Lost;
+            // The library refuses most of these, but not one whose end it read together with the excess.
+            self.lose(TOO_LONG);
             return rest;
         }
         self.line.extend_from_slice(part);
@@ -170,9 +168,17 @@ impl Framing {
                 self.head.bytes = 0;
             }
             State::ChunkEnd => self.state = if line.is_empty() { State::ChunkSize } else { State::Lost },
+            // The library takes it for a part of the line, so it sees the next request elsewhere.
+            State::Trailers if is_bare => self.lose(BARE_LINE),
             State::Trailers if line.is_empty() => (self.state, self.head) = (State::Head, Head::default()),
             State::Trailers | State::Body(_) | State::Chunk(_) | State::Lost => {}
         }
+    }
+
+    /// Looks at nothing more, and says that the request which is read, or the next one, is wrong.
+    fn lose(&mut self, fault: &'static str) {
+        self.heads.read(Some(fault));
+        self.state = State::Lost;
     }
 
     fn end_head(&mut self) {
@@ -226,7 +232,11 @@ pub(crate) async fn check(request: Request, next: Next) -> Response {
     let fault = request.extensions().get::<Heads>().and_then(Heads::next);
     let Some(fault) = fault else { return next.run(request).await };
     let param = matches!(fault, TWO_LENGTHS | ENCODING).then_some(TRANSFER_ENCODING.as_str());
-    let mut response = refuse(StatusCode::BAD_REQUEST, RefusalCode::InvalidRequest, param, fault);
+    let (status, code) = match fault {
+        TOO_LONG => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, RefusalCode::HeadersTooLarge),
+        _ => (StatusCode::BAD_REQUEST, RefusalCode::InvalidRequest),
+    };
+    let mut response = refuse(status, code, param, fault);
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response
 }
@@ -286,19 +296,33 @@ mod tests {
         ] {
             assert_eq!(
                 faults(&format!("{good}{good}{bad}"), 4),
-                [None, None, Some(TWO_LENGTHS), None],
+                [None, None, Some(TWO_LENGTHS), Some(TWO_LENGTHS)],
                 "{good}"
             );
         }
     }
 
     #[test]
+    fn framing_what_follows_trailers_that_end_in_two_ways_is_refused() {
+        for trailers in ["\n", "x: y\n\r\n", "x: y\r\n\n"] {
+            let first = post("Transfer-Encoding: chunked", &format!("0\r\n{trailers}"));
+            let bytes = format!("{first}{}", post("Accept: a", ""));
+            assert_eq!(faults(&bytes, 3), [None, Some(BARE_LINE), Some(BARE_LINE)], "{trailers:?}");
+        }
+    }
+
+    #[test]
+    fn framing_a_head_that_is_too_long_is_told() {
+        let good = post("Accept: a", "");
+        let long = format!("{good}GET / HTTP/1.1\r\nx: {}", "y".repeat(3 * HEAD_BYTES_READ_MAX));
+        assert_eq!(faults(&long, 2), [None, Some(TOO_LONG)]);
+    }
+
+    #[test]
     fn framing_what_the_library_refuses_is_left_to_it() {
-        let long = format!("GET / HTTP/1.1\r\nx: {}", "y".repeat(3 * HEAD_BYTES_READ_MAX));
         for bytes in [
             "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nTransfer-Encoding: x\r\n\r\n",
             &post("Transfer-Encoding: chunked", "zz\r\n"),
-            &long,
         ] {
             assert_eq!(faults(bytes, 1), [None], "{bytes:.60}");
         }

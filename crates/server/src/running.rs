@@ -107,8 +107,9 @@ impl Server {
             .merge(control.router(gateway.key_failures()).layer(managed))
             .layer(axum::middleware::from_fn_with_state(Hosts::new(&config.hostnames), hosts::check))
             .layer(axum::middleware::from_fn(limits::check))
-            .layer(axum::middleware::from_fn(framing::check))
-            .layer(axum::middleware::from_fn_with_state(Cors::new(&config.cors_origins), cors::answer));
+            .layer(axum::middleware::from_fn_with_state(Cors::new(&config.cors_origins), cors::answer))
+            // Around all that answers by itself, such as preflights: it counts the requests.
+            .layer(axum::middleware::from_fn(framing::check));
         let metrics = gateway.clone();
         let admin = Admin {
             stop: stop.clone(),

@@ -1,10 +1,10 @@
-//! What signals mean to a server: the first that asks it to end lets running requests finish, the second does not wait
-//! for them, and none of the others ends it.
+//! What signals mean to a server: the first that asks it to end lets running requests finish, a second one, unless it
+//! is a HUP, does not wait for them, and none of the others ends it.
 //!
 //! | signal | from | does |
 //! |---|---|---|
 //! | TERM, INT, QUIT | a service manager, a terminal | ends it in order |
-//! | HUP | a terminal that was closed | the same; nothing where it was started with HUP ignored, as by `nohup` |
+//! | HUP | a terminal that was closed | the same if it is the first; nothing where it was started with HUP ignored, as by `nohup` |
 //! | USR1, USR2, ALRM, VTALRM, PROF, IO | whoever takes it for another program | nothing; USR1 and USR2 are told in the log |
 //! | XFSZ, XCPU | a limit of the host | the write fails, or nothing |
 
@@ -13,6 +13,8 @@ use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+const HANGUP: &str = "SIGHUP";
+
 /// What a server is asked by signals, from its first moment to its last.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Asked {
@@ -20,6 +22,21 @@ pub(crate) struct Asked {
     pub end: CancellationToken,
     /// To end now.
     pub at_once: CancellationToken,
+}
+
+impl Asked {
+    /// One of the signals that end a server has come.
+    fn take(&self, name: &str) {
+        if !self.end.is_cancelled() {
+            tracing::info!("asked to stop by {name}");
+            self.end.cancel();
+        } else if name == HANGUP {
+            // Nobody's second wish: a terminal that closes often sends it twice, and systemd may behind its TERM.
+            tracing::info!("{name} changes nothing: the server is stopping, and running requests may finish");
+        } else {
+            self.at_once.cancel();
+        }
+    }
 }
 
 /// The handlers, installed before there is anything to be cut.
@@ -42,7 +59,7 @@ impl Signals {
         ];
         // `nohup` asked for that, and a handler of our own would undo it.
         if !is_ignored(SignalKind::hangup()) {
-            end.push(named("SIGHUP", SignalKind::hangup())?);
+            end.push(named(HANGUP, SignalKind::hangup())?);
         }
         let other = vec![
             named("SIGUSR1", SignalKind::user_defined1())?,
@@ -58,14 +75,7 @@ impl Signals {
     pub(crate) async fn run(mut self, asked: Asked) {
         loop {
             tokio::select! {
-                name = any(&mut self.end) => {
-                    if asked.end.is_cancelled() {
-                        asked.at_once.cancel();
-                    } else {
-                        tracing::info!("asked to stop by {name}");
-                        asked.end.cancel();
-                    }
-                }
+                name = any(&mut self.end) => asked.take(name),
                 name = any(&mut self.other) => {
                     tracing::warn!("{name} has no meaning here and changes nothing; SIGTERM ends the server");
                 }
@@ -116,6 +126,18 @@ pub(crate) fn outlive_file_limit() {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hangup_never_cuts_and_a_second_order_does() {
+        for first in ["SIGTERM", HANGUP] {
+            let asked = Asked::default();
+            asked.take(first);
+            asked.take(HANGUP);
+            assert!(asked.end.is_cancelled() && !asked.at_once.is_cancelled(), "{first}");
+            asked.take("SIGINT");
+            assert!(asked.at_once.is_cancelled(), "{first}");
+        }
+    }
 
     #[test]
     fn ignored_signals_are_read_from_the_process_status() {

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::OWNER;
 use super::operation::{Operation, Schemas};
 use crate::words::{EndpointKind, UsageKind};
 use crate::{
@@ -256,7 +257,7 @@ fn audit(schemas: &mut Schemas) -> Operation {
         .about("A tenant's owners read its log, an admin that of the whole host.")
         .query("after", whole(i64::MAX), "Only those with a larger id; the newest if absent")
         .query("limit", whole(i64::MAX), "How many at most: 100 if absent, never more than 1000")
-        .query("owner", json!({"type": "string"}), "Only the log of this tenant")
+        .query("owner", json!({"type": "string", "pattern": OWNER}), "Only the log of this tenant")
         .answers("The entries, oldest first", schemas.list_of::<AuditEvent>())
         .errors(ANY)
 }

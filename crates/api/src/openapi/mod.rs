@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use operation::{ERRORS, Operation, Schemas, request_id};
 
 pub use shapes::LogitBias;
+pub(crate) use shapes::{OWNER, texts};
 
 /// Where it is served.
 pub const PATH: &str = "/openapi.json";

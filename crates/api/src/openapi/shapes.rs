@@ -1,6 +1,6 @@
 //! Schemas of the types that read several shapes.
 
-use utoipa::openapi::schema::{AnyOf, ArrayBuilder, Object, ObjectBuilder, Schema, Type};
+use utoipa::openapi::schema::{AnyOf, ArrayBuilder, Object, ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
@@ -98,3 +98,14 @@ impl PartialSchema for EmbeddingInput<'_> {
 }
 
 impl ToSchema for EmbeddingInput<'_> {}
+
+/// A tenant's name.
+pub(crate) const OWNER: &str = "^[a-z0-9-]{1,39}$";
+
+/// A list of texts of one form, at least one and at most so many, or null.
+pub(crate) fn texts(pattern: &str, most: usize) -> Schema {
+    let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern));
+    let kind = SchemaType::from_iter([Type::Array, Type::Null]);
+    let list = ArrayBuilder::new().schema_type(kind).items(text);
+    Schema::Array(list.min_items(Some(1)).max_items(Some(most)).build())
+}

@@ -31,6 +31,8 @@ use crate::models::{Desk, READ_MAX};
 
 /// Downloads that may wait for their turn.
 const ON_THEIR_WAY_MAX: usize = 100;
+/// Downloads of one tenant that may be among these, so that no tenant takes every place.
+const OF_OWNER_MAX: usize = 20;
 /// How long the beginning of a model is kept that nobody goes on with.
 const STALE_AFTER: Duration = Duration::from_secs(7 * 86_400);
 
@@ -113,6 +115,13 @@ impl Pulls {
         if n_on_their_way(&jobs) >= ON_THEIR_WAY_MAX {
             return Err(format!("{ON_THEIR_WAY_MAX} downloads wait already; try again when some are done"));
         }
+        if let Some(owner) = &ask.of
+            && n_of(&jobs, |_, pull| pull.askers.contains(owner)) >= OF_OWNER_MAX
+        {
+            return Err(format!(
+                "{OF_OWNER_MAX} downloads of this tenant wait already; try again when some are done"
+            ));
+        }
         Ok(self.launch(&mut jobs, source, ask, true, 0))
     }
 
@@ -166,8 +175,11 @@ impl Pulls {
             is_kept
         });
         for (model, (since, owner)) in wanted {
-            if n_on_their_way(&jobs) >= ON_THEIR_WAY_MAX {
-                return;
+            let is_of_owner = |model: &ModelName, pull: &Pull| {
+                pull.askers.contains(owner) || wanted.get(model).is_some_and(|it| it.1 == *owner)
+            };
+            if n_on_their_way(&jobs) >= ON_THEIR_WAY_MAX || n_of(&jobs, is_of_owner) >= OF_OWNER_MAX {
+                continue;
             }
             let n_failures = match jobs.get(model).map(|it| (&it.pull.phase, it.pull.n_failures)) {
                 None => 0,
@@ -353,6 +365,11 @@ impl Pulls {
         jobs.insert(model, job);
         seen
     }
+}
+
+/// How many of these have not ended.
+fn n_of(jobs: &BTreeMap<ModelName, Job>, is_meant: impl Fn(&ModelName, &Pull) -> bool) -> usize {
+    jobs.iter().filter(|(model, it)| it.pull.phase.is_on_its_way() && is_meant(model, &it.pull)).count()
 }
 
 impl Inner {

@@ -22,6 +22,9 @@ use super::places::Place;
 
 /// Between two looks at a connection whose last bytes are on their way.
 const LAST_BYTES_DELAY: Duration = Duration::from_millis(100);
+/// Longest that a connection without a place goes on for its last bytes: it is counted nowhere any more, and a client
+/// that takes nothing could keep any number of them.
+const DISPLACED_WAIT: Duration = Duration::from_secs(2);
 
 /// Longest waits of a connection.
 #[derive(Clone, Copy, Debug)]
@@ -159,7 +162,8 @@ impl Activity {
 
     async fn displaced(&self) -> Over {
         // An answer that was whole for the server may still be on its way to the client.
-        while self.is_blocked.load(Ordering::Acquire) {
+        let until = Instant::now() + DISPLACED_WAIT;
+        while self.is_blocked.load(Ordering::Acquire) && Instant::now() < until {
             tokio::time::sleep(LAST_BYTES_DELAY).await;
         }
         Over::Displaced
@@ -306,5 +310,16 @@ mod tests {
         assert!(waits.await.is_err());
         activity.wrote(false);
         assert_eq!(over(&activity).await, Over::Idle);
+    }
+
+    #[tokio::test]
+    async fn a_connection_without_a_place_does_not_wait_for_its_client_for_ever() {
+        let activity = activity();
+        drop(activity.begin(false));
+        activity.wrote(true);
+        activity.place.close.cancel();
+        let begun = Instant::now();
+        assert_eq!(over(&activity).await, Over::Displaced);
+        assert!(begun.elapsed() >= DISPLACED_WAIT);
     }
 }
