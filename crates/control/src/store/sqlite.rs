@@ -21,6 +21,10 @@ use super::place::Place;
 
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
+/// Connections that lost their transaction and are replaced before a write gives up: a disk that fails takes each
+/// new one.
+const LOST_MAX: u32 = 3;
+
 /// How long a statement waits for another program's lock.
 const BUSY_WAIT: Duration = Duration::from_secs(5);
 /// Enough for the requests of a console and a few scripts; a reader is a thread.
@@ -143,18 +147,22 @@ impl Store {
     /// A transaction that holds the write lock from its first statement, so it never has to be upgraded.
     pub(super) async fn write(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
         self.check_place()?;
-        match self.writer.begin_with("BEGIN IMMEDIATE").await {
-            // A full disk makes SQLite end a transaction by itself; the connection then believes for ever that it is
-            // in one. Only another connection helps.
-            Err(sqlx::Error::InvalidSavePointStatement) => {
-                tracing::debug!("a connection to the database lost its transaction and is replaced");
-                self.writer.acquire().await?.close().await?;
-                Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+        for _ in 0..=LOST_MAX {
+            match self.writer.begin_with("BEGIN IMMEDIATE").await {
+                // A disk that fails makes SQLite end a transaction by itself; the connection then believes for ever that
+                // it is in one. Only another connection helps, which a write beside this one may lose as well.
+                Err(sqlx::Error::InvalidSavePointStatement) => {
+                    tracing::debug!("a connection to the database lost its transaction and is replaced");
+                    if let Err(err) = self.writer.acquire().await?.close().await {
+                        tracing::debug!("it did not close in order: {err}");
+                    }
+                }
+                Err(sqlx::Error::PoolTimedOut) if self.paused().is_some() => return Err(StoreError::Paused),
+                Ok(begun) => return Ok(begun),
+                Err(err) => return Err(self.with_cause(err.into()).await),
             }
-            Err(sqlx::Error::PoolTimedOut) if self.paused().is_some() => Err(StoreError::Paused),
-            Ok(begun) => Ok(begun),
-            Err(err) => Err(self.with_cause(err.into()).await),
         }
+        Err(self.with_cause(StoreError::Disk { step: "does not keep what is written", cause: None }).await)
     }
 
     /// The error with what the disk says of it.
