@@ -17,6 +17,7 @@ use crate::http::RequestId;
 use crate::http::error::ApiError;
 use crate::request::Job;
 use crate::route::{Target, Turn};
+use crate::strikes::Suspect;
 use crate::upstream::{Connection, Exchange, UpstreamError, is_alive, queue_of, request};
 use crate::waiting::{Patience, ready_replica};
 
@@ -81,6 +82,13 @@ pub(crate) struct Accepted {
     pub(crate) job: Job,
 }
 
+impl Accepted {
+    /// Whom a replica's end may be laid to.
+    pub(crate) fn suspect(&self) -> Suspect {
+        (self.key.clone(), self.target.endpoint)
+    }
+}
+
 /// The beginning of an answer from the replica picked first, or from another.
 pub(crate) async fn begin(
     core: &Core,
@@ -127,7 +135,7 @@ pub(crate) async fn begin(
             // What ended one replica would end the next. Where it was most likely another request that did, and more
             // than one replica is left, it gets one more chance.
             Again::Suspect { n_on_it } => {
-                let is_slowed = core.suspect(&accepted.key, &replica, n_on_it);
+                let is_slowed = core.suspect(&accepted.suspect(), &replica, n_on_it);
                 n_on_it > 1 && !is_slowed && core.fleet.n_others(target, replica.id) > 1
             }
         };

@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
-use dedi_domain::{KeyFailures, KeyId, LoadReport, RouteTable, Timestamp};
+use dedi_domain::{KeyFailures, LoadReport, RouteTable, Timestamp};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -37,7 +37,7 @@ use crate::http::error::ApiError;
 use crate::http::memory::BodyMemory;
 use crate::metrics::Metrics;
 use crate::route::{Fleet, Replica};
-use crate::strikes::Strikes;
+use crate::strikes::{Strikes, Suspect};
 
 /// Requests at most on a replica that ends for each to count against its key. Who shares one with many is hardly the
 /// cause, and replicas that somebody else ends would slow keys that did nothing.
@@ -225,13 +225,14 @@ impl Core {
 
     /// A request of `key` was one of so many on a replica that ended; of few, it counts against the key. Whether the
     /// key is slowed from now on.
-    fn suspect(&self, key: &KeyId, replica: &Replica, n_on_it: u32) -> bool {
+    fn suspect(&self, suspect: &Suspect, replica: &Replica, n_on_it: u32) -> bool {
+        let key = &suspect.0;
         let now = self.clock.now();
         let mut strikes = self.strikes();
         if n_on_it <= SUSPECTS_MAX {
-            strikes.note(key, replica.id, now);
+            strikes.note(suspect, replica.id, now);
         }
-        let is_slowed = strikes.is_slowed(key, now);
+        let is_slowed = strikes.is_slowed(suspect, now);
         drop(strikes);
         tracing::warn!(
             replica.id = %replica.id, key.id = %key, n_on_it, is_slowed,
@@ -242,11 +243,11 @@ impl Core {
 
     /// A replica broke an answer that had begun. The only one on it may have been what ended it; of several, the rest
     /// are taken to be in the midst of what had gone well so far.
-    async fn broke_begun(&self, key: &KeyId, replica: &Replica) {
+    async fn broke_begun(&self, suspect: &Suspect, replica: &Replica) {
         let n_on_it = replica.broke(self.clock.now());
         let limit = crate::config::ms(self.config.connect_timeout_ms);
         if n_on_it <= 1 && !upstream::is_alive(&replica.address, limit).await {
-            self.suspect(key, replica, n_on_it);
+            self.suspect(suspect, replica, n_on_it);
         }
     }
 

@@ -82,7 +82,7 @@ async fn read(core: &Core, accepted: &Accepted, in_flight: InFlight) -> Result<(
                 return Err(ended);
             }
             core.blame(replica);
-            core.broke_begun(&accepted.key, replica).await;
+            core.broke_begun(&accepted.suspect(), replica).await;
             Err(failure)
         }
     }

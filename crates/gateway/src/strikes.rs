@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use dedi_domain::{KeyId, ReplicaId, Timestamp};
+use dedi_domain::{EndpointId, KeyId, ReplicaId, Timestamp};
 
 /// Deaths from which a key is slowed.
 const DEATHS_MAX: u32 = 2;
@@ -17,10 +17,13 @@ const FORGIVEN_AFTER: Duration = Duration::from_secs(300);
 /// Keys that are remembered. Beyond it the one that has been well for longest is forgotten.
 const KEYS_MAX: usize = 1_024;
 
+/// A key at an endpoint: what it does to one endpoint's replicas is no reason to slow it at another.
+pub(crate) type Suspect = (KeyId, EndpointId);
+
 /// The keys that are remembered.
 #[derive(Debug, Default)]
 pub(crate) struct Strikes {
-    keys: HashMap<KeyId, Strike>,
+    keys: HashMap<Suspect, Strike>,
 }
 
 #[derive(Debug)]
@@ -48,7 +51,7 @@ fn pause(n_deaths: u32) -> Option<Duration> {
 
 impl Strikes {
     /// A request of `key` was on `replica` as it died, and may have been why.
-    pub(crate) fn note(&mut self, key: &KeyId, replica: ReplicaId, now: Timestamp) {
+    pub(crate) fn note(&mut self, key: &Suspect, replica: ReplicaId, now: Timestamp) {
         if let Some(known) = self.keys.get_mut(key) {
             if known.replica != replica {
                 known.n_deaths = known.n_left(now).saturating_add(1);
@@ -65,7 +68,7 @@ impl Strikes {
     }
 
     /// Lets one request of `key` in, or says how long it has to stay away.
-    pub(crate) fn enter(&mut self, key: &KeyId, now: Timestamp) -> Result<(), Duration> {
+    pub(crate) fn enter(&mut self, key: &Suspect, now: Timestamp) -> Result<(), Duration> {
         let Some(known) = self.keys.get_mut(key) else { return Ok(()) };
         let n_left = known.n_left(now);
         if n_left == 0 {
@@ -83,7 +86,7 @@ impl Strikes {
     }
 
     /// Whether requests of `key` are slowed.
-    pub(crate) fn is_slowed(&self, key: &KeyId, now: Timestamp) -> bool {
+    pub(crate) fn is_slowed(&self, key: &Suspect, now: Timestamp) -> bool {
         self.keys.get(key).is_some_and(|it| pause(it.n_left(now)).is_some())
     }
 }
@@ -94,8 +97,8 @@ mod tests {
 
     use super::*;
 
-    fn key(name: &str) -> KeyId {
-        KeyId(name.to_owned())
+    fn key(name: &str) -> Suspect {
+        (KeyId(name.to_owned()), EndpointId::from_uuid(Uuid::from_u128(1)))
     }
 
     fn replica(n: u128) -> ReplicaId {
@@ -145,5 +148,17 @@ mod tests {
         }
         assert_eq!(strikes.keys.len(), KEYS_MAX);
         assert!(!strikes.keys.contains_key(&key("0")) && strikes.keys.contains_key(&key("1")));
+    }
+
+    #[test]
+    fn strikes_at_one_endpoint_slow_a_key_there_only() {
+        let mut strikes = Strikes::default();
+        let elsewhere = (key("a").0, EndpointId::from_uuid(Uuid::from_u128(2)));
+        strikes.note(&key("a"), replica(1), Timestamp(0));
+        strikes.note(&key("a"), replica(2), Timestamp(0));
+        assert!(strikes.is_slowed(&key("a"), Timestamp(0)));
+        assert!(
+            !strikes.is_slowed(&elsewhere, Timestamp(0)) && strikes.enter(&elsewhere, Timestamp(0)).is_ok()
+        );
     }
 }

@@ -137,7 +137,8 @@ async fn answer(
     // An endpoint that is not running is told before a field that would have to change for it.
     route::may_run(&route, &model)?;
     let now = core.clock.now();
-    core.strikes().enter(&caller.key, now).map_err(|retry_after| ApiError::KeySlowed { retry_after })?;
+    let suspect = (caller.key.clone(), route.endpoint);
+    core.strikes().enter(&suspect, now).map_err(|retry_after| ApiError::KeySlowed { retry_after })?;
     let mut job = parsed.translate(route.context_tokens)?;
     let agent = head.headers.get(header::USER_AGENT).and_then(|it| it.to_str().ok());
     job.is_openai = dedi_api::clients::is_openai(agent);

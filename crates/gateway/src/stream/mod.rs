@@ -199,7 +199,7 @@ impl Relay {
             };
             self.client.send(&mut out, false).await?;
             if core.ended(in_flight.replica()).is_none() {
-                core.broke_begun(&self.accepted.key, in_flight.replica()).await;
+                core.broke_begun(&self.accepted.suspect(), in_flight.replica()).await;
             }
             return Err(blame(broken));
         }
