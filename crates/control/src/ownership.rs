@@ -1,6 +1,7 @@
 //! What follows when a download has come, and when a model is another than endpoints were created with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use dedi_domain::{EndpointId, ModelName, Owner};
 
@@ -34,6 +35,35 @@ async fn unclaim(shared: &Shared, model: &ModelName, tenant: &Owner) -> Result<(
     let waits = rows.iter().any(|it| it.desired.model == *model && it.desired.owner == *tenant);
     if is_absent && !waits {
         shared.store.unhold_model(model, Some(tenant), None, shared.clock.now()).await?;
+    }
+    Ok(())
+}
+
+/// How long a claim is kept that neither an endpoint nor a download stands for: longer than it takes to begin either.
+const CLAIM_WAIT: Duration = Duration::from_secs(60);
+
+/// Keeps the claims to models that have come, and gives up those that nothing is done about any more: after a restart
+/// without the download, for an endpoint that was deleted or never made. `listed` are the models of the store as just
+/// seen.
+pub(crate) async fn review_claims(
+    shared: &Shared,
+    rows: &[EndpointRows],
+    listed: &BTreeSet<ModelName>,
+) -> Result<(), StoreError> {
+    let now = shared.clock.now();
+    for claim in shared.store.claims().await? {
+        if listed.contains(&claim.model) {
+            shared.store.keep_claim(&claim).await?;
+            continue;
+        }
+        let waits = rows
+            .iter()
+            .map(|it| &it.desired)
+            .any(|it| !it.deleted && it.model == claim.model && it.owner == claim.tenant);
+        if !waits && !shared.pulls.is_under_way(&claim.model) && now.since(claim.at) >= CLAIM_WAIT {
+            tracing::info!(model = %claim.model, tenant = %claim.tenant, "a claim to a model that did not come is given up");
+            shared.store.drop_claim(&claim).await?;
+        }
     }
     Ok(())
 }

@@ -80,6 +80,8 @@ pub(crate) struct Accepted {
     pub(crate) key: KeyId,
     pub(crate) place: Place,
     pub(crate) job: Job,
+    /// How long it may wait for a replica in all: before it was sent, and wherever it has to be sent again.
+    pub(crate) patience: Patience,
 }
 
 impl Accepted {
@@ -95,9 +97,8 @@ pub(crate) async fn begin(
     accepted: &Accepted,
     mut in_flight: InFlight,
 ) -> Result<Begun, ApiError> {
-    let Accepted { id, target, place, .. } = accepted;
+    let Accepted { id, target, place, patience, .. } = accepted;
     core.retries().request();
-    let patience = Patience::new(ms(core.config.cold_start_wait_ms));
     let (mut was_repeated, mut n_unsent) = (false, 0_u32);
     loop {
         let replica = in_flight.replica().clone();
@@ -120,7 +121,7 @@ pub(crate) async fn begin(
                 tokio::time::sleep(pause.min(patience.left())).await;
                 n_unsent = n_unsent.saturating_add(1);
                 let has_patience = !patience.left().is_zero();
-                let found = ready_replica(&core.fleet, target, place.endpoint(), patience, Some(replica.id));
+                let found = ready_replica(&core.fleet, target, place.endpoint(), *patience, Some(replica.id));
                 in_flight = found.await?;
                 // Somebody is found as long as two are listed. However short the patience is, as many are tried as have
                 // not failed lately.

@@ -33,7 +33,7 @@ pub(super) async fn may_join(shared: &Shared, caller: &Caller, model: &ModelName
 /// The caller's tenant is to hold a model that is fetched for it; an admin's is everyone's.
 pub(super) async fn claim(shared: &Shared, caller: &Caller, model: &ModelName) -> Result<(), ApiError> {
     let holder = (caller.0.role != Role::Admin).then_some(&caller.0.owner);
-    Ok(shared.store.hold_model(model, holder, None, shared.clock.now()).await?)
+    Ok(shared.store.claim_model(model, holder, None, shared.clock.now()).await?)
 }
 
 /// Which revision of the model is here, if it came from a hub.

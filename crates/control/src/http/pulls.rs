@@ -89,7 +89,7 @@ pub(super) async fn start(
     let entry = audit::entry(&caller, AuditAction::ModelPull, model.as_str(), format!("asked for {source}"));
     let now = shared.clock.now();
     if claims {
-        shared.store.hold_model(&model, of.as_ref(), Some(&entry), now).await?;
+        shared.store.claim_model(&model, of.as_ref(), Some(&entry), now).await?;
     } else {
         shared.store.add_audit(&entry, now).await?;
     }

@@ -19,6 +19,8 @@ pub(super) const END_MAX: Duration = Duration::from_secs(10);
 /// A download with the task that does it.
 pub(super) struct Job {
     pub(super) pull: Pull,
+    /// The tenant whose turn it is; none for the operator's.
+    pub(super) of: Option<Owner>,
     pub(super) progress: Arc<Progress>,
     pub(super) cancel: CancellationToken,
     /// What is to be done when it has come.
@@ -89,6 +91,11 @@ impl Phase {
 }
 
 impl Job {
+    /// Whether it counts against the tenant's share.
+    pub(super) fn is_of(&self, tenant: &Owner) -> bool {
+        self.of.as_ref() == Some(tenant) || self.pull.askers.contains(tenant)
+    }
+
     /// As it is now.
     pub(super) fn seen(&self) -> Pull {
         let (bytes_done, bytes_total) = self.progress.read();

@@ -116,7 +116,7 @@ impl Pulls {
             return Err(format!("{ON_THEIR_WAY_MAX} downloads wait already; try again when some are done"));
         }
         if let Some(owner) = &ask.of
-            && n_of(&jobs, |_, pull| pull.askers.contains(owner)) >= OF_OWNER_MAX
+            && n_of(&jobs, |_, job| job.is_of(owner)) >= OF_OWNER_MAX
         {
             return Err(format!(
                 "{OF_OWNER_MAX} downloads of this tenant wait already; try again when some are done"
@@ -133,8 +133,12 @@ impl Pulls {
     /// Whether a download of the model that others began is of another source.
     pub(crate) fn is_other(&self, source: &Source) -> bool {
         let jobs = self.jobs();
-        jobs.get(&source.model)
-            .is_some_and(|it| it.pull.source != *source && !matches!(it.pull.phase, Phase::Done { .. }))
+        jobs.get(&source.model).is_some_and(|it| it.pull.source != *source && it.pull.phase.is_on_its_way())
+    }
+
+    /// Whether a download of the model has not ended, or what is due for it is not done.
+    pub(crate) fn is_under_way(&self, model: &ModelName) -> bool {
+        self.jobs().get(model).is_some_and(|it| it.pull.phase.is_on_its_way() || !it.dues.is_empty())
     }
 
     /// What is to be done for downloads that have ended; each is told once.
@@ -175,8 +179,8 @@ impl Pulls {
             is_kept
         });
         for (model, (since, owner)) in wanted {
-            let is_of_owner = |model: &ModelName, pull: &Pull| {
-                pull.askers.contains(owner) || wanted.get(model).is_some_and(|it| it.1 == *owner)
+            let is_of_owner = |model: &ModelName, job: &Job| {
+                job.is_of(owner) || wanted.get(model).is_some_and(|it| it.1 == *owner)
             };
             if n_on_their_way(&jobs) >= ON_THEIR_WAY_MAX || n_of(&jobs, is_of_owner) >= OF_OWNER_MAX {
                 continue;
@@ -343,9 +347,9 @@ impl Pulls {
             n_failures,
             number,
         };
-        let (inner, cancelled, shown) = (self.0.clone(), cancel.clone(), progress.clone());
+        let (inner, cancelled, shown, whose) = (self.0.clone(), cancel.clone(), progress.clone(), of.clone());
         let task = self.0.tasks.spawn(async move {
-            let work = AssertUnwindSafe(inner.work(&source, &shown, number, (of, turn), keeps.as_deref()))
+            let work = AssertUnwindSafe(inner.work(&source, &shown, number, (whose, turn), keeps.as_deref()))
                 .catch_unwind();
             let ended = tokio::select! {
                 biased;
@@ -359,17 +363,20 @@ impl Pulls {
                 inner.ended(&source, number, ended);
             }
         });
-        let job = Job { pull, progress, cancel, dues, task: Some(task) };
+        let mut job = Job { pull, of, progress, cancel, dues, task: Some(task) };
         let seen = job.seen();
         forget_ended(jobs);
+        // What is still due for the one before, that did not come.
+        let before = jobs.remove(&model).map(|it| it.dues).unwrap_or_default();
+        job.dues.extend(before.into_iter().filter(|it| !job.dues.contains(it)).collect::<Vec<_>>());
         jobs.insert(model, job);
         seen
     }
 }
 
 /// How many of these have not ended.
-fn n_of(jobs: &BTreeMap<ModelName, Job>, is_meant: impl Fn(&ModelName, &Pull) -> bool) -> usize {
-    jobs.iter().filter(|(model, it)| it.pull.phase.is_on_its_way() && is_meant(model, &it.pull)).count()
+fn n_of(jobs: &BTreeMap<ModelName, Job>, is_meant: impl Fn(&ModelName, &Job) -> bool) -> usize {
+    jobs.iter().filter(|(model, it)| it.pull.phase.is_on_its_way() && is_meant(model, it)).count()
 }
 
 impl Inner {

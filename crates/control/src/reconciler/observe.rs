@@ -56,6 +56,11 @@ pub(super) async fn observe(
         troubles
             .push(format!("which revision of its model an endpoint is of was not recorded: {}", chain(&err)));
     }
+    if outcome.is_new
+        && let Err(err) = ownership::review_claims(shared, &rows, &looks.last().listed).await
+    {
+        troubles.push(format!("claims to models could not be reviewed: {}", chain(&err)));
+    }
     let shown = looks.last();
     let checking = match outcome.trouble {
         None => check_deployed(shared, shown).await,

@@ -17,6 +17,17 @@ const EVERYONE: &str = "*";
 /// Who holds which model; those that are not named are everyone's.
 pub type HolderTable = BTreeMap<ModelName, Holders>;
 
+/// A tenant's hold on a model that has not come yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// What is fetched.
+    pub model: ModelName,
+    /// For whom.
+    pub tenant: Owner,
+    /// Since when.
+    pub at: Timestamp,
+}
+
 impl Store {
     /// Who holds which model. A holder that can't be read holds nothing, and nobody else gets its part.
     pub async fn holders(&self) -> Result<HolderTable, StoreError> {
@@ -51,6 +62,68 @@ impl Store {
         self.commit(tx, "hold-model").await
     }
 
+    /// Adds a holder of a model that is fetched for it, as [`Store::hold_model`]; for a tenant it is a claim until the
+    /// model has been seen.
+    pub async fn claim_model(
+        &self,
+        model: &ModelName,
+        holder: Option<&Owner>,
+        entry: Option<&AuditEntry>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        let is_new = hold(&mut tx, model, holder, now).await?;
+        if let (true, Some(tenant)) = (is_new, holder) {
+            sqlx::query("INSERT INTO model_claims (model, holder, at) VALUES (?, ?, ?)")
+                .bind(model.as_str())
+                .bind(tenant.as_str())
+                .bind(now.0)
+                .execute(&mut *tx)
+                .await?;
+        }
+        if let Some(entry) = entry {
+            audit(&mut tx, entry, now).await?;
+        }
+        self.commit(tx, "claim-model").await
+    }
+
+    /// The claims, and since when each is made.
+    pub async fn claims(&self) -> Result<Vec<Claim>, StoreError> {
+        let rows: Vec<(String, String, i64)> =
+            sqlx::query_as("SELECT model, holder, at FROM model_claims").fetch_all(&self.reader).await?;
+        let read = |(model, holder, at): (String, String, i64)| {
+            let (model, tenant) = (ModelName::parse(&model).ok()?, Owner::parse(&holder).ok()?);
+            Some(Claim { model, tenant, at: Timestamp(at) })
+        };
+        Ok(rows.into_iter().filter_map(read).collect())
+    }
+
+    /// The model of a claim has come: its tenant holds it whatever becomes of its files.
+    pub async fn keep_claim(&self, claim: &Claim) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        sqlx::query("DELETE FROM model_claims WHERE model = ? AND holder = ?")
+            .bind(claim.model.as_str())
+            .bind(claim.tenant.as_str())
+            .execute(&mut *tx)
+            .await?;
+        self.commit(tx, "keep-claim").await
+    }
+
+    /// Gives a claim up, unless it has been kept or made anew meanwhile.
+    pub async fn drop_claim(&self, claim: &Claim) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        sqlx::query(
+            "DELETE FROM model_holders WHERE model = ?1 AND holder = ?2 \
+             AND EXISTS (SELECT 1 FROM model_claims WHERE model = ?1 AND holder = ?2 AND at = ?3)",
+        )
+        .bind(claim.model.as_str())
+        .bind(claim.tenant.as_str())
+        .bind(claim.at.0)
+        .execute(&mut *tx)
+        .await?;
+        self.commit(tx, "drop-claim").await
+    }
+
     /// Makes these the holders of a model; with an entry in the audit log. `None` makes it everyone's.
     pub async fn share_model(
         &self,
@@ -62,7 +135,9 @@ impl Store {
         let mut tx = self.write().await?;
         forget(&mut tx, model, None).await?;
         match holders {
-            None => hold(&mut tx, model, None, now).await?,
+            None => {
+                hold(&mut tx, model, None, now).await?;
+            }
             Some(holders) => {
                 for it in holders {
                     hold(&mut tx, model, Some(it), now).await?;
@@ -154,19 +229,21 @@ impl Store {
     }
 }
 
+/// Whether it was no holder before.
 async fn hold(
     tx: &mut Transaction<'static, Sqlite>,
     model: &ModelName,
     holder: Option<&Owner>,
     now: Timestamp,
-) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO model_holders (model, holder, at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")
-        .bind(model.as_str())
-        .bind(holder.map_or(EVERYONE, Owner::as_str))
-        .bind(now.0)
-        .execute(&mut **tx)
-        .await?;
-    Ok(())
+) -> Result<bool, StoreError> {
+    let done =
+        sqlx::query("INSERT INTO model_holders (model, holder, at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")
+            .bind(model.as_str())
+            .bind(holder.map_or(EVERYONE, Owner::as_str))
+            .bind(now.0)
+            .execute(&mut **tx)
+            .await?;
+    Ok(done.rows_affected() > 0)
 }
 
 async fn forget(

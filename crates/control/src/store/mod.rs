@@ -31,7 +31,7 @@ pub use backup::{BackupError, backup};
 pub use endpoints::{EndpointKey, Idempotency, Inserted, NewEndpoint};
 pub use error::StoreError;
 pub use events::{EventKind, EventRecord};
-pub use holders::HolderTable;
+pub use holders::{Claim, HolderTable};
 pub use keys::StoredKey;
 pub use lock::{DataLock, Holder, LockError};
 pub use pass::Ending;

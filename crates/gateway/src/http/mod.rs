@@ -136,9 +136,6 @@ async fn answer(
     let (route, endpoint) = core.fleet.resolve(&model, &caller)?;
     // An endpoint that is not running is told before a field that would have to change for it.
     route::may_run(&route, &model)?;
-    let now = core.clock.now();
-    let suspect = (caller.key.clone(), route.endpoint);
-    core.strikes().enter(&suspect, now).map_err(|retry_after| ApiError::KeySlowed { retry_after })?;
     let mut job = parsed.translate(route.context_tokens)?;
     let agent = head.headers.get(header::USER_AGENT).and_then(|it| it.to_str().ok());
     job.is_openai = dedi_api::clients::is_openai(agent);
@@ -146,6 +143,10 @@ async fn answer(
     // Texts are embedded one after the other, choices are generated side by side.
     let weight = if kind == Kind::Embeddings { 1 } else { job.n };
     let place = Place::take(&endpoint, &caller.key, weight, held, &core.config)?;
+    // Last: what is refused for another reason is none of the few requests that a slowed key has.
+    let suspect = (caller.key.clone(), route.endpoint);
+    let entered = core.strikes().enter(&suspect, core.clock.now());
+    entered.map_err(|retry_after| ApiError::KeySlowed { retry_after })?;
     let target = Target { endpoint: route.endpoint, model, weight };
 
     let (metrics, clock) = (core.metrics.clone(), core.clock.clone());
@@ -159,7 +160,7 @@ async fn answer(
         ready = ready_replica(&core.fleet, &target, &endpoint, patience, None) => ready,
     };
     let in_flight = ready.inspect_err(|error| record.end(Ended::Failed(error)))?;
-    let accepted = Accepted { id: id.clone(), target, key: caller.key, place, job };
+    let accepted = Accepted { id: id.clone(), target, key: caller.key, place, job, patience };
     if accepted.job.stream {
         crate::stream::respond(core, accepted, in_flight, record).await
     } else {

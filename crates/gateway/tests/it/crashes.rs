@@ -1,7 +1,7 @@
 //! What becomes of requests whose replica ends while it has them: none ends a second one by itself.
 
 use crate::engine::{BOUND, Engine, Step, chat_answer};
-use crate::plane::{Answer, NAME, Plane, chat_body, key, route, table};
+use crate::plane::{Answer, NAME, Plane, chat_body, key, replica_id, route, table};
 
 const CHAT: &str = "/v1/chat/completions";
 
@@ -51,6 +51,10 @@ async fn crash_the_key_that_has_two_is_slowed_and_no_other_is() {
     assert_eq!((slowed.status, &slowed.json()["error"]["code"]), (429, &"key_slowed".into()));
     let secs: u64 = slowed.header("retry-after").unwrap().parse().unwrap();
     assert!((1..=5).contains(&secs), "{secs}");
+    // What is wrong by itself is said, and spends nothing.
+    let wrong = chat_body(NAME, false).replacen('{', r#"{"temperature":9,"#, 1);
+    let wrong = plane.send_as(&key(1), CHAT, &wrong).await.answer().await;
+    assert_eq!((wrong.status, &wrong.json()["error"]["param"]), (400, &"temperature".into()));
     let other = plane.send_as(&key(4), CHAT, &chat_body(NAME, false)).await.answer().await;
     assert_eq!(other.status, 200, "{}", other.body);
     assert_eq!(good.requests().len(), 1);
@@ -89,4 +93,34 @@ async fn crash_what_was_never_sent_is_sent_to_whoever_is_left() {
         assert_eq!(plane.ask(false).await.answer().await.status, 200);
     }
     assert_eq!(good.requests().len(), 10);
+}
+
+#[tokio::test]
+async fn crash_of_a_replica_that_many_keys_are_on_is_laid_to_none_of_them() {
+    let mut good = None;
+    let plane = Plane::with(&[&keeps()]).await;
+    for version in [2, 4] {
+        let dies = keeps();
+        let of = |id: u64, engine: &Engine| {
+            let mut route = route(&[engine.address()]);
+            route.replicas[0].id = replica_id(id.into());
+            table(id, vec![route])
+        };
+        plane.publish(of(version, &dies));
+        let mut clients = Vec::new();
+        for key_number in [1, 1, 4] {
+            clients.push(plane.send_as(&key(key_number), CHAT, &chat_body(NAME, false)).await);
+        }
+        dies.until_requests(3).await;
+        let next = Engine::start(chat_answer());
+        drop(dies);
+        plane.publish(of(version + 1, &next));
+        for client in clients {
+            client.answer().await;
+        }
+        good = Some(next);
+    }
+    let answer = plane.ask(false).await.answer().await;
+    assert_eq!(answer.status, 200, "with two or fewer it would be 429: {}", answer.body);
+    drop(good);
 }

@@ -242,3 +242,22 @@ async fn waiting_a_request_outlives_the_end_of_the_last_replica() {
         assert_eq!(client.answer().await.status, 200, "{address:?}");
     }
 }
+
+#[tokio::test]
+async fn waiting_ends_with_its_limit_however_it_is_made_up() {
+    let config = GatewayConfig { cold_start_wait_ms: 3_000, ..GatewayConfig::default() };
+    let mut starting = route(&[]);
+    starting.state = EndpointState::Starting;
+    let plane = Plane::start(config, vec![starting]).await;
+    let begun = Instant::now();
+    let client = plane.ask(false).await;
+    // Most of it for a replica to come; the rest for one that can't be reached.
+    tokio::time::sleep(std::time::Duration::from_millis(2_500)).await;
+    let gone = Engine::start(chat_answer());
+    let address = gone.address();
+    drop(gone);
+    plane.publish(table(2, vec![route(&[address])]));
+    let answer = client.answer().await;
+    assert!([502, 503].contains(&answer.status), "{}", answer.body);
+    assert!(begun.elapsed().as_millis() < 5_000, "two waits of 3 s: {:?}", begun.elapsed());
+}

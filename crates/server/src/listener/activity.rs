@@ -22,6 +22,14 @@ use super::places::Place;
 
 /// Between two looks at a connection whose last bytes are on their way.
 const LAST_BYTES_DELAY: Duration = Duration::from_millis(100);
+/// Largest piece of an answer that a connection is given at once: whole answers are given in such pieces, too, so that
+/// it shows when the client takes nothing more of one.
+const PIECE_BYTES_MAX: usize = 64 << 10;
+/// One answer of several on a connection may wait for its client this many times as long as the only one: the library
+/// can't end one stream of HTTP/2 for us, and the others are being read.
+const ONE_OF_SEVERAL: u32 = 4;
+/// How long a connection in the reserve goes on after its first answer, for the answer's last bytes.
+const RESERVED_WAIT: Duration = Duration::from_secs(2);
 /// Longest that a connection without a place goes on for its last bytes: it is counted nowhere any more, and a client
 /// that takes nothing could keep any number of them.
 const DISPLACED_WAIT: Duration = Duration::from_secs(2);
@@ -64,6 +72,8 @@ struct State {
     /// When each answer under way was last given a piece that the connection has not come back from; 0 while the
     /// answer itself is waited for.
     given: Vec<Arc<AtomicU64>>,
+    /// When a connection in the reserve is closed, whatever else it asks.
+    last_until: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +102,8 @@ impl Activity {
     pub(super) fn new(waits: Waits, place: Place) -> Arc<Self> {
         let begun = Instant::now();
         let phase = Phase::Head(begun + waits.head);
-        let state = State { phase, n_requests: 0, is_multiplexed: false, given: Vec::new() };
+        let state =
+            State { phase, n_requests: 0, is_multiplexed: false, given: Vec::new(), last_until: None };
         let (state, is_blocked) = (Mutex::new(state), AtomicBool::new(false));
         Arc::new(Self { waits, place, begun, state, changed: Notify::new(), is_blocked })
     }
@@ -142,7 +153,13 @@ impl Activity {
     pub(super) async fn over(&self) -> Over {
         loop {
             let now = Instant::now();
-            let phase = self.lock().phase;
+            let (phase, last_until) = {
+                let state = self.lock();
+                (state.phase, state.last_until)
+            };
+            if last_until.is_some_and(|it| it <= now) {
+                return Over::Idle;
+            }
             let look_again_at = match phase {
                 Phase::Head(until) if until <= now => return Over::NoHead,
                 // What is still on its way has a limit of its own.
@@ -152,6 +169,7 @@ impl Activity {
                 Phase::Busy if self.has_stalled(now) => return Over::Stalled,
                 Phase::Busy => now + self.waits.stall / 2,
             };
+            let look_again_at = last_until.map_or(look_again_at, |it| it.min(look_again_at));
             tokio::select! {
                 () = self.place.close.cancelled() => return self.displaced().await,
                 () = self.changed.notified() => {}
@@ -170,9 +188,14 @@ impl Activity {
     }
 
     fn has_stalled(&self, now: Instant) -> bool {
-        let stall = self.stamp(now).saturating_sub(millis(self.waits.stall));
+        let since = |limit: Duration| self.stamp(now).saturating_sub(millis(limit));
+        let (stall, alone) = (since(self.waits.stall), since(self.waits.stall * ONE_OF_SEVERAL));
         let state = self.lock();
-        state.given.iter().map(|it| it.load(Ordering::Relaxed)).any(|it| it != 0 && it < stall)
+        let mut given = state.given.iter().map(|it| it.load(Ordering::Relaxed)).filter(|it| *it != 0);
+        // Those that wait for a replica say nothing about the client.
+        let Some(first) = given.next() else { return false };
+        let (oldest, newest) = given.fold((first, first), |(old, new), it| (old.min(it), new.max(it)));
+        newest < stall || oldest < alone
     }
 
     /// Milliseconds of this connection, never 0.
@@ -199,7 +222,7 @@ pub(super) struct UnderWay {
 impl UnderWay {
     /// The body, with the request under way until its end.
     pub(super) fn until_the_end_of(self, body: Body) -> Body {
-        Body::new(Watched { body, request: self })
+        Body::new(Watched { body, rest: Bytes::new(), request: self })
     }
 }
 
@@ -212,12 +235,19 @@ impl Drop for UnderWay {
             state.phase = Phase::Idle(Instant::now() + self.activity.waits.idle);
             self.activity.place.end();
         }
+        // Over HTTP/1 the answer has said so, and the library closes it.
+        if state.is_multiplexed && self.activity.is_reserved() && state.last_until.is_none() {
+            state.last_until = Some(Instant::now() + RESERVED_WAIT);
+            self.activity.changed.notify_one();
+        }
     }
 }
 
 /// An answer that knows when the connection last came for a piece of it.
 struct Watched {
     body: Body,
+    /// Of a piece that was too large to be given at once.
+    rest: Bytes,
     request: UnderWay,
 }
 
@@ -229,7 +259,20 @@ impl hyper::body::Body for Watched {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        let polled = if self.rest.is_empty() {
+            Pin::new(&mut self.body).poll_frame(cx)
+        } else {
+            Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.rest)))))
+        };
+        let polled = polled.map_ok(|frame| match frame.into_data() {
+            Ok(mut data) => {
+                if data.len() > PIECE_BYTES_MAX {
+                    self.rest = data.split_off(PIECE_BYTES_MAX);
+                }
+                Frame::data(data)
+            }
+            Err(trailers) => trailers,
+        });
         let given = match &polled {
             Poll::Ready(Some(Ok(_))) => self.request.activity.stamp(Instant::now()),
             Poll::Ready(Some(Err(_)) | None) | Poll::Pending => 0,
@@ -239,11 +282,16 @@ impl hyper::body::Body for Watched {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let (mut hint, rest) = (self.body.size_hint(), self.rest.len() as u64);
+        match hint.exact() {
+            Some(exact) => hint.set_exact(exact.saturating_add(rest)),
+            None => hint.set_lower(hint.lower().saturating_add(rest)),
+        }
+        hint
     }
 }
 
@@ -256,6 +304,8 @@ pub(super) struct Peer {
 
 #[cfg(test)]
 mod tests {
+    use http_body_util::BodyExt;
+
     use super::super::places::Places;
     use super::*;
 
@@ -321,5 +371,62 @@ mod tests {
         let begun = Instant::now();
         assert_eq!(over(&activity).await, Over::Displaced);
         assert!(begun.elapsed() >= DISPLACED_WAIT);
+    }
+
+    #[tokio::test]
+    async fn a_whole_answer_is_given_in_pieces() {
+        const LONG: usize = 3 * PIECE_BYTES_MAX + 1;
+        let activity = activity();
+        let mut body = activity.begin(true).until_the_end_of(Body::from(vec![b'x'; LONG]));
+        let mut sizes = Vec::new();
+        loop {
+            let left = LONG - sizes.iter().sum::<usize>();
+            assert_eq!(hyper::body::Body::size_hint(&body).exact(), Some(left as u64));
+            let Some(frame) = body.frame().await else { break };
+            sizes.push(frame.unwrap().into_data().unwrap().len());
+            // The connection has not come back for the next one.
+            assert_eq!(activity.lock().n_requests, 1);
+        }
+        assert_eq!(sizes, [PIECE_BYTES_MAX, PIECE_BYTES_MAX, PIECE_BYTES_MAX, 1]);
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_not_taken_among_others_that_are_has_longer() {
+        let activity = activity();
+        let stall = activity.waits.stall;
+        let (one, other) = (activity.begin(true), activity.begin(true));
+        let after = |stalls: u32| activity.begun + stall * stalls + Duration::from_millis(2);
+        let given = |to: &UnderWay, at: Instant| to.given.store(activity.stamp(at), Ordering::Relaxed);
+        given(&one, activity.begun);
+        given(&other, activity.begun);
+        assert!(!activity.has_stalled(activity.begun + stall));
+        assert!(activity.has_stalled(after(1)), "nothing is taken of either");
+        other.given.store(0, Ordering::Relaxed);
+        assert!(activity.has_stalled(after(1)), "the other one waits for its replica");
+        for stalls in 1..ONE_OF_SEVERAL {
+            given(&other, after(stalls));
+            assert!(!activity.has_stalled(after(stalls)), "the other one is being taken");
+        }
+        given(&other, after(ONE_OF_SEVERAL));
+        assert!(activity.has_stalled(after(ONE_OF_SEVERAL)));
+    }
+
+    #[tokio::test]
+    async fn a_reserved_connection_of_http_2_ends_after_its_first_answer() {
+        let waits = Waits {
+            head: Duration::from_secs(60),
+            idle: Duration::from_secs(600),
+            stall: Duration::from_secs(60),
+        };
+        let (places, here) = (Places::new(64, 1), [127, 0, 0, 1].into());
+        let busy = Activity::new(waits, places.enter(here, false).unwrap());
+        let _busy = busy.begin(true);
+        let reserved = Activity::new(waits, places.enter(here, false).unwrap());
+        assert!(reserved.is_reserved());
+        let first = reserved.begin(true);
+        let _second = reserved.begin(true);
+        assert_eq!(reserved.lock().last_until, None);
+        drop(first);
+        assert_eq!(over(&reserved).await, Over::Idle);
     }
 }

@@ -290,3 +290,87 @@ async fn tenant_create_that_fetches_makes_the_model_its_own() {
     assert_eq!(made.status, StatusCode::OK, "{made:?}");
     assert_eq!(plane.listed_as(&b).await, ["dedi/demo", "org/x"]);
 }
+
+/// Another tenant fetches another revision of what the first one asked for, and has it for itself.
+async fn must_be_free_for(plane: &Plane, (a, b): (&str, &str), hub: &FakeHub) {
+    plane.later(61);
+    plane.settle_idle().await;
+    hub.put("org/x", HubRepo::default().file("y.gguf", &weights()));
+    let pulled = plane.pull_as(b, "org/x:y.gguf").await;
+    assert_eq!(pulled.status, StatusCode::OK, "{pulled:?}");
+    assert_eq!(plane.ended("org/x").await["state"], "done");
+    plane.settle_idle().await;
+    assert_eq!(plane.listed_as(b).await, ["dedi/demo", "org/x"]);
+    assert_eq!(plane.listed_as(a).await, ["dedi/demo"], "it gave its claim up");
+}
+
+#[tokio::test]
+async fn claim_of_a_deleted_endpoint_keeps_the_name_from_nobody() {
+    let hub = FakeHub::start();
+    hub.put("org/x", HubRepo::default().tricky("x.gguf", &weights(), Trick::Stalls { after: 80_000 }));
+    let plane = plane(HubConfig { fetch_on_create: true, idle_timeout_secs: 60, ..config(&hub) }).await;
+    let (a, b) = (plane.key("aa", Role::Owner).await, plane.key("bb", Role::Owner).await);
+    let create = create_of("org/x").replace("STOPPED", "STARTED");
+    let made = plane.call_as(Some(&a), "POST", "/v1/endpoints", &create).await;
+    plane.later(61);
+    plane.settle_idle().await;
+    let kept = plane.pull_as(&b, "org/x:y.gguf").await;
+    assert_eq!(kept.status, StatusCode::BAD_REQUEST, "it is being fetched: {kept:?}");
+    let path = format!("/v1/endpoints/{}", made.json()["id"].as_str().unwrap());
+    assert_eq!(plane.call_as(Some(&a), "DELETE", &path, "").await.status, StatusCode::NO_CONTENT);
+    plane.settle_idle().await;
+    must_be_free_for(&plane, (&a, &b), &hub).await;
+}
+
+#[tokio::test]
+async fn claim_of_a_download_that_a_restart_ended_keeps_the_name_from_nobody() {
+    let hub = FakeHub::start();
+    hub.put("org/x", HubRepo::default().tricky("x.gguf", &weights(), Trick::Stalls { after: 80_000 }));
+    let plane = plane(HubConfig { idle_timeout_secs: 60, ..config(&hub) }).await;
+    let (a, b) = (plane.key("aa", Role::Owner).await, plane.key("bb", Role::Owner).await);
+    plane.pull_as(&a, "org/x").await;
+    let plane = plane.restart().await;
+    must_be_free_for(&plane, (&a, &b), &hub).await;
+}
+
+#[tokio::test]
+async fn claim_to_a_model_that_has_come_stays_when_its_disk_is_away() {
+    let hub = FakeHub::start();
+    hub.put("org/x", HubRepo::default().file("x.gguf", &weights()));
+    let plane = plane(config(&hub)).await;
+    let (a, b) = (plane.key("aa", Role::Owner).await, plane.key("bb", Role::Owner).await);
+    plane.pull_as(&a, "org/x").await;
+    assert_eq!(plane.ended("org/x").await["state"], "done");
+    plane.settle_idle().await;
+    let folder = plane.models().join("org");
+    let away = plane.models().with_file_name("away");
+    std::fs::rename(&folder, &away).unwrap();
+    let plane = plane.restart().await;
+    plane.later(3_600);
+    plane.settle_idle().await;
+    assert_eq!(plane.listed_as(&a).await, ["dedi/demo"]);
+    std::fs::rename(&away, &folder).unwrap();
+    plane.settle_idle().await;
+    assert_eq!(plane.listed_as(&a).await, ["dedi/demo", "org/x"]);
+    assert_eq!(plane.listed_as(&b).await, ["dedi/demo"]);
+}
+
+#[tokio::test]
+async fn tenant_share_of_downloads_counts_those_of_its_endpoints() {
+    let hub = FakeHub::start();
+    let plane = plane(HubConfig { fetch_on_create: true, idle_timeout_secs: 60, ..config(&hub) }).await;
+    let a = plane.key("aa", Role::Owner).await;
+    for n in 0..20 {
+        let model = format!("org/m{n}");
+        hub.put(&model, HubRepo::default().tricky("x.gguf", &weights(), Trick::Stalls { after: 80_000 }));
+        let create = create_of(&model).replace("STOPPED", "STARTED");
+        let made = plane.call_as(Some(&a), "POST", "/v1/endpoints", &create).await;
+        assert_eq!(made.status, StatusCode::OK, "{made:?}");
+    }
+    plane.settle_idle().await;
+    let refused = plane.pull_as(&a, "org/one-more").await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{refused:?}");
+    assert!(refused.message().contains("20 downloads of this tenant"), "{refused:?}");
+    let b = plane.key("bb", Role::Owner).await;
+    assert_eq!(plane.pull_as(&b, "org/other").await.status, StatusCode::OK);
+}
