@@ -129,6 +129,20 @@ mod tests {
     }
 
     #[test]
+    fn oddities_beyond_the_limit_are_told_when_the_first_are_mended() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = |n: usize| dir.path().join(format!("a/two words {n:02}"));
+        (0..=TOLD_MAX).for_each(|n| fs::create_dir_all(folder(n)).unwrap());
+        let store = ModelStore::new(dir.path().to_owned());
+        let last = format!("two words {TOLD_MAX}");
+        let told = store.unusable();
+        assert_eq!(told.len(), TOLD_MAX);
+        assert!(!told.iter().any(|it| it.contains(&last)), "{told:?}");
+        fs::remove_dir(folder(0)).unwrap();
+        assert!(store.unusable().iter().any(|it| it.contains(&last)));
+    }
+
+    #[test]
     fn link_out_of_the_store_is_told_with_its_target() {
         let (dir, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let target = outside.path().canonicalize().unwrap();

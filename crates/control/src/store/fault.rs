@@ -38,8 +38,11 @@ pub(super) fn step(code: i64) -> Option<&'static str> {
 /// The cause of a failure of the database `file`, as the end of a sentence, if the disk tells one.
 pub(super) async fn cause(file: &Path) -> Option<String> {
     let file = file.to_owned();
-    let probed = tokio::task::spawn_blocking(move || look(&file));
-    match tokio::time::timeout(PROBE_MAX, probed).await {
+    in_time(move || look(&file)).await
+}
+
+async fn in_time(look: impl FnOnce() -> Option<String> + Send + 'static) -> Option<String> {
+    match tokio::time::timeout(PROBE_MAX, tokio::task::spawn_blocking(look)).await {
         Ok(told) => told.ok().flatten(),
         Err(_elapsed) => Some(format!("the disk did not answer within {} s", PROBE_MAX.as_secs())),
     }
@@ -127,6 +130,16 @@ mod tests {
             let text = said(&errno.into());
             assert!(text.contains(wanted), "{errno}: {text}");
         }
+    }
+
+    #[tokio::test]
+    async fn probe_of_a_disk_that_hangs_is_waited_for_no_longer_than_its_limit() {
+        let (release, hang) = std::sync::mpsc::channel::<()>();
+        let begun = std::time::Instant::now();
+        let cause = in_time(move || hang.recv().err().map(|it| it.to_string())).await;
+        assert_eq!(cause.as_deref(), Some("the disk did not answer within 2 s"));
+        assert!(begun.elapsed() >= PROBE_MAX);
+        drop(release);
     }
 
     #[tokio::test]
