@@ -1,12 +1,11 @@
 //! The control plane: records what is wanted, serves the management API, and brings the world to what is
-//! recorded. It carries no inference and starts no process by itself; a [`Runtime`](dedi_runtime::Runtime) does.
+//! recorded. It carries no inference and starts no process by itself; a [`Runtime`](dedi_runtime_api::Runtime) does.
 
 mod clock;
 mod config;
 pub mod http;
 mod hub;
 mod key_uses;
-mod logs;
 mod looks;
 pub mod models;
 mod ownership;
@@ -19,7 +18,6 @@ pub use clock::{Clock, clock_trouble};
 pub use config::ControlConfig;
 pub use http::LastReply;
 pub use hub::HubConfig;
-pub use logs::{FileLogs, LogName, LogSource};
 pub use plane::{ControlError, ControlPlane, DataPaths};
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use dedi_domain::keys::KeyText;
 use dedi_domain::{KeyFailures, LoadReport, Owner, Role, RouteTable, Scope};
-use dedi_runtime::{Listing, Runtime, RuntimeError};
+use dedi_runtime_api::{Listing, Runtime, RuntimeError};
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -15,7 +15,6 @@ use crate::clock::Clock;
 use crate::config::ControlConfig;
 use crate::http;
 use crate::hub::HubConfig;
-use crate::logs::LogSource;
 use crate::models::ModelStore;
 use crate::reconciler::Reconciler;
 use crate::shared::{Shared, random_digits, random_uuid};
@@ -113,11 +112,10 @@ impl ControlPlane {
         hub: HubConfig,
         paths: DataPaths,
         runtime: Arc<dyn Runtime>,
-        logs: Arc<dyn LogSource>,
         clock: Clock,
     ) -> Result<Self, ControlError> {
         let lock = DataLock::acquire(&paths.lock)?;
-        Self::open_locked(lock, config, hub, paths, runtime, logs, clock).await
+        Self::open_locked(lock, config, hub, paths, runtime, clock).await
     }
 
     /// The same with a lock that a predecessor handed over.
@@ -127,15 +125,14 @@ impl ControlPlane {
         hub: HubConfig,
         paths: DataPaths,
         runtime: Arc<dyn Runtime>,
-        logs: Arc<dyn LogSource>,
         clock: Clock,
     ) -> Result<Self, ControlError> {
         config.check().map_err(ControlError::Config)?;
         hub.check().map_err(ControlError::Config)?;
-        refuse_to_forget(&paths, runtime.as_ref(), logs.as_ref()).await?;
+        refuse_to_forget(&paths, runtime.as_ref()).await?;
         let store = Store::open(&paths.database, random_uuid(), clock.now()).await?;
         let models = ModelStore::new(paths.models);
-        let shared = Arc::new(Shared::new(config, hub, store, models, runtime, logs, clock).await?);
+        let shared = Arc::new(Shared::new(config, hub, store, models, runtime, clock).await?);
         let reconciler = Arc::new(Mutex::new(Reconciler::new(shared.clone())));
         Ok(Self { shared, reconciler, lock: Arc::new(std::sync::Mutex::new(Some(lock))) })
     }
@@ -306,11 +303,7 @@ impl ControlPlane {
 
 /// A new database knows no replica, and the first pass would end every one that runs; it knows no key either, and a copy
 /// that is put back later would refuse the new one.
-async fn refuse_to_forget(
-    paths: &DataPaths,
-    runtime: &dyn Runtime,
-    logs: &dyn LogSource,
-) -> Result<(), ControlError> {
+async fn refuse_to_forget(paths: &DataPaths, runtime: &dyn Runtime) -> Result<(), ControlError> {
     if std::fs::symlink_metadata(&paths.database).is_ok() {
         return Ok(());
     }
@@ -329,7 +322,7 @@ async fn refuse_to_forget(
     if std::fs::symlink_metadata(&paths.first_key).is_ok() {
         traces.push(format!("its first key {}", paths.first_key.display()));
     }
-    if !logs.endpoints().await.unwrap_or_default().is_empty() {
+    if !runtime.logged_endpoints().await.unwrap_or_default().is_empty() {
         traces.push(format!("logs of its endpoints in {}", paths.logs.display()));
     }
     if traces.is_empty() {

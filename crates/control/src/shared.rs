@@ -10,7 +10,7 @@ use dedi_domain::fit::{self, MemoryNeed, ModelFacts, memory_need};
 use dedi_domain::reconcile::World;
 use dedi_domain::route::{Published, Serving};
 use dedi_domain::{Desired, EndpointId, HardwareId, KeyTable, Observation, Principal, RouteTable, Timestamp};
-use dedi_runtime::Runtime;
+use dedi_runtime_api::Runtime;
 use rand::Rng;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -22,7 +22,6 @@ use crate::http::Refusals;
 use crate::http::reply::Replies;
 use crate::hub::{HubConfig, Pulls};
 use crate::key_uses::KeyUses;
-use crate::logs::LogSource;
 use crate::looks::Looks;
 use crate::models::{Checks, Desk, ModelStore, NoAnswer};
 use crate::store::{Store, StoreError};
@@ -38,7 +37,6 @@ pub(crate) struct Shared {
     pub(crate) launches_desk: Desk,
     requests_desk: Desk,
     pub(crate) runtime: Arc<dyn Runtime>,
-    pub(crate) logs: Arc<dyn LogSource>,
     pub(crate) clock: Clock,
     /// When this control plane was opened: it knows of no inference before that.
     pub(crate) opened_at: Timestamp,
@@ -76,7 +74,6 @@ impl Shared {
         store: Store,
         models: ModelStore,
         runtime: Arc<dyn Runtime>,
-        logs: Arc<dyn LogSource>,
         clock: Clock,
     ) -> Result<Self, StoreError> {
         clock.begin(store.clock_spans().await?, store.newest_stamp().await?, config.clock_is_right);
@@ -89,6 +86,7 @@ impl Shared {
             observation: Observation::Unknown,
             listed_at: now,
             inventory: dedi_domain::Inventory::default(),
+            capabilities: runtime.capabilities(),
             settings: config.settings(),
         }));
         let models = Arc::new(models);
@@ -104,7 +102,6 @@ impl Shared {
             launches_desk: Desk::new(models.clone(), 1),
             requests_desk: Desk::new(models, REQUESTS_AT_ONCE),
             runtime,
-            logs,
             clock,
             opened_at: now,
             looks,

@@ -1,9 +1,12 @@
 //! The one memory model: what a replica of a model needs, used by the hardware list, by create, by the plan
 //! and by placement, so that they can never disagree.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::hardware::{HardwareConfig, Inventory};
+use crate::hardware::{Device, HardwareConfig, Inventory};
+use crate::ids::NodeId;
 
 /// What a model's file headers say about its size. All sizes in bytes, all counts per model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,13 +114,19 @@ pub fn fit(
     is_taken: impl Fn(&crate::DeviceId) -> bool,
 ) -> Fit {
     let per_device = bytes_per_device(need, config.count);
-    let of_kind = || inventory.devices.iter().filter(|it| it.kind == config.kind);
-    let n_able = of_kind().filter(|it| it.memory_total_bytes >= per_device).count();
-    if n_able < config.count as usize {
-        let largest = of_kind().map(|it| it.memory_total_bytes).max().unwrap_or(0);
+    let mut nodes: BTreeMap<&NodeId, Vec<&Device>> = BTreeMap::new();
+    for device in inventory.devices.iter().filter(|it| it.kind == config.kind) {
+        nodes.entry(device.id.node()).or_default().push(device);
+    }
+    // A replica is on one node.
+    let most = |count: &dyn Fn(&Device) -> bool| {
+        nodes.values().map(|of_node| of_node.iter().filter(|it| count(it)).count()).max().unwrap_or(0)
+    };
+    if most(&|it| it.memory_total_bytes >= per_device) < config.count as usize {
+        let largest = nodes.values().flatten().map(|it| it.memory_total_bytes).max().unwrap_or(0);
         return Fit::TooSmall { total_bytes: largest.saturating_mul(u64::from(config.count)) };
     }
-    let n_free = of_kind().filter(|it| it.can_take(per_device) && !is_taken(&it.id)).count();
+    let n_free = most(&|it| it.can_take(per_device) && !is_taken(&it.id));
     Fit::Fits { n_free: u32::try_from(n_free).unwrap_or(u32::MAX), n_needed: config.count }
 }
 

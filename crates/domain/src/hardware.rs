@@ -1,11 +1,12 @@
 //! Devices of a host and the hardware configurations made of them. Discovered elsewhere; here they are
 //! only named, counted and compared.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::InvalidName;
+use crate::ids::{InvalidName, NodeId};
 
 /// A hardware configuration by its wire name, such as `2x_nvidia_h100_80gb_sxm` or `4x_cpu_8gb`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -43,6 +44,11 @@ impl HardwareId {
         self.0.split_once("x_").and_then(|(count, _)| count.parse().ok()).unwrap_or(0)
     }
 
+    /// Whether it is made of processor cores.
+    pub fn is_cpu(&self) -> bool {
+        self.kind_name().starts_with("cpu_")
+    }
+
     /// The name without its count: what kind of device it is made of.
     pub fn kind_name(&self) -> &str {
         self.0.split_once("x_").map_or("", |(_, kind)| kind)
@@ -69,21 +75,65 @@ impl From<HardwareId> for String {
     }
 }
 
-/// One device of this host, stable across restarts: `cpu-3`, or a GPU's UUID.
+/// One device, stable across restarts: what its node calls it, `cpu-3` or a GPU's UUID, and which node that is.
+/// Prints as `cpu-3` on the local node and as `node/cpu-3` on another.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct DeviceId(pub String);
+#[serde(from = "String", into = "String")]
+pub struct DeviceId {
+    node: NodeId,
+    name: String,
+}
 
 impl DeviceId {
+    /// A device of the local node.
+    pub fn local(name: impl Into<String>) -> Self {
+        Self::on(NodeId::LOCAL, name)
+    }
+
+    /// A device of that node.
+    pub fn on(node: NodeId, name: impl Into<String>) -> Self {
+        Self { node, name: name.into() }
+    }
+
+    /// The node that it is on.
+    pub fn node(&self) -> &NodeId {
+        &self.node
+    }
+
+    /// What its node calls it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Whether it is a processor core of the host, also where the host has it no more.
     pub fn is_cpu(&self) -> bool {
-        self.0.starts_with("cpu-")
+        self.name.starts_with("cpu-")
     }
 }
 
 impl fmt::Display for DeviceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        match self.node.is_local() {
+            true => f.write_str(&self.name),
+            false => write!(f, "{}/{}", self.node, self.name),
+        }
+    }
+}
+
+/// As it prints. What stands before a slash and can't be a node belongs to the name of a local device.
+impl From<String> for DeviceId {
+    fn from(text: String) -> Self {
+        let of_node = text.split_once('/').and_then(|(node, name)| {
+            let node = NodeId::parse(node).ok().filter(|it| !it.is_local())?;
+            Some(Self::on(node, name))
+        });
+        of_node.unwrap_or_else(|| Self::local(text))
+    }
+}
+
+impl From<DeviceId> for String {
+    fn from(it: DeviceId) -> Self {
+        it.to_string()
     }
 }
 
@@ -214,6 +264,9 @@ pub enum BarCause {
 /// Something that keeps devices from being listed, and what helps.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trouble {
+    /// Where.
+    #[serde(default)]
+    pub node: NodeId,
     /// What is wrong, as a clause, in the driver's own words where it has some.
     pub what: String,
     /// What helps, as a clause that begins with a verb.
@@ -256,10 +309,10 @@ impl Device {
     }
 }
 
-/// The host's devices at one look.
+/// The devices of all nodes at one look.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inventory {
-    /// All devices, sorted by kind and index.
+    /// All devices, sorted by kind and index, then by node.
     pub devices: Vec<Device>,
     /// Why there may be GPUs that are not among them.
     pub troubles: Vec<Trouble>,
@@ -277,13 +330,17 @@ pub struct HardwareConfig {
 }
 
 impl Inventory {
-    /// Every configuration this host can offer: for each kind, 1 to as many devices as there are.
+    /// Every configuration on offer: for each kind, 1 to as many devices as one node has.
     pub fn catalog(&self) -> Vec<HardwareConfig> {
         let mut kinds: Vec<&DeviceKind> = self.devices.iter().map(|it| &it.kind).collect();
         kinds.sort();
         kinds.dedup();
         let n_of = |kind: &DeviceKind| {
-            u32::try_from(self.devices.iter().filter(|it| it.kind == *kind).count()).unwrap_or(u32::MAX)
+            let mut counts: BTreeMap<&NodeId, u32> = BTreeMap::new();
+            for device in self.devices.iter().filter(|it| it.kind == *kind) {
+                *counts.entry(device.id.node()).or_default() += 1;
+            }
+            counts.into_values().max().unwrap_or(0)
         };
         kinds
             .into_iter()
@@ -345,6 +402,20 @@ mod tests {
     }
 
     #[test]
+    fn device_ids_read_as_they_print_and_say_their_node() {
+        for (text, node, name) in [
+            ("cpu-3", "", "cpu-3"),
+            ("gpu-7.example.org/slot-0", "gpu-7.example.org", "slot-0"),
+            ("MIG-GPU-1/2/0", "", "MIG-GPU-1/2/0"),
+        ] {
+            let id: DeviceId = serde_json::from_value(serde_json::json!(text)).unwrap();
+            assert_eq!((id.node().as_str(), id.name()), (node, name));
+            assert_eq!(id.to_string(), text);
+        }
+        assert_ne!(DeviceId::local("cpu-0"), DeviceId::on(NodeId::parse("a").unwrap(), "cpu-0"));
+    }
+
+    #[test]
     fn a_kind_is_named_as_the_contract_names_it() {
         let kind = DeviceKind { product: "nvidia_h100".into(), memory_gb: 80, link: "sxm".into() };
         assert_eq!(kind.hardware_id(2).as_str(), "2x_nvidia_h100_80gb_sxm");
@@ -360,7 +431,7 @@ mod tests {
 
     fn h100(foreign_bytes: u64) -> Device {
         Device {
-            id: DeviceId("GPU-0".into()),
+            id: DeviceId::local("GPU-0"),
             kind: DeviceKind { product: "nvidia_h100".into(), memory_gb: 80, link: "sxm".into() },
             index: 0,
             health: Health::Healthy,
@@ -401,7 +472,7 @@ mod tests {
     #[test]
     fn a_short_name_means_the_one_kind_it_can_mean() {
         let device = |product: &str, memory_gb, link: &str, index| Device {
-            id: DeviceId(format!("{product}-{memory_gb}-{index}")),
+            id: DeviceId::local(format!("{product}-{memory_gb}-{index}")),
             kind: DeviceKind { product: product.into(), memory_gb, link: link.into() },
             index,
             health: Health::Healthy,

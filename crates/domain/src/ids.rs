@@ -198,9 +198,79 @@ impl EndpointName {
     }
 }
 
+/// A machine that devices and replicas are on. Where dedi runs replicas on its own host alone, that is
+/// [`NodeId::LOCAL`], which has no name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct NodeId(Option<std::sync::Arc<str>>);
+
+impl NodeId {
+    /// The host that this program runs on.
+    pub const LOCAL: Self = Self(None);
+
+    /// Accepts a DNS name, `^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$` of at most 253 bytes, and the empty text for
+    /// [`NodeId::LOCAL`].
+    ///
+    /// # Errors
+    ///
+    /// What a name may be, for every other text.
+    pub fn parse(text: &str) -> Result<Self, InvalidName> {
+        let is_inner = |it: u8| it.is_ascii_lowercase() || it.is_ascii_digit();
+        let fits = text.len() <= 253
+            && text.bytes().all(|it| is_inner(it) || matches!(it, b'.' | b'-'))
+            && [text.bytes().next(), text.bytes().last()].into_iter().flatten().all(is_inner);
+        match fits {
+            true if text.is_empty() => Ok(Self::LOCAL),
+            true => Ok(Self(Some(text.into()))),
+            false => Err(InvalidName(format!("`{text}` is not the name of a node"))),
+        }
+    }
+
+    /// Its name; empty for [`NodeId::LOCAL`].
+    pub fn as_str(&self) -> &str {
+        self.0.as_deref().unwrap_or_default()
+    }
+
+    /// Whether it is the host that this program runs on.
+    pub fn is_local(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.as_deref().unwrap_or("this host"))
+    }
+}
+
+impl TryFrom<String> for NodeId {
+    type Error = InvalidName;
+
+    fn try_from(text: String) -> Result<Self, InvalidName> {
+        Self::parse(&text)
+    }
+}
+
+impl From<NodeId> for String {
+    fn from(it: NodeId) -> Self {
+        it.as_str().to_owned()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn node_names_are_dns_names_and_the_local_one_is_empty() {
+        for name in ["", "a", "gpu-1", "node.example.org"] {
+            assert_eq!(NodeId::parse(name).unwrap().as_str(), name);
+        }
+        assert!(NodeId::parse("").unwrap().is_local());
+        for bad in ["A", "a/b", "-a", "a.", "a b", &"a".repeat(254)] {
+            assert!(NodeId::parse(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn ids_print_as_they_parse() {

@@ -4,6 +4,7 @@
 mod advice;
 pub mod aside;
 pub mod autoscale;
+pub mod capabilities;
 pub mod endpoint;
 pub mod failure;
 pub mod fetch;
@@ -28,15 +29,16 @@ pub mod usage;
 pub mod words;
 
 pub use aside::SetAside;
+pub use capabilities::{Capabilities, PlacedBy};
 pub use endpoint::{Desired, EndpointState, ReplicaRange, Run};
 pub use fetch::Fetch;
 pub use hardware::{
     Bar, BarCause, Device, DeviceId, DeviceKind, HardwareConfig, HardwareId, Inventory, Trouble,
 };
-pub use ids::{EndpointId, EndpointName, ModelName, Nonce, Owner, ReplicaId};
+pub use ids::{EndpointId, EndpointName, ModelName, NodeId, Nonce, Owner, ReplicaId};
 pub use key_failures::KeyFailures;
 pub use keys::{KeyId, KeyTable, Principal, Role};
-pub use launch::{Address, Launch};
+pub use launch::{Address, AssignedDevice};
 pub use reconcile::{Action, EndpointView, Observation, World, decide};
 pub use replica::{Exit, FailureCause, Intent, ObservedReplica, ReplicaPhase, ReplicaRow};
 pub use route::{LoadReport, Route, RouteReplica, RouteTable};

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::hardware::{Bar, Device, DeviceId, HardwareId, Health, Inventory};
+use crate::ids::NodeId;
 
 /// The devices still to be given out in one pass.
 pub(crate) struct Pool<'a> {
@@ -83,20 +84,59 @@ impl<'a> Pool<'a> {
         Ok(devices)
     }
 
-    /// Takes devices for one replica, lowest index first.
+    /// Takes devices for one replica, all of one node and lowest index first. Of several nodes the first that has enough
+    /// gives them; where none has, the shortage is told that passes soonest.
     pub(crate) fn take(&mut self, hardware: &HardwareId, bytes_each: u64) -> Result<Vec<DeviceId>, Shortage> {
         let kind = hardware.kind_name();
+        let of_kind = self.inventory.devices.iter().filter(|it| it.kind.is_named(kind));
+        let mut nodes: BTreeMap<&'a NodeId, Vec<&'a Device>> = BTreeMap::new();
+        for device in of_kind {
+            nodes.entry(device.id.node()).or_default().push(device);
+        }
+        // What is told where no node has any.
+        let mut found = self.find(&[], hardware, bytes_each);
+        for of_node in nodes.values() {
+            found = match (found, self.find(of_node, hardware, bytes_each)) {
+                (Ok(devices), _) | (Err(_), Ok(devices)) => Ok(devices),
+                (Err(before), Err(here)) if here.rank() <= before.rank() => Err(here),
+                (Err(before), Err(_)) => Err(before),
+            };
+        }
+        let shortage = match found {
+            Ok(devices) => {
+                self.taken.extend(devices.iter().map(|it| &it.id));
+                return Ok(devices.into_iter().map(|it| it.id.clone()).collect());
+            }
+            Err(shortage) => shortage,
+        };
+        match shortage {
+            Shortage::Busy { .. } | Shortage::Turn { .. } => {
+                self.blocked_kinds.entry(kind.to_owned()).or_insert(hardware.count());
+            }
+            // Does not block the kind: nobody can have these, or memory that strangers hold may never come back.
+            Shortage::NoSuchHardware { .. } | Shortage::Barred { .. } | Shortage::Memory { .. } => {}
+        }
+        Err(shortage)
+    }
+
+    /// The devices that one node would give, of those of the kind that it has.
+    fn find(
+        &self,
+        of_kind: &[&'a Device],
+        hardware: &HardwareId,
+        bytes_each: u64,
+    ) -> Result<Vec<&'a Device>, Shortage> {
         let n_needed = hardware.count();
-        let of_kind = || self.inventory.devices.iter().filter(|it| it.kind.is_named(kind));
-        let healthy: Vec<&'a Device> = of_kind().filter(|it| it.health == Health::Healthy).collect();
+        let healthy: Vec<&'a Device> =
+            of_kind.iter().copied().filter(|it| it.health == Health::Healthy).collect();
         if healthy.len() < n_needed as usize {
             let n_healthy = u32::try_from(healthy.len()).unwrap_or(u32::MAX);
-            let trouble = of_kind().find_map(|it| match &it.health {
+            let trouble = of_kind.iter().find_map(|it| match &it.health {
                 Health::Healthy => None,
                 Health::Faulty(what) | Health::Unknown(what) => Some(format!("{}: {what}", it.id)),
             });
             // Some may be there that could not be listed.
-            let is_cpu = of_kind().any(|it| it.kind.is_cpu());
+            let is_cpu = of_kind.iter().any(|it| it.kind.is_cpu());
             let unlisted = self.inventory.troubles.first().filter(|_| !is_cpu).map(|it| it.what.clone());
             let trouble = trouble.or(unlisted);
             return Err(Shortage::NoSuchHardware { n_healthy, n_needed, trouble });
@@ -106,29 +146,25 @@ impl<'a> Pool<'a> {
         if n_usable < n_needed as usize
             && let Some(bar) = healthy.iter().find_map(|it| it.barred.clone())
         {
-            // Does not block the kind: nobody can have these.
             let n_usable = u32::try_from(n_usable).unwrap_or(u32::MAX);
             return Err(Shortage::Barred { n_usable, n_needed, bar });
         }
         let healthy = healthy.into_iter().filter(|it| it.barred.is_none());
         let free: Vec<&'a Device> = healthy.filter(|it| !self.taken.contains(&it.id)).collect();
         let n_free = u32::try_from(free.len()).unwrap_or(u32::MAX);
-        if let Some(n_needed) = self.blocked_kinds.get(kind) {
+        if let Some(n_needed) = self.blocked_kinds.get(hardware.kind_name()) {
             return Err(Shortage::Turn { n_free, n_needed: *n_needed });
         }
         if free.len() < n_needed as usize {
-            let kept = of_kind().filter_map(|it| self.kept.get(&it.id)).copied().collect::<Vec<u32>>();
-            self.blocked_kinds.insert(kind.to_owned(), n_needed);
+            let kept = of_kind.iter().filter_map(|it| self.kept.get(&it.id)).copied().collect::<Vec<u32>>();
             if let Some(n_needed) = kept.first().copied() {
                 let n_kept = u32::try_from(kept.len()).unwrap_or(u32::MAX);
                 return Err(Shortage::Turn { n_free: n_free.saturating_add(n_kept), n_needed });
             }
             return Err(Shortage::Busy { n_free, n_needed });
         }
-        let mut able: Vec<&'a Device> =
-            free.iter().copied().filter(|it: &&Device| it.can_take(bytes_each)).collect();
+        let mut able: Vec<&'a Device> = free.iter().copied().filter(|it| it.can_take(bytes_each)).collect();
         if able.len() < n_needed as usize {
-            // Does not block the kind: memory that strangers hold may never come back.
             let fullest = free.iter().max_by_key(|it| it.foreign_bytes);
             return Err(Shortage::Memory {
                 available_bytes: free.iter().map(|it| it.available_bytes()).max().unwrap_or(0),
@@ -140,7 +176,19 @@ impl<'a> Pool<'a> {
         }
         able.sort_by_key(|it| it.index);
         able.truncate(n_needed as usize);
-        self.taken.extend(able.iter().map(|it| &it.id));
-        Ok(able.into_iter().map(|it| it.id.clone()).collect())
+        Ok(able)
+    }
+}
+
+impl Shortage {
+    /// The lower, the sooner it passes by itself; of one kind, by how many devices lack.
+    fn rank(&self) -> (u8, u32) {
+        match self {
+            Self::Busy { n_free, n_needed } => (0, n_needed.saturating_sub(*n_free)),
+            Self::Turn { .. } => (0, 0),
+            Self::Memory { .. } => (1, 0),
+            Self::Barred { n_usable, n_needed, .. } => (2, n_needed.saturating_sub(*n_usable)),
+            Self::NoSuchHardware { n_healthy, n_needed, .. } => (3, n_needed.saturating_sub(*n_healthy)),
+        }
     }
 }

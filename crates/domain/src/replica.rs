@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::hardware::DeviceId;
-use crate::ids::{EndpointId, Nonce, ReplicaId};
+use crate::ids::{EndpointId, NodeId, Nonce, ReplicaId};
 use crate::launch::Address;
 use crate::time::Timestamp;
 
@@ -238,6 +238,9 @@ pub struct ObservedReplica {
     pub id: ReplicaId,
     /// The mark it carries.
     pub nonce: Nonce,
+    /// The node that it is on.
+    #[serde(default)]
+    pub node: NodeId,
     /// How it is doing.
     pub phase: ReplicaPhase,
     /// The isolation level its engine was started at, where that is known.

@@ -1,6 +1,5 @@
 //! `dedi doctor`: what this host offers and what is missing, each with what to do about it.
 
-use std::fmt;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -11,12 +10,12 @@ use dedi_control::{ControlError, DataPaths};
 use dedi_domain::hardware::Health;
 use dedi_domain::words::count;
 use dedi_domain::{Bar, BarCause, Device, Inventory};
-use dedi_runtime::process::{ProcessRuntime, Survey, isolation_level};
+use dedi_runtime_api::{Finding, RuntimeProvider, Survey};
 
 use crate::config::Config;
 use crate::paths::DataDir;
 use crate::programs::NoVersion;
-use crate::{EXIT_BROKEN, admin, demo, logging, print, programs, stop};
+use crate::{EXIT_BROKEN, admin, demo, logging, print, programs, runtime, stop};
 
 /// Free disk below which downloads and logs will soon fail.
 const DISK_FREE_BYTES_MIN: u64 = 2 << 30;
@@ -32,12 +31,6 @@ const MODELS_WAIT: Duration = Duration::from_secs(10);
 /// What findings about the supervising program begin with.
 const SHIM: &str = "shim";
 
-enum Finding {
-    Good(String),
-    Note(String),
-    Bad(String, String),
-}
-
 /// Prints the findings; exits 1 if one would keep endpoints from running.
 pub(crate) async fn doctor(data: &DataDir, config: &Config) -> ExitCode {
     let mut findings = vec![engine(config).await];
@@ -52,17 +45,11 @@ pub(crate) async fn doctor(data: &DataDir, config: &Config) -> ExitCode {
     }
     findings.push(database(data, server.is_some()).await);
     findings.extend(clock(data).await);
-    findings.extend(devices(data, config).await);
-    let isolation = isolation_level(config.runtime.isolation);
-    let sentence = format!("isolation: {}", isolation.sentence());
-    findings.push(match isolation.level() {
-        Some(_) => Finding::Good(sentence),
-        None => Finding::Bad(sentence, "set runtime.isolation = \"auto\", or use a newer kernel".to_owned()),
-    });
-    findings.extend(isolation.advice().map(|it| Finding::Note(format!("isolation: {it}"))));
-    findings.push(Finding::Note(format!("isolation: {}", isolation.next_level())));
+    let runtime = runtime::beside_server(data, config);
+    findings.extend(devices(&runtime).await);
+    findings.extend(runtime.isolation().await);
     let n_bad = findings.iter().filter(|it| matches!(it, Finding::Bad(..))).count();
-    let mut said: String = findings.iter().map(ToString::to_string).collect();
+    let mut said: String = findings.iter().map(line).collect();
     if n_bad == 0 {
         said.push_str(&match server {
             Some(_) => {
@@ -81,13 +68,12 @@ pub(crate) async fn doctor(data: &DataDir, config: &Config) -> ExitCode {
     }
 }
 
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Good(what) => writeln!(f, "ok    {what}"),
-            Self::Note(what) => writeln!(f, "note  {what}"),
-            Self::Bad(what, todo) => writeln!(f, "BAD   {what}\n      {todo}"),
-        }
+/// As it is printed.
+fn line(finding: &Finding) -> String {
+    match finding {
+        Finding::Good(what) => format!("ok    {what}\n"),
+        Finding::Note(what) => format!("note  {what}\n"),
+        Finding::Bad(what, todo) => format!("BAD   {what}\n      {todo}\n"),
     }
 }
 
@@ -279,11 +265,9 @@ fn levels(seen: &Survey) -> Vec<Finding> {
     told.map(Finding::Good).chain(foreign).collect()
 }
 
-async fn devices(data: &DataDir, config: &Config) -> Vec<Finding> {
+async fn devices(runtime: &dyn RuntimeProvider) -> Vec<Finding> {
     // Nothing is made: the folder may be somebody else's.
-    let engine = programs::engine(config).unwrap_or_else(|_| "dedi-engine".into());
-    let seen = ProcessRuntime::survey(config.runtime.clone(), data.run(), engine).await;
-    let (inventory, running) = match seen {
+    let (inventory, running) = match runtime.survey().await {
         Ok(seen) => {
             let levels = levels(&seen);
             (seen.inventory, levels)

@@ -9,13 +9,12 @@ use std::time::Duration;
 use dedi_control::DataPaths;
 use dedi_control::store::{DataLock, Holder, LockError};
 use dedi_domain::ReplicaPhase;
-use dedi_runtime::Runtime;
 use tokio::time::Instant;
 
 use crate::config::Config;
 use crate::paths::DataDir;
 use crate::stop::{self, Asked};
-use crate::{admin, fail, print, serve};
+use crate::{admin, fail, print, runtime};
 
 /// Returns when nothing of the data folder runs any more but the replicas that are to be kept, or with 1 after
 /// `timeout_secs`.
@@ -69,7 +68,7 @@ async fn stop_replicas(data: &DataDir, config: &Config, deadline: Instant) -> Re
     if !data.run().is_dir() {
         return Ok(0);
     }
-    let runtime = serve::open_runtime(data, config).await.map_err(|refusal| refusal.message)?;
+    let runtime = runtime::open(data, config).await.map_err(|refusal| refusal.message)?;
     let mut ended = BTreeSet::new();
     let unreadable = loop {
         let listed = runtime.list().await.map_err(|err| format!("replicas can't be listed: {err}"))?;

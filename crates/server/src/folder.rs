@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use dedi_control::store::{DataLock, LockError, StoreError};
 use dedi_control::{ControlError, ControlPlane, DataPaths};
+use dedi_runtime_api::Runtime;
 
 use crate::config::Config;
 use crate::paths::DataDir;
 use crate::replicas::Replicas;
-use crate::serve::{self, Refusal};
+use crate::runtime;
+use crate::serve::Refusal;
 
 /// What a server has in its data folder.
 pub(crate) struct Folder {
@@ -56,7 +58,7 @@ impl Folder {
                 Err(err @ LockError::Io { .. }) => return Err(unusable(err.into())),
             },
         };
-        let opened = serve::open_runtime(&self.data, &self.config).await;
+        let opened = runtime::open(&self.data, &self.config).await;
         let runtime = opened.map_err(|refusal| NotBack::Unusable(refusal.message))?;
         self.control.resume(lock).await.map_err(unusable)?;
         self.replicas.replace(runtime);

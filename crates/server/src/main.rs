@@ -26,6 +26,7 @@ mod programs;
 mod refusal;
 mod replicas;
 mod running;
+mod runtime;
 mod serve;
 mod signals;
 mod socket;

@@ -11,12 +11,13 @@ use std::time::Duration;
 
 use dedi_control::models::ModelStore;
 use dedi_control::store::{DataLock, LockError};
-use dedi_control::{Clock, ControlError, ControlPlane, DataPaths, FileLogs};
+use dedi_control::{Clock, ControlError, ControlPlane, DataPaths};
 use dedi_domain::keys::KeyText;
 use dedi_domain::{EndpointState, LoadReport, Owner};
+use dedi_failpoint as failpoint;
 use dedi_gateway::Gateway;
-use dedi_runtime::process::{ProcessRuntime, ReplicaLogs};
-use dedi_runtime::{Runtime, clock, failpoint};
+use dedi_runtime_api::Runtime;
+use dedi_shim::clock;
 use rustix::io::Errno;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -31,7 +32,7 @@ use crate::replicas::Replicas;
 use crate::running::Server;
 use crate::signals::{Asked, Signals};
 use crate::stop::{self, StopSocket};
-use crate::{EXIT_BROKEN, EXIT_USAGE, carried, demo, descriptors, fail, logging, programs, unused};
+use crate::{EXIT_BROKEN, EXIT_USAGE, carried, demo, descriptors, fail, logging, runtime, unused};
 
 /// Longest wait for replicas of an earlier server to be found ready.
 const REPLICAS_WAIT: Duration = Duration::from_secs(3);
@@ -142,7 +143,7 @@ async fn start(
         return Ok(None);
     }
     stop::tidy(&data.servers()).await;
-    let runtime = open_runtime(data, &config).await?;
+    let runtime = runtime::open(data, &config).await?;
     if let Err(err) = demo::install(data).await {
         // A store that can only be read has models all the same.
         tracing::warn!(
@@ -236,11 +237,10 @@ async fn open_control(
     config: &Config,
     runtime: Arc<dyn Runtime>,
 ) -> Result<ControlPlane, Refusal> {
-    let logs = Arc::new(FileLogs(ReplicaLogs::new(data.logs())));
     let paths = DataPaths::below(data.root());
     let clocks = Clock::new(clock::now, clock::uptime, clock::begin_not_before, clock::wall);
     let (control, hub) = (config.control.clone(), config.hub.clone());
-    let control = ControlPlane::open_locked(lock, control, hub, paths, runtime, logs, clocks).await?;
+    let control = ControlPlane::open_locked(lock, control, hub, paths, runtime, clocks).await?;
     let owner = Owner::parse(&config.owner).map_err(|err| Refusal::usage(format!("owner: {err}")))?;
     let file = data.admin_key();
     let made = control.first_key(&owner, kept_key(&file)?, |text| keep_key(&file, text)).await?;
@@ -310,7 +310,7 @@ impl From<ControlError> for Refusal {
 }
 
 /// An error and its causes in one line.
-fn with_causes(err: &dyn std::error::Error) -> String {
+pub(crate) fn with_causes(err: &dyn std::error::Error) -> String {
     let mut said = err.to_string();
     let mut cause = err.source();
     while let Some(it) = cause {
@@ -318,18 +318,6 @@ fn with_causes(err: &dyn std::error::Error) -> String {
         cause = it.source();
     }
     said
-}
-
-/// The process runtime on this data folder.
-pub(crate) async fn open_runtime(data: &DataDir, config: &Config) -> Result<Arc<ProcessRuntime>, Refusal> {
-    let engine = programs::engine(config).map_err(Refusal::usage)?;
-    let shim = programs::shim(config).map_err(Refusal::usage)?;
-    ProcessRuntime::open(config.runtime.clone(), data.run(), data.logs(), shim, engine)
-        .await
-        .map(Arc::new)
-        .map_err(|err| {
-            Refusal::broken(format!("replicas can't be managed in {}: {err}", data.run().display()))
-        })
 }
 
 #[cfg(test)]

@@ -58,7 +58,7 @@ mod tests {
     fn a_price_without_a_device_is_told_which_devices_there_are() {
         let kind = DeviceKind { product: "cpu".to_owned(), memory_gb: 8, link: String::new() };
         let core = Device {
-            id: DeviceId("cpu-0".to_owned()),
+            id: DeviceId::local("cpu-0"),
             kind,
             index: 0,
             health: Health::Healthy,

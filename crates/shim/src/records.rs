@@ -20,16 +20,16 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use dedi_domain::{Exit, Launch, Nonce, ReplicaId, Timestamp};
+use dedi_domain::{AssignedDevice, EndpointId, Exit, ModelName, Nonce, ReplicaId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::confine::Confinement;
 use crate::exit_record::ExitRecord;
-use crate::failpoint;
 use crate::files::sync_dir;
 pub use crate::files::{read, write_atomically};
 use crate::identity::{Life, ProcessId};
 use crate::reserve;
+use dedi_failpoint as failpoint;
 
 /// Everything the shim needs to know, decided by the server. Unknown fields are ignored and fields that were
 /// added after 0.1 have defaults: a shim may be older or newer than the server that reads its folder.
@@ -43,7 +43,7 @@ pub struct LaunchRecord {
     /// When it was written.
     pub at: Timestamp,
     /// What was decided: replica, mark, model, devices.
-    pub launch: Launch,
+    pub launch: WrittenLaunch,
     /// The engine's program.
     pub program: PathBuf,
     /// Its arguments, one word each.
@@ -66,6 +66,34 @@ pub struct LaunchRecord {
     /// What the engine may reach at isolation level 1. `None` where that was not asked for, as by an older server.
     #[serde(default)]
     pub confinement: Option<Confinement>,
+}
+
+/// A launch as it is written down, with its model found on this host. Its form is that of every version's records.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WrittenLaunch {
+    /// The replica.
+    pub replica: ReplicaId,
+    /// What the process must echo.
+    pub nonce: Nonce,
+    /// The endpoint it belongs to.
+    pub endpoint: EndpointId,
+    /// Counts the endpoint's launches, from 1; names the log.
+    pub attempt: u32,
+    /// The model's wire name.
+    pub model: ModelName,
+    /// The model's file, or folder for engines that read folders.
+    pub model_path: PathBuf,
+    /// What it may run on.
+    pub devices: Vec<AssignedDevice>,
+    /// Tokens of context per request.
+    pub context_tokens: u32,
+    /// Requests generated at the same time.
+    pub slots: u32,
+    /// Memory the replica may use in bytes, where the host can enforce it.
+    pub memory_limit_bytes: Option<u64>,
+    /// Serves embeddings rather than text.
+    #[serde(default)]
+    pub embedding: bool,
 }
 
 /// Who the replica's processes are.

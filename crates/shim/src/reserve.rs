@@ -8,9 +8,9 @@ use std::path::Path;
 
 use dedi_domain::Exit;
 use dedi_domain::replica::LOG_TAIL_LINES_MAX;
+use dedi_replica_logs::TAIL_LINE_BYTES_MAX;
 
 use crate::exit_record::ExitRecord;
-use crate::logfile::TAIL_LINE_BYTES_MAX;
 
 /// All lines of a tail at their longest, and the rest of the record. One whose lines are longer still for being
 /// escaped lacks the oldest ones.

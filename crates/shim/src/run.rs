@@ -15,14 +15,15 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::Arc;
 
 use dedi_domain::{Exit, FailureCause, Timestamp};
+use dedi_failpoint as failpoint;
+use dedi_replica_logs::LogFile;
 use rustix::fs::{FlockOperation, Mode};
 use rustix::process::{Resource, Rlimit};
 
 use crate::cgroup::{Groups, Hierarchies, Limits};
 use crate::identity::{Life, ProcessId};
-use crate::logfile::LogFile;
 use crate::records::{LaunchRecord, ReplicaDir, ShimRecord};
-use crate::{cgroup, clock, disk, failpoint, supervise};
+use crate::{cgroup, clock, disk, supervise};
 
 /// Signals that ask the shim to end its replica.
 const STOP_SIGNALS: [i32; 4] = [

@@ -6,17 +6,18 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use dedi_domain::Exit;
+use dedi_failpoint as failpoint;
+use dedi_replica_logs::LogFile;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions};
 
 use crate::cgroup::Groups;
 use crate::classify::{Ending, classify, may_have_lacked};
+use crate::clock;
 use crate::disk::Disk;
 use crate::identity::{self, children};
-use crate::logfile::LogFile;
 use crate::records::{LaunchRecord, ReplicaDir};
 use crate::run::{Signals, Started, stopped};
-use crate::{clock, failpoint};
 
 /// Bytes taken from the pipe at a time.
 const CHUNK_BYTES: usize = 64 << 10;

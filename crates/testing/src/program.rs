@@ -61,7 +61,7 @@ pub fn shim() -> PathBuf {
             // A release refuses to be built with them.
             let failpoints = ["--features", "dedi-shim/failpoints"];
             let failpoints = if cfg!(debug_assertions) { &failpoints[..] } else { &[] };
-            let made_of = ["shim/src", "shim/Cargo.toml", "domain/src"];
+            let made_of = ["shim/src", "shim/Cargo.toml", "domain/src", "failpoint/src", "replica-logs/src"];
             let mut build = Command::new(tree().join("scripts/build-shim"));
             place.built("dedi-shim", &made_of, build.arg("--quiet").args(failpoints))
         })

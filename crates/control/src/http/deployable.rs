@@ -30,7 +30,7 @@ pub(super) fn no_hardware(named: &str) -> ApiError {
 /// Hardware of that name is not among what this host has; or it may be, and the GPUs' driver does not say so.
 pub(super) fn unlisted_hardware(id: &HardwareId, inventory: &Inventory) -> ApiError {
     match inventory.troubles.first() {
-        Some(Trouble { what, cure }) if !id.kind_name().starts_with("cpu_") => ApiError::Invalid {
+        Some(Trouble { node: _, what, cure }) if !id.kind_name().starts_with("cpu_") => ApiError::Invalid {
             message: format!(
                 "Hardware {id} can't be offered: {what}; {cure}. `dedi doctor` on the server's host tells more"
             ),

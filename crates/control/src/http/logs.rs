@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use dedi_api::LOG_MARK;
 use dedi_domain::Desired;
-use dedi_runtime::process::{LogChunk, LogCursor};
+use dedi_runtime_api::{LogChunk, LogCursor, LogError, LogName};
 use futures_util::stream;
 use http::header::CONTENT_TYPE;
 use tokio::time::{Instant, sleep};
@@ -17,7 +17,6 @@ use tokio::time::{Instant, sleep};
 use super::auth::Caller;
 use super::body::Query;
 use super::error::ApiError;
-use crate::logs::LogName;
 use crate::shared::Shared;
 use crate::store::Attempt;
 
@@ -27,6 +26,8 @@ const LINES_MAX: i64 = 100_000;
 const BYTES_MAX: usize = 4 << 20;
 /// Launches that a refusal names: the ones a person would ask for next.
 const NAMED_MAX: usize = 8;
+/// Longest name of a place in a log.
+const CURSOR_BYTES_MAX: usize = 256;
 /// Between two looks at a log that is followed.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// What is said before the cut; to ask again is refused with the same.
@@ -48,7 +49,7 @@ pub(super) async fn read(
     let follows = query.boolean("follow")?;
     let marks = query.boolean("marks")?;
     let from = query.given("from").map(place).transpose()?;
-    let number = from.map_or(number, |(attempt, _)| Some(i64::from(attempt)));
+    let number = from.as_ref().map_or(number, |(attempt, _)| Some(i64::from(*attempt)));
     let attempts = shared.store.attempts(desired.id).await?;
     let chosen = attempts.iter().find(|it| {
         number.is_none_or(|wanted| i64::from(it.attempt) == wanted)
@@ -63,12 +64,12 @@ pub(super) async fn read(
     };
     let log = LogName { endpoint: desired.id, replica: attempt.replica, attempt: attempt.attempt };
     if let (Some((_, next)), true) = (from, follows) {
+        // Whether it is a place is for the runtime to say, and for a client to hear at once.
+        shared.runtime.follow_log(log, &next, 0, false).await.map_err(|err| unread(log, &err))?;
         return Ok(Follow::begin(shared, caller, log, marks, LogChunk { bytes: Vec::new(), next }));
     }
-    let piece = shared.logs.tail(log, lines, BYTES_MAX, attempt.has_ended).await.map_err(|err| {
-        tracing::error!("the log of {} can't be read: {err}", attempt.replica);
-        ApiError::Internal
-    })?;
+    let piece = shared.runtime.tail_log(log, lines, BYTES_MAX, attempt.has_ended).await;
+    let piece = piece.map_err(|err| unread(log, &err))?;
     let piece = match piece {
         Some(piece) => piece,
         // The file is gone; a failure kept the end of it.
@@ -90,12 +91,30 @@ fn place(text: &str) -> Result<(u32, LogCursor), ApiError> {
         let is_written = (1..=9).contains(&it.len()) && it.bytes().all(|byte| byte.is_ascii_digit());
         it.parse().ok().filter(|_| is_written)
     };
-    let parsed = text.split_once('.').and_then(|(attempt, at)| Some((number(attempt)?, at.parse().ok()?)));
-    parsed.ok_or_else(|| ApiError::Invalid {
+    let cursor = |it: &str| {
+        let is_word = it.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+        (is_word && (1..=CURSOR_BYTES_MAX).contains(&it.len())).then(|| LogCursor::new(it))
+    };
+    let parsed = text.split_once('.').and_then(|(attempt, at)| Some((number(attempt)?, cursor(at)?)));
+    parsed.ok_or_else(no_place)
+}
+
+fn no_place() -> ApiError {
+    ApiError::Invalid {
         message: "from must be a place as a mark of a followed log names it, such as 2.1f-3a-0".to_owned(),
         param: Some("from".to_owned()),
         code: None,
-    })
+    }
+}
+
+fn unread(log: LogName, err: &LogError) -> ApiError {
+    match err {
+        LogError::NoPlace => no_place(),
+        LogError::Unreadable(_) => {
+            tracing::error!("the log of {} can't be read: {err}", log.replica);
+            ApiError::Internal
+        }
+    }
 }
 
 /// That the launch asked for is not there, and which are, newest first.
@@ -142,7 +161,7 @@ struct Follow {
 impl Follow {
     fn begin(shared: &Arc<Shared>, caller: &Caller, log: LogName, marks: bool, first: LogChunk) -> Response {
         let until = Instant::now() + FOLLOW_MAX;
-        let (shared, caller, next, first) = (shared.clone(), caller.clone(), first.next, Some(first));
+        let (shared, caller, next, first) = (shared.clone(), caller.clone(), first.next.clone(), Some(first));
         let state = Self { shared, caller, log, next, first, until, marks, was_told: false };
         text(Body::from_stream(stream::unfold(state, Self::step)))
     }
@@ -172,14 +191,14 @@ impl Follow {
                     false
                 }
             };
-            match self.shared.logs.follow(self.log, self.next, BYTES_MAX, has_ended).await {
+            match self.shared.runtime.follow_log(self.log, &self.next, BYTES_MAX, has_ended).await {
                 Ok(piece) if !piece.bytes.is_empty() => {
-                    self.next = piece.next;
+                    self.next = piece.next.clone();
                     return Some((Ok(self.piece(piece)), self));
                 }
                 Ok(_) if has_ended => return None,
                 Ok(_) => {}
-                Err(err) => return Some((Err(err), self)),
+                Err(err) => return Some((Err(io::Error::other(err)), self)),
             }
             tokio::select! {
                 () = sleep(LOOK_EVERY) => {}

@@ -229,7 +229,7 @@ pub(crate) fn replicas(view: &EndpointView, world: &World, clock: &Clock) -> Vec
                     _ => phase(it, process.map(|it| &it.phase)),
                 }
                 .to_owned(),
-                devices: it.row.devices.iter().map(|it| it.0.clone()).collect(),
+                devices: it.row.devices.iter().map(ToString::to_string).collect(),
                 in_flight: it.in_flight,
                 created_at: clock.show(it.row.reserved_at),
                 ready_at: it.row.ready_at.map(|at| clock.show(at)),

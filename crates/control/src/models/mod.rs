@@ -9,6 +9,7 @@ mod desk;
 mod gguf;
 mod kinds;
 mod lanes;
+mod resolver;
 mod safetensors;
 mod survey;
 mod verify;
@@ -27,6 +28,7 @@ use crate::hub::Manifest;
 
 pub(crate) use checks::{Check, Checks, Verdict};
 pub(crate) use desk::{Desk, NoAnswer, READ_MAX};
+pub use resolver::StoredModels;
 pub use survey::Oddity;
 pub(crate) use verify::{Scope, Stamps, remember};
 

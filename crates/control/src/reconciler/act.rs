@@ -7,13 +7,14 @@ use dedi_domain::fit::{ModelFacts, bytes_per_device};
 use dedi_domain::launch::AssignedDevice;
 use dedi_domain::reconcile::{EndpointView, ReplicaView, World};
 use dedi_domain::status::explain;
-use dedi_domain::{Action, EndpointId, EndpointState, FailureCause, Launch, Nonce, ReplicaId};
-use dedi_runtime::failpoint;
+use dedi_domain::{Action, EndpointId, EndpointState, FailureCause, Nonce, PlacedBy, ReplicaId};
+use dedi_failpoint as failpoint;
+use dedi_runtime_api::{Launch, ModelRef, ModelUnavailable, Placement, Resources, RuntimeError};
 use tokio::time::timeout;
 
 use super::ending::{ending, held, plain, stopping};
 use super::{chain, running, view_of};
-use crate::models::{ModelError, ModelFiles, ModelStore, NoAnswer, READ_MAX, Verdict};
+use crate::models::{ModelError, ModelStore, NoAnswer, READ_MAX, Verdict};
 use crate::ownership::mismatch;
 use crate::shared::{Shared, random_uuid};
 use crate::store::StoreError;
@@ -132,7 +133,7 @@ async fn carry_out(shared: &Shared, world: &World, action: &Action) -> Result<()
 /// The last launch that has a log. After a backup was put back it may be one that the store does not know; the next
 /// launch must not write into its log. A launch does not wait for a disk that does not answer.
 async fn last_logged(shared: &Shared, endpoint: EndpointId) -> u32 {
-    match timeout(LOOK_MAX, shared.logs.last_attempt(endpoint)).await {
+    match timeout(LOOK_MAX, shared.runtime.last_logged_attempt(endpoint)).await {
         Ok(Ok(attempt)) => attempt,
         Ok(Err(err)) => {
             tracing::warn!(endpoint.id = %endpoint, "which launches have logs is unknown: {err}");
@@ -147,7 +148,7 @@ async fn last_logged(shared: &Shared, endpoint: EndpointId) -> u32 {
 
 /// Removes what an erased endpoint has logged. What fails here is done by the next sweep.
 pub(super) async fn forget_logs(shared: &Shared, endpoint: EndpointId) {
-    if let Err(err) = shared.logs.forget(endpoint).await {
+    if let Err(err) = shared.runtime.forget_logs(endpoint).await {
         tracing::warn!(endpoint.id = %endpoint, "the logs of an erased endpoint could not be removed: {err}");
     }
 }
@@ -174,19 +175,17 @@ async fn spawn(shared: &Shared, world: &World, replica: ReplicaId) -> Result<(),
     let Some((view, own)) = find(world, replica) else { return Err(Trouble::Moved) };
     // Between the look and now somebody may have written to the files, or taken them away.
     let name = view.desired.model.clone();
-    let read = move |models: &ModelStore| {
-        (models.stamps(&name), models.facts(&name), models.files(&name), models.pin(&name))
-    };
+    let read = move |models: &ModelStore| (models.stamps(&name), models.facts(&name), models.pin(&name));
     let pinned = shared.store.model_pin(view.desired.id).await?;
     let launch = match shared.launches_desk.ask_now(READ_MAX, read).await {
-        Ok((stamps, facts, files, here)) => match shared.checks.verdict(&view.desired.model, stamps) {
+        Ok((stamps, facts, here)) => match shared.checks.verdict(&view.desired.model, stamps) {
             Ok(Verdict::Right) => {
-                let here = here.and_then(|here| match pinned {
-                    Some(pinned) => mismatch(&view.desired.model, &pinned, here.as_deref())
+                let here = here.and_then(|here| match &pinned {
+                    Some(pinned) => mismatch(&view.desired.model, pinned, here.as_deref())
                         .map_or(Ok(()), |why| Err(ModelError::Unusable(why))),
                     None => Ok(()),
                 });
-                here.and(facts).and_then(|facts| Ok(launch(shared, world, (view, own), &facts, files?)))
+                here.and(facts).map(|facts| launch(shared, world, (view, own), &facts, pinned))
             }
             Ok(Verdict::Unknown) => return Err(Trouble::Moved),
             Err(err) => Err(err),
@@ -209,7 +208,16 @@ async fn spawn(shared: &Shared, world: &World, replica: ReplicaId) -> Result<(),
     };
     match timeout(DO_MAX, shared.runtime.ensure(&launch)).await {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(err)) => {
+        Ok(Err(RuntimeError::Model { why: ModelUnavailable::Unknown(_), .. })) => Err(Trouble::Moved),
+        Ok(Err(RuntimeError::Model { replica, why: ModelUnavailable::NotNow(why) })) => {
+            Err(Trouble::Failed(format!("{replica} was not launched: {why}")))
+        }
+        Ok(Err(RuntimeError::Model { replica, why: ModelUnavailable::Unusable(why) })) => {
+            let ending = plain(FailureCause::ModelUnusable, why);
+            shared.store.fail(replica, &ending, None, shared.clock.now()).await?;
+            Err(Trouble::Overtaken)
+        }
+        Ok(Err(err @ (RuntimeError::Launch { .. } | RuntimeError::Unavailable { .. }))) => {
             let ending = plain(FailureCause::SpawnFailed, chain(&err));
             tracing::warn!(replica.id = %replica, detail = ending.detail, "a replica could not be launched");
             shared.store.fail(replica, &ending, None, shared.clock.now()).await?;
@@ -225,7 +233,7 @@ fn launch(
     world: &World,
     (view, own): (&EndpointView, &ReplicaView),
     facts: &ModelFacts,
-    files: ModelFiles,
+    revision: Option<String>,
 ) -> Launch {
     let desired = &view.desired;
     let (serving, need) = shared.need(facts);
@@ -236,7 +244,10 @@ fn launch(
         .filter_map(|it| world.inventory.device(it))
         .map(|it| AssignedDevice { id: it.id.clone(), kind: it.kind.clone(), index: it.index })
         .collect();
-    let is_on_cores = devices.iter().any(|it| it.kind.is_cpu());
+    let (is_on_cores, n_devices) = match world.capabilities.placed_by {
+        PlacedBy::Decision => (devices.iter().any(|it| it.kind.is_cpu()), count(devices.len())),
+        PlacedBy::Runtime => (desired.hardware.is_cpu(), u64::from(desired.hardware.count())),
+    };
     let share: u64 = own
         .row
         .devices
@@ -249,22 +260,31 @@ fn launch(
     } else {
         // One that leaks must end itself and not its neighbours.
         let each = u64::from(shared.config.gpu_host_memory_gb).saturating_mul(1_000_000_000);
-        let n_devices = u64::try_from(devices.len()).unwrap_or(u64::MAX);
         (each > 0).then(|| need.weights_bytes.saturating_add(each.saturating_mul(n_devices)))
+    };
+    let placement = match world.capabilities.placed_by {
+        PlacedBy::Decision => Placement::Devices(devices),
+        PlacedBy::Runtime => Placement::Delegated(Resources {
+            bytes_per_device: bytes_per_device(need, desired.hardware.count()),
+            hardware: desired.hardware.clone(),
+        }),
     };
     Launch {
         replica: own.row.id,
         nonce: own.row.nonce,
         endpoint: desired.id,
         attempt: own.row.attempt,
-        model: desired.model.clone(),
-        model_path: files.path,
-        devices,
+        model: ModelRef { name: desired.model.clone(), revision },
+        placement,
         context_tokens: serving.context_tokens,
         slots: serving.slots,
         memory_limit_bytes,
         embedding: facts.is_embedding,
     }
+}
+
+fn count(n: usize) -> u64 {
+    u64::try_from(n).unwrap_or(u64::MAX)
 }
 
 fn generation(world: &World, endpoint: EndpointId) -> Option<u64> {

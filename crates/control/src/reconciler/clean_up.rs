@@ -9,7 +9,7 @@ impl Reconciler {
     /// Removes the logs of endpoints that are known to be erased: a server that died between the two left them. One
     /// that this database never had may be another's.
     pub(super) async fn sweep_logs(&self) {
-        let endpoints = match self.shared.logs.endpoints().await {
+        let endpoints = match self.shared.runtime.logged_endpoints().await {
             Ok(endpoints) => endpoints,
             Err(err) => return tracing::warn!("the logs of erased endpoints could not be looked for: {err}"),
         };

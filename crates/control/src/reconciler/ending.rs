@@ -7,10 +7,10 @@ use dedi_domain::last_words::{is_farewell, last_words};
 use dedi_domain::reconcile::{ReplicaView, World};
 use dedi_domain::replica::LOG_TAIL_LINES_MAX;
 use dedi_domain::{DeviceId, Exit, FailureCause, Intent, Observation, ReplicaId, ReplicaPhase};
+use dedi_runtime_api::LogName;
 use tokio::time::timeout;
 
 use super::act::find;
-use crate::logs::LogName;
 use crate::shared::Shared;
 use crate::store::Ending;
 
@@ -105,7 +105,8 @@ fn silence(world: &World, replica: ReplicaId, cause: FailureCause) -> Option<Str
 async fn log_tail(shared: &Shared, world: &World, replica: ReplicaId) -> Vec<String> {
     let Some((view, own)) = find(world, replica) else { return Vec::new() };
     let log = LogName { endpoint: view.desired.id, replica, attempt: own.row.attempt };
-    match timeout(LOG_MAX, shared.logs.tail(log, LOG_TAIL_LINES_MAX, LOG_TAIL_BYTES_MAX, true)).await {
+    let read = shared.runtime.tail_log(log, LOG_TAIL_LINES_MAX, LOG_TAIL_BYTES_MAX, true);
+    match timeout(LOG_MAX, read).await {
         Ok(Ok(Some(piece))) => String::from_utf8_lossy(&piece.bytes).lines().map(str::to_owned).collect(),
         Ok(Ok(None)) => Vec::new(),
         // The failure is recorded all the same.

@@ -161,6 +161,7 @@ mod tests {
             observation: Observation::Known(Vec::new()),
             listed_at: Timestamp(0),
             inventory: dedi_domain::Inventory::default(),
+            capabilities: dedi_domain::Capabilities::default(),
             settings: dedi_domain::reconcile::Settings::default(),
         }
     }

@@ -22,7 +22,7 @@ use dedi_domain::reconcile::{World, decide};
 use dedi_domain::route::{EndpointLoad, Serving};
 use dedi_domain::time::Span;
 use dedi_domain::{Action, EndpointId, LoadReport};
-use dedi_runtime::failpoint;
+use dedi_failpoint as failpoint;
 use futures_util::FutureExt;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};

@@ -12,7 +12,7 @@ use dedi_domain::{
     EndpointId, Fetch, Intent, Inventory, LoadReport, ModelName, Observation, Owner, ReplicaId, ReplicaRow,
     SetAside, Timestamp,
 };
-use dedi_runtime::{Listing, Unreadable};
+use dedi_runtime_api::{Listing, Unreadable};
 use tokio::time::timeout;
 
 use super::chain;
@@ -109,7 +109,8 @@ pub(super) async fn observe(
         })
         .collect();
     let settings = shared.config.settings();
-    let world = World { now, endpoints, aside, observation, listed_at, inventory, settings };
+    let capabilities = shared.runtime.capabilities();
+    let world = World { now, endpoints, aside, observation, listed_at, inventory, capabilities, settings };
     let models_trouble = outcome.trouble.map(|why| {
         format!("the models can't be looked at, so nothing is launched; everything else goes on: {why}")
     });

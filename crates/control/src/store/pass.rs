@@ -68,9 +68,11 @@ impl Store {
         .await?;
         for (position, device) in (0_i64..).zip(devices) {
             let done = sqlx::query(
-                "INSERT INTO replica_devices (device_id, replica, position) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+                "INSERT INTO replica_devices (node, device_id, replica, position) VALUES (?, ?, ?, ?) \
+                 ON CONFLICT DO NOTHING",
             )
-            .bind(&device.0)
+            .bind(device.node().as_str())
+            .bind(device.name())
             .bind(replica.to_string())
             .bind(position)
             .execute(&mut *tx)
@@ -94,7 +96,8 @@ impl Store {
             .bind(attempt - ATTEMPTS_KEPT)
             .execute(&mut *tx)
             .await?;
-        let on = devices.iter().map(|it| it.0.as_str()).collect::<Vec<_>>().join(", ");
+        let on = devices.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let on = if devices.is_empty() { "what the runtime finds for it".to_owned() } else { on };
         let message = format!("attempt {attempt}: launching on {on}");
         add_event(&mut tx, now, endpoint, Some(replica), EventKind::ReplicaLaunched, &message).await?;
         self.commit(tx, "reserve").await?;

@@ -121,7 +121,7 @@ async fn a_database_of_each_released_schema_is_brought_up_to_date_and_read_back(
             ]
         );
         let running = rows.iter().find(|it| it.desired.id.to_string() == RUNNING).unwrap();
-        assert_eq!(running.replicas[0].devices[0].0, "cpu-0");
+        assert_eq!(running.replicas[0].devices[0].to_string(), "cpu-0");
         assert_eq!(running.failures.len(), 1, "{:?}", running.failures);
         assert_eq!(store.attempts(running.desired.id).await.unwrap().len(), 2);
         // The one that was ready has run since, and how far is for the first look to say.

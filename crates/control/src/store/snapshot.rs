@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use dedi_domain::failure::Failure;
-use dedi_domain::{Desired, DeviceId, EndpointId, ReplicaId, ReplicaRow};
+use dedi_domain::{Desired, DeviceId, EndpointId, NodeId, ReplicaId, ReplicaRow};
 use sqlx::{FromRow, Row, Sqlite, Transaction};
 
 use super::error::StoreError;
@@ -143,16 +143,17 @@ async fn rows_of(
     mut bad_rows: BadRows,
     only: Option<&str>,
 ) -> Result<Readable, StoreError> {
-    let devices: Vec<(String, String)> = sqlx::query_as(
-        "SELECT d.replica, d.device_id FROM replica_devices d JOIN replicas r ON r.id = d.replica \
+    let devices: Vec<(String, String, String)> = sqlx::query_as(
+        "SELECT d.replica, d.node, d.device_id FROM replica_devices d JOIN replicas r ON r.id = d.replica \
          WHERE ?1 IS NULL OR r.endpoint = ?1 ORDER BY d.replica, d.position",
     )
     .bind(only)
     .fetch_all(&mut **tx)
     .await?;
     let mut devices_of: BTreeMap<String, Vec<DeviceId>> = BTreeMap::new();
-    for (replica, device) in devices {
-        devices_of.entry(replica).or_default().push(DeviceId(device));
+    for (replica, node, device) in devices {
+        let node = NodeId::parse(&node).map_err(bad)?;
+        devices_of.entry(replica).or_default().push(DeviceId::on(node, device));
     }
     let replicas = sqlx::query(
         "SELECT r.*, u.seen_at AS ran_until FROM replicas r LEFT JOIN usage u ON u.replica = r.id \

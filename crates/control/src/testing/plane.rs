@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::body::Body;
 use dedi_domain::keys::KeyText;
 use dedi_domain::{KeyFailures, LoadReport, Owner, Role, Timestamp};
-use dedi_runtime::process::ReplicaLogs;
+use dedi_replica_logs::ReplicaLogs;
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
@@ -19,7 +19,7 @@ use tower::ServiceExt;
 use super::{FakeRuntime, Gguf, gguf};
 use crate::shared::random_digits;
 use crate::store::{Actor, AuditAction, AuditEntry, StoreError, StoredKey};
-use crate::{Clock, ControlConfig, ControlPlane, DataPaths, FileLogs, HubConfig};
+use crate::{Clock, ControlConfig, ControlPlane, DataPaths, HubConfig};
 
 /// An answer, read to its end.
 #[derive(Clone, Debug)]
@@ -319,12 +319,12 @@ async fn open_with(
     let (reads, counts, moves, walls) = (clock.clone(), clock.clone(), clock.clone(), clock.clone());
     let logs = dir.path().join("logs");
     std::fs::create_dir_all(&logs).unwrap();
+    runtime.keep_logs_in(&logs);
     ControlPlane::open(
         config.clone(),
         hub.clone(),
         DataPaths::below(dir.path()),
         runtime.clone(),
-        Arc::new(FileLogs(ReplicaLogs::new(logs))),
         Clock::new(
             move || Timestamp(reads.now_ms.load(Ordering::Relaxed)),
             move || Duration::from_millis(counts.uptime_ms.load(Ordering::Relaxed).unsigned_abs()),

@@ -1,16 +1,19 @@
 //! A runtime that is only pretended: what a replica does is written into its script.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use async_trait::async_trait;
 use dedi_domain::hardware::Health;
 use dedi_domain::{
-    Address, Device, DeviceId, DeviceKind, Exit, FailureCause, Inventory, Launch, Nonce, ObservedReplica,
-    ReplicaId, ReplicaPhase, Timestamp,
+    Address, Capabilities, Device, DeviceId, DeviceKind, EndpointId, Exit, FailureCause, Inventory, NodeId,
+    Nonce, ObservedReplica, ReplicaId, ReplicaPhase, Timestamp,
 };
-use dedi_runtime::{Listing, Runtime, RuntimeError, Unreadable};
+use dedi_replica_logs::{FileChunk, FileCursor, ReplicaLogs};
+use dedi_runtime_api::{
+    Launch, Listing, LogChunk, LogCursor, LogError, LogName, Logs, Runtime, RuntimeError, Unreadable,
+};
 use tokio::sync::Notify;
 
 /// What a launched replica does.
@@ -48,6 +51,8 @@ struct Pretended {
     at_list: Option<(u32, Box<dyn FnOnce() + Send>)>,
     launched: Vec<Launch>,
     removed: Vec<ReplicaId>,
+    capabilities: Capabilities,
+    logs: Option<ReplicaLogs>,
 }
 
 /// A runtime without processes.
@@ -67,7 +72,7 @@ impl FakeRuntime {
     pub(crate) fn with_devices(kind: &DeviceKind, n: u32) -> Self {
         let devices = (0..n)
             .map(|index| Device {
-                id: DeviceId(format!("{}-{index}", kind.product)),
+                id: DeviceId::local(format!("{}-{index}", kind.product)),
                 kind: kind.clone(),
                 index,
                 health: Health::Healthy,
@@ -81,6 +86,15 @@ impl FakeRuntime {
         let it = Self::default();
         it.state.lock().unwrap().inventory = Inventory { devices, troubles: Vec::new() };
         it
+    }
+
+    /// Where tests write what replicas log.
+    pub(crate) fn keep_logs_in(&self, folder: &Path) {
+        self.state.lock().unwrap().logs = Some(ReplicaLogs::new(folder));
+    }
+
+    fn logs(&self) -> ReplicaLogs {
+        self.state.lock().unwrap().logs.clone().expect("a plane says where they are")
     }
 
     pub(crate) fn script(&self, script: Script) {
@@ -98,7 +112,7 @@ impl FakeRuntime {
     /// So many bytes stay held on a device though no replica is on it, while these run there.
     pub(crate) fn hold(&self, device: &str, bytes: u64, by: &[&str]) {
         let mut state = self.state.lock().unwrap();
-        let it = state.inventory.devices.iter_mut().find(|it| it.id.0 == device).unwrap();
+        let it = state.inventory.devices.iter_mut().find(|it| it.id.name() == device).unwrap();
         it.leftover_bytes = bytes;
         it.foreign_processes = by.iter().map(|it| (*it).to_owned()).collect();
     }
@@ -106,7 +120,7 @@ impl FakeRuntime {
     /// The driver says this of a device from now on.
     pub(crate) fn set_health(&self, device: &str, health: Health) {
         let mut state = self.state.lock().unwrap();
-        state.inventory.devices.iter_mut().find(|it| it.id.0 == device).unwrap().health = health;
+        state.inventory.devices.iter_mut().find(|it| it.id.name() == device).unwrap().health = health;
     }
 
     pub(crate) fn set_down(&self, is_down: bool) {
@@ -184,11 +198,64 @@ fn exited(cause: FailureCause, at: Timestamp) -> ReplicaPhase {
 }
 
 fn down() -> RuntimeError {
-    RuntimeError::Unavailable { what: "the host is asleep".into(), source: std::io::Error::other("asleep") }
+    RuntimeError::Unavailable { what: "the host is asleep".into(), source: "asleep".into() }
+}
+
+#[async_trait]
+impl Logs for FakeRuntime {
+    async fn tail_log(
+        &self,
+        log: LogName,
+        lines: usize,
+        bytes_max: usize,
+        is_over: bool,
+    ) -> Result<Option<LogChunk>, LogError> {
+        let read = self.logs().tail(log.endpoint, log.attempt, (lines, bytes_max), is_over);
+        Ok(read.map_err(unread)?.map(chunk))
+    }
+
+    async fn follow_log(
+        &self,
+        log: LogName,
+        from: &LogCursor,
+        bytes_max: usize,
+        is_over: bool,
+    ) -> Result<LogChunk, LogError> {
+        let from = match from.as_str() {
+            "" => FileCursor::default(),
+            word => word.parse().map_err(|_no_cursor| LogError::NoPlace)?,
+        };
+        self.logs().follow(log.endpoint, log.attempt, from, bytes_max, is_over).map(chunk).map_err(unread)
+    }
+
+    async fn last_logged_attempt(&self, endpoint: EndpointId) -> Result<u32, LogError> {
+        let attempts = self.logs().attempts(endpoint).map_err(unread)?;
+        Ok(attempts.last().map_or(0, |it| it.attempt))
+    }
+
+    async fn logged_endpoints(&self) -> Result<Vec<EndpointId>, LogError> {
+        self.logs().endpoints().map_err(unread)
+    }
+
+    async fn forget_logs(&self, endpoint: EndpointId) -> Result<(), LogError> {
+        self.logs().forget(endpoint).map_err(unread)
+    }
+}
+
+fn chunk(it: FileChunk) -> LogChunk {
+    LogChunk { bytes: it.bytes, next: LogCursor::new(it.next.to_string()) }
+}
+
+fn unread(err: std::io::Error) -> LogError {
+    LogError::Unreadable(err.into())
 }
 
 #[async_trait]
 impl Runtime for FakeRuntime {
+    fn capabilities(&self) -> Capabilities {
+        self.state.lock().unwrap().capabilities
+    }
+
     async fn ensure(&self, launch: &Launch) -> Result<(), RuntimeError> {
         let panics_for = self.state.lock().unwrap().panics_for.clone();
         assert!(panics_for != Some(launch.endpoint.to_string()), "planned by the test");
@@ -209,6 +276,7 @@ impl Runtime for FakeRuntime {
         let seen = ObservedReplica {
             id: launch.replica,
             nonce: launch.nonce,
+            node: NodeId::LOCAL,
             phase,
             isolation: Some(1),
             unready: None,
@@ -233,6 +301,14 @@ impl Runtime for FakeRuntime {
             }
         } else {
             state.replicas.remove(&replica);
+        }
+        Ok(())
+    }
+
+    async fn end(&self, replica: ReplicaId, nonce: Nonce) -> Result<(), RuntimeError> {
+        let mut state = self.state.lock().unwrap();
+        if let Some(it) = state.replicas.get_mut(&replica).filter(|it| it.nonce == nonce) {
+            it.phase = exited(FailureCause::Stopped, Timestamp(0));
         }
         Ok(())
     }
@@ -266,4 +342,6 @@ impl Runtime for FakeRuntime {
     async fn changed(&self) {
         self.changed.notified().await;
     }
+
+    async fn shutdown(&self) {}
 }

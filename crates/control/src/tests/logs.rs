@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::time::Duration;
 
+use dedi_runtime_api::LogName;
 use http::StatusCode;
 use http_body_util::BodyExt;
 
-use crate::LogName;
 use crate::testing::Plane;
 
 #[tokio::test]

@@ -66,7 +66,7 @@ async fn a_device_is_held_by_one_replica_at_most() {
     let it = desired(2, 2);
     store.insert_endpoint(&new(it.clone()), NOW, |_| false).await.unwrap();
     let reserve = async |devices: &[&str]| {
-        let devices: Vec<DeviceId> = devices.iter().map(|it| DeviceId((*it).to_owned())).collect();
+        let devices: Vec<DeviceId> = devices.iter().map(|it| DeviceId::local(*it)).collect();
         let (replica, nonce) = (ReplicaId::from_uuid(Uuid::new_v4()), Nonce::from_uuid(Uuid::new_v4()));
         store.reserve(it.id, it.generation, (replica, nonce), &devices, 0, NOW).await
     };
@@ -178,7 +178,7 @@ async fn no_flipped_bit_makes_an_endpoint_disappear() {
         let id = it.id;
         first.insert_endpoint(&new(it), NOW, |_| false).await.unwrap();
         let ids = (ReplicaId::from_uuid(Uuid::new_v4()), Nonce::from_uuid(Uuid::new_v4()));
-        first.reserve(id, 1, ids, &[DeviceId(format!("cpu-{n}"))], 0, NOW).await.unwrap();
+        first.reserve(id, 1, ids, &[DeviceId::local(format!("cpu-{n}"))], 0, NOW).await.unwrap();
     }
     let whole: Vec<String> = first.snapshot().await.unwrap().iter().map(identity).collect();
     assert_eq!(whole.len(), 20);

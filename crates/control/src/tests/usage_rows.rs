@@ -47,7 +47,7 @@ async fn ready() -> Rows {
     store.insert_endpoint(&new(endpoint.clone()), NOW, |_| false).await.unwrap();
     let replica = ReplicaId::from_uuid(Uuid::new_v4());
     let ids = (replica, Nonce::from_uuid(Uuid::new_v4()));
-    store.reserve(endpoint.id, 1, ids, &[DeviceId("cpu-0".into())], 0, NOW).await.unwrap();
+    store.reserve(endpoint.id, 1, ids, &[DeviceId::local("cpu-0")], 0, NOW).await.unwrap();
     let ready = Ready { at: after(0), isolation: None, cents_per_minute: 6.0 };
     store.mark_ready(replica, &ready).await.unwrap();
     Rows { store, endpoint, replica, dir }
@@ -173,7 +173,7 @@ async fn a_beat_is_of_all_replicas_or_of_none() {
     let rows = ready().await;
     let writer = rows.store.writer_for_tests();
     let ids = (ReplicaId::from_uuid(Uuid::new_v4()), Nonce::from_uuid(Uuid::new_v4()));
-    rows.store.reserve(rows.endpoint.id, 1, ids, &[DeviceId("cpu-1".into())], 0, NOW).await.unwrap();
+    rows.store.reserve(rows.endpoint.id, 1, ids, &[DeviceId::local("cpu-1")], 0, NOW).await.unwrap();
     let ready = Ready { at: after(0), isolation: None, cents_per_minute: 6.0 };
     rows.store.mark_ready(ids.0, &ready).await.unwrap();
     let trap = format!(

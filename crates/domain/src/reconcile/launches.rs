@@ -3,6 +3,7 @@
 use super::replica::is_failing;
 use super::state::ends_last_run;
 use super::{EndpointView, Observation, Seen, World, by_mark, wanted};
+use crate::capabilities::PlacedBy;
 use crate::failure::{Verdict, pause, verdict};
 use crate::hardware::DeviceId;
 use crate::ids::EndpointId;
@@ -33,8 +34,11 @@ fn serve(endpoints: &[&EndpointView], seen: &Seen<'_>, world: &World) -> Vec<(Gi
     for (view, asks) in asking {
         for _ in 0..asks.n_replicas {
             let (hardware, bytes) = (&view.desired.hardware, view.bytes_per_device.unwrap_or(0));
-            let devices =
-                if asks.keeps_turn { pool.keep(hardware, bytes) } else { pool.take(hardware, bytes) };
+            let devices = match world.capabilities.placed_by {
+                PlacedBy::Runtime => Ok(Vec::new()),
+                PlacedBy::Decision if asks.keeps_turn => pool.keep(hardware, bytes),
+                PlacedBy::Decision => pool.take(hardware, bytes),
+            };
             let is_short = devices.is_err();
             given.push(((view.desired.id, devices), asks));
             if is_short {

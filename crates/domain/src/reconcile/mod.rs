@@ -148,4 +148,6 @@ fn is_idle(view: &EndpointView, now: Timestamp) -> bool {
 }
 
 #[cfg(test)]
+mod runtime_tests;
+#[cfg(test)]
 pub(crate) mod tests;

@@ -66,9 +66,12 @@ pub(super) fn next_for_replica(
 }
 
 /// After the processes are gone: wait for the devices' memory, then let go of them. What can't be measured is not
-/// taken to be free.
+/// taken to be free, unless the runtime never measures.
 fn release(row: &ReplicaRow, world: &World) -> Option<Action> {
     let replica = row.id;
+    if !world.capabilities.measures_memory {
+        return Some(Action::Release { replica, leftover_bytes: 0, unmeasured: Vec::new() });
+    }
     let (measured, unmeasured): (Vec<&DeviceId>, Vec<&DeviceId>) =
         row.devices.iter().partition(|it| world.inventory.is_measured(it));
     let leftover_bytes: u64 =

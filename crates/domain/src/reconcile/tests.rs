@@ -4,11 +4,12 @@ use uuid::Uuid;
 
 use super::*;
 use crate::FailureCause;
+use crate::capabilities::Capabilities;
 use crate::endpoint::{ReplicaRange, Run, RunCause};
 use crate::failure::Failure;
 use crate::fetch::Fetch;
 use crate::hardware::{Device, DeviceId, DeviceKind, HardwareId, Health, Inventory};
-use crate::ids::{EndpointId, EndpointName, ModelName, Owner};
+use crate::ids::{EndpointId, EndpointName, ModelName, NodeId, Owner};
 use crate::launch::Address;
 use crate::route::EndpointLoad;
 
@@ -57,7 +58,7 @@ pub(crate) fn replica(n: u128, intent: Intent) -> ReplicaView {
         endpoint: EndpointId::from_uuid(Uuid::from_u128(1)),
         nonce: Nonce::from_uuid(Uuid::from_u128(n)),
         attempt: 1,
-        devices: vec![DeviceId(format!("d{n}"))],
+        devices: vec![DeviceId::local(format!("d{n}"))],
         intent,
         seen: true,
         ready_at: Some(Timestamp(0)),
@@ -72,6 +73,7 @@ pub(crate) fn seen(n: u128, nonce: u128, phase: ReplicaPhase) -> ObservedReplica
     ObservedReplica {
         id: ReplicaId::from_uuid(Uuid::from_u128(n)),
         nonce: Nonce::from_uuid(Uuid::from_u128(nonce)),
+        node: NodeId::LOCAL,
         phase,
         isolation: None,
         unready: None,
@@ -89,7 +91,7 @@ pub(crate) fn launching() -> ReplicaPhase {
 fn devices(n: u32) -> Inventory {
     let kind = DeviceKind { product: "gpu".to_owned(), memory_gb: 80, link: String::new() };
     let device = |index| Device {
-        id: DeviceId(format!("d{}", index + 1)),
+        id: DeviceId::local(format!("d{}", index + 1)),
         kind: kind.clone(),
         index,
         health: Health::Healthy,
@@ -110,11 +112,12 @@ pub(crate) fn world(view: EndpointView, observed: Vec<ObservedReplica>) -> World
         observation: Observation::Known(observed),
         listed_at: NOW,
         inventory: devices(2),
+        capabilities: Capabilities::default(),
         settings: Settings::default(),
     }
 }
 
-fn said(world: &World) -> String {
+pub(crate) fn said(world: &World) -> String {
     let tail = |id: Uuid| id.as_u128();
     let line = |action: &Action| match action {
         Action::Reserve { devices, .. } => format!("reserve {}", devices[0]),
@@ -268,7 +271,7 @@ fn memory_that_cannot_be_measured_is_waited_for_like_memory_that_is_held() {
     // Back in time, and measured.
     assert_eq!(with(Some(29), &|_| ()), "release r1 with 0 bytes left");
     // Cores keep nothing, wherever they are.
-    view.replicas[0].row.devices = vec![DeviceId("cpu-7".to_owned())];
+    view.replicas[0].row.devices = vec![DeviceId::local("cpu-7")];
     assert_eq!(said(&world(view, Vec::new())), "release r1 with 0 bytes left");
 }
 

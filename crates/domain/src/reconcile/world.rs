@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::aside::SetAside;
+use crate::capabilities::Capabilities;
 use crate::endpoint::Desired;
 use crate::failure::{BackoffSettings, Failure};
 use crate::fetch::Fetch;
@@ -102,8 +103,10 @@ pub struct World {
     pub observation: Observation,
     /// A moment before the runtime was asked: no process that the observation shows alive was gone by then.
     pub listed_at: Timestamp,
-    /// The host's devices.
+    /// The devices there are.
     pub inventory: Inventory,
+    /// What the runtime can do.
+    pub capabilities: Capabilities,
     /// Durations.
     pub settings: Settings,
 }

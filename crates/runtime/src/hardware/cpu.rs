@@ -27,7 +27,7 @@ pub(super) fn devices(settings: &HardwareSettings, ours: &[i32]) -> io::Result<V
     let foreign_processes = if foreign > 0 { largest_users(ours) } else { Vec::new() };
     let kind = DeviceKind { product: "cpu".to_owned(), memory_gb, link: String::new() };
     let device = |index| Device {
-        id: DeviceId(format!("cpu-{index}")),
+        id: DeviceId::local(format!("cpu-{index}")),
         kind: kind.clone(),
         index,
         health: Health::Healthy,
@@ -122,7 +122,7 @@ mod tests {
             HardwareSettings { cpu_devices: Some(3), cpu_memory_gb: Some(2), ..HardwareSettings::default() };
         let found = devices(&settings, &[]).unwrap();
         assert_eq!(found.len(), 3);
-        assert_eq!(found[2].id.0, "cpu-2");
+        assert_eq!(found[2].id.name(), "cpu-2");
         assert_eq!(found[0].kind.name(), "cpu_2gb");
         assert_eq!(found[0].memory_total_bytes, 2 * GIB);
         let none = HardwareSettings { cpu_devices: Some(0), ..settings };

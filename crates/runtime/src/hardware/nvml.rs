@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use dedi_domain::hardware::Health;
-use dedi_domain::{Bar, BarCause, Device, DeviceId, Trouble};
+use dedi_domain::{Bar, BarCause, Device, DeviceId, NodeId, Trouble};
 use nvml_wrapper::Nvml;
 use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::struct_wrappers::device::ProcessInfo;
@@ -91,6 +91,7 @@ impl Gpus {
                 let mut devices: Vec<Device> = match nvml.device_count() {
                     Ok(0) => {
                         troubles.extend(self.traces.nvidia().map(|sign| Trouble {
+ node: NodeId::LOCAL,
                             what: format!("{sign}, and the GPU driver lists none"),
                             cure: "run `nvidia-smi`; in a container, start it with its devices, such as `--gpus all`"
                                 .to_owned(),
@@ -120,7 +121,7 @@ impl Gpus {
         }
         *told = now;
         // Of those that are listed, their health tells.
-        troubles.retain(|it| !devices.iter().any(|device| it.what.contains(&device.id.0)));
+        troubles.retain(|it| !devices.iter().any(|device| it.what.contains(device.id.name())));
         number_by_kind(&mut devices);
         (devices, troubles)
     }
@@ -147,11 +148,12 @@ impl Closed {
         let why = format!("the GPU driver does not start: {}", words::words(err));
         let trouble = if words::is_absence(err) {
             traces.nvidia().map(|sign| Trouble {
+                node: NodeId::LOCAL,
                 what: format!("{sign}, and {why}"),
                 cure: format!("{}; runtime.hardware.gpus = false leaves GPUs alone", words::cure(err)),
             })
         } else {
-            Some(Trouble { what: why.clone(), cure: words::cure(err).to_owned() })
+            Some(Trouble { node: NodeId::LOCAL, what: why.clone(), cure: words::cure(err).to_owned() })
         };
         if trouble.is_none() {
             tracing::debug!("no GPUs: {why}");
@@ -161,7 +163,11 @@ impl Closed {
 }
 
 fn trouble(what: &str, err: &NvmlError) -> Trouble {
-    Trouble { what: format!("{what}: {}", words::words(err)), cure: words::cure(err).to_owned() }
+    Trouble {
+        node: NodeId::LOCAL,
+        what: format!("{what}: {}", words::words(err)),
+        cure: words::cure(err).to_owned(),
+    }
 }
 
 fn look(
@@ -237,7 +243,7 @@ fn measure(
     last: Option<&Device>,
 ) -> Result<(Device, Option<NvmlError>), NvmlError> {
     let gpu = nvml.device_by_index(at)?;
-    let id = DeviceId(gpu.uuid()?);
+    let id = DeviceId::local(gpu.uuid()?);
     // Old products have no such mode.
     let is_divided = gpu.mig_mode().is_ok_and(|it| it.current == 1);
     let memory = memory(&gpu);

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use dedi_domain::Launch;
 use dedi_shim::confine::Confinement;
+use dedi_shim::records::WrittenLaunch;
 
 use super::config::{IsolationSetting, ProcessConfig};
 
@@ -13,7 +13,7 @@ use super::config::{IsolationSetting, ProcessConfig};
 /// `own` is the engine's folder.
 pub(crate) fn of(
     config: &ProcessConfig,
-    launch: &Launch,
+    launch: &WrittenLaunch,
     program: &Path,
     own: &Path,
     env: &[(String, String)],
@@ -113,8 +113,8 @@ mod tests {
         let asked = |isolation, product: &str| {
             let kind =
                 dedi_domain::DeviceKind { product: product.into(), memory_gb: 80, link: String::new() };
-            let id = dedi_domain::DeviceId("0".into());
-            let launch = Launch {
+            let id = dedi_domain::DeviceId::local("0");
+            let launch = WrittenLaunch {
                 replica: dedi_domain::ReplicaId::from_uuid(zero),
                 nonce: dedi_domain::Nonce::from_uuid(zero),
                 endpoint: dedi_domain::EndpointId::from_uuid(zero),

@@ -1,6 +1,7 @@
 //! What this host can and can't do for replicas, in sentences for `dedi doctor`.
 
 use super::config::IsolationSetting;
+use dedi_runtime_api::Finding;
 use dedi_shim::cgroup::{Groups, Hierarchies, Limits};
 use dedi_shim::confine::{self, Confined, Lacking};
 
@@ -94,6 +95,19 @@ impl Isolation {
                 )
             }
         }
+    }
+
+    /// All of that for `dedi doctor`.
+    pub(crate) fn findings(&self) -> Vec<Finding> {
+        let sentence = format!("isolation: {}", self.sentence());
+        let level = match self.level() {
+            Some(_) => Finding::Good(sentence),
+            None => {
+                Finding::Bad(sentence, "set runtime.isolation = \"auto\", or use a newer kernel".to_owned())
+            }
+        };
+        let notes = self.advice().map(str::to_owned).into_iter().chain([self.next_level()]);
+        [level].into_iter().chain(notes.map(|it| Finding::Note(format!("isolation: {it}")))).collect()
     }
 
     /// What to do for more, if anything is missing.

@@ -3,8 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use dedi_domain::Launch;
 use dedi_shim::mark::{self, Mark};
+use dedi_shim::records::WrittenLaunch;
 
 /// How to run one kind of engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +65,7 @@ impl Engine {
     }
 
     /// The argument vector. No shell ever reads it.
-    pub(crate) fn args(&self, launch: &Launch, socket: &str, n_cores: usize) -> Vec<String> {
+    pub(crate) fn args(&self, launch: &WrittenLaunch, socket: &str, n_cores: usize) -> Vec<String> {
         let n_gpus = launch.devices.iter().filter(|it| !it.kind.is_cpu()).count();
         let n_threads = match (n_gpus, launch.devices.len()) {
             (0, 0) => 1,
@@ -99,7 +99,7 @@ pub(crate) fn passed(added: &[String], read: impl Fn(&str) -> Option<String>) ->
 /// The engine's whole environment: the few variables above, what the operator added, the launch's mark, its
 /// devices, and words that keep libraries from reaching for the network.
 pub(crate) fn environment(
-    launch: &Launch,
+    launch: &WrittenLaunch,
     dir: &Path,
     installation: &str,
     added: &[String],
@@ -107,7 +107,7 @@ pub(crate) fn environment(
 ) -> Vec<(String, String)> {
     let mut env = passed(added, read);
     let gpus: Vec<&str> =
-        launch.devices.iter().filter(|it| !it.kind.is_cpu()).map(|it| it.id.0.as_str()).collect();
+        launch.devices.iter().filter(|it| !it.kind.is_cpu()).map(|it| it.id.name()).collect();
     let dir = dir.to_string_lossy();
     let own = [
         (mark::NONCE_VARIABLE, launch.nonce.to_string()),
@@ -125,7 +125,7 @@ pub(crate) fn environment(
 }
 
 /// What is known of a process's replica from its environment.
-pub(crate) fn mark_of(launch: &Launch, installation: &str) -> Mark {
+pub(crate) fn mark_of(launch: &WrittenLaunch, installation: &str) -> Mark {
     Mark { installation: installation.to_owned(), replica: launch.replica, nonce: launch.nonce }
 }
 
@@ -135,10 +135,10 @@ mod tests {
     use dedi_domain::launch::AssignedDevice;
     use dedi_domain::{DeviceId, DeviceKind, EndpointId, ModelName, Nonce, ReplicaId};
 
-    fn launch(product: &str, n: u32) -> Launch {
+    fn launch(product: &str, n: u32) -> WrittenLaunch {
         let kind = DeviceKind { product: product.into(), memory_gb: 80, link: String::new() };
         let zero = "00000000-0000-4000-8000-000000000000".parse().unwrap();
-        Launch {
+        WrittenLaunch {
             replica: ReplicaId::from_uuid(zero),
             nonce: Nonce::from_uuid(zero),
             endpoint: EndpointId::from_uuid(zero),
@@ -147,7 +147,7 @@ mod tests {
             model_path: "/models/it's; rm -rf $HOME.gguf".into(),
             devices: (0..n)
                 .map(|index| AssignedDevice {
-                    id: DeviceId(format!("GPU-{index}")),
+                    id: DeviceId::local(format!("GPU-{index}")),
                     kind: kind.clone(),
                     index,
                 })
@@ -171,14 +171,14 @@ mod tests {
 
     #[test]
     fn a_model_that_makes_vectors_is_served_as_one() {
-        let launch = Launch { embedding: true, ..launch("cpu", 1) };
+        let launch = WrittenLaunch { embedding: true, ..launch("cpu", 1) };
         let args = Engine::dedi("dedi-engine".into()).args(&launch, "engine.sock", 64);
         assert_eq!(args.last().map(String::as_str), Some("--embedding"));
     }
 
     #[test]
     fn a_gpu_replica_sees_its_devices_and_a_cpu_replica_none() {
-        let value = |launch: &Launch, name: &str| {
+        let value = |launch: &WrittenLaunch, name: &str| {
             let env = environment(launch, Path::new("/run/x"), "i", &["CUDA_VISIBLE_DEVICES".into()], |_| {
                 Some("stranger".into())
             });

@@ -9,12 +9,12 @@ mod doctor;
 mod end;
 mod engines;
 mod installation;
-mod log_read;
 mod logs;
 mod monitor;
 mod observe;
 mod probe;
 mod remove;
+mod setup;
 mod survey;
 mod unrecorded;
 mod watched;
@@ -26,16 +26,16 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use dedi_domain::{Inventory, Launch, Nonce, ReplicaId, Timestamp};
+use dedi_domain::{Capabilities, Inventory, Nonce, ReplicaId, Timestamp};
+use dedi_replica_logs::ReplicaLogs;
+use dedi_runtime_api::{BoxError, Launch, Listing, ModelResolver, Placement, Runtime, RuntimeError};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use self::config::{IsolationSetting, ProcessConfig};
 pub use self::doctor::{Isolation, isolation_level};
-pub use self::log_read::{LogChunk, LogCursor, NoCursor};
-pub use self::logs::{AttemptLog, ReplicaLogs};
-pub use self::survey::Survey;
+pub use self::setup::ProcessSetup;
 pub use crate::hardware::HardwareSettings;
 
 pub(crate) use self::config::given;
@@ -46,10 +46,9 @@ use self::monitor::Tracked;
 use self::unrecorded::Known;
 use crate::failpoint;
 use crate::hardware::Hardware;
-use crate::{Listing, Runtime, RuntimeError};
 use dedi_shim::identity::Life;
 use dedi_shim::mark::SHIM_VARIABLE;
-use dedi_shim::records::{LaunchRecord, ReplicaDir, SOCKET, SOCKET_PATH_BYTES_MAX};
+use dedi_shim::records::{LaunchRecord, ReplicaDir, SOCKET, SOCKET_PATH_BYTES_MAX, WrittenLaunch};
 
 /// Starts and ends replicas as processes. Dropping it, or the end of the server, leaves them running.
 #[derive(Debug)]
@@ -68,6 +67,7 @@ pub(crate) struct Inner {
     life: Life,
     shim: PathBuf,
     engine: Engine,
+    models: Arc<dyn ModelResolver>,
     hardware: Hardware,
     /// Replicas whose shim is being watched, by mark.
     tracked: Mutex<HashMap<Nonce, Arc<Tracked>>>,
@@ -86,29 +86,32 @@ pub(crate) struct Inner {
 
 impl ProcessRuntime {
     /// Opens the run folder, makes it if it is absent, and finds the replicas that an earlier server left.
-    /// `shim` is the program that runs [`dedi_shim::main`] on `shim <folder>`; `engine` is the engine program.
-    pub async fn open(
-        config: ProcessConfig,
-        run: PathBuf,
-        logs: PathBuf,
-        shim: PathBuf,
-        engine: PathBuf,
-    ) -> io::Result<Self> {
-        let absolute = |path: PathBuf| std::path::absolute(path);
-        let (run, logs, shim, engine) = (absolute(run)?, absolute(logs)?, absolute(shim)?, absolute(engine)?);
-        check_length(&run)?;
+    ///
+    /// # Errors
+    ///
+    /// If the folder can't be used, or its path is too long for sockets below it.
+    pub async fn open(setup: ProcessSetup) -> io::Result<Self> {
+        let absolute = |path: &Path| std::path::absolute(path);
+        let setup = ProcessSetup {
+            run: absolute(&setup.run)?,
+            logs: absolute(&setup.logs)?,
+            shim: absolute(&setup.shim)?,
+            engine: absolute(&setup.engine)?,
+            ..setup
+        };
+        check_length(&setup.run)?;
         let life = Life::now()?;
         let installation = {
-            let (run, logs, life) = (run.clone(), logs.clone(), life.clone());
+            let (run, logs, life) = (setup.run.clone(), setup.logs.clone(), life.clone());
             blocking(move || {
-                logs::create_root(&run)?;
-                logs::create_root(&logs)?;
+                create_private(&run)?;
+                create_private(&logs)?;
                 dedi_shim::records::sweep_drafts(&run)?;
                 installation::of(&run, &life)
             })
             .await?
         };
-        let inner = Inner::new(config, run, logs, installation, life, shim, engine);
+        let inner = Inner::new(setup, installation, life);
         let runtime = Self { inner: Arc::new(inner) };
         let inner = runtime.inner.clone();
         if let Err(err) = blocking(move || inner.find_unrecorded()).await {
@@ -123,41 +126,6 @@ impl ProcessRuntime {
     pub fn logs(&self) -> ReplicaLogs {
         self.inner.logs.clone()
     }
-
-    /// How many folders in the run folder are records of another installation's replicas, as in a copy of its data
-    /// folder. They are neither listed nor ended here.
-    ///
-    /// # Errors
-    ///
-    /// If the run folder can't be read.
-    pub async fn n_foreign(&self) -> io::Result<u64> {
-        let inner = self.inner.clone();
-        blocking(move || {
-            let is_foreign = |dir: &ReplicaDir| {
-                dir.launch().ok().flatten().is_some_and(|it| it.installation != inner.installation)
-            };
-            Ok(ReplicaDir::all(&inner.run)?.iter().filter(|it| is_foreign(it)).count() as u64)
-        })
-        .await
-    }
-
-    /// Begins to end a replica's processes and keeps its record: nobody starts that launch again, and the next
-    /// look shows it as stopped. Ended when it is listed as exited; what is there to be ended of it is listed as
-    /// stopping until then.
-    ///
-    /// # Errors
-    ///
-    /// If its folder can't be read or marked; nothing was signalled then.
-    pub async fn end(&self, replica: ReplicaId, nonce: Nonce) -> io::Result<()> {
-        Inner::begin_end(&self.inner, replica, nonce).await
-    }
-
-    /// Ends the runtime's own tasks. Replicas go on; a removal under way is taken up by the next `open`.
-    pub async fn shutdown(&self) {
-        self.inner.stop.cancel();
-        self.inner.tasks.close();
-        self.inner.tasks.wait().await;
-    }
 }
 
 impl Drop for ProcessRuntime {
@@ -168,54 +136,76 @@ impl Drop for ProcessRuntime {
 
 #[async_trait]
 impl Runtime for ProcessRuntime {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::default()
+    }
+
     async fn ensure(&self, launch: &Launch) -> Result<(), RuntimeError> {
-        Inner::ensure(&self.inner, launch)
-            .await
-            .map_err(|err| RuntimeError::Launch { replica: launch.replica, reason: err.to_string() })
+        let replica = launch.replica;
+        // Not under the lock, which stops wait for too: models may be on a disk that hangs.
+        let model = self.inner.models.resolve(&launch.model).await;
+        let model_path = model.map_err(|why| RuntimeError::Model { replica, why })?;
+        let Placement::Devices(devices) = &launch.placement else {
+            let reason = "this runtime chooses no devices by itself".to_owned();
+            return Err(RuntimeError::Launch { replica, reason });
+        };
+        let launch = WrittenLaunch {
+            replica,
+            nonce: launch.nonce,
+            endpoint: launch.endpoint,
+            attempt: launch.attempt,
+            model: launch.model.name.clone(),
+            model_path,
+            devices: devices.clone(),
+            context_tokens: launch.context_tokens,
+            slots: launch.slots,
+            memory_limit_bytes: launch.memory_limit_bytes,
+            embedding: launch.embedding,
+        };
+        let done = Inner::ensure(&self.inner, launch).await;
+        done.map_err(|err| RuntimeError::Launch { replica, reason: err.to_string() })
     }
 
     async fn remove(&self, replica: ReplicaId, nonce: Nonce) -> Result<(), RuntimeError> {
-        Inner::begin_removal(&self.inner, replica, nonce).await.map_err(|source| RuntimeError::Unavailable {
-            what: format!("{replica} could not be removed"),
-            source,
-        })
+        let begun = Inner::begin_removal(&self.inner, replica, nonce).await;
+        begun.map_err(|err| unavailable(format!("{replica} could not be removed"), err))
+    }
+
+    async fn end(&self, replica: ReplicaId, nonce: Nonce) -> Result<(), RuntimeError> {
+        let begun = Inner::begin_end(&self.inner, replica, nonce).await;
+        begun.map_err(|err| unavailable(err.to_string(), err))
     }
 
     async fn list(&self) -> Result<Listing, RuntimeError> {
-        Inner::look(&self.inner).await.map_err(|source| RuntimeError::Unavailable {
-            what: format!("the replicas in {} could not be looked at", self.inner.run.display()),
-            source,
-        })
+        let run = self.inner.run.display();
+        let listed = Inner::look(&self.inner).await;
+        listed.map_err(|err| unavailable(format!("the replicas in {run} could not be looked at"), err))
     }
 
     async fn inventory(&self) -> Result<Inventory, RuntimeError> {
         let inner = self.inner.clone();
-        blocking(move || {
+        let measured = blocking(move || {
             let ours = inner.engines()?;
             inner.hardware.inventory(&ours)
-        })
-        .await
-        .map_err(|source| RuntimeError::Unavailable {
-            what: "the host's devices could not be looked at".to_owned(),
-            source,
-        })
+        });
+        let measured = measured.await;
+        measured.map_err(|err| unavailable("the host's devices could not be looked at".to_owned(), err))
     }
 
     async fn changed(&self) {
         self.inner.changed.notified().await;
     }
+
+    async fn shutdown(&self) {
+        self.inner.stop.cancel();
+        self.inner.tasks.close();
+        self.inner.tasks.wait().await;
+    }
 }
 
 impl Inner {
-    fn new(
-        config: ProcessConfig,
-        run: PathBuf,
-        logs: PathBuf,
-        installation: String,
-        life: Life,
-        shim: PathBuf,
-        engine: PathBuf,
-    ) -> Self {
+    fn new(setup: ProcessSetup, installation: String, life: Life) -> Self {
+        let ProcessSetup { config, run, logs, shim, engine, models } = setup;
         Self {
             hardware: Hardware::new(
                 config.hardware.clone(),
@@ -229,6 +219,7 @@ impl Inner {
             life,
             shim,
             engine: Engine::dedi(engine),
+            models,
             tracked: Mutex::default(),
             ending: Mutex::default(),
             known: Mutex::default(),
@@ -240,9 +231,9 @@ impl Inner {
         }
     }
 
-    async fn ensure(self: &Arc<Self>, launch: &Launch) -> io::Result<()> {
+    async fn ensure(self: &Arc<Self>, launch: WrittenLaunch) -> io::Result<()> {
         let _one_at_a_time = self.launching.lock().await;
-        let (inner, launch) = (self.clone(), launch.clone());
+        let inner = self.clone();
         let started = blocking(move || inner.start_shim(&launch)).await?;
         if let Some((dir, record, child)) = started {
             self.watch(dir, &record, Some(child));
@@ -254,7 +245,7 @@ impl Inner {
     /// Writes the launch down and starts a shim, unless this launch has been used already.
     fn start_shim(
         &self,
-        launch: &Launch,
+        launch: &WrittenLaunch,
     ) -> io::Result<Option<(ReplicaDir, LaunchRecord, std::process::Child)>> {
         let dir = ReplicaDir::of(&self.run, launch.replica);
         let record = self.record(launch, &dir)?;
@@ -300,7 +291,7 @@ impl Inner {
         Ok(Some((dir, record, child)))
     }
 
-    fn record(&self, launch: &Launch, dir: &ReplicaDir) -> io::Result<LaunchRecord> {
+    fn record(&self, launch: &WrittenLaunch, dir: &ReplicaDir) -> io::Result<LaunchRecord> {
         let n_cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let mut launch = launch.clone();
         launch.model_path = std::path::absolute(launch.model_path)?;
@@ -346,6 +337,16 @@ fn check_length(run: &Path) -> io::Result<()> {
             run.display()
         ),
     ))
+}
+
+/// Makes a folder readable by this user only.
+fn create_private(folder: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+fn unavailable(what: String, source: impl Into<BoxError>) -> RuntimeError {
+    RuntimeError::Unavailable { what, source: source.into() }
 }
 
 /// Runs file work off the async threads.

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use dedi_domain::{Address, Exit, FailureCause, ObservedReplica, ReplicaPhase};
+use dedi_domain::{Address, Exit, FailureCause, NodeId, ObservedReplica, ReplicaPhase};
 
 use super::monitor::Seen;
 use super::remove::Goal;
 use super::{Inner, blocking, locked};
 use crate::hardware::Engines;
-use crate::{Listing, Unreadable};
+use dedi_runtime_api::{Listing, Unreadable};
 use dedi_shim::identity;
 use dedi_shim::records::{LaunchRecord, ReplicaDir, ShimRecord};
 
@@ -179,7 +179,7 @@ fn unread(dir: &ReplicaDir, err: &io::Error) -> Unreadable {
 
 fn observed(record: &LaunchRecord, phase: ReplicaPhase) -> ObservedReplica {
     let (id, nonce) = (record.launch.replica, record.launch.nonce);
-    ObservedReplica { id, nonce, phase, isolation: None, unready: None }
+    ObservedReplica { id, nonce, node: NodeId::LOCAL, phase, isolation: None, unready: None }
 }
 
 fn phase(seen: &Seen, dir: &ReplicaDir) -> ReplicaPhase {

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use dedi_domain::Launch;
+use dedi_shim::records::WrittenLaunch;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::{Method, Request, StatusCode};
@@ -69,7 +69,11 @@ struct Embedding {
 }
 
 /// Has the engine do its work once, on the smallest input. The error says what came instead of a token.
-pub(crate) async fn first_token(socket: &Path, launch: &Launch, timeout: Duration) -> Result<(), String> {
+pub(crate) async fn first_token(
+    socket: &Path,
+    launch: &WrittenLaunch,
+    timeout: Duration,
+) -> Result<(), String> {
     let model = launch.model.as_str();
     if launch.embedding {
         let body = json!({"model": model, "input": "Hello"});

@@ -3,56 +3,29 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
 
-use dedi_domain::Inventory;
+use dedi_runtime_api::Survey;
 use dedi_shim::identity::Life;
 use dedi_shim::records::ReplicaDir;
 
-use super::{Inner, ProcessConfig, ProcessRuntime, blocking, installation};
+use super::{Inner, ProcessSetup, blocking, installation, unavailable};
 
-/// What was seen.
-#[derive(Debug)]
-pub struct Survey {
-    /// The host's devices.
-    pub inventory: io::Result<Inventory>,
-    /// Replicas that run, by the isolation level that they have.
-    pub levels: BTreeMap<u8, u64>,
-    /// Folders that are records of another installation's replicas.
-    pub n_foreign: u64,
-}
-
-impl ProcessRuntime {
-    /// Looks once; `engine` is the engine program, which is asked for what it can compute on.
-    ///
-    /// # Errors
-    ///
-    /// If the run folder is there and can't be read.
-    pub async fn survey(config: ProcessConfig, run: PathBuf, engine: PathBuf) -> io::Result<Survey> {
-        blocking(move || {
-            let installation = installation::named(&run)?;
-            let nowhere = PathBuf::new();
-            let logs = nowhere.clone();
-            let inner = Inner::new(
-                config,
-                run,
-                logs,
-                installation.unwrap_or_default(),
-                Life::now()?,
-                nowhere,
-                engine,
-            );
-            inner.survey()
-        })
-        .await
-    }
+/// Looks once. Fails if the run folder is there and can't be read.
+pub(super) async fn survey(setup: ProcessSetup) -> io::Result<Survey> {
+    blocking(move || {
+        let installation = installation::named(&setup.run)?;
+        Inner::new(setup, installation.unwrap_or_default(), Life::now()?).survey()
+    })
+    .await
 }
 
 impl Inner {
     fn survey(&self) -> io::Result<Survey> {
         let (mut levels, mut n_foreign) = (BTreeMap::new(), 0);
         if !self.run.is_dir() {
-            return Ok(Survey { inventory: self.hardware.inventory(&Default::default()), levels, n_foreign });
+            let inventory = self.hardware.inventory(&Default::default());
+            let inventory = inventory.map_err(|err| unavailable(err.to_string(), err));
+            return Ok(Survey { inventory, levels, n_foreign });
         }
         for dir in ReplicaDir::all(&self.run)? {
             // What can't be read is told by the server.
@@ -70,6 +43,7 @@ impl Inner {
             }
         }
         let inventory = self.engines().and_then(|ours| self.hardware.inventory(&ours));
+        let inventory = inventory.map_err(|err| unavailable(err.to_string(), err));
         Ok(Survey { inventory, levels, n_foreign })
     }
 }

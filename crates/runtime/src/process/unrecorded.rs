@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dedi_domain::{Nonce, ObservedReplica, ReplicaId, ReplicaPhase};
+use dedi_domain::{NodeId, Nonce, ObservedReplica, ReplicaId, ReplicaPhase};
 
 use super::{Inner, blocking, locked};
 use dedi_shim::cgroup::{self, Groups, Hierarchies};
@@ -103,6 +103,7 @@ impl Inner {
                 found.push(ObservedReplica {
                     id: it.replica,
                     nonce: it.nonce,
+                    node: NodeId::LOCAL,
                     phase,
                     isolation: None,
                     unready: None,

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::Command;
 
 use dedi_domain::{FailureCause, ReplicaPhase};
-use dedi_runtime::Runtime;
-use dedi_runtime::process::ProcessRuntime;
+use dedi_runtime::process::{ProcessRuntime, ProcessSetup};
+use dedi_runtime_api::Runtime;
 
 use crate::host::{Host, is_alive, kill, launch, phase, until_exited, until_gone, until_ready};
 
@@ -16,11 +16,7 @@ fn copy(from: &Host, to: &Host) {
 }
 
 async fn open_at(host: &Host, run: &Path) -> ProcessRuntime {
-    let logs = host.root.path().join("logs");
-    let engine = dedi_testing::fake_engine();
-    ProcessRuntime::open(host.config.clone(), run.to_owned(), logs, dedi_testing::shim(), engine)
-        .await
-        .unwrap()
+    ProcessRuntime::open(ProcessSetup { run: run.to_owned(), ..host.setup() }).await.unwrap()
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use dedi_domain::FailureCause;
-use dedi_runtime::Runtime;
+use dedi_runtime_api::Runtime;
 use dedi_testing::host::has;
 
 use crate::host::{Host, kill, launch, until_exited, until_gone, until_ready};

@@ -5,11 +5,11 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use dedi_domain::{FailureCause, Launch};
-use dedi_runtime::Runtime;
+use dedi_domain::FailureCause;
 use dedi_runtime::process::{IsolationSetting, ProcessRuntime, isolation_level};
+use dedi_runtime_api::{Launch, Runtime};
 use dedi_testing::host::has;
 use dedi_testing::{ESCAPE_REPORT, EscapeTargets};
 
@@ -64,7 +64,7 @@ impl Scene {
         until_ready(&runtime, &sibling).await;
 
         let model = file("models/fake/escape/model.gguf");
-        let escaper = Launch { model_path: model.clone(), ..launch("escape") };
+        let escaper = with_model(&model);
         let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
         let abstract_socket = format!("dedi-escape-{}", escaper.nonce);
         let address = SocketAddr::from_abstract_name(&abstract_socket).unwrap();
@@ -159,6 +159,13 @@ async fn at_level_0_an_engine_gets_at_what_its_user_may() {
     scene.end().await;
 }
 
+/// A launch whose model is that file.
+fn with_model(path: &Path) -> Launch {
+    let mut launch = launch("escape");
+    launch.model.revision = Some(path.to_string_lossy().into_owned());
+    launch
+}
+
 /// Runs on a thread whose kernel has no Landlock, as far as it and what it starts can see.
 fn without_landlock<F: Future>(work: impl FnOnce() -> F + Send) {
     const LANDLOCK_CREATE_RULESET: i64 = 444;
@@ -216,7 +223,7 @@ async fn an_engine_that_was_refused_something_ends_with_a_hint_at_the_settings()
     let host = Host::new();
     let runtime = host.open().await;
     // Outside of what it may look into; as its model, it is asked to read it.
-    let launch = Launch { model_path: "/proc/1/environ".into(), ..launch("escape") };
+    let launch = with_model("/proc/1/environ".as_ref());
     runtime.ensure(&launch).await.unwrap();
     let exit = until_exited(&runtime, &launch).await;
     assert!(exit.log_tail.iter().any(|it| it.contains("ermission denied")), "{exit:?}");

@@ -5,8 +5,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use dedi_domain::{FailureCause, ReplicaPhase};
-use dedi_runtime::Runtime;
 use dedi_runtime::process::{IsolationSetting, isolation_level};
+use dedi_runtime_api::Runtime;
 use dedi_testing::host::has;
 
 use crate::host::{

@@ -3,14 +3,16 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use dedi_domain::launch::AssignedDevice;
 use dedi_domain::{
-    DeviceId, DeviceKind, EndpointId, Launch, ModelName, Nonce, ObservedReplica, ReplicaId, ReplicaPhase,
+    DeviceId, DeviceKind, EndpointId, ModelName, Nonce, ObservedReplica, ReplicaId, ReplicaPhase,
 };
-use dedi_runtime::Runtime;
-use dedi_runtime::process::{ProcessConfig, ProcessRuntime};
+use dedi_runtime::process::{ProcessConfig, ProcessRuntime, ProcessSetup};
+use dedi_runtime_api::{Launch, ModelRef, ModelResolver, ModelUnavailable, Placement, Runtime};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -36,9 +38,18 @@ impl Host {
     }
 
     pub(crate) async fn open(&self) -> ProcessRuntime {
-        let shim = dedi_testing::shim();
-        let (run, logs) = (self.root.path().join("run"), self.root.path().join("logs"));
-        ProcessRuntime::open(self.config.clone(), run, logs, shim, dedi_testing::fake_engine()).await.unwrap()
+        ProcessRuntime::open(self.setup()).await.unwrap()
+    }
+
+    pub(crate) fn setup(&self) -> ProcessSetup {
+        ProcessSetup {
+            config: self.config.clone(),
+            run: self.root.path().join("run"),
+            logs: self.root.path().join("logs"),
+            shim: dedi_testing::shim(),
+            engine: dedi_testing::fake_engine(),
+            models: Arc::new(AnyModel),
+        }
     }
 
     pub(crate) fn dir(&self, launch: &Launch) -> PathBuf {
@@ -107,6 +118,17 @@ impl Host {
     }
 }
 
+/// Every model is there: the file `/nowhere/model.gguf`, or the one that its revision names.
+#[derive(Debug)]
+pub(crate) struct AnyModel;
+
+#[async_trait]
+impl ModelResolver for AnyModel {
+    async fn resolve(&self, model: &ModelRef) -> Result<PathBuf, ModelUnavailable> {
+        Ok(model.revision.clone().unwrap_or_else(|| "/nowhere/model.gguf".to_owned()).into())
+    }
+}
+
 pub(crate) fn pid(process: &Value) -> i32 {
     i32::try_from(process["pid"].as_i64().unwrap()).unwrap()
 }
@@ -119,9 +141,8 @@ pub(crate) fn launch(mode: &str) -> Launch {
         nonce: Nonce::from_uuid(Uuid::new_v4()),
         endpoint: EndpointId::from_uuid(Uuid::new_v4()),
         attempt: 1,
-        model: ModelName::parse(&format!("fake/{mode}")).unwrap(),
-        model_path: "/nowhere/model.gguf".into(),
-        devices: vec![AssignedDevice { id: DeviceId("cpu-0".into()), kind, index: 0 }],
+        model: ModelRef { name: ModelName::parse(&format!("fake/{mode}")).unwrap(), revision: None },
+        placement: Placement::Devices(vec![AssignedDevice { id: DeviceId::local("cpu-0"), kind, index: 0 }]),
         context_tokens: 128,
         slots: 2,
         memory_limit_bytes: None,

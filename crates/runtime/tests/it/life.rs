@@ -4,7 +4,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use dedi_domain::{Address, FailureCause, ReplicaPhase};
-use dedi_runtime::Runtime;
+use dedi_runtime::process::{ProcessRuntime, ProcessSetup};
+use dedi_runtime_api::{Launch, Runtime};
 
 use crate::host::{
     Host, is_alive, is_listed, launch, phase, until, until_exited, until_gone, until_ready, until_true,
@@ -58,7 +59,7 @@ async fn ensure_twice_is_one_process() {
     runtime.ensure(&launch).await.unwrap();
     assert_eq!(working_in(&host, &launch), [host.engine_pid(&launch)]);
     // Another launch of a replica of that name is refused, not confused with this one.
-    let other = dedi_domain::Launch { nonce: crate::host::launch("ok").nonce, ..launch.clone() };
+    let other = Launch { nonce: crate::host::launch("ok").nonce, ..launch.clone() };
     assert!(runtime.ensure(&other).await.unwrap_err().to_string().contains("holds another replica"));
     // A mark that does not fit removes nothing.
     runtime.remove(launch.replica, other.nonce).await.unwrap();
@@ -134,12 +135,8 @@ async fn an_engine_that_crashes_leaves_its_code_and_its_last_words() {
 #[tokio::test]
 async fn an_engine_that_cannot_be_started_says_so() {
     let host = Host::new();
-    let shim = dedi_testing::shim();
-    let (run, logs) = (host.root.path().join("run"), host.root.path().join("logs"));
-    let engine = "/nowhere/dedi-engine".into();
-    let runtime = dedi_runtime::process::ProcessRuntime::open(host.config.clone(), run, logs, shim, engine)
-        .await
-        .unwrap();
+    let setup = ProcessSetup { engine: "/nowhere/dedi-engine".into(), ..host.setup() };
+    let runtime = ProcessRuntime::open(setup).await.unwrap();
     let launch = launch("ok");
     runtime.ensure(&launch).await.unwrap();
     let exit = until_exited(&runtime, &launch).await;
@@ -150,11 +147,8 @@ async fn an_engine_that_cannot_be_started_says_so() {
 #[tokio::test]
 async fn a_shim_that_ends_before_its_work_is_a_failed_launch_and_not_tried_again_and_again() {
     let host = Host::new();
-    let (run, logs) = (host.root.path().join("run"), host.root.path().join("logs"));
-    let (shim, engine) = ("/bin/false".into(), "/bin/true".into());
-    let runtime = dedi_runtime::process::ProcessRuntime::open(host.config.clone(), run, logs, shim, engine)
-        .await
-        .unwrap();
+    let setup = ProcessSetup { shim: "/bin/false".into(), engine: "/bin/true".into(), ..host.setup() };
+    let runtime = ProcessRuntime::open(setup).await.unwrap();
     let launch = launch("ok");
     runtime.ensure(&launch).await.unwrap();
     assert_eq!(until_exited(&runtime, &launch).await.cause, FailureCause::SpawnFailed);
@@ -166,15 +160,7 @@ async fn a_shim_that_ends_before_its_work_is_a_failed_launch_and_not_tried_again
 async fn a_run_folder_too_deep_for_sockets_is_refused_with_the_numbers() {
     let host = Host::new();
     let run = host.root.path().join("x".repeat(90));
-    let engine = "/bin/true".into();
-    let opened = dedi_runtime::process::ProcessRuntime::open(
-        host.config.clone(),
-        run,
-        host.root.path().join("logs"),
-        "/bin/true".into(),
-        engine,
-    )
-    .await;
+    let opened = ProcessRuntime::open(ProcessSetup { run, ..host.setup() }).await;
     let said = opened.unwrap_err().to_string();
     assert!(said.contains("at most 78 work"), "{said}");
 }

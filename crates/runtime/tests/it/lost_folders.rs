@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use dedi_domain::{Launch, ReplicaPhase};
+use dedi_domain::ReplicaPhase;
 use dedi_runtime::process::ProcessRuntime;
-use dedi_runtime::{Listing, Runtime};
+use dedi_runtime_api::{Launch, Listing, Runtime};
 
 use crate::host::{
     Host, is_alive, kill, launch, phase, start_time, until, until_gone, until_ready, until_true, working_in,

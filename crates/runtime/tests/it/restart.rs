@@ -5,8 +5,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use dedi_domain::{FailureCause, ReplicaPhase};
-use dedi_runtime::Runtime;
-use dedi_runtime::process::ProcessRuntime;
+use dedi_runtime::process::{ProcessRuntime, ProcessSetup};
+use dedi_runtime_api::Runtime;
 
 use crate::host::{
     Host, is_alive, kill, launch, phase, until, until_exited, until_gone, until_ready, until_true, working_in,
@@ -47,16 +47,8 @@ async fn a_launch_written_but_never_started_is_started_by_the_next_ensure() {
     let launch = launch("ok");
     {
         // A shim that can't be started stands for a server killed before it started one.
-        let (run, logs) = (host.root.path().join("run"), host.root.path().join("logs"));
-        let crippled = dedi_runtime::process::ProcessRuntime::open(
-            host.config.clone(),
-            run,
-            logs,
-            "/nowhere/dedi".into(),
-            dedi_testing::fake_engine(),
-        )
-        .await
-        .unwrap();
+        let setup = ProcessSetup { shim: "/nowhere/dedi".into(), ..host.setup() };
+        let crippled = ProcessRuntime::open(setup).await.unwrap();
         assert!(crippled.ensure(&launch).await.is_err());
         assert!(host.dir(&launch).join("launch.json").exists());
         assert_eq!(phase(&crippled, &launch).await, Some(ReplicaPhase::Unstarted));

@@ -4,7 +4,7 @@
 use std::io;
 use std::time::Duration;
 
-use dedi_runtime::failpoint;
+use dedi_failpoint as failpoint;
 use tokio::net::UnixStream;
 use tokio::time::Instant;
 

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use dedi_control::store::{DataLock, Holder, LockError, Store};
 use dedi_control::{ControlError, DataPaths};
-use dedi_runtime::failpoint;
+use dedi_failpoint as failpoint;
 use tokio::net::{TcpListener, UnixStream};
 
 use super::{EXIT_HELD, Refusal};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use dedi_domain::reconcile::{EndpointView, Observation, World};
 use dedi_domain::route::{Published, RouteTable};
-use dedi_domain::{Action, Intent, ReplicaPhase, SetAside, Timestamp};
+use dedi_domain::{Action, Capabilities, Intent, ReplicaPhase, SetAside, Timestamp};
 
 use crate::bug::Bug;
 use crate::life::fault::Fault;
@@ -176,6 +176,7 @@ impl Sim {
             observation,
             listed_at,
             inventory: std::mem::take(&mut self.devices.measured),
+            capabilities: Capabilities::default(),
             settings: self.settings,
         };
         let outcome = self.plan(who, &world);

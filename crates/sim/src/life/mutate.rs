@@ -6,7 +6,7 @@ use dedi_domain::failure::verdict;
 use dedi_domain::hardware::Health;
 use dedi_domain::reconcile::{EndpointView, Observation, ReplicaView, World, decide as healthy};
 use dedi_domain::route::EndpointLoad;
-use dedi_domain::{Action, EndpointState, FailureCause, Intent, ReplicaId, ReplicaPhase, Run};
+use dedi_domain::{Action, DeviceId, EndpointState, FailureCause, Intent, ReplicaId, ReplicaPhase, Run};
 
 use crate::bug::Bug;
 use crate::world::devices::NEEDED_BYTES;
@@ -199,23 +199,18 @@ fn mutate_shown<'a>(
 
 /// Moves each second reservation of an endpoint to devices that nobody holds.
 fn spread(world: &World, actions: &mut Vec<Action>) {
-    let mut taken: Vec<String> = world
-        .endpoints
-        .iter()
-        .flat_map(|it| &it.replicas)
-        .flat_map(|it| &it.row.devices)
-        .map(|it| it.0.clone())
-        .collect();
+    let mut taken: Vec<DeviceId> =
+        world.endpoints.iter().flat_map(|it| &it.replicas).flat_map(|it| &it.row.devices).cloned().collect();
     actions.retain_mut(|it| {
         let Action::Reserve { devices, .. } = it else { return true };
         for device in devices.iter_mut() {
-            if taken.contains(&device.0) {
-                let Some(free) = world.inventory.devices.iter().find(|it| !taken.contains(&it.id.0)) else {
+            if taken.contains(device) {
+                let Some(free) = world.inventory.devices.iter().find(|it| !taken.contains(&it.id)) else {
                     return false;
                 };
                 *device = free.id.clone();
             }
-            taken.push(device.0.clone());
+            taken.push(device.clone());
         }
         true
     });

@@ -4,7 +4,7 @@
 use dedi_domain::hardware::Health;
 use dedi_domain::reconcile::{EndpointView, Observation, World};
 use dedi_domain::status::explain;
-use dedi_domain::{EndpointState, Intent, SetAside, Timestamp};
+use dedi_domain::{Capabilities, EndpointState, Intent, SetAside, Timestamp};
 
 use crate::life::Sim;
 use crate::life::fault::Faults;
@@ -262,6 +262,7 @@ impl Sim {
             observation: Observation::Known(Vec::new()),
             listed_at: now,
             inventory: self.devices.measured.clone(),
+            capabilities: Capabilities::default(),
             settings: self.settings,
         };
         debug_assert!(

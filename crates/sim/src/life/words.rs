@@ -5,7 +5,7 @@ use dedi_domain::Action;
 pub(crate) fn action(it: &Action) -> String {
     match it {
         Action::Reserve { endpoint, devices } => {
-            let devices: Vec<&str> = devices.iter().map(|it| it.0.as_str()).collect();
+            let devices: Vec<String> = devices.iter().map(ToString::to_string).collect();
             format!("reserve {} for {}", devices.join("+"), short(endpoint))
         }
         Action::Spawn { replica } => format!("spawn {}", short(replica)),

@@ -42,7 +42,7 @@ fn is_the_drivers(device: &Device) -> bool {
 
 /// The bit of a device; ids are `d0`, `d1`, ….
 pub(crate) fn bit(id: &DeviceId) -> DeviceSet {
-    id.0.as_bytes().get(1).map_or(0, |it| 1 << (it.wrapping_sub(b'0') & 31))
+    id.name().as_bytes().get(1).map_or(0, |it| 1 << (it.wrapping_sub(b'0') & 31))
 }
 
 pub(crate) fn set_of(ids: &[DeviceId]) -> DeviceSet {
@@ -60,7 +60,7 @@ impl Devices {
         for (product, n) in PRODUCTS.iter().zip([n_first, n_second]) {
             for index in 0..n {
                 all.push(Device {
-                    id: DeviceId(format!("d{}", all.len())),
+                    id: DeviceId::local(format!("d{}", all.len())),
                     kind: DeviceKind { product: (*product).to_owned(), memory_gb: 80, link: String::new() },
                     index: u32::try_from(index).unwrap_or(0),
                     health: Health::Healthy,

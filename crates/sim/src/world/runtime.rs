@@ -14,7 +14,9 @@
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
-use dedi_domain::{Address, Exit, FailureCause, Nonce, ObservedReplica, ReplicaId, ReplicaPhase, Timestamp};
+use dedi_domain::{
+    Address, Exit, FailureCause, NodeId, Nonce, ObservedReplica, ReplicaId, ReplicaPhase, Timestamp,
+};
 
 use crate::bug::Bug;
 use crate::world::devices::DeviceSet;
@@ -277,6 +279,7 @@ impl Runtime {
             .map(|it| ObservedReplica {
                 id: it.replica,
                 nonce: it.nonce,
+                node: NodeId::LOCAL,
                 phase: if it.is_reused && ignores_boot {
                     ReplicaPhase::Ready { address: ADDRESS }
                 } else {

@@ -45,7 +45,7 @@ async fn an_endpoint_waits_for_its_model_and_says_how_far_it_is() {
         (plane.state(&id).await == "STARTED").then_some(())
     })
     .await;
-    assert_eq!(plane.runtime.launched()[0].model.as_str(), "org/x");
+    assert_eq!(plane.runtime.launched()[0].model.name.as_str(), "org/x");
 }
 
 #[tokio::test]

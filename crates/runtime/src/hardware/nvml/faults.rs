@@ -50,7 +50,7 @@ impl Faults {
             };
             let Ok(uuid) = event.device.uuid() else { continue };
             tracing::warn!("GPU {uuid}: {what}");
-            self.broken.entry(DeviceId(uuid)).or_insert(what);
+            self.broken.entry(DeviceId::local(uuid)).or_insert(what);
         }
     }
 

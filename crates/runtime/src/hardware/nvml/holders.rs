@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn memory_after_an_engine_is_its_leftover_until_it_is_gone_and_a_strangers_afterwards() {
-        let device = DeviceId("GPU-0".into());
+        let device = DeviceId::local("GPU-0");
         let given = |holders: &mut Holders, is_given: bool| {
             let kind =
                 dedi_domain::DeviceKind { product: "nvidia_x".into(), memory_gb: 80, link: String::new() };

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::UNIX_EPOCH;
 
-use dedi_shim::logfile::numbered;
+use crate::writer::numbered;
 
 /// Read at once on the way from the end to the beginning.
 const BLOCK_BYTES: u64 = 64 << 10;
@@ -22,7 +22,7 @@ const MISSING: &[u8] = b"[dedi] lines are missing here: the log was rotated fast
 
 /// A place between two lines of a log. Stays right when the log is rotated. It prints as one word, and is read from it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LogCursor {
+pub struct FileCursor {
     file: FileId,
     offset: u64,
 }
@@ -37,14 +37,14 @@ struct FileId {
 
 /// A part of a log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LogChunk {
+pub struct FileChunk {
     /// What was written.
     pub bytes: Vec<u8>,
     /// Where to go on.
-    pub next: LogCursor,
+    pub next: FileCursor,
 }
 
-/// A text that is no [`LogCursor`].
+/// A text that is no [`FileCursor`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("this is no place in a log")]
 pub struct NoCursor;
@@ -62,7 +62,7 @@ pub(super) fn tail(
     lines_max: usize,
     bytes_max: usize,
     is_over: bool,
-) -> io::Result<Option<LogChunk>> {
+) -> io::Result<Option<FileChunk>> {
     let parts = parts(path)?;
     let Some(newest) = parts.last() else { return Ok(None) };
     let newest_end = if is_over { newest.len } else { newest.whole_lines_end()? };
@@ -90,13 +90,18 @@ pub(super) fn tail(
     }
     let bytes: Vec<u8> = blocks.into_iter().rev().flatten().collect();
     let from = tail_start(&bytes, lines_max, begins_inside);
-    let next = LogCursor { file: newest.id, offset: newest_end };
-    Ok(Some(LogChunk { bytes: bytes.get(from..).unwrap_or_default().to_vec(), next }))
+    let next = FileCursor { file: newest.id, offset: newest_end };
+    Ok(Some(FileChunk { bytes: bytes.get(from..).unwrap_or_default().to_vec(), next }))
 }
 
 /// What was written after `from`, at most about `bytes_max` bytes; empty when nothing was. Where files were removed
 /// that had not been read, a line says so. The default cursor is the log's beginning. `is_over` as for [`tail`].
-pub(super) fn follow(path: &Path, from: LogCursor, bytes_max: usize, is_over: bool) -> io::Result<LogChunk> {
+pub(super) fn follow(
+    path: &Path,
+    from: FileCursor,
+    bytes_max: usize,
+    is_over: bool,
+) -> io::Result<FileChunk> {
     let parts = parts(path)?;
     let known = parts.iter().position(|it| it.id == from.file);
     let known = match known {
@@ -104,7 +109,7 @@ pub(super) fn follow(path: &Path, from: LogCursor, bytes_max: usize, is_over: bo
         Some(_) | None => None,
     };
     let (first, mut offset) = known.map_or((0, 0), |at| (at, from.offset));
-    let is_lost = known.is_none() && from != LogCursor::default() && !parts.is_empty();
+    let is_lost = known.is_none() && from != FileCursor::default() && !parts.is_empty();
     let mut bytes = if is_lost { MISSING.to_vec() } else { Vec::new() };
     let mut next = from;
     for (at, part) in parts.iter().enumerate().skip(first) {
@@ -116,7 +121,7 @@ pub(super) fn follow(path: &Path, from: LogCursor, bytes_max: usize, is_over: bo
             let is_endless = whole == 0 && read.len() as u64 >= UNFINISHED_BYTES_MAX.min(bytes_max as u64);
             read.truncate(if is_endless { read.len() } else { whole });
         }
-        next = LogCursor { file: part.id, offset: offset + read.len() as u64 };
+        next = FileCursor { file: part.id, offset: offset + read.len() as u64 };
         let lacks_end = is_all && !is_written && whole < read.len() && at + 1 < parts.len();
         bytes.append(&mut read);
         if lacks_end {
@@ -127,7 +132,7 @@ pub(super) fn follow(path: &Path, from: LogCursor, bytes_max: usize, is_over: bo
         }
         offset = 0;
     }
-    Ok(LogChunk { bytes, next })
+    Ok(FileChunk { bytes, next })
 }
 
 /// The files of a log, oldest first.
@@ -219,13 +224,13 @@ impl Part {
     }
 }
 
-impl fmt::Display for LogCursor {
+impl fmt::Display for FileCursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:x}-{:x}-{:x}", self.file.inode, self.file.made_at_ns, self.offset)
     }
 }
 
-impl FromStr for LogCursor {
+impl FromStr for FileCursor {
     type Err = NoCursor;
 
     fn from_str(text: &str) -> Result<Self, NoCursor> {
@@ -256,5 +261,5 @@ fn tail_start(bytes: &[u8], lines: usize, begins_inside: bool) -> usize {
 }
 
 #[cfg(test)]
-#[path = "log_read_tests.rs"]
+#[path = "reader_tests.rs"]
 mod tests;

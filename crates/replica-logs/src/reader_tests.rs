@@ -19,7 +19,7 @@ fn rotate(path: &Path) {
     fs::rename(path, numbered(path, 1)).unwrap();
 }
 
-fn text(chunk: &LogChunk) -> &str {
+fn text(chunk: &FileChunk) -> &str {
     std::str::from_utf8(&chunk.bytes).unwrap()
 }
 
@@ -71,8 +71,8 @@ fn a_line_that_is_being_written_is_given_out_when_it_is_whole_or_nothing_follows
 #[test]
 fn a_follower_misses_nothing_when_the_log_is_rotated() {
     let (_dir, path) = log();
-    let begin = follow(&path, LogCursor::default(), MANY, false).unwrap();
-    assert_eq!(begin, LogChunk::default());
+    let begin = follow(&path, FileCursor::default(), MANY, false).unwrap();
+    assert_eq!(begin, FileChunk::default());
     fs::write(&path, "one\ntwo\n").unwrap();
     let mut at = tail(&path, 1, MANY, false).unwrap().unwrap().next;
     fs::write(&path, "one\ntwo\nthree\n").unwrap();
@@ -117,12 +117,12 @@ fn readers_beside_the_shims_writer_see_each_line_once() {
     let writer = path.clone();
     let writing = std::thread::spawn(move || {
         // 100 MiB are never reached: nothing may be dropped here.
-        let mut log = dedi_shim::logfile::LogFile::open(&writer, 32 << 10, 3_000);
+        let mut log = crate::LogFile::open(&writer, 32 << 10, 3_000);
         for n in 0..n_lines {
             log.write(format!("line {n}\n").as_bytes());
         }
     });
-    let (mut at, mut seen) = (LogCursor::default(), Vec::new());
+    let (mut at, mut seen) = (FileCursor::default(), Vec::new());
     loop {
         let is_over = writing.is_finished();
         let chunk = follow(&path, at, MANY, is_over).unwrap();
@@ -139,10 +139,10 @@ fn readers_beside_the_shims_writer_see_each_line_once() {
 
 #[test]
 fn a_cursor_is_read_as_it_is_printed_and_nothing_else_is() {
-    let cursor = LogCursor { file: FileId { inode: 77, made_at_ns: u64::MAX }, offset: 1 << 40 };
+    let cursor = FileCursor { file: FileId { inode: 77, made_at_ns: u64::MAX }, offset: 1 << 40 };
     assert_eq!(cursor.to_string().parse(), Ok(cursor));
     for wrong in ["", "1", "1-2", "1-2-x", "1-2-3-4", "1-2-", "-1-2-3"] {
-        assert_eq!(wrong.parse::<LogCursor>(), Err(NoCursor), "{wrong}");
+        assert_eq!(wrong.parse::<FileCursor>(), Err(NoCursor), "{wrong}");
     }
 }
 

@@ -14,7 +14,7 @@ use dedi_domain::replica::LOG_TAIL_LINES_MAX;
 const LINE_BYTES_MAX: usize = 8 << 10;
 
 /// Bytes of one line in the tail that goes into the record of the exit.
-pub(crate) const TAIL_LINE_BYTES_MAX: usize = 1 << 10;
+pub const TAIL_LINE_BYTES_MAX: usize = 1 << 10;
 
 /// How long a disk that refused a write is left alone.
 const RETRY_DELAY: Duration = Duration::from_millis(500);
@@ -69,24 +69,25 @@ impl LogFile {
     }
 
     /// A line of our own.
-    pub(crate) fn note(&mut self, text: &str) {
+    pub fn note(&mut self, text: &str) {
         self.finish();
         self.write(format!("[dedi] {text}\n").as_bytes());
     }
 
     /// Writes a line that never ended.
-    pub(crate) fn finish(&mut self) {
+    pub fn finish(&mut self) {
         if !self.partial.is_empty() {
             self.end_line();
         }
     }
 
     /// The last lines, oldest first.
-    pub(crate) fn tail(&self) -> impl DoubleEndedIterator<Item = String> + '_ {
+    pub fn tail(&self) -> impl DoubleEndedIterator<Item = String> + '_ {
         self.tail.iter().map(|it| String::from_utf8_lossy(it).into_owned())
     }
 
-    pub(crate) fn into_tail(mut self) -> Vec<String> {
+    /// The same, with a line that never ended.
+    pub fn into_tail(mut self) -> Vec<String> {
         self.finish();
         self.tail().collect()
     }
@@ -175,7 +176,7 @@ impl LogFile {
 }
 
 /// The name of the n-th file before the current one.
-pub fn numbered(path: &Path, n: u32) -> PathBuf {
+pub(crate) fn numbered(path: &Path, n: u32) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{n}"));
     name.into()
