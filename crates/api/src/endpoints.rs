@@ -245,6 +245,12 @@ pub struct ReplicaInfo {
     /// `reserved`, `launching`, `ready`, `unresponsive`, `draining`, `stopping`, `releasing`, `exited`, `lost`, `unknown`.
     #[schema(value_type = crate::words::PhaseWord)]
     pub phase: String,
+    /// Why it drains or is being ended: a code, see docs/reasons.md. Absent while it is to run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The reason as a sentence with its numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
     /// Devices it holds.
     pub devices: Vec<String>,
     /// Requests it is working on.

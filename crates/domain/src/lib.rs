@@ -5,6 +5,7 @@ mod advice;
 pub mod aside;
 pub mod autoscale;
 pub mod capabilities;
+pub mod end_reason;
 pub mod endpoint;
 pub mod failure;
 pub mod fetch;
@@ -30,6 +31,7 @@ pub mod words;
 
 pub use aside::SetAside;
 pub use capabilities::{Capabilities, PlacedBy};
+pub use end_reason::{DrainOutcome, EndReason};
 pub use endpoint::{Desired, EndpointState, ReplicaRange, Run};
 pub use fetch::Fetch;
 pub use hardware::{

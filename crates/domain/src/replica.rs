@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::end_reason::EndReason;
 use crate::hardware::DeviceId;
 use crate::ids::{EndpointId, NodeId, Nonce, ReplicaId};
 use crate::launch::Address;
@@ -17,11 +18,15 @@ pub enum Intent {
     Drain {
         /// When draining began.
         since: Timestamp,
+        /// Why.
+        reason: EndReason,
     },
     /// Its processes should be gone.
     Stop {
         /// When that was decided.
         since: Timestamp,
+        /// Why; for one that drained before, why it drained.
+        reason: EndReason,
     },
 }
 

@@ -153,6 +153,7 @@ impl Usage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::end_reason::EndReason;
     use crate::reconcile::ReplicaView;
     use crate::reconcile::tests::{NOW, endpoint, launching, ready, replica, seen, world};
 
@@ -195,7 +196,7 @@ mod tests {
     fn who_is_seen_to_live_is_credited_and_nobody_else() {
         let draining = || {
             let mut it = lagging(1, 60_000);
-            it.row.intent = Intent::Drain { since: NOW };
+            it.row.intent = Intent::Drain { since: NOW, reason: EndReason::StopRequested };
             it
         };
         for phase in [ready(), unresponsive(), launching()] {
@@ -208,7 +209,7 @@ mod tests {
         }
         assert!(!is_credited(lagging(1, 60_000), None));
         let mut stopping = lagging(1, 60_000);
-        stopping.row.intent = Intent::Stop { since: NOW };
+        stopping.row.intent = Intent::Stop { since: NOW, reason: EndReason::StopRequested };
         assert!(!is_credited(stopping, Some(ready())));
         let mut unready = lagging(1, 60_000);
         (unready.row.ready_at, unready.row.ran_until) = (None, None);

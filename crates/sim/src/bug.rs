@@ -64,6 +64,8 @@ bugs! {
     ForgetFailures = "forget-failures",
     /// Store: a late drain turns a stopping replica back to draining.
     IntentGoesUp = "intent-goes-up",
+    /// Store: a replica that drained loses the reason when it is stopped.
+    StopForgetsReason = "stop-forgets-reason",
     /// Store: rows that can't be read are no rows.
     StoreFailureIsEmpty = "store-failure-is-empty",
     /// Users: a change overwrites another that came between its read and its write.
@@ -172,6 +174,8 @@ bugs! {
     GenerationAhead = "generation-ahead",
     /// Plan: the order of the rows decides who is served.
     OrderMatters = "order-matters",
+    /// Plan: whatever ends a replica is called scaling.
+    BlamesScaling = "blames-scaling",
     /// Scaling: no load report means the minimum is enough.
     ScaleDownBlind = "scale-down-blind",
     /// Scaling: the size forgets that it has slept.

@@ -65,6 +65,10 @@ pub(crate) fn why(it: &DedicatedEndpoint, colours: bool) -> String {
     if let Some(list) = it.replicas.as_ref().filter(|it| !it.is_empty()) {
         text.push('\n');
         text.push_str(&replicas(list));
+        let ending = list.iter().filter_map(|it| Some((it, it.message.as_deref()?)));
+        for (it, why) in ending {
+            text.push_str(&format!("attempt {} is {}: {}\n", it.attempt, one_line(&it.phase), one_line(why)));
+        }
     }
     text
 }

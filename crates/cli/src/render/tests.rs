@@ -65,6 +65,19 @@ fn why_tells_progress_failures_and_replicas() {
 }
 
 #[test]
+fn why_says_of_each_replica_that_ends_why_it_does() {
+    let mut it = sample("STARTED");
+    let mut draining = it.replicas.as_ref().unwrap()[0].clone();
+    draining.phase = "draining".to_owned();
+    draining.reason = Some("scaled_down".to_owned());
+    draining.message = Some("one replica fewer is wanted (2 -> 1)\n".to_owned());
+    it.replicas.as_mut().unwrap().push(draining);
+    let text = why(&it, false);
+    let said: Vec<&str> = text.lines().skip_while(|it| !it.starts_with("REPLICA")).skip(3).collect();
+    assert_eq!(said, ["attempt 2 is draining: one replica fewer is wanted (2 -> 1) "]);
+}
+
+#[test]
 fn the_list_has_display_names_and_colours_do_not_move_columns() {
     let item = |id: &str, display_name: Option<&str>, state: &str, created: &str| -> Item {
         serde_json::from_value(serde_json::json!({

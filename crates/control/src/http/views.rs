@@ -9,8 +9,8 @@ use dedi_domain::idle::outlook;
 use dedi_domain::reconcile::{EndpointView, ReplicaView, World, by_mark};
 use dedi_domain::status::explain;
 use dedi_domain::{
-    Desired, Fetch, Intent, Observation, ObservedReplica, Progress, Reason, ReasonCode, ReplicaPhase,
-    Timestamp,
+    Desired, EndReason, Fetch, Intent, Observation, ObservedReplica, Progress, Reason, ReasonCode,
+    ReplicaPhase, Timestamp,
 };
 
 use super::error::ApiError;
@@ -221,6 +221,7 @@ pub(crate) fn replicas(view: &EndpointView, world: &World, clock: &Clock) -> Vec
         .into_iter()
         .map(|it| {
             let process = seen.get(&(it.row.id, it.row.nonce));
+            let reason = end_reason(it.row.intent);
             ReplicaInfo {
                 id: it.row.id.to_string(),
                 attempt: it.row.attempt,
@@ -230,12 +231,21 @@ pub(crate) fn replicas(view: &EndpointView, world: &World, clock: &Clock) -> Vec
                 }
                 .to_owned(),
                 devices: it.row.devices.iter().map(ToString::to_string).collect(),
+                reason: reason.map(|it| it.code().to_owned()),
+                message: reason.map(EndReason::sentence),
                 in_flight: it.in_flight,
                 created_at: clock.show(it.row.reserved_at),
                 ready_at: it.row.ready_at.map(|at| clock.show(at)),
             }
         })
         .collect()
+}
+
+fn end_reason(intent: Intent) -> Option<EndReason> {
+    match intent {
+        Intent::Run => None,
+        Intent::Drain { reason, .. } | Intent::Stop { reason, .. } => Some(reason),
+    }
 }
 
 fn phase(it: &ReplicaView, seen: Option<&ReplicaPhase>) -> &'static str {

@@ -83,12 +83,14 @@ async fn carry_out(shared: &Shared, world: &World, action: &Action) -> Result<()
             store.fail(*replica, &ending, running::last_moment(shared, world, *replica), now).await?;
             tracing::warn!(replica.id = %replica, detail = ending.detail, "a replica ended: {}", cause.sentence());
         }
-        Action::Drain { replica } => store.drain(*replica, now).await?,
-        Action::Stop { replica } => {
+        Action::Drain { replica, reason } => store.drain(*replica, *reason, now).await?,
+        Action::Stop { replica, reason, drain } => {
             let ran = running::last_moment(shared, world, *replica);
-            store.stop(*replica, ran, &stopping(world, *replica), now).await?;
+            let how = stopping(world, *replica, *reason, *drain);
+            store.stop(*replica, *reason, ran, &how, now).await?;
         }
-        Action::Remove { replica, nonce } => {
+        Action::Remove { replica, nonce, reason } => {
+            tracing::info!(replica.id = %replica, "ending the processes of a replica: {}", reason.sentence());
             match timeout(DO_MAX, shared.runtime.remove(*replica, *nonce)).await {
                 Ok(Ok(())) => {}
                 Ok(Err(err)) => {

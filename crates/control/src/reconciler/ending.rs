@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use dedi_domain::hardware::Health;
 use dedi_domain::last_words::{is_farewell, last_words};
-use dedi_domain::reconcile::{ReplicaView, World};
+use dedi_domain::reconcile::World;
 use dedi_domain::replica::LOG_TAIL_LINES_MAX;
-use dedi_domain::{DeviceId, Exit, FailureCause, Intent, Observation, ReplicaId, ReplicaPhase};
+use dedi_domain::{
+    DeviceId, DrainOutcome, EndReason, Exit, FailureCause, Observation, ReplicaId, ReplicaPhase,
+};
 use dedi_runtime_api::LogName;
 use tokio::time::timeout;
 
@@ -121,28 +123,32 @@ async fn log_tail(shared: &Shared, world: &World, replica: ReplicaId) -> Vec<Str
     }
 }
 
-/// What is done about a replica that is to go, and what becomes of the requests that it still has: `being ended; 1 request
-/// was not finished in time and is cut`, or that it has ended by itself while it finished them.
-pub(super) fn stopping(world: &World, replica: ReplicaId) -> String {
-    const ENDED: &str = "being ended";
-    let drains = |it: &&ReplicaView| matches!(it.row.intent, Intent::Drain { .. });
-    let Some(own) = find(world, replica).map(|(_, own)| own).filter(drains) else { return ENDED.to_owned() };
-    let cause = match phase(world, replica) {
-        Some(ReplicaPhase::Exited(exit)) if exit.cause != FailureCause::Stopped => Some(exit.cause),
-        Some(ReplicaPhase::Orphaned) => Some(FailureCause::SupervisorLost),
-        Some(_) | None => None,
-    };
-    let n = own.in_flight;
+/// What is done about a replica that is to go, why, and what becomes of the requests that it still has: `being ended: a
+/// request stopped the endpoint; 1 request was not finished within 30 s and is cut`.
+pub(super) fn stopping(world: &World, replica: ReplicaId, reason: EndReason, drain: DrainOutcome) -> String {
+    let n = find(world, replica).map_or(0, |(_, own)| own.in_flight);
     let were = if n == 1 { "request was" } else { "requests were" };
-    match (cause, n) {
-        (None, 0) => ENDED.to_owned(),
-        (None, n) => {
-            let are = if n == 1 { "is" } else { "are" };
-            format!("{ENDED}; {n} {were} not finished in time and {are} cut")
+    let limit = world.settings.drain_timeout.as_secs();
+    let reason = reason.sentence();
+    match (drain, n) {
+        (DrainOutcome::NotNeeded | DrainOutcome::Finished, _) => format!("being ended: {reason}"),
+        (DrainOutcome::TimedOut, 0) => {
+            format!(
+                "being ended: {reason}; the gateway did not confirm within {limit} s that it sends it no more requests"
+            )
         }
-        (Some(cause), 0) => format!("it ended before it was told to: {}", cause.sentence()),
-        (Some(cause), n) => {
-            format!("it ended while {n} {were} being finished, and they failed: {}", cause.sentence())
+        (DrainOutcome::TimedOut, n) => {
+            let are = if n == 1 { "is" } else { "are" };
+            format!("being ended: {reason}; {n} {were} not finished within {limit} s and {are} cut")
+        }
+        (DrainOutcome::Interrupted(cause), 0) => {
+            format!("it ended while it drained: {}; it drained because {reason}", cause.sentence())
+        }
+        (DrainOutcome::Interrupted(cause), n) => {
+            let how = cause.sentence();
+            format!(
+                "it ended while {n} {were} being finished, and they failed: {how}; it drained because {reason}"
+            )
         }
     }
 }

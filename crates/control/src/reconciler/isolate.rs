@@ -35,8 +35,8 @@ impl Subject {
             | Action::MarkSeen { replica }
             | Action::MarkReady { replica }
             | Action::Fail { replica, .. }
-            | Action::Drain { replica }
-            | Action::Stop { replica }
+            | Action::Drain { replica, .. }
+            | Action::Stop { replica, .. }
             | Action::Remove { replica, .. }
             | Action::MarkGone { replica }
             | Action::Release { replica, .. } => find(world, *replica)

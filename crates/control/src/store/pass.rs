@@ -1,12 +1,14 @@
 //! The reconciler's writes. Each names what it saw; a row that has moved on is [`StoreError::Conflict`], and
 //! the next pass decides anew. Repeating one changes nothing.
 
-use dedi_domain::{DeviceId, EndpointId, EndpointState, FailureCause, Nonce, ReplicaId, Timestamp};
+use dedi_domain::{
+    DeviceId, EndReason, EndpointId, EndpointState, FailureCause, Nonce, ReplicaId, Timestamp,
+};
 use sqlx::{Sqlite, Transaction};
 
 use super::error::StoreError;
 use super::events::{EventKind, add_event, endpoint_of};
-use super::rows::{cause_word, stored};
+use super::rows::{cause_word, end_reason_text, parse_end_reason, stored};
 use super::sqlite::Store;
 use super::start_times::remember_start;
 use super::usage::{self, Moment, Ready};
@@ -154,7 +156,8 @@ impl Store {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
-        if !turn(&mut tx, replica, Turn::Stop, now).await? {
+        let reason = EndReason::Failed { cause: ending.cause };
+        if !turn(&mut tx, replica, Turn::Stop, reason, now).await? {
             return Ok(());
         }
         usage::close(&mut tx, replica, ran).await?;
@@ -179,27 +182,33 @@ impl Store {
     }
 
     /// It takes no new requests.
-    pub async fn drain(&self, replica: ReplicaId, now: Timestamp) -> Result<(), StoreError> {
+    pub async fn drain(
+        &self,
+        replica: ReplicaId,
+        reason: EndReason,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
-        if turn(&mut tx, replica, Turn::Drain, now).await? {
+        if turn(&mut tx, replica, Turn::Drain, reason, now).await? {
             let (endpoint, attempt) = endpoint_of(&mut tx, replica).await?;
-            let message = format!("attempt {attempt}: takes no new requests");
+            let message = format!("attempt {attempt}: takes no new requests: {}", reason.sentence());
             add_event(&mut tx, now, endpoint, Some(replica), EventKind::ReplicaDraining, &message).await?;
         }
         self.commit(tx, "drain").await
     }
 
-    /// Its processes should be gone. `ran` is up to when it is known to have run; `how` says what is
-    /// done about it, or was.
+    /// Its processes should be gone. A row that drains keeps the reason it drains for. `ran` is up to when it is known
+    /// to have run; `how` says what is done about it, or was.
     pub async fn stop(
         &self,
         replica: ReplicaId,
+        reason: EndReason,
         ran: Option<Moment>,
         how: &str,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
-        if turn(&mut tx, replica, Turn::Stop, now).await? {
+        if turn(&mut tx, replica, Turn::Stop, reason, now).await? {
             usage::close(&mut tx, replica, ran).await?;
             let (endpoint, attempt) = endpoint_of(&mut tx, replica).await?;
             let message = format!("attempt {attempt}: {how}");
@@ -228,13 +237,13 @@ impl Store {
     ) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
         let (endpoint, attempt) = endpoint_of(&mut tx, replica).await?;
-        let done = sqlx::query("DELETE FROM replicas WHERE id = ? AND intent = 'stop'")
-            .bind(replica.to_string())
-            .execute(&mut *tx)
-            .await?;
-        if done.rows_affected() == 0 {
-            return Err(StoreError::Conflict);
-        }
+        let gone: Option<(Option<String>,)> =
+            sqlx::query_as("DELETE FROM replicas WHERE id = ? AND intent = 'stop' RETURNING end_reason")
+                .bind(replica.to_string())
+                .fetch_optional(&mut *tx)
+                .await?;
+        let (reason,) = gone.ok_or(StoreError::Conflict)?;
+        let reason = parse_end_reason(reason.as_deref())?.sentence();
         usage::close(&mut tx, replica, None).await?;
         sqlx::query("UPDATE attempts SET ended_at = ? WHERE replica = ? AND ended_at IS NULL")
             .bind(now.0)
@@ -242,9 +251,11 @@ impl Store {
             .execute(&mut *tx)
             .await?;
         let message = match held {
-            None => format!("attempt {attempt}: gone, its devices are free"),
+            None => format!("attempt {attempt}: gone, its devices are free; reason: {reason}"),
             Some(held) => {
-                format!("attempt {attempt}: gone, but {held}; nothing is placed there before it is back")
+                format!(
+                    "attempt {attempt}: gone, but {held}; nothing is placed there before it is back; reason: {reason}"
+                )
             }
         };
         add_event(&mut tx, now, endpoint, Some(replica), EventKind::ReplicaReleased, &message).await?;
@@ -333,6 +344,7 @@ async fn turn(
     tx: &mut Transaction<'static, Sqlite>,
     replica: ReplicaId,
     to: Turn,
+    reason: EndReason,
     now: Timestamp,
 ) -> Result<bool, StoreError> {
     let (intent, also_from_drain) = match to {
@@ -340,11 +352,12 @@ async fn turn(
         Turn::Stop => ("stop", true),
     };
     let done = sqlx::query(
-        "UPDATE replicas SET intent = ?, intent_since = ? \
+        "UPDATE replicas SET intent = ?, intent_since = ?, end_reason = coalesce(end_reason, ?) \
          WHERE id = ? AND (intent = 'run' OR (? AND intent = 'drain'))",
     )
     .bind(intent)
     .bind(now.0)
+    .bind(end_reason_text(reason)?)
     .bind(replica.to_string())
     .bind(also_from_drain)
     .execute(&mut **tx)

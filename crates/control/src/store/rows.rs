@@ -3,8 +3,8 @@
 use dedi_domain::endpoint::RunCause;
 use dedi_domain::idle::{IdleRule, IdleStop, TimeoutBy};
 use dedi_domain::{
-    Desired, DeviceId, EndpointState, FailureCause, HardwareId, Intent, ReplicaRange, ReplicaRow, Run,
-    Timestamp,
+    Desired, DeviceId, EndReason, EndpointState, FailureCause, HardwareId, Intent, ReplicaRange, ReplicaRow,
+    Run, Timestamp,
 };
 use sqlx::FromRow;
 
@@ -149,6 +149,7 @@ pub(super) struct ReplicaRecord {
     ran_until: Option<i64>,
     reserved_at: i64,
     gone_at: Option<i64>,
+    end_reason: Option<String>,
 }
 
 impl ReplicaRecord {
@@ -156,8 +157,8 @@ impl ReplicaRecord {
         let since = Timestamp(self.intent_since);
         let intent = match self.intent.as_str() {
             "run" => Intent::Run,
-            "drain" => Intent::Drain { since },
-            "stop" => Intent::Stop { since },
+            "drain" => Intent::Drain { since, reason: parse_end_reason(self.end_reason.as_deref())? },
+            "stop" => Intent::Stop { since, reason: parse_end_reason(self.end_reason.as_deref())? },
             other => return Err(bad(format!("intent `{other}`"))),
         };
         Ok(ReplicaRow {
@@ -174,6 +175,17 @@ impl ReplicaRecord {
             gone_at: self.gone_at.map(Timestamp),
         })
     }
+}
+
+/// The text that a reason is stored as.
+pub(super) fn end_reason_text(reason: EndReason) -> Result<String, StoreError> {
+    serde_json::to_string(&reason).map_err(bad)
+}
+
+/// A row of before reasons were stored has none.
+pub(super) fn parse_end_reason(text: Option<&str>) -> Result<EndReason, StoreError> {
+    let Some(text) = text else { return Ok(EndReason::Unknown) };
+    serde_json::from_str(text).map_err(|err| bad(format!("end_reason `{text}`: {err}")))
 }
 
 /// The word a cause is stored as: the one its serialisation has.

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use dedi_domain::keys::KeyId;
-use dedi_domain::{EndpointState, Intent, Timestamp};
+use dedi_domain::{EndReason, EndpointState, Intent, Timestamp};
 use sha2::{Digest, Sha256};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
@@ -116,7 +116,7 @@ async fn a_database_of_each_released_schema_is_brought_up_to_date_and_read_back(
                     "local/dedi/demo-30e7999a".to_owned(),
                     EndpointState::Stopping,
                     true,
-                    vec![Intent::Stop { since: Timestamp(1_795_257_520_661) }]
+                    vec![Intent::Stop { since: Timestamp(1_795_257_520_661), reason: EndReason::Unknown }]
                 ),
             ]
         );

@@ -47,9 +47,9 @@ async fn an_endpoint_starts_serves_stops_and_says_each_step() {
     replica_ready: attempt 1: ready after 2.0 s, isolation level 1
     state_changed: STARTING -> STARTED: 1 of 1 replica answers
     stop_requested: stop requested
-    replica_draining: attempt 1: takes no new requests
-    replica_stopping: attempt 1: being ended
-    replica_released: attempt 1: gone, its devices are free
+    replica_draining: attempt 1: takes no new requests: a request stopped the endpoint
+    replica_stopping: attempt 1: being ended: a request stopped the endpoint
+    replica_released: attempt 1: gone, its devices are free; reason: a request stopped the endpoint
     state_changed: STOPPING -> STOPPED: stopped on request
     ");
     let answer = plane.call("PATCH", &path, r#"{"state":"STARTED"}"#).await;
@@ -93,7 +93,7 @@ async fn a_draining_replica_keeps_its_requests_until_they_end_or_the_limit_passe
     let why = Ending { stops_endpoint: true, drain_timeout: Duration::from_secs(30) };
     assert_eq!(ending, BTreeMap::from([(replica, why)]));
     let events = plane.events(&id).await;
-    let cut = "replica_stopping: attempt 1: being ended; 2 requests were not finished in time and are cut";
+    let cut = "replica_stopping: attempt 1: being ended: a request stopped the endpoint; 2 requests were not finished within 30 s and are cut";
     assert!(events.iter().any(|it| it == cut), "{events:#?}");
     plane.runtime.stops_slowly(false);
     plane.settle_idle().await;

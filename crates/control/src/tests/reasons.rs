@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use dedi_api::{PullCode, RefusalCode};
-use dedi_domain::ReasonCode;
+use dedi_domain::{EndReason, ReasonCode};
 
 /// The codes that the page lists under some of its headings.
 fn listed(headings: &[&str]) -> Vec<&'static str> {
@@ -23,6 +23,7 @@ fn must_be(headings: &[&str], known: impl Iterator<Item = &'static str>) {
 fn the_page_of_reasons_lists_exactly_the_codes_there_are() {
     let states = ["On the way up", "On the way down", "When something is wrong"];
     must_be(&states, ReasonCode::ALL.iter().map(|it| it.as_str()));
+    must_be(&["Why a replica is ended"], EndReason::PLANNED.iter().map(|it| it.code()));
     must_be(&["Refusals"], RefusalCode::ALL.iter().map(|it| it.as_str()));
     must_be(&["Downloads"], PullCode::ALL.iter().map(|it| it.as_str()));
 }

@@ -25,7 +25,7 @@ async fn memory_that_comes_back_is_waited_for_before_stopped_is_said() {
     assert_eq!(plane.state(&id).await, "STOPPED");
     let events = plane.events(&id).await;
     assert!(
-        events.contains(&"replica_released: attempt 1: gone, its devices are free".to_owned()),
+        events.contains(&"replica_released: attempt 1: gone, its devices are free; reason: a request stopped the endpoint".to_owned()),
         "{events:?}"
     );
 }

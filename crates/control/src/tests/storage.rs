@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use dedi_domain::{DeviceId, EndpointState, Nonce, ReplicaId, Timestamp};
+use dedi_domain::{DeviceId, EndReason, EndpointState, Nonce, ReplicaId, Timestamp};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -77,7 +77,7 @@ async fn a_device_is_held_by_one_replica_at_most() {
     assert_eq!(reserve(&["c"]).await.unwrap(), 2);
     let replica = rows[0].replicas[0].id;
     assert!(matches!(store.release(replica, None, NOW).await, Err(StoreError::Conflict)), "it still runs");
-    store.stop(replica, None, "being ended", NOW).await.unwrap();
+    store.stop(replica, EndReason::StopRequested, None, "being ended", NOW).await.unwrap();
     store.release(replica, None, NOW).await.unwrap();
     assert_eq!(reserve(&["a"]).await.unwrap(), 3);
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use dedi_domain::usage::Period;
-use dedi_domain::{Desired, DeviceId, FailureCause, Nonce, ReplicaId, Timestamp};
+use dedi_domain::{Desired, DeviceId, EndReason, FailureCause, Nonce, ReplicaId, Timestamp};
 use uuid::Uuid;
 
 use super::storage::{new, store, with_owner};
@@ -96,7 +96,10 @@ async fn a_running_time_follows_its_beats_and_ends_once() {
     rows.fail(Some(after(7_000))).await;
     assert_eq!(rows.ran().await, (7_000, false));
     rows.fail(Some(after(60_000))).await;
-    rows.store.stop(rows.replica, Some(after(60_000)), "being ended", NOW).await.unwrap();
+    rows.store
+        .stop(rows.replica, EndReason::StopRequested, Some(after(60_000)), "being ended", NOW)
+        .await
+        .unwrap();
     rows.beat(after(70_000)).await;
     rows.store.release(rows.replica, None, NOW).await.unwrap();
     rows.beat(after(80_000)).await;
@@ -114,7 +117,10 @@ async fn an_end_that_is_not_known_adds_nothing_and_an_early_one_takes_nothing() 
         assert_eq!(rows.ran().await, (5_000, false), "{ran:?}");
     }
     let rows = ready().await;
-    rows.store.stop(rows.replica, Some(after(4_000)), "being ended", NOW).await.unwrap();
+    rows.store
+        .stop(rows.replica, EndReason::StopRequested, Some(after(4_000)), "being ended", NOW)
+        .await
+        .unwrap();
     assert_eq!(rows.ran().await, (4_000, false));
 }
 

@@ -1,5 +1,6 @@
 //! The output of a decision.
 
+use crate::end_reason::{DrainOutcome, EndReason};
 use crate::endpoint::EndpointState;
 use crate::hardware::DeviceId;
 use crate::ids::{EndpointId, Nonce, ReplicaId};
@@ -41,11 +42,17 @@ pub enum Action {
     Drain {
         /// Which.
         replica: ReplicaId,
+        /// Why.
+        reason: EndReason,
     },
     /// Store: turn the row to [`Intent::Stop`].
     Stop {
         /// Which.
         replica: ReplicaId,
+        /// Why; the same as it drained for, if it did.
+        reason: EndReason,
+        /// What became of its requests.
+        drain: DrainOutcome,
     },
     /// Runtime: make its processes absent.
     Remove {
@@ -53,6 +60,8 @@ pub enum Action {
         replica: ReplicaId,
         /// The mark of the process that is meant.
         nonce: Nonce,
+        /// Why; the row's reason, if there is a row.
+        reason: EndReason,
     },
     /// Store: its processes are gone; device memory is awaited from now on.
     MarkGone {

@@ -21,7 +21,8 @@ use self::state::goal_state;
 pub use self::world::{EndpointView, Observation, ReplicaView, Settings, World, by_mark};
 pub(crate) use self::world::{Seen, phase_of};
 use crate::aside::SetAside;
-use crate::endpoint::EndpointState;
+use crate::end_reason::{DrainOutcome, EndReason};
+use crate::endpoint::{EndpointState, Run, RunCause};
 use crate::ids::{Nonce, ReplicaId};
 use crate::replica::{Intent, ObservedReplica, ReplicaPhase, ReplicaRow};
 use crate::time::Timestamp;
@@ -67,7 +68,7 @@ fn remove_strangers(
         .iter()
         .filter(|it| nonces.get(&it.id) != Some(&it.nonce) && it.phase != ReplicaPhase::Stopping)
         .filter(|it| !aside.may_own(it))
-        .map(|it| Action::Remove { replica: it.id, nonce: it.nonce })
+        .map(|it| Action::Remove { replica: it.id, nonce: it.nonce, reason: EndReason::NoRecord })
         .collect();
     strangers.sort_by_key(|it| format!("{it:?}"));
     strangers.dedup();
@@ -78,13 +79,21 @@ fn decide_endpoint(view: &EndpointView, seen: &Seen<'_>, world: &World, actions:
     let n_before = actions.len();
     let mut replicas: Vec<&ReplicaView> = view.replicas.iter().collect();
     replicas.sort_by_key(|it| it.row.id);
+    let surplus = surplus(view, &replicas, seen, world);
     for replica in &replicas {
-        let next = next_for_replica(replica, phase_of(&replica.row, seen), world);
-        let waits = view.fetch.is_some() && matches!(next, Some(Action::Spawn { .. }));
-        // Nothing can load its model now, and nothing has failed: it is placed anew when something can.
-        actions.extend(if waits { Some(Action::Stop { replica: replica.row.id }) } else { next });
+        let id = replica.row.id;
+        let mut next = next_for_replica(replica, phase_of(&replica.row, seen), world);
+        if let (Some(fetch), Some(Action::Spawn { .. })) = (&view.fetch, &next) {
+            // Nothing can load its model now, and nothing has failed: it is placed anew when something can.
+            next = Some(Action::Stop { replica: id, reason: fetch.into(), drain: DrainOutcome::NotNeeded });
+        }
+        // What is wanted says more of its end than what it lacked.
+        let stops_it = |it: &Action| matches!(it, Action::Stop { replica, .. } if *replica == id);
+        if !(next.as_ref().is_some_and(stops_it) && surplus.iter().any(stops_it)) {
+            actions.extend(next);
+        }
     }
-    actions.extend(surplus(view, &replicas, seen, world));
+    actions.extend(surplus);
 
     let desired = &view.desired;
     if is_idle(view, world.now) {
@@ -119,19 +128,31 @@ fn surplus(view: &EndpointView, replicas: &[&ReplicaView], seen: &Seen<'_>, worl
         .collect();
     let answers = |row: &ReplicaRow| matches!(phase_of(row, seen), Some(ReplicaPhase::Ready { .. }));
     running.sort_by_key(|it| (!answers(it), !is_serving(it), it.reserved_at, it.id));
+    let reason = surplus_reason(view, u32::try_from(running.len()).unwrap_or(u32::MAX));
     running
         .into_iter()
         .skip(wanted(view) as usize)
-        .map(
-            |it| {
-                if is_serving(it) {
-                    Action::Drain { replica: it.id }
-                } else {
-                    Action::Stop { replica: it.id }
-                }
-            },
-        )
+        .map(|it| {
+            if is_serving(it) {
+                Action::Drain { replica: it.id, reason }
+            } else {
+                Action::Stop { replica: it.id, reason, drain: DrainOutcome::NotNeeded }
+            }
+        })
         .collect()
+}
+
+/// Why fewer than the `from` replicas that run are wanted.
+fn surplus_reason(view: &EndpointView, from: u32) -> EndReason {
+    let desired = &view.desired;
+    let to = wanted(view);
+    match (desired.run, desired.run_cause) {
+        _ if desired.deleted => EndReason::DeleteRequested,
+        (Run::Stopped, RunCause::User) => EndReason::StopRequested,
+        (Run::Stopped, RunCause::Inactive) => EndReason::StoppedInactive,
+        (Run::Started, _) if to == desired.replicas.max() => EndReason::MaxReplicasLowered { from, to },
+        (Run::Started, _) => EndReason::ScaledDown { from, to },
+    }
 }
 
 /// Whether the inactivity timeout has passed. Never on absent or old numbers: no news is not idleness.
@@ -147,6 +168,8 @@ fn is_idle(view: &EndpointView, now: Timestamp) -> bool {
             >= Duration::from_secs(u64::from(minutes) * 60)
 }
 
+#[cfg(test)]
+mod reason_tests;
 #[cfg(test)]
 mod runtime_tests;
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! The next step of one replica by itself: begin, be marked, fail, drain, stop, let go.
 
 use super::{Action, ReplicaView, Seen, World, phase_of};
+use crate::end_reason::{DrainOutcome, EndReason};
 use crate::hardware::{DeviceId, Health, Inventory};
 use crate::replica::{FailureCause, Intent, ReplicaPhase, ReplicaRow};
+use crate::time::Timestamp;
 
 /// The next step of one replica by itself.
 pub(super) fn next_for_replica(
@@ -17,7 +19,7 @@ pub(super) fn next_for_replica(
         (Intent::Run, None) if row.seen => fail(FailureCause::Lost),
         // Not started yet, so nothing has failed: it is placed anew.
         (Intent::Run, None | Some(ReplicaPhase::Unstarted)) if !has_devices(row, &world.inventory) => {
-            Some(Action::Stop { replica })
+            Some(Action::Stop { replica, reason: EndReason::DeviceLost, drain: DrainOutcome::NotNeeded })
         }
         (Intent::Run, None | Some(ReplicaPhase::Unstarted)) => Some(Action::Spawn { replica }),
         (Intent::Run, Some(ReplicaPhase::Exited(exit))) => fail(exit.cause),
@@ -53,15 +55,36 @@ pub(super) fn next_for_replica(
                 | ReplicaPhase::Unresponsive { .. },
             ),
         ) => None,
-        (Intent::Drain { since }, Some(ReplicaPhase::Ready { .. } | ReplicaPhase::Unresponsive { .. })) => {
-            let finished = view.out_of_routing && view.in_flight == 0;
-            let overdue = world.now.since(since) >= world.settings.drain_timeout;
-            (finished || overdue).then_some(Action::Stop { replica })
+        (Intent::Drain { since, reason }, phase) => {
+            let drain = drain_outcome(view, since, phase, world)?;
+            Some(Action::Stop { replica, reason, drain })
         }
-        (Intent::Drain { .. }, _) => Some(Action::Stop { replica }),
         (Intent::Stop { .. }, Some(ReplicaPhase::Stopping)) => None,
-        (Intent::Stop { .. }, Some(_)) => Some(Action::Remove { replica, nonce: row.nonce }),
+        (Intent::Stop { reason, .. }, Some(_)) => Some(Action::Remove { replica, nonce: row.nonce, reason }),
         (Intent::Stop { .. }, None) => release(row, world),
+    }
+}
+
+/// How draining ended; `None` while it goes on.
+fn drain_outcome(
+    view: &ReplicaView,
+    since: Timestamp,
+    phase: Option<&ReplicaPhase>,
+    world: &World,
+) -> Option<DrainOutcome> {
+    match phase {
+        Some(ReplicaPhase::Ready { .. } | ReplicaPhase::Unresponsive { .. }) => {
+            if view.out_of_routing && view.in_flight == 0 {
+                return Some(DrainOutcome::Finished);
+            }
+            let is_overdue = world.now.since(since) >= world.settings.drain_timeout;
+            is_overdue.then_some(DrainOutcome::TimedOut)
+        }
+        Some(ReplicaPhase::Unstarted | ReplicaPhase::Launching { .. }) => Some(DrainOutcome::NotNeeded),
+        Some(ReplicaPhase::Exited(exit)) => Some(DrainOutcome::Interrupted(exit.cause)),
+        Some(ReplicaPhase::Orphaned) => Some(DrainOutcome::Interrupted(FailureCause::SupervisorLost)),
+        Some(ReplicaPhase::Stopping) => Some(DrainOutcome::Interrupted(FailureCause::Stopped)),
+        None => Some(DrainOutcome::Interrupted(FailureCause::Lost)),
     }
 }
 

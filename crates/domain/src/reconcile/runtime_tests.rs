@@ -79,7 +79,8 @@ fn placement_reserves_no_device_where_the_runtime_places() {
     insta::assert_snapshot!(said(&world), @"nothing");
     world.endpoints[0].desired.run = crate::endpoint::Run::Stopped;
     world.endpoints[0].desired.published = EndpointState::Stopping;
-    world.endpoints[0].replicas[0].row.intent = Intent::Stop { since: world.now };
+    world.endpoints[0].replicas[0].row.intent =
+        Intent::Stop { since: world.now, reason: EndReason::StopRequested };
     world.observation = Observation::Known(Vec::new());
     insta::assert_snapshot!(said(&world), @"release r1 with 0 bytes left");
 }
@@ -89,7 +90,7 @@ fn release_waits_for_no_memory_that_the_runtime_never_measures() {
     let mut view = endpoint(1, 1);
     view.desired.run = crate::endpoint::Run::Stopped;
     view.desired.published = EndpointState::Stopping;
-    view.replicas = vec![replica(1, Intent::Stop { since: Timestamp(0) })];
+    view.replicas = vec![replica(1, Intent::Stop { since: Timestamp(0), reason: EndReason::StopRequested })];
     let mut world = world(view, Vec::new());
     world.inventory.devices[0].leftover_bytes = 1;
     insta::assert_snapshot!(said(&world), @"mark gone r1");

@@ -125,10 +125,21 @@ pub(crate) fn said(world: &World) -> String {
         Action::MarkSeen { replica } => format!("mark seen r{}", tail(replica.uuid())),
         Action::MarkReady { replica } => format!("mark ready r{}", tail(replica.uuid())),
         Action::Fail { replica, cause } => format!("fail r{} {cause:?}", tail(replica.uuid())),
-        Action::Drain { replica } => format!("drain r{}", tail(replica.uuid())),
-        Action::Stop { replica } => format!("stop r{}", tail(replica.uuid())),
-        Action::Remove { replica, nonce } => {
-            format!("remove r{} with mark {}", tail(replica.uuid()), tail(nonce.uuid()))
+        Action::Drain { replica, reason } => {
+            format!("drain r{}: {}", tail(replica.uuid()), reason.code())
+        }
+        Action::Stop { replica, reason, drain } => {
+            let drained = match drain {
+                DrainOutcome::NotNeeded => String::new(),
+                DrainOutcome::Finished | DrainOutcome::TimedOut | DrainOutcome::Interrupted(_) => {
+                    format!(", {drain:?}")
+                }
+            };
+            format!("stop r{}: {}{drained}", tail(replica.uuid()), reason.code())
+        }
+        Action::Remove { replica, nonce, reason } => {
+            let (replica, mark) = (tail(replica.uuid()), tail(nonce.uuid()));
+            format!("remove r{replica} with mark {mark}: {}", reason.code())
         }
         Action::MarkGone { replica } => format!("mark gone r{}", tail(replica.uuid())),
         Action::Release { replica, leftover_bytes, unmeasured } => {
@@ -152,7 +163,7 @@ fn a_replica_that_leaves_three_requests_in_a_row_unanswered_is_ended_though_its_
     view.replicas[0].unanswered = 3;
     insta::assert_snapshot!(said(&world(view.clone(), vec![seen(1, 1, ready())])), @"fail r1 Unresponsive");
     // One that is on its way out anyway is not failed on top.
-    view.replicas[0].row.intent = Intent::Drain { since: NOW };
+    view.replicas[0].row.intent = Intent::Drain { since: NOW, reason: EndReason::StopRequested };
     assert!(!said(&world(view, vec![seen(1, 1, ready())])).contains("fail"));
 }
 
@@ -171,7 +182,7 @@ fn a_stranger_under_the_id_of_a_replica_does_not_hide_it() {
     let mut view = endpoint(1, 1);
     view.replicas = vec![replica(1, Intent::Run)];
     let both = world(view, vec![seen(1, 1, ready()), seen(1, 9, ready())]);
-    insta::assert_snapshot!(said(&both), @"remove r1 with mark 9");
+    insta::assert_snapshot!(said(&both), @"remove r1 with mark 9: no_record");
 }
 
 #[test]
@@ -198,8 +209,8 @@ fn nothing_is_launched_for_a_model_that_is_still_fetched() {
     view.replicas = vec![replica(1, Intent::Run)];
     view.replicas[0].row.seen = false;
     view.fetch = Some(unreadable());
-    insta::assert_snapshot!(said(&world(view.clone(), Vec::new())), @"stop r1");
-    insta::assert_snapshot!(said(&world(view.clone(), vec![seen(1, 1, ReplicaPhase::Unstarted)])), @"stop r1");
+    insta::assert_snapshot!(said(&world(view.clone(), Vec::new())), @"stop r1: model_unreadable");
+    insta::assert_snapshot!(said(&world(view.clone(), vec![seen(1, 1, ReplicaPhase::Unstarted)])), @"stop r1: model_unreadable");
     view.desired.published = EndpointState::Started;
     view.replicas[0].row.seen = true;
     view.replicas[0].row.ready_at = Some(NOW);
@@ -216,11 +227,11 @@ fn a_launch_that_was_only_written_down_is_begun_again_or_removed_but_never_taken
     view.replicas = vec![replica(1, Intent::Run)];
     let unstarted = || vec![seen(1, 1, ReplicaPhase::Unstarted)];
     insta::assert_snapshot!(said(&world(view.clone(), unstarted())), @"spawn r1");
-    view.replicas = vec![replica(1, Intent::Stop { since: NOW })];
+    view.replicas = vec![replica(1, Intent::Stop { since: NOW, reason: EndReason::StopRequested })];
     view.target = 0;
-    insta::assert_snapshot!(said(&world(view.clone(), unstarted())).lines().next().unwrap(), @"remove r1 with mark 1");
+    insta::assert_snapshot!(said(&world(view.clone(), unstarted())).lines().next().unwrap(), @"remove r1 with mark 1: stop_requested");
     view.replicas = Vec::new();
-    insta::assert_snapshot!(said(&world(view, unstarted())).lines().next().unwrap(), @"remove r1 with mark 1");
+    insta::assert_snapshot!(said(&world(view, unstarted())).lines().next().unwrap(), @"remove r1 with mark 1: no_record");
 }
 
 #[test]
@@ -236,7 +247,7 @@ fn a_device_that_cannot_be_asked_ends_nothing_and_starts_nothing() {
     let unknown = || Health::Unknown(String::new());
     insta::assert_snapshot!(with(faulty(), vec![seen(1, 1, ready())]), @"fail r1 DeviceLost");
     insta::assert_snapshot!(with(unknown(), vec![seen(1, 1, ready())]), @"nothing");
-    insta::assert_snapshot!(with(unknown(), vec![seen(1, 1, ReplicaPhase::Unstarted)]), @"stop r1");
+    insta::assert_snapshot!(with(unknown(), vec![seen(1, 1, ReplicaPhase::Unstarted)]), @"stop r1: device_lost");
     view.replicas = Vec::new();
     view.desired.published = EndpointState::Pending;
     let mut world = world(view.clone(), Vec::new());
@@ -249,7 +260,7 @@ fn memory_that_cannot_be_measured_is_waited_for_like_memory_that_is_held() {
     let mut view = endpoint(1, 1);
     view.desired.run = Run::Stopped;
     view.desired.published = EndpointState::Stopping;
-    view.replicas = vec![replica(1, Intent::Stop { since: NOW })];
+    view.replicas = vec![replica(1, Intent::Stop { since: NOW, reason: EndReason::StopRequested })];
     let with = |gone_secs: Option<i64>, change: &dyn Fn(&mut Inventory)| {
         let mut world = world(view.clone(), Vec::new());
         world.endpoints[0].replicas[0].row.gone_at = gone_secs.map(|it| Timestamp(NOW.0 - it * 1_000));
@@ -298,13 +309,13 @@ fn what_was_set_aside_keeps_its_devices_and_its_processes() {
     other.desired.published = EndpointState::Pending;
     world.endpoints.push(other);
     insta::assert_snapshot!(said(&world), @r"
-    remove r1 with mark 7
-    remove r8 with mark 8
+    remove r1 with mark 7: no_record
+    remove r8 with mark 8: no_record
     reserve d2
     ");
     world.set_aside(EndpointId::from_uuid(Uuid::from_u128(1)));
     insta::assert_snapshot!(said(&world), @r"
-    remove r8 with mark 8
+    remove r8 with mark 8: no_record
     reserve d2
     ");
     world.aside.has_nameless = true;

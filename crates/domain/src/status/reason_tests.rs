@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::end_reason::EndReason;
 use crate::failure::Failure;
 use crate::hardware::{HardwareId, Health};
 use crate::idle::TimeoutBy;
@@ -130,7 +131,7 @@ fn who_waits_for_his_turn_is_told_what_the_earlier_one_lacks_and_not_who_it_is()
 fn a_host_without_a_healthy_device_says_so_while_the_lost_one_is_awaited() {
     let mut view = endpoint(1, 1);
     view.desired.published = EndpointState::Pending;
-    view.replicas = vec![replica(1, Intent::Stop { since: NOW })];
+    view.replicas = vec![replica(1, Intent::Stop { since: NOW, reason: EndReason::StopRequested })];
     let mut world = world(view, Vec::new());
     let code = |world: &World| super::super::explain(&world.endpoints[0], world).reason.code;
     world.inventory.devices.truncate(1);
@@ -260,13 +261,13 @@ fn a_stop_is_first_said_to_drain_and_a_start_meanwhile_is_told() {
     };
     let said = (ReasonCode::Draining, "1 request is being finished on 1 replica".to_owned());
     assert_eq!(told(&view), said, "before the pass that makes it drain");
-    view.replicas[0].row.intent = Intent::Drain { since: NOW };
+    view.replicas[0].row.intent = Intent::Drain { since: NOW, reason: EndReason::StopRequested };
     assert_eq!(told(&view), said);
     view.desired.run = Run::Started;
     let (code, message) = told(&view);
     assert_eq!(code, ReasonCode::Draining);
     assert_eq!(message, "1 request is being finished on 1 replica; it starts again afterwards");
-    view.replicas[0].row.intent = Intent::Stop { since: NOW };
+    view.replicas[0].row.intent = Intent::Stop { since: NOW, reason: EndReason::StopRequested };
     assert_eq!(told(&view).1, "1 replica is being ended; it starts again afterwards");
 }
 
@@ -302,9 +303,10 @@ fn devices_that_become_free_by_themselves_are_waited_for_and_nobody_is_named() {
     };
     holder.desired.deleted = true;
     by_itself(&holder, "the requests there are done, for which they have at most 30 s");
-    holder.replicas[0].row.intent = Intent::Drain { since: Timestamp(NOW.0 - 10_000) };
+    holder.replicas[0].row.intent =
+        Intent::Drain { since: Timestamp(NOW.0 - 10_000), reason: EndReason::StopRequested };
     by_itself(&holder, "the requests there are done, for which they have at most 20 s");
-    holder.replicas[0].row.intent = Intent::Stop { since: NOW };
+    holder.replicas[0].row.intent = Intent::Stop { since: NOW, reason: EndReason::StopRequested };
     by_itself(&holder, "the processes there are gone");
 }
 

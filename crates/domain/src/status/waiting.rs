@@ -272,7 +272,7 @@ fn leaving(view: &EndpointView, n_free: u32, n_needed: u32, world: &World) -> Op
                 // The next pass makes it drain.
                 Intent::Run if is_going => Some(world.now),
                 Intent::Run => continue,
-                Intent::Drain { since } => Some(since),
+                Intent::Drain { since, .. } => Some(since),
                 Intent::Stop { .. } => None,
             };
             let n_held = row.devices.iter().filter(|it| is_of_kind(it)).count();

@@ -343,5 +343,10 @@ fn a_request_that_outlasts_the_drain_is_told_so_and_counted() {
     assert_eq!(last["error"]["code"], "drain_timeout", "{last}");
     plane.until_state(&id, "STOPPED");
     let events = plane.get(&format!("/endpoints/{id}/events?limit=1000")).body.to_string();
-    assert!(events.contains("being ended; 1 request was not finished in time and is cut"), "{events}");
+    assert!(
+        events.contains(
+            "being ended: a request stopped the endpoint; 1 request was not finished within 1 s and is cut"
+        ),
+        "{events}"
+    );
 }

@@ -71,12 +71,19 @@ impl Sim {
                 held |= devices;
                 n_rows += 1;
                 let rank = rank(row.intent);
+                let reason = plan::reason_of(row.intent);
                 match ranks.iter_mut().find(|it| it.0 == row.id) {
+                    Some(known) if known.2.is_some() && known.2 != reason => {
+                        return broken(
+                            "S19",
+                            format!("{} was ended for {:?} and then for {reason:?}", row.id, known.2),
+                        );
+                    }
                     Some(known) if known.1 > rank => {
                         return broken("S3", format!("{} was told to stop and is told otherwise", row.id));
                     }
-                    Some(known) => known.1 = rank,
-                    None => ranks.push((row.id, rank)),
+                    Some(known) => (known.1, known.2) = (rank, reason),
+                    None => ranks.push((row.id, rank, reason)),
                 }
             }
         }

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use dedi_domain::endpoint::{Run, RunCause};
 use dedi_domain::failure::{Verdict, pause, verdict};
 use dedi_domain::hardware::Health;
 use dedi_domain::reconcile::{EndpointView, Observation, World};
 use dedi_domain::replica::ReplicaRow;
 use dedi_domain::{Action, EndpointState, Inventory, ObservedReplica, ReplicaId, ReplicaPhase};
-use dedi_domain::{Fetch, Intent, Nonce, SetAside};
+use dedi_domain::{EndReason, Fetch, Intent, Nonce, SetAside};
 
 use crate::check::check_step;
 use crate::trace::{Checked, broken};
@@ -38,11 +39,21 @@ pub(crate) fn check_plan(world: &World, aside: &SetAside, actions: &[Action]) ->
                     return broken("F70", format!("{replica} is started while nothing can read its model"));
                 }
             }
-            Action::Drain { replica } | Action::Stop { replica } => plan.check_less(*replica)?,
-            Action::Remove { replica, nonce } => {
+            Action::Drain { replica, reason } | Action::Stop { replica, reason, .. } => {
+                plan.check_less(*replica)?;
+                plan.check_reason(*replica, *reason)?;
+            }
+            Action::Remove { replica, nonce, reason } => {
                 let row = plan.row(*replica).filter(|it| it.nonce == *nonce);
                 if row.is_some_and(|it| !matches!(it.intent, Intent::Stop { .. })) {
                     return broken("S3", format!("{replica} is removed though it is not told to stop"));
+                }
+                let known = row.map_or(Some(EndReason::NoRecord), |row| reason_of(row.intent));
+                if known != Some(*reason) {
+                    return broken(
+                        "S19",
+                        format!("{replica} is removed for {reason:?}, but it was {known:?}"),
+                    );
                 }
             }
             Action::StopIdle { endpoint, .. } => {
@@ -94,8 +105,8 @@ impl Plan<'_> {
             | Action::MarkSeen { replica }
             | Action::MarkReady { replica }
             | Action::Fail { replica, .. }
-            | Action::Drain { replica }
-            | Action::Stop { replica }
+            | Action::Drain { replica, .. }
+            | Action::Stop { replica, .. }
             | Action::Remove { replica, .. }
             | Action::MarkGone { replica }
             | Action::Release { replica, .. } => self.row(*replica).map(|it| it.endpoint),
@@ -224,10 +235,47 @@ impl Plan<'_> {
         Ok(())
     }
 
+    /// S19: a reason that was given stays, and a new one fits what is wanted and what is there.
+    fn check_reason(&self, replica: ReplicaId, reason: EndReason) -> Checked {
+        let Some(row) = self.row(replica) else { return Ok(()) };
+        let Some(view) = self.view(row.endpoint) else { return Ok(()) };
+        let it = &view.desired;
+        let (min, max) = (it.replicas.min(), it.replicas.max());
+        let fits = match (reason_of(row.intent), reason) {
+            (Some(known), new) => known == new,
+            (None, EndReason::DeleteRequested) => it.deleted,
+            (None, EndReason::StopRequested) => {
+                !it.deleted && it.run == Run::Stopped && it.run_cause == RunCause::User
+            }
+            (None, EndReason::StoppedInactive) => {
+                !it.deleted && it.run == Run::Stopped && it.run_cause == RunCause::Inactive
+            }
+            (None, EndReason::ScaledDown { from, to }) => {
+                it.wants_replicas() && (min..max).contains(&to) && from > to
+            }
+            (None, EndReason::MaxReplicasLowered { from, to }) => {
+                it.wants_replicas() && to == max && from > to
+            }
+            (None, EndReason::DeviceLost) => {
+                it.wants_replicas() && !usable(&self.world.inventory, set_of(&row.devices))
+            }
+            (
+                None,
+                EndReason::Downloading
+                | EndReason::Checking
+                | EndReason::DownloadFailed
+                | EndReason::ModelAbsent
+                | EndReason::ModelUnreadable,
+            ) => it.wants_replicas() && view.fetch.is_some(),
+            (None, EndReason::Failed { .. } | EndReason::NoRecord | EndReason::Unknown) => false,
+        };
+        if fits { Ok(()) } else { broken("S19", format!("{replica} is ended for {reason:?}")) }
+    }
+
     /// Whether this plan sends it away.
     fn is_leaving(&self, id: ReplicaId) -> bool {
         self.actions.iter().any(|it| {
-            matches!(it, Action::Drain { replica } | Action::Stop { replica } | Action::Fail { replica, .. } if *replica == id)
+            matches!(it, Action::Drain { replica, .. } | Action::Stop { replica, .. } | Action::Fail { replica, .. } if *replica == id)
         })
     }
 
@@ -273,6 +321,13 @@ impl Plan<'_> {
             | EndpointState::Stopped
             | EndpointState::Error => Ok(()),
         }
+    }
+}
+
+pub(super) fn reason_of(intent: Intent) -> Option<EndReason> {
+    match intent {
+        Intent::Run => None,
+        Intent::Drain { reason, .. } | Intent::Stop { reason, .. } => Some(reason),
     }
 }
 

@@ -171,7 +171,7 @@ impl Sim {
 
 /// Up to when the replica ran that an action of this look ends.
 pub(crate) fn ran(world: &World, action: &Action) -> Option<Timestamp> {
-    let (Action::Fail { replica, .. } | Action::Stop { replica }) = action else { return None };
+    let (Action::Fail { replica, .. } | Action::Stop { replica, .. }) = action else { return None };
     let Observation::Known(listed) = &world.observation else { return None };
     let row =
         world.endpoints.iter().flat_map(|it| &it.replicas).map(|it| &it.row).find(|it| it.id == *replica)?;

@@ -69,14 +69,14 @@ impl Sim {
             Action::MarkSeen { replica } => store.mark_seen(epoch, *replica, now),
             Action::MarkReady { replica } => store.mark_ready(epoch, *replica, now),
             Action::Fail { replica, cause } => self.fail(*replica, (*cause, step.ran_until), epoch, now),
-            Action::Drain { replica } => store.drain(epoch, *replica, now),
-            Action::Stop { replica } => {
+            Action::Drain { replica, reason } => store.drain(epoch, *replica, *reason, now),
+            Action::Stop { replica, reason, .. } => {
                 if epoch == store.lease.epoch {
                     self.check_stop(*replica, now)?;
                 }
-                self.store.stop(epoch, *replica, step.ran_until, now)
+                self.store.stop(epoch, *replica, *reason, step.ran_until, now)
             }
-            Action::Remove { replica, nonce } => self.remove(*replica, *nonce, epoch)?,
+            Action::Remove { replica, nonce, .. } => self.remove(*replica, *nonce, epoch)?,
             Action::MarkGone { replica } => store.mark_gone(epoch, *replica, now),
             Action::Release { replica, leftover_bytes, unmeasured } => {
                 if epoch == store.lease.epoch {
@@ -254,7 +254,7 @@ impl Sim {
         }
         let is_overdue = match row.intent {
             Intent::Run => false,
-            Intent::Drain { since } => now.since(since) >= self.settings.drain_timeout,
+            Intent::Drain { since, .. } => now.since(since) >= self.settings.drain_timeout,
             Intent::Stop { .. } => true,
         };
         let is_asked = self.gateway.applied.routed.iter().any(|it| it.1 == replica)

@@ -16,7 +16,7 @@ pub(crate) mod users;
 mod words;
 
 use dedi_domain::reconcile::Settings;
-use dedi_domain::{Action, Nonce, ReplicaId, ReplicaRange};
+use dedi_domain::{Action, EndReason, Nonce, ReplicaId, ReplicaRange};
 
 use crate::bug::Bug;
 use crate::check::ledger::{Ledger, Watch};
@@ -59,7 +59,7 @@ pub(crate) struct Sim {
     /// Processes that somebody else told to go.
     pub(crate) outside_stops: Vec<Nonce>,
     /// How far down each row's intent has moved.
-    pub(crate) ranks: Vec<(ReplicaId, u8)>,
+    pub(crate) ranks: Vec<(ReplicaId, u8, Option<EndReason>)>,
     pub(crate) downloads: Vec<Download>,
     pub(crate) meter: Meter,
     pub(crate) n_blind: u32,

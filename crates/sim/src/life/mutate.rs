@@ -6,7 +6,9 @@ use dedi_domain::failure::verdict;
 use dedi_domain::hardware::Health;
 use dedi_domain::reconcile::{EndpointView, Observation, ReplicaView, World, decide as healthy};
 use dedi_domain::route::EndpointLoad;
-use dedi_domain::{Action, DeviceId, EndpointState, FailureCause, Intent, ReplicaId, ReplicaPhase, Run};
+use dedi_domain::{
+    Action, DeviceId, EndReason, EndpointState, FailureCause, Intent, ReplicaId, ReplicaPhase, Run,
+};
 
 use crate::bug::Bug;
 use crate::world::devices::NEEDED_BYTES;
@@ -124,12 +126,14 @@ fn after(bug: Bug, world: &World, actions: &mut Vec<Action>) {
         }
     } else if bug == Bug::IntentGoesUp {
         // A drain that was decided on long ago and is written only now.
-        for row in rows().filter(|it| matches!(it.intent, Intent::Stop { .. })) {
-            actions.push(Action::Drain { replica: row.id });
+        for row in rows() {
+            let Intent::Stop { reason, .. } = row.intent else { continue };
+            actions.push(Action::Drain { replica: row.id, reason });
         }
     } else if bug == Bug::KeepStrangers {
         let is_known = |id: ReplicaId, nonce| rows().any(|it| it.id == id && it.nonce == nonce);
-        actions.retain(|it| !matches!(it, Action::Remove { replica, nonce } if !is_known(*replica, *nonce)));
+        actions
+            .retain(|it| !matches!(it, Action::Remove { replica, nonce, .. } if !is_known(*replica, *nonce)));
     } else if bug == Bug::EraseTooEarly {
         for view in world.endpoints.iter().filter(|it| it.desired.deleted) {
             actions.push(Action::Erase { endpoint: view.desired.id });
@@ -156,6 +160,12 @@ fn after(bug: Bug, world: &World, actions: &mut Vec<Action>) {
         // As if asked in the order of the rows instead of the order of time.
         let first = world.endpoints.first().map(|it| it.desired.id);
         actions.retain(|it| !matches!(it, Action::Reserve { endpoint, .. } if Some(*endpoint) != first));
+    } else if bug == Bug::BlamesScaling {
+        for it in actions.iter_mut() {
+            if let Action::Drain { reason, .. } | Action::Stop { reason, .. } = it {
+                *reason = EndReason::ScaledDown { from: 1, to: 0 };
+            }
+        }
     } else if bug == Bug::GenerationAhead {
         for it in actions.iter_mut() {
             if let Action::Publish { generation, .. } = it {
@@ -247,7 +257,7 @@ fn turn_to_ready<'a>(
     action: &mut Action,
     phase: &dyn Fn(ReplicaId) -> Option<&'a ReplicaPhase>,
 ) {
-    let Action::Stop { replica } = action else { return };
+    let Action::Stop { replica, reason, .. } = action else { return };
     let view = world.endpoints.iter().find(|it| it.replicas.iter().any(|it| it.row.id == *replica));
     let Some(view) = view.filter(|it| it.desired.wants_replicas()) else { return };
     let is_surplus = view.replicas.iter().any(|it| it.row.id == *replica && it.row.intent == Intent::Run);
@@ -255,6 +265,6 @@ fn turn_to_ready<'a>(
         it.row.intent == Intent::Run && matches!(phase(it.row.id), Some(ReplicaPhase::Ready { .. }))
     });
     if let (true, Some(ready)) = (is_surplus, ready) {
-        *action = Action::Drain { replica: ready.row.id };
+        *action = Action::Drain { replica: ready.row.id, reason: *reason };
     }
 }

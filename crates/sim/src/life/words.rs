@@ -12,9 +12,13 @@ pub(crate) fn action(it: &Action) -> String {
         Action::MarkSeen { replica } => format!("mark seen {}", short(replica)),
         Action::MarkReady { replica } => format!("mark ready {}", short(replica)),
         Action::Fail { replica, cause } => format!("fail {} ({cause:?})", short(replica)),
-        Action::Drain { replica } => format!("drain {}", short(replica)),
-        Action::Stop { replica } => format!("stop {}", short(replica)),
-        Action::Remove { replica, nonce } => format!("remove {} ({})", short(replica), short(nonce)),
+        Action::Drain { replica, reason } => format!("drain {} ({})", short(replica), reason.sentence()),
+        Action::Stop { replica, reason, drain } => {
+            format!("stop {} ({}; {drain:?})", short(replica), reason.sentence())
+        }
+        Action::Remove { replica, nonce, reason } => {
+            format!("remove {} ({}; {})", short(replica), short(nonce), reason.sentence())
+        }
         Action::MarkGone { replica } => format!("mark gone {}", short(replica)),
         Action::Release { replica, leftover_bytes, unmeasured } => {
             let on: String = unmeasured.iter().map(|it| format!(", {it} not measured")).collect();

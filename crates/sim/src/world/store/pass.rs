@@ -4,7 +4,8 @@ use dedi_domain::endpoint::RunCause;
 use dedi_domain::failure::Failure;
 use dedi_domain::reconcile::ReplicaView;
 use dedi_domain::{
-    DeviceId, EndpointId, EndpointState, FailureCause, Intent, Nonce, ReplicaId, ReplicaRow, Run, Timestamp,
+    DeviceId, EndReason, EndpointId, EndpointState, FailureCause, Intent, Nonce, ReplicaId, ReplicaRow, Run,
+    Timestamp,
 };
 
 use super::ran::Ran;
@@ -103,7 +104,7 @@ impl Store {
         if matches!(row.intent, Intent::Stop { .. }) {
             return Ok(false);
         }
-        row.intent = Intent::Stop { since: now };
+        row.intent = Intent::Stop { since: now, reason: kept(row.intent, EndReason::Failed { cause }) };
         let failure = Failure {
             attempt: row.attempt,
             cause,
@@ -121,12 +122,18 @@ impl Store {
         Ok(true)
     }
 
-    pub(crate) fn drain(&mut self, epoch: u64, replica: ReplicaId, now: Timestamp) -> Written {
+    pub(crate) fn drain(
+        &mut self,
+        epoch: u64,
+        replica: ReplicaId,
+        reason: EndReason,
+        now: Timestamp,
+    ) -> Written {
         self.enter(epoch, now)?;
         let goes_up = self.has(Bug::IntentGoesUp);
         let row = self.row_mut(replica)?;
         if row.intent == Intent::Run || goes_up {
-            row.intent = Intent::Drain { since: now };
+            row.intent = Intent::Drain { since: now, reason };
         }
         Ok(())
     }
@@ -135,13 +142,16 @@ impl Store {
         &mut self,
         epoch: u64,
         replica: ReplicaId,
+        reason: EndReason,
         ran_until: Option<Timestamp>,
         now: Timestamp,
     ) -> Written {
         self.enter(epoch, now)?;
+        let forgets = self.has(Bug::StopForgetsReason);
         let row = self.row_mut(replica)?;
         if !matches!(row.intent, Intent::Stop { .. }) {
-            row.intent = Intent::Stop { since: now };
+            let reason = if forgets { EndReason::Unknown } else { kept(row.intent, reason) };
+            row.intent = Intent::Stop { since: now, reason };
             if !self.has(Bug::BillsUntilRelease) {
                 self.close(replica, ran_until);
             }
@@ -232,5 +242,13 @@ impl Store {
         self.endpoints.retain(|it| it.desired.id != endpoint);
         self.erased.push(endpoint);
         Ok(())
+    }
+}
+
+/// The reason that a row has already, or else this one.
+fn kept(intent: Intent, new: EndReason) -> EndReason {
+    match intent {
+        Intent::Run => new,
+        Intent::Drain { reason, .. } | Intent::Stop { reason, .. } => reason,
     }
 }
