@@ -3,8 +3,9 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use crate::time::Timestamp;
 
@@ -55,7 +56,7 @@ impl KeyFailures {
 
     /// Counts one more wrong key; `Err` is how long the next ones are not looked at.
     pub fn count(&self, peer: IpAddr, now: Timestamp) -> Result<(), Duration> {
-        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut windows = self.windows.lock();
         let of_all = windows.all.count(self.all_max, now);
         let by_address = &mut windows.by_address;
         let mut network = network(peer);
@@ -110,6 +111,6 @@ mod tests {
         for n in 0..20_000_u32 {
             let _ = failures.count(IpAddr::from(n.to_be_bytes()), Timestamp(0));
         }
-        assert!(failures.windows.lock().unwrap().by_address.len() <= ADDRESSES_MAX + 1);
+        assert!(failures.windows.lock().by_address.len() <= ADDRESSES_MAX + 1);
     }
 }

@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::IsTerminal;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, SubscriberExt};
@@ -22,7 +23,7 @@ impl Complaints {
     /// The last complaint that says more than that loading failed.
     #[must_use]
     pub fn cause(&self) -> Option<String> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.0.lock();
         let telling = |it: &&String| !it.contains("failed to load model");
         kept.iter().rev().find(telling).or_else(|| kept.back()).cloned()
     }
@@ -30,7 +31,7 @@ impl Complaints {
     /// Whether one of them is about memory.
     #[must_use]
     pub fn is_about_memory(&self) -> bool {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.0.lock();
         kept.iter().any(|it| {
             let it = it.to_lowercase();
             ["out of memory", "failed to allocate", "unable to allocate", "bad_alloc", "allocation failed"]
@@ -40,7 +41,7 @@ impl Complaints {
     }
 
     fn keep(&self, text: String) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.0.lock();
         if kept.len() == COMPLAINTS_MAX {
             kept.pop_front();
         }

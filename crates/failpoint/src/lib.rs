@@ -33,8 +33,10 @@ mod imp {
     use std::fs::{self, OpenOptions};
     use std::io::Write;
     use std::path::Path;
-    use std::sync::{Mutex, OnceLock, PoisonError};
+    use std::sync::OnceLock;
     use std::time::{Duration, Instant};
+
+    use parking_lot::Mutex;
 
     const ARMED: &str = "DEDI_FAILPOINT";
     const TRACE: &str = "DEDI_FAILPOINT_TRACE";
@@ -83,7 +85,7 @@ mod imp {
         if name.split_once('/') != Some((place, step)) {
             return false;
         }
-        let mut counted = COUNTED.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counted = COUNTED.lock();
         if counted.0 != words {
             *counted = (words.to_owned(), 0);
         }

@@ -2,11 +2,12 @@
 //! bytes, and when places get scarce a share of them for each key. Counting is done by guards that live as long as what they count.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dedi_domain::route::EndpointLoad;
 use dedi_domain::{KeyId, Timestamp};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::Clock;
@@ -65,10 +66,6 @@ impl Endpoint {
         }
     }
 
-    fn keys(&self) -> MutexGuard<'_, HashMap<KeyId, u32>> {
-        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn finished(&self, now: Timestamp) {
         let now = u64::try_from(now.0).unwrap_or(0).saturating_add(1);
         self.last_finished.fetch_max(now, Ordering::SeqCst);
@@ -97,7 +94,7 @@ impl Place {
         let weight = weight.clamp(1, (config.requests_per_endpoint_max / 4).max(1));
         // Compared and counted under one lock: two that come at once can't both take the last place, and one that is
         // refused takes none, not for a moment.
-        let mut keys = endpoint.keys();
+        let mut keys = endpoint.keys.lock();
         let had = keys.get(key).copied();
         let of_key = had.unwrap_or(0).saturating_add(weight);
         let n_keys = keys.len() + usize::from(had.is_none());
@@ -138,7 +135,7 @@ fn share(places_max: u32, n_keys: u32) -> u32 {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut keys = self.endpoint.keys();
+        let mut keys = self.endpoint.keys.lock();
         if let Some(of_key) = keys.get_mut(&self.key) {
             *of_key = of_key.saturating_sub(self.weight);
             if *of_key == 0 {
@@ -248,9 +245,9 @@ mod tests {
         let all = ["a", "b"].map(|it| take(it).unwrap());
         assert_eq!(take("c").unwrap_err(), ApiError::EndpointFull { max: 2 });
         assert_eq!((endpoint.places.load(Ordering::SeqCst), endpoint.bytes.load(Ordering::SeqCst)), (2, 20));
-        assert!(!endpoint.keys().contains_key(&key("c")));
+        assert!(!endpoint.keys.lock().contains_key(&key("c")));
         drop(all);
-        assert!(!endpoint.is_busy() && endpoint.keys().is_empty());
+        assert!(!endpoint.is_busy() && endpoint.keys.lock().is_empty());
     }
 
     #[test]

@@ -98,7 +98,7 @@ pub(crate) async fn begin(
     mut in_flight: InFlight,
 ) -> Result<Begun, ApiError> {
     let Accepted { id, target, place, patience, .. } = accepted;
-    core.retries().request();
+    core.retries.lock().request();
     let (mut was_repeated, mut n_unsent) = (false, 0_u32);
     loop {
         let replica = in_flight.replica().clone();
@@ -140,7 +140,7 @@ pub(crate) async fn begin(
                 n_on_it > 1 && !is_slowed && core.fleet.n_others(target, replica.id) > 1
             }
         };
-        if !may_repeat || was_repeated || !core.retries().take(core.clock.now()) {
+        if !may_repeat || was_repeated || !core.retries.lock().take(core.clock.now()) {
             return Err(failure.error);
         }
         was_repeated = true;

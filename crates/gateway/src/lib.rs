@@ -21,11 +21,12 @@ mod upstream;
 mod waiting;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use dedi_domain::{KeyFailures, LoadReport, RouteTable, Timestamp};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -205,10 +206,6 @@ impl Core {
         }
     }
 
-    fn retries(&self) -> MutexGuard<'_, RetryBudget> {
-        self.retries.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Why what is on this replica has to end, if it has to. The newest table is looked at: it was published before the
     /// processes were told, so a connection that they break for that reason is known to be broken for that reason.
     fn ended(&self, replica: &Replica) -> Option<ApiError> {
@@ -219,16 +216,12 @@ impl Core {
         replica.ending().map(ApiError::Drained)
     }
 
-    fn strikes(&self) -> MutexGuard<'_, Strikes> {
-        self.strikes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// A request of `key` was one of so many on a replica that ended; of few, it counts against the key. Whether the
     /// key is slowed from now on.
     fn suspect(&self, suspect: &Suspect, replica: &Replica, n_on_it: u32) -> bool {
         let key = &suspect.0;
         let now = self.clock.now();
-        let mut strikes = self.strikes();
+        let mut strikes = self.strikes.lock();
         if n_on_it <= SUSPECTS_MAX {
             strikes.note(suspect, replica.id, now);
         }

@@ -4,13 +4,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use dedi_domain::route::{Ending, Prospect};
 use dedi_domain::{
     Address, EndpointId, KeyId, LoadReport, Principal, ReplicaId, Route, RouteTable, Timestamp,
 };
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -109,7 +110,7 @@ impl Fleet {
     /// From here on requests are routed by `table`, unless a newer one is in use.
     pub(crate) fn install(&self, table: RouteTable) {
         let table = Arc::new(table);
-        let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
+        let mut view = self.view.write();
         if table.version < view.table.version {
             return;
         }
@@ -164,13 +165,13 @@ impl Fleet {
 
     /// The table in use.
     pub(crate) fn table(&self) -> Arc<RouteTable> {
-        self.view.read().unwrap_or_else(PoisonError::into_inner).table.clone()
+        self.view.read().table.clone()
     }
 
     /// A key's request has been let in.
     pub(crate) fn key_used(&self, key: &KeyId) {
         let now = self.clock.now();
-        let mut used = self.keys_used();
+        let mut used = self.keys_used.lock();
         match used.get_mut(key) {
             Some(at) => *at = now,
             None => {
@@ -185,10 +186,6 @@ impl Fleet {
         while self.table().keys.is_valid(key, self.clock.wall()) {
             let _same = timeout(KEY_LOOK_EVERY, versions.changed()).await;
         }
-    }
-
-    fn keys_used(&self) -> std::sync::MutexGuard<'_, BTreeMap<KeyId, Timestamp>> {
-        self.keys_used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes whenever another table is installed.
@@ -228,11 +225,11 @@ impl Fleet {
             });
         };
         let known = {
-            let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
+            let view = self.view.read();
             view.endpoints.get(&route.endpoint).cloned()
         };
         let endpoint = known.unwrap_or_else(|| {
-            let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
+            let mut view = self.view.write();
             view.endpoints.entry(route.endpoint).or_default().clone()
         });
         Ok((route.clone(), endpoint))
@@ -246,7 +243,7 @@ impl Fleet {
         not: Option<ReplicaId>,
     ) -> Result<Turn, ApiError> {
         let now = self.clock.now();
-        let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
+        let view = self.view.read();
         let route = running(view.table.routes.iter().find(|it| it.endpoint == target.endpoint), target)?;
         let ready = route.replicas.iter().filter(|it| Some(it.id) != not);
         let ready: Vec<_> = ready.filter_map(|it| view.replicas.get(&it.id)).collect();
@@ -271,7 +268,7 @@ impl Fleet {
     /// Ready replicas of the endpoint that have not failed lately, without `not`.
     pub(crate) fn n_others(&self, target: &Target, not: ReplicaId) -> usize {
         let now = self.clock.now();
-        let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
+        let view = self.view.read();
         let route = view.table.routes.iter().find(|it| it.endpoint == target.endpoint);
         let ready = route.into_iter().flat_map(|it| &it.replicas).filter(|it| it.id != not);
         ready.filter_map(|it| view.replicas.get(&it.id)).filter(|it| !it.health().is_ejected(now)).count()
@@ -281,11 +278,11 @@ impl Fleet {
     pub(crate) fn report(&self) -> LoadReport {
         let at = self.clock.now();
         let keys_used = {
-            let mut used = self.keys_used();
+            let mut used = self.keys_used.lock();
             used.retain(|_, last| at.since(*last) < KEYS_TOLD_FOR);
             used.clone()
         };
-        let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
+        let view = self.view.read();
         let replicas = view.replicas.values().map(|it| (it.id, it.in_flight.load(Ordering::SeqCst)));
         let unanswered = view.replicas.values().map(|it| (it.id, it.silence.unanswered()));
         LoadReport {
@@ -301,7 +298,7 @@ impl Fleet {
 
 impl Replica {
     fn health(&self) -> Health {
-        *self.health.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.health.lock()
     }
 
     fn end(&self, ending: Ending) {
@@ -337,7 +334,7 @@ impl Replica {
 
     /// A connection to it broke. How many requests were on it then: those that break with it hear the same number.
     pub(crate) fn broke(&self, now: Timestamp) -> u32 {
-        let mut broke = self.broke.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut broke = self.broke.lock();
         let on_it = self.in_flight.load(Ordering::SeqCst);
         let same = broke.filter(|it| now.since(it.0) < BREAKS_TOGETHER);
         let n = same.map_or(on_it, |it| it.1.max(on_it));
@@ -347,12 +344,12 @@ impl Replica {
 
     /// It began an answer.
     pub(crate) fn succeeded(&self) {
-        self.health.lock().unwrap_or_else(PoisonError::into_inner).succeeded();
+        self.health.lock().succeeded();
     }
 
     /// It failed; true when it will be avoided for a while.
     pub(crate) fn failed(&self, now: Timestamp, config: &GatewayConfig) -> bool {
-        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut health = self.health.lock();
         health.failed(now, config.ejection_failures, ms(config.ejection_ms))
     }
 }

@@ -5,7 +5,6 @@
 use std::future::poll_fn;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::pin::{Pin, pin};
-use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout};
 use tokio_util::either::Either;
@@ -218,7 +218,7 @@ struct Idle {
 impl Pool {
     /// The one used last, if it is still open.
     pub(crate) fn take(&self, idle_max: Duration) -> Option<Connection> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.idle.lock();
         while let Some((mut connection, since)) = idle.connections.pop() {
             if since.elapsed() > idle_max {
                 idle.connections.clear(); // the others are older
@@ -231,7 +231,7 @@ impl Pool {
 
     /// Keeps it for the next request, unless there are `max` or the replica is gone.
     pub(crate) fn put(&self, connection: Connection, max: usize) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.idle.lock();
         if !idle.closed && idle.connections.len() < max {
             idle.connections.push((connection, Instant::now()));
         }
@@ -239,7 +239,7 @@ impl Pool {
 
     /// Closes all, and those that would come back.
     pub(crate) fn close(&self) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.idle.lock();
         idle.closed = true;
         idle.connections.clear();
     }

@@ -2,7 +2,7 @@
 //! other, so each connection's bytes are looked at before it gets them: a proxy in front may have taken the other one,
 //! and what it passed on as a body would be the next request here.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use axum::extract::Request;
 use axum::middleware::Next;
@@ -10,6 +10,7 @@ use axum::response::Response;
 use dedi_api::RefusalCode;
 use http::header::{CONNECTION, HeaderValue, TRANSFER_ENCODING};
 use http::{StatusCode, Version};
+use parking_lot::Mutex;
 
 use crate::limits::HEAD_BYTES_READ_MAX;
 use crate::refusal::refuse;
@@ -33,12 +34,8 @@ struct Faults {
 }
 
 impl Heads {
-    fn faults(&self) -> MutexGuard<'_, Faults> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn read(&self, fault: Option<&'static str>) {
-        let mut all = self.faults();
+        let mut all = self.0.lock();
         let n = all.n_read;
         all.n_read += 1;
         if let (Some(fault), None) = (fault, all.fault) {
@@ -49,7 +46,7 @@ impl Heads {
     /// What is wrong with the next request, in the order in which they came. Whatever follows a faulty one is wrong for
     /// the same reason: nobody knows where it begins.
     fn next(&self) -> Option<&'static str> {
-        let mut all = self.faults();
+        let mut all = self.0.lock();
         let n = all.n_asked;
         all.n_asked += 1;
         all.fault.filter(|it| it.0 <= n).map(|it| it.1)

@@ -1,8 +1,9 @@
 //! The replicas of this server's data folder, through a runtime that is ended when another server is to have the
 //! folder and opened anew when that one gives it back.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
+use parking_lot::RwLock;
 use async_trait::async_trait;
 use dedi_domain::{Capabilities, EndpointId, Inventory, Nonce, ReplicaId};
 use dedi_runtime_api::{
@@ -19,11 +20,11 @@ impl Replicas {
 
     /// Goes on with a newly opened runtime.
     pub(crate) fn replace(&self, runtime: Arc<dyn Runtime>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = runtime;
+        *self.0.write() = runtime;
     }
 
     fn now(&self) -> Arc<dyn Runtime> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.read().clone()
     }
 }
 

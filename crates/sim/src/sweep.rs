@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 use crate::bug::Bug;
 use crate::trace::Violation;
@@ -39,7 +40,7 @@ pub fn sweep(seeds: Range<u64>, n_threads: usize, bug: Option<Bug>) -> Sweep {
         for _ in 0..n_threads.max(1) {
             scope.spawn(|| {
                 let own = work(&next, seeds.end, bug);
-                let mut total = total.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut total = total.lock();
                 total.n_lives += own.n_lives;
                 total.life.n_decisions += own.life.n_decisions;
                 total.life.n_actions += own.life.n_actions;
@@ -53,7 +54,7 @@ pub fn sweep(seeds: Range<u64>, n_threads: usize, bug: Option<Bug>) -> Sweep {
             });
         }
     });
-    total.into_inner().unwrap_or_else(PoisonError::into_inner)
+    total.into_inner()
 }
 
 fn work(next: &AtomicU64, end: u64, bug: Option<Bug>) -> Sweep {

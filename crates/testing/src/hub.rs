@@ -5,10 +5,11 @@ mod answer;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
+use parking_lot::Mutex;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
@@ -207,18 +208,14 @@ impl FakeHub {
 
     /// Puts a repository there, or another in its place.
     pub fn put(&self, name: &str, repo: HubRepo) {
-        let mut shelf = self.shelf();
+        let mut shelf = self.shelf.lock();
         shelf.given.clear();
         shelf.repos.insert(name.to_owned(), repo);
     }
 
     /// Every request so far.
     pub fn asked(&self) -> Vec<HubRequest> {
-        self.shelf().asked.clone()
-    }
-
-    fn shelf(&self) -> MutexGuard<'_, Shelf> {
-        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shelf.lock().asked.clone()
     }
 }
 
@@ -239,7 +236,7 @@ async fn dispatch(State(shelf): State<Arc<Mutex<Shelf>>>, request: Request) -> a
         range: header("range"),
     };
     let if_range = header("if-range");
-    let mut shelf = shelf.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut shelf = shelf.lock();
     shelf.asked.push(asked.clone());
     answer::answer(&mut shelf, &asked, if_range.as_deref())
 }

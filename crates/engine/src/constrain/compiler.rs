@@ -4,12 +4,13 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::sampling::LlamaSampler;
 use llguidance::{Matcher, ParserFactory};
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::{Form, FormError, Grammar, Part, STACK_BYTES, first_line, limits, plain, trial};
@@ -85,7 +86,7 @@ impl Compiler {
         let known = if plain::is_plain(&form) {
             Some(Duration::ZERO)
         } else {
-            self.passed().took.get(&hash).copied()
+            self.passed.lock().took.get(&hash).copied()
         };
         let places = if known.is_some_and(|it| it <= QUICK) {
             &self.quick
@@ -97,7 +98,7 @@ impl Compiler {
         let place = places.take().await?;
         if known.is_none() {
             let took = trial::passes(&self.program, bytes).await?;
-            self.passed().remember(hash, took);
+            self.passed.lock().remember(hash, took);
         }
         self.compile(form, place).await
     }
@@ -118,10 +119,6 @@ impl Compiler {
             None
         };
         tokio::time::timeout(BLAME_MAX, look).await.ok().flatten()
-    }
-
-    fn passed(&self) -> std::sync::MutexGuard<'_, Passed> {
-        self.passed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn compile(&self, form: Form, place: OwnedSemaphorePermit) -> Result<Grammar, FormError> {

@@ -8,11 +8,12 @@ use std::io::{self, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use llguidance::ParserFactory;
 use llguidance::toktrie::{ApproximateTokEnv, SimpleVob};
+use parking_lot::Mutex;
 use rustix::process::{Resource, Rlimit};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
@@ -62,7 +63,7 @@ pub async fn passes(program: &Path, form: Vec<u8>) -> Result<Duration, FormError
         let said = exchange(pipes, &form);
         // Reaped here, whoever still waits. It has closed its output, so this is soon.
         let ended = loop {
-            match lock(&process).try_wait() {
+            match process.lock().try_wait() {
                 Ok(None) => {}
                 Ok(Some(status)) => break status.signal(),
                 Err(_) => break None,
@@ -96,12 +97,8 @@ struct Trial(Arc<Mutex<Child>>);
 
 impl Drop for Trial {
     fn drop(&mut self) {
-        let _may_have_ended = lock(&self.0).kill();
+        let _may_have_ended = self.0.lock().kill();
     }
-}
-
-fn lock(process: &Mutex<Child>) -> MutexGuard<'_, Child> {
-    process.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Tells the form, and hears the verdict: nothing, where the process ended without one.

@@ -1,7 +1,8 @@
 //! How many conversations are rendered at a time: each may take the memory that its fuel pays for.
 
-use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
 
 // Rendering takes a fraction of a millisecond; two keep the model busy, and bound the memory of templates that take all
 // they may.
@@ -22,10 +23,8 @@ pub(super) struct Place<'a>(&'a Gate);
 impl Gate {
     /// A place, unless there was none for long.
     pub(super) fn enter(&self) -> Option<Place<'_>> {
-        let inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.left.wait_timeout_while(inside, WAIT_MAX, |it| *it >= PLACES);
-        let (mut inside, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        if *inside >= PLACES {
+        let mut inside = self.inside.lock();
+        if self.left.wait_while_for(&mut inside, |it| *it >= PLACES, WAIT_MAX).timed_out() {
             return None;
         }
         *inside += 1;
@@ -35,7 +34,7 @@ impl Gate {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let mut inside = self.0.inside.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inside = self.0.inside.lock();
         *inside = inside.saturating_sub(1);
         self.0.left.notify_one();
     }

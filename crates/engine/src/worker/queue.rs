@@ -3,7 +3,9 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::metrics::Metrics;
 
@@ -109,13 +111,9 @@ impl Places {
         Self { max: max.max(1), taken: Mutex::default(), metrics }
     }
 
-    fn taken(&self) -> MutexGuard<'_, HashMap<Sender, usize>> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// A place, unless all are taken, or half of them and the sender has its share.
     pub(super) fn enter(self: &Arc<Self>, sender: Sender) -> Option<Place> {
-        let mut taken = self.taken();
+        let mut taken = self.taken.lock();
         let all: usize = taken.values().sum();
         let own = taken.get(&sender).copied().unwrap_or(0);
         let n_senders = taken.len() + usize::from(own == 0);
@@ -140,7 +138,7 @@ fn share(max: usize, n_senders: usize) -> usize {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut taken = self.places.taken();
+        let mut taken = self.places.taken.lock();
         if let Some(own) = taken.get_mut(&self.sender) {
             *own -= 1;
             if *own == 0 {
@@ -202,7 +200,7 @@ mod tests {
         assert_eq!(all("modest").len(), 6);
         drop(greedy);
         assert_eq!(all("greedy").len(), 58);
-        assert!(places.taken().is_empty());
+        assert!(places.taken.lock().is_empty());
         let few = Arc::new(Places::new(0, Arc::new(Metrics::default())));
         let one = few.enter(sender("a"));
         assert!(one.is_some() && few.enter(sender("a")).is_none());

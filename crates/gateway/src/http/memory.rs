@@ -4,9 +4,10 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use dedi_domain::{KeyId, Owner};
+use parking_lot::Mutex;
 
 use super::error::ApiError;
 
@@ -33,10 +34,6 @@ pub(crate) struct HeldBytes {
 }
 
 impl BodyMemory {
-    fn held(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Nothing yet, for a body of that key.
     pub(crate) fn begin(self: &Arc<Self>, tenant: &Owner, key: &KeyId) -> HeldBytes {
         HeldBytes { memory: self.clone(), tenant: tenant.clone(), key: key.clone(), bytes: 0 }
@@ -60,7 +57,7 @@ impl HeldBytes {
     /// Takes `more` of the `max` that there is in all.
     pub(crate) fn grow(&mut self, more: usize, max: u64) -> Result<(), ApiError> {
         let more = more as u64;
-        let mut held = self.memory.held();
+        let mut held = self.memory.held.lock();
         let of_tenant = held.tenants.get(&self.tenant).copied().unwrap_or(0);
         let of_key = held.keys.get(&self.key).copied().unwrap_or(0);
         let Some(left) = max.checked_sub(held.total.saturating_add(more)) else {
@@ -84,7 +81,7 @@ impl HeldBytes {
 
 impl Drop for HeldBytes {
     fn drop(&mut self) {
-        let mut held = self.memory.held();
+        let mut held = self.memory.held.lock();
         held.total = held.total.saturating_sub(self.bytes);
         give(&mut held.tenants, &self.tenant, self.bytes);
         give(&mut held.keys, &self.key, self.bytes);
@@ -131,7 +128,7 @@ mod tests {
         drop((first, second));
         assert!(all_of(&memory, "e", "e").len() > 10);
         drop(others);
-        let held = memory.held();
+        let held = memory.held.lock();
         assert!(held.total == 0 && held.tenants.is_empty() && held.keys.is_empty(), "{held:?}");
     }
 

@@ -145,7 +145,7 @@ async fn answer(
     let place = Place::take(&endpoint, &caller.key, weight, held, &core.config)?;
     // Last: what is refused for another reason is none of the few requests that a slowed key has.
     let suspect = (caller.key.clone(), route.endpoint);
-    let entered = core.strikes().enter(&suspect, core.clock.now());
+    let entered = core.strikes.lock().enter(&suspect, core.clock.now());
     entered.map_err(|retry_after| ApiError::KeySlowed { retry_after })?;
     let target = Target { endpoint: route.endpoint, model, weight };
 

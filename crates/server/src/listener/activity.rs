@@ -6,14 +6,15 @@
 
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -116,7 +117,7 @@ impl Activity {
     /// A head is there; the request is under way until the value, or the answer it is put into, is dropped.
     pub(super) fn begin(self: &Arc<Self>, is_multiplexed: bool) -> UnderWay {
         let given = Arc::new(AtomicU64::new(0));
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.phase = Phase::Busy;
         state.n_requests += 1;
         state.is_multiplexed |= is_multiplexed;
@@ -130,7 +131,7 @@ impl Activity {
 
     /// The client sent something.
     pub(crate) fn heard(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if let (Phase::Idle(_), false) = (state.phase, state.is_multiplexed) {
             state.phase = Phase::Head(Instant::now() + self.waits.head);
             self.changed.notify_one();
@@ -142,7 +143,7 @@ impl Activity {
         let was_blocked = self.is_blocked.swap(is_blocked, Ordering::AcqRel);
         // The rest of an answer has just gone. Anything else, such as a ping of ours, is no use of the connection.
         if was_blocked && !is_blocked {
-            let mut state = self.lock();
+            let mut state = self.state.lock();
             if let Phase::Idle(until) = &mut state.phase {
                 *until = Instant::now() + self.waits.idle;
             }
@@ -154,7 +155,7 @@ impl Activity {
         loop {
             let now = Instant::now();
             let (phase, last_until) = {
-                let state = self.lock();
+                let state = self.state.lock();
                 (state.phase, state.last_until)
             };
             if last_until.is_some_and(|it| it <= now) {
@@ -190,7 +191,7 @@ impl Activity {
     fn has_stalled(&self, now: Instant) -> bool {
         let since = |limit: Duration| self.stamp(now).saturating_sub(millis(limit));
         let (stall, alone) = (since(self.waits.stall), since(self.waits.stall * ONE_OF_SEVERAL));
-        let state = self.lock();
+        let state = self.state.lock();
         let mut given = state.given.iter().map(|it| it.load(Ordering::Relaxed)).filter(|it| *it != 0);
         // Those that wait for a replica say nothing about the client.
         let Some(first) = given.next() else { return false };
@@ -201,10 +202,6 @@ impl Activity {
     /// Milliseconds of this connection, never 0.
     fn stamp(&self, now: Instant) -> u64 {
         millis(now.duration_since(self.begun)) + 1
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -228,7 +225,7 @@ impl UnderWay {
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        let mut state = self.activity.lock();
+        let mut state = self.activity.state.lock();
         state.given.retain(|it| !Arc::ptr_eq(it, &self.given));
         state.n_requests -= 1;
         if state.n_requests == 0 {
@@ -385,7 +382,7 @@ mod tests {
             let Some(frame) = body.frame().await else { break };
             sizes.push(frame.unwrap().into_data().unwrap().len());
             // The connection has not come back for the next one.
-            assert_eq!(activity.lock().n_requests, 1);
+            assert_eq!(activity.state.lock().n_requests, 1);
         }
         assert_eq!(sizes, [PIECE_BYTES_MAX, PIECE_BYTES_MAX, PIECE_BYTES_MAX, 1]);
     }
@@ -425,7 +422,7 @@ mod tests {
         assert!(reserved.is_reserved());
         let first = reserved.begin(true);
         let _second = reserved.begin(true);
-        assert_eq!(reserved.lock().last_until, None);
+        assert_eq!(reserved.state.lock().last_until, None);
         drop(first);
         assert_eq!(over(&reserved).await, Over::Idle);
     }

@@ -7,10 +7,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dedi_domain::key_failures::network;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -91,7 +92,7 @@ impl Places {
         loop {
             let freed = self.freed.notified();
             {
-                let state = self.lock();
+                let state = self.state.lock();
                 if state.n < self.max || !state.closable.is_empty() {
                     return;
                 }
@@ -103,7 +104,7 @@ impl Places {
     /// A place for a connection of this address; `None` if it has too many that are busy.
     pub(super) fn enter(self: &Arc<Self>, peer: IpAddr, is_trusted: bool) -> Option<Place> {
         let ip = (!is_trusted).then(|| network(peer));
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let mut is_reserved = false;
         if let Some(ip) = ip {
             let (n, first) =
@@ -136,11 +137,6 @@ impl Places {
 
     fn reserved(&self) -> usize {
         (self.max / ONE_RESERVED_OF).min(RESERVED_MAX)
-    }
-
-    /// A panic elsewhere does not make the counts wrong: each holder leaves them whole.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -197,9 +193,9 @@ impl State {
 impl Place {
     /// A request has begun: from now on the place is kept.
     pub(super) fn begin(&self) {
-        let mut rank = self.rank.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rank = self.rank.lock();
         if let Some(it) = *rank
-            && self.places.lock().take(it).is_some()
+            && self.places.state.lock().take(it).is_some()
         {
             *rank = None;
         }
@@ -207,11 +203,11 @@ impl Place {
 
     /// The last request is answered.
     pub(super) fn end(&self) {
-        let mut rank = self.rank.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rank = self.rank.lock();
         if rank.is_some() {
             return; // closed before it began
         }
-        let mut state = self.places.lock();
+        let mut state = self.places.state.lock();
         let it = (Class::Idle, state.draw());
         state.add(it, self.ip, self.close.clone());
         *rank = Some(it);
@@ -222,8 +218,8 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let rank = *self.rank.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut state = self.places.lock();
+        let rank = *self.rank.lock();
+        let mut state = self.places.state.lock();
         let has_place = match rank {
             None => true,
             Some(it) => state.take(it).is_some(),
@@ -261,7 +257,7 @@ mod tests {
         assert!(!places.enter(ip(1), true).unwrap().is_reserved, "a trusted proxy");
         drop((first, second, reserve));
         assert!(!places.enter(ip(1), false).unwrap().is_reserved);
-        assert_eq!(places.lock().n, 0);
+        assert_eq!(places.state.lock().n, 0);
     }
 
     #[test]
@@ -290,7 +286,7 @@ mod tests {
         assert!(answered.close.is_cancelled());
         assert!(places.enter(ip(4), false).is_none(), "all are busy");
         drop((silent, later, answered));
-        assert_eq!(places.lock().n, 4, "their places were given away before");
+        assert_eq!(places.state.lock().n, 4, "their places were given away before");
         assert!(![&running, &fifth, &sixth].iter().any(|it| it.close.is_cancelled()));
     }
 
@@ -313,6 +309,6 @@ mod tests {
         one.begin();
         drop(one);
         places.free().await;
-        assert_eq!(places.lock().by_ip.len(), 0);
+        assert_eq!(places.state.lock().by_ip.len(), 0);
     }
 }

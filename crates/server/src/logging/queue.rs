@@ -5,9 +5,10 @@
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::{Condvar, Mutex};
 use rustix::event::{PollFd, PollFlags, poll};
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -58,7 +59,7 @@ impl LogQueue {
 
     /// Adds a line that ends itself.
     pub(crate) fn push(&self, line: Vec<u8>) {
-        let mut state = self.shared.lock();
+        let mut state = self.shared.state.lock();
         let bytes = line.len() + LINE_BYTES;
         if state.bytes + bytes > QUEUE_BYTES_MAX {
             state.n_dropped += 1;
@@ -72,37 +73,31 @@ impl LogQueue {
 
     /// Lines that were dropped since the start.
     pub(crate) fn n_dropped(&self) -> u64 {
-        self.shared.lock().n_dropped
+        self.shared.state.lock().n_dropped
     }
 
     /// Waits until all lines are written, `wait` at most.
     pub(crate) fn flush(&self, wait: Duration) {
         let deadline = Instant::now() + wait;
-        let mut state = self.shared.lock();
+        let mut state = self.shared.state.lock();
         while !state.lines.is_empty() || state.is_writing {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return;
             }
-            (state, _) =
-                self.shared.emptied.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner);
+            self.shared.emptied.wait_for(&mut state, left);
         }
     }
 }
 
 impl Shared {
-    /// A panic elsewhere does not make the queue wrong: each holder leaves it whole.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn write_all<W: Write + AsFd>(&self, out: &mut Output<W>, note: fn(u64) -> String) {
         loop {
             let (line, n_untold) = self.next();
             // Told before the line that comes after the gap.
             let told = n_untold > 0 && out.put(note(n_untold).as_bytes()).is_ok();
             let written = out.put(&line);
-            let mut state = self.lock();
+            let mut state = self.state.lock();
             state.n_told += if told { n_untold } else { 0 };
             state.n_dropped += u64::from(written.is_err());
             state.is_writing = false;
@@ -114,14 +109,14 @@ impl Shared {
 
     /// The next line, and how many were dropped before it and not told.
     fn next(&self) -> (Vec<u8>, u64) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         loop {
             if let Some(line) = state.lines.pop_front() {
                 state.bytes -= line.len() + LINE_BYTES;
                 state.is_writing = true;
                 return (line, state.n_dropped - state.n_told);
             }
-            state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
+            self.filled.wait(&mut state);
         }
     }
 }
@@ -238,7 +233,7 @@ mod tests {
             }
             text
         });
-        until(|| queue.shared.lock().lines.is_empty());
+        until(|| queue.shared.state.lock().lines.is_empty());
         queue.push(b"last\n".to_vec());
         let text = reading.join().unwrap();
         assert_eq!(text.matches("dropped\n").count(), 1, "told once");

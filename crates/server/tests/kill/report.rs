@@ -1,8 +1,9 @@
 //! What the cases came to, in one table.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use crate::audit::{Finding, Wrong};
 
@@ -36,7 +37,7 @@ impl Report {
 
     /// One case of `kind`, and how long it took.
     pub(crate) fn case(&self, kind: &str, hit: bool, took: Duration) {
-        let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sums = self.sums.lock();
         let row = sums.rows.entry(kind.to_owned()).or_default();
         row.n_cases += 1;
         row.n_hit += usize::from(hit);
@@ -45,7 +46,7 @@ impl Report {
 
     /// What went wrong in one.
     pub(crate) fn wrong(&self, kind: &str, case: &str, found: &[Finding], log: &str) {
-        let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sums = self.sums.lock();
         let row = sums.rows.entry(kind.to_owned()).or_default();
         for (wrong, _) in found {
             *row.wrong.entry(*wrong).or_default() += 1;
@@ -57,7 +58,7 @@ impl Report {
     }
 
     pub(crate) fn strangers(&self, n_reused: usize, n_forged: usize) {
-        let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sums = self.sums.lock();
         sums.n_reused += n_reused;
         sums.n_forged += n_forged;
     }
@@ -65,7 +66,7 @@ impl Report {
     /// Prints the table; the number of cases in which something went wrong. A sweep that hits nobody shows nothing,
     /// so that is wrong too.
     pub(crate) fn print(&self) -> usize {
-        let sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
+        let sums = self.sums.lock();
         let heads: Vec<String> = Wrong::ALL.iter().map(|it| format!("{it:?}").to_lowercase()).collect();
         println!("{:<12} {:>6} {:>6} {:>9} {}", "kill during", "cases", "hit", "longest", columns(&heads));
         let mut all = Row::default();

@@ -1,8 +1,9 @@
 //! Runs cases on several planes at a time and adds up what they came to.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
+
+use parking_lot::Mutex;
 
 use crate::audit::Finding;
 use crate::cases::{Case, Traced};
@@ -40,7 +41,7 @@ impl Sweep {
 
     /// The next case. Says now and then how many are left: a long sweep is to be told from one that hangs.
     fn next(&self) -> Option<Case> {
-        let mut cases = self.cases.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cases = self.cases.lock();
         let next = cases.pop_front();
         if next.is_some() && cases.len().is_multiple_of(100) {
             println!("{} s: {} cases left", self.begun.elapsed().as_secs(), cases.len());
