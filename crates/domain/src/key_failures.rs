@@ -1,5 +1,5 @@
-//! Counts wrong keys, so that guessing is slow on every route. A valid key is never turned away for the failures of
-//! others: this is asked about wrong ones only.
+//! Checks keys and counts wrong ones, so that guessing is slow on every route. A valid key is never turned away for the
+//! failures of others.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -7,11 +7,24 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::time::Timestamp;
+use crate::keys::{KeyTable, Principal};
+use crate::time::{Clock, Timestamp};
 
 const WINDOW: Duration = Duration::from_secs(60);
 /// Addresses remembered at once; beyond it the oldest windows make room or strangers share one count.
 const ADDRESSES_MAX: usize = 4_096;
+
+/// Why a request has no valid key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyRefusal {
+    /// It has none, or a wrong one.
+    Invalid,
+    /// The same, once too often from that address.
+    TooMany {
+        /// When the next is looked at.
+        retry_after: Duration,
+    },
+}
 
 /// Wrong keys by address, in windows of a minute and in bounded memory.
 #[derive(Debug)]
@@ -54,6 +67,24 @@ impl KeyFailures {
         Self { per_address_max, all_max: all_max.max(per_address_max), windows: Mutex::default() }
     }
 
+    /// Whose key it is. A request without a key, or with one that can't be read, counts as one with a wrong key.
+    ///
+    /// # Errors
+    /// The key is not valid now.
+    pub fn check(
+        &self,
+        keys: &KeyTable,
+        key: Option<&str>,
+        peer: IpAddr,
+        clock: &Clock,
+    ) -> Result<Principal, KeyRefusal> {
+        let valid = key.and_then(|it| keys.check(it, clock.wall()));
+        valid.ok_or_else(|| match self.count(peer, clock.now()) {
+            Ok(()) => KeyRefusal::Invalid,
+            Err(retry_after) => KeyRefusal::TooMany { retry_after },
+        })
+    }
+
     /// Counts one more wrong key; `Err` is how long the next ones are not looked at.
     pub fn count(&self, peer: IpAddr, now: Timestamp) -> Result<(), Duration> {
         let mut windows = self.windows.lock();
@@ -82,6 +113,9 @@ pub fn network(peer: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::Owner;
+    use crate::keys::{KeyRecord, KeyText, Role};
+    use crate::scope::Scope;
 
     #[test]
     fn the_eleventh_wrong_key_in_a_minute_is_limited_and_the_next_minute_is_new() {
@@ -94,6 +128,24 @@ mod tests {
         assert_eq!(failures.count(neighbour, Timestamp(11_000)), Err(Duration::from_secs(50)));
         assert!(failures.count("192.0.2.1".parse().unwrap(), Timestamp(11_000)).is_ok());
         assert!(failures.count(peer, Timestamp(61_000)).is_ok());
+    }
+
+    #[test]
+    fn key_failures_count_a_missing_key_as_a_wrong_one_and_never_a_valid_one() {
+        let failures = KeyFailures::new(1, 1_000);
+        let text = KeyText::from_random(&[7; 53]);
+        let owner = Owner::parse("team").unwrap();
+        let (hash, role, scope) = (text.hash(), Role::Viewer, Scope::default());
+        let record = KeyRecord { hash, owner: owner.clone(), role, expires_at: None, scope };
+        let keys: KeyTable = [(text.id(), record)].into_iter().collect();
+        let clock = Clock::new(|| Timestamp(1_000));
+        let check = |key| failures.check(&keys, key, "192.0.2.1".parse().unwrap(), &clock);
+        assert_eq!(check(None).unwrap_err(), KeyRefusal::Invalid);
+        for wrong in [None, Some("x")] {
+            let retry_after = Duration::from_secs(60);
+            assert_eq!(check(wrong).unwrap_err(), KeyRefusal::TooMany { retry_after });
+        }
+        assert_eq!(check(Some(text.reveal())).unwrap().owner, owner);
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod advice;
 pub mod aside;
 pub mod autoscale;
 pub mod capabilities;
+mod causes;
 pub mod end_reason;
 pub mod endpoint;
 pub mod failure;
@@ -31,6 +32,7 @@ pub mod words;
 
 pub use aside::SetAside;
 pub use capabilities::{Capabilities, PlacedBy};
+pub use causes::with_causes;
 pub use end_reason::{DrainOutcome, EndReason};
 pub use endpoint::{Desired, EndpointState, ReplicaRange, Run};
 pub use fetch::Fetch;
@@ -38,7 +40,7 @@ pub use hardware::{
     Bar, BarCause, Device, DeviceId, DeviceKind, HardwareConfig, HardwareId, Inventory, Trouble,
 };
 pub use ids::{EndpointId, EndpointName, ModelName, NodeId, Nonce, Owner, ReplicaId};
-pub use key_failures::KeyFailures;
+pub use key_failures::{KeyFailures, KeyRefusal};
 pub use keys::{KeyId, KeyTable, Principal, Role};
 pub use launch::{Address, AssignedDevice};
 pub use reconcile::{Action, EndpointView, Observation, World, decide};
@@ -47,4 +49,4 @@ pub use route::{LoadReport, Route, RouteReplica, RouteTable};
 pub use scope::Scope;
 pub use setting::{Setting, check_settings};
 pub use status::{Progress, Reason, ReasonCode, Status};
-pub use time::Timestamp;
+pub use time::{Clock, Timestamp};

@@ -1,11 +1,13 @@
 //! Points in time as plain numbers. The clock is read elsewhere, once, at the top of a loop.
 
+mod clock;
 mod timeline;
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::clock::Clock;
 pub use self::timeline::{ClockNews, Span, Timeline};
 
 /// Milliseconds since the Unix epoch, UTC. Arithmetic saturates: a clock that was set wrong

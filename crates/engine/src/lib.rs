@@ -25,6 +25,7 @@ pub mod sample;
 pub mod schema;
 pub mod serve;
 pub mod special;
+pub mod step;
 pub mod template;
 pub mod text;
 pub mod tools;

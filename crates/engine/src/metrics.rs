@@ -1,12 +1,17 @@
-//! Counters and gauges of the engine, and their Prometheus text.
+//! What the engine counts, under names that other engines use: requests that run and wait, tokens read and written.
 
-use std::fmt::Write;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use crate::step::Step;
 
 /// What is counted.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Metrics {
+    /// Requests that can be decoded at the same time.
+    pub slots: Gauge,
     /// Sequences that hold a slot.
     pub running: Gauge,
     /// Requests that wait for one.
@@ -18,7 +23,7 @@ pub struct Metrics {
     /// Tokens generated.
     pub generated_tokens: Counter,
     /// Sequences that ended by themselves.
-    pub finished: Counter,
+    pub completed: Counter,
     /// Sequences whose client went away.
     pub cancelled: Counter,
     /// Sequences that failed.
@@ -27,141 +32,42 @@ pub struct Metrics {
     pub decodes: Counter,
     /// The step that the device is at.
     pub step: Step,
+    /// All but the step, as a scrape reads it.
+    pub registry: Registry,
 }
 
-/// The device's current step: when it began, by a clock that never goes back.
-#[derive(Debug)]
-pub struct Step {
-    origin: Instant,
-    /// Milliseconds after the origin, plus one; 0 while no step is under way.
-    began: AtomicU64,
-}
-
-impl Default for Step {
+impl Default for Metrics {
     fn default() -> Self {
-        Self { origin: Instant::now(), began: AtomicU64::new(0) }
-    }
-}
-
-impl Step {
-    /// One begins now, and is over when the guard goes.
-    pub fn begin(&self) -> Stepping<'_> {
-        self.began.store(self.now() + 1, Ordering::Relaxed);
-        Stepping(self)
-    }
-
-    /// How long the current one has taken so far; zero if there is none.
-    pub fn elapsed(&self) -> Duration {
-        match self.began.load(Ordering::Relaxed).checked_sub(1) {
-            Some(began) => Duration::from_millis(self.now().saturating_sub(began)),
-            None => Duration::ZERO,
-        }
-    }
-
-    fn now(&self) -> u64 {
-        u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX - 1)
-    }
-}
-
-/// A step that is under way.
-#[derive(Debug)]
-pub struct Stepping<'a>(&'a Step);
-
-impl Drop for Stepping<'_> {
-    fn drop(&mut self) {
-        self.0.began.store(0, Ordering::Relaxed);
-    }
-}
-
-/// A number that only grows.
-#[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
-
-impl Counter {
-    /// Adds `more`.
-    pub fn add(&self, more: u64) {
-        self.0.fetch_add(more, Ordering::Relaxed);
-    }
-
-    /// The number.
-    pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// A number that goes up and down.
-#[derive(Debug, Default)]
-pub struct Gauge(AtomicU64);
-
-impl Gauge {
-    /// Sets it.
-    pub fn set(&self, to: u64) {
-        self.0.store(to, Ordering::Relaxed);
-    }
-
-    /// One more.
-    pub fn up(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// One fewer.
-    pub fn down(&self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// The number.
-    pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-impl Metrics {
-    /// The text Prometheus reads.
-    #[must_use]
-    pub fn prometheus(&self, slots: u32) -> String {
-        let mut text = String::new();
-        let mut put = |name: &str, kind: &str, help: &str, value: u64| {
-            let _infallible = writeln!(
-                text,
-                "# HELP dedi_engine_{name} {help}\n# TYPE dedi_engine_{name} {kind}\ndedi_engine_{name} {value}"
-            );
+        let (gauge, counter) = (Gauge::default, Counter::default);
+        let sequences = Family::<[(&str, &str); 1], Counter>::default();
+        let sequence = |outcome| sequences.get_or_create_owned(&[("outcome", outcome)]);
+        let mut metrics = Self {
+            slots: gauge(),
+            running: gauge(),
+            waiting: gauge(),
+            prompt_tokens: counter(),
+            cached_tokens: counter(),
+            generated_tokens: counter(),
+            completed: sequence("completed"),
+            cancelled: sequence("cancelled"),
+            failed: sequence("failed"),
+            decodes: counter(),
+            step: Step::default(),
+            registry: Registry::with_prefix("dedi_engine"),
         };
-        put("slots", "gauge", "Requests that can be decoded at the same time.", u64::from(slots));
-        put("requests_running", "gauge", "Sequences that hold a slot.", self.running.get());
-        put("requests_waiting", "gauge", "Requests that wait for a slot.", self.waiting.get());
-        put("prompt_tokens_total", "counter", "Prompt tokens decoded.", self.prompt_tokens.get());
-        put("cached_tokens_total", "counter", "Prompt tokens found in a cache.", self.cached_tokens.get());
-        put("generated_tokens_total", "counter", "Tokens generated.", self.generated_tokens.get());
-        put("decodes_total", "counter", "Batches decoded.", self.decodes.get());
-        put(
-            "sequences_finished_total",
-            "counter",
-            "Sequences that ended by themselves.",
-            self.finished.get(),
+        let registry = &mut metrics.registry;
+        registry.register("slots", "Requests that can be decoded at the same time", metrics.slots.clone());
+        registry.register("requests_running", "Sequences that hold a slot", metrics.running.clone());
+        registry.register("requests_waiting", "Requests that wait for a slot", metrics.waiting.clone());
+        registry.register("prompt_tokens", "Prompt tokens decoded", metrics.prompt_tokens.clone());
+        registry.register(
+            "prompt_tokens_cached",
+            "Prompt tokens found in a cache and not decoded",
+            metrics.cached_tokens.clone(),
         );
-        put(
-            "sequences_cancelled_total",
-            "counter",
-            "Sequences whose client went away.",
-            self.cancelled.get(),
-        );
-        put("sequences_failed_total", "counter", "Sequences that failed.", self.failed.get());
-        text
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_step_takes_time_until_it_is_over() {
-        let step = Step::default();
-        assert_eq!(step.elapsed(), Duration::ZERO);
-        let stepping = step.begin();
-        std::thread::sleep(Duration::from_millis(20));
-        assert!(step.elapsed() >= Duration::from_millis(15));
-        drop(stepping);
-        assert_eq!(step.elapsed(), Duration::ZERO);
+        registry.register("generation_tokens", "Tokens generated", metrics.generated_tokens.clone());
+        registry.register("decodes", "Batches decoded", metrics.decodes.clone());
+        registry.register("sequences", "Sequences by how they ended", sequences);
+        metrics
     }
 }

@@ -211,6 +211,7 @@ fn load_and_run(
     };
     warm_up(&mut context, &loaded.model, args)?;
     let shape = loaded.shape;
+    state.metrics.slots.set(i64::from(shape.slots));
     if state.ready.set(ready).is_err() {
         return Err(LoadError::Library("the model was loaded twice".to_owned()));
     }

@@ -10,11 +10,12 @@ use dedi_domain::{KeyId, Timestamp};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use crate::Clock;
 use crate::config::GatewayConfig;
-use crate::http::error::ApiError;
-use crate::http::memory::HeldBytes;
-use crate::route::Replica;
+use crate::error::ApiError;
+use crate::memory::HeldBytes;
+use crate::metrics::EndpointMetrics;
+use crate::replica::Replica;
+use dedi_domain::Clock;
 
 /// Tells those who watch that something was counted.
 #[derive(Clone, Debug)]
@@ -48,9 +49,15 @@ pub(crate) struct Endpoint {
     waiting: AtomicU32,
     /// Milliseconds since the epoch, plus one; 0 is never.
     last_finished: AtomicU64,
+    /// What was counted of it since it came.
+    pub(crate) metrics: EndpointMetrics,
 }
 
 impl Endpoint {
+    pub(crate) fn new(metrics: EndpointMetrics) -> Self {
+        Self { metrics, ..Self::default() }
+    }
+
     /// Whether anything is counted on it.
     pub(crate) fn is_busy(&self) -> bool {
         self.places.load(Ordering::SeqCst) > 0

@@ -10,16 +10,16 @@ use http::StatusCode;
 use serde::Deserialize;
 use tokio::time::timeout;
 
-use crate::Core;
 use crate::admission::{InFlight, Place};
 use crate::config::ms;
-use crate::http::RequestId;
-use crate::http::error::ApiError;
+use crate::core::Core;
+use crate::error::ApiError;
 use crate::request::Job;
 use crate::route::{Target, Turn};
 use crate::strikes::Suspect;
 use crate::upstream::{Connection, Exchange, UpstreamError, is_alive, queue_of, request};
 use crate::waiting::{Patience, ready_replica};
+use dedi_http::RequestId;
 
 /// Bytes of an engine's refusal that are read.
 const REFUSAL_BYTES_MAX: usize = 64 * 1024;
@@ -129,7 +129,7 @@ pub(crate) async fn begin(
                 if !has_patience && n_unsent > n_left.max(1) {
                     return Err(failure.error);
                 }
-                core.metrics.retries.add(1);
+                core.metrics.retries.inc();
                 continue;
             }
             Again::Innocent => true,
@@ -150,7 +150,7 @@ pub(crate) async fn begin(
             // is no fault of the client's.
             Ok(Turn::Wait(_)) | Err(_) => return Err(failure.error),
         };
-        core.metrics.retries.add(1);
+        core.metrics.retries.inc();
     }
 }
 

@@ -1,205 +1,265 @@
-//! What is counted, and the one line that is logged for each request: no prompts, no answers, no keys.
+//! What the gateway counts, in Prometheus' base units and under names that other servers of models use.
+//!
+//! What is counted for an endpoint has its id as label, and goes when the table no longer has the endpoint: there are
+//! never more series than endpoints allow. Requests hold the counters themselves, so one that ends after its endpoint
+//! brings none back.
 
-use std::fmt::Write as _;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::fmt::{self, Write};
+use std::time::Duration;
 
-use dedi_api::inference::Usage;
-use dedi_domain::{EndpointId, KeyId, Timestamp};
+use dedi_domain::EndpointId;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
 
-use crate::Clock;
-use crate::http::RequestId;
-use crate::http::error::ApiError;
-use crate::request::Kind;
+/// How a request ended; a label, so its words are few.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Outcome {
+    /// Answered to the end.
+    Completed,
+    /// Its client left.
+    Cancelled,
+    /// Its client took nothing for too long.
+    Stalled,
+    /// At fault itself, by its status.
+    Refused,
+    /// Not answered, or not to the end.
+    Failed,
+}
 
-/// A number that only grows.
-#[derive(Debug, Default)]
-pub(crate) struct Counter(AtomicU64);
-
-impl Counter {
-    pub(crate) fn add(&self, n: u64) {
-        self.0.fetch_add(n, Ordering::Relaxed);
-    }
-
-    fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+impl EncodeLabelValue for Outcome {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        encoder.write_str(match self {
+            Self::Completed => "completed",
+            Self::Cancelled => "cancelled",
+            Self::Stalled => "stalled",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+        })
     }
 }
 
-/// Upper bounds of the buckets of time to first token, in milliseconds.
-const BUCKETS_MS: [u64; 10] = [10, 50, 100, 250, 500, 1_000, 2_500, 5_000, 15_000, 60_000];
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Id(EndpointId);
 
-/// All counters of the gateway.
-#[derive(Debug, Default)]
+impl EncodeLabelValue for Id {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        write!(encoder, "{}", self.0)
+    }
+}
+
+/// The label of all that is counted for an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct OfEndpoint {
+    endpoint: Id,
+}
+
+impl OfEndpoint {
+    pub(crate) fn new(endpoint: EndpointId) -> Self {
+        Self { endpoint: Id(endpoint) }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Ended {
+    endpoint: Id,
+    outcome: Outcome,
+}
+
+type Histograms = Family<OfEndpoint, Histogram, fn() -> Histogram>;
+
+/// From 10 ms to 164 s, each bucket twice the one before, as OpenTelemetry's convention for generative models has it.
+fn seconds() -> Histogram {
+    Histogram::new(exponential_buckets(0.01, 2.0, 15))
+}
+
+/// Everything the gateway counts. What is on replicas now is not counted but looked up, see `gauges`.
+#[derive(Debug)]
 pub(crate) struct Metrics {
-    whole: Counter,
-    hung_up: Counter,
-    stalled: Counter,
-    refused: Counter,
-    failed: Counter,
-    prompt_tokens: Counter,
-    completion_tokens: Counter,
-    ttft_buckets: [Counter; BUCKETS_MS.len()],
-    ttft_count: Counter,
-    ttft_sum_ms: Counter,
+    requests: Family<Ended, Counter>,
+    prompt_tokens: Family<OfEndpoint, Counter>,
+    generation_tokens: Family<OfEndpoint, Counter>,
+    time_to_first_token: Histograms,
+    request_duration: Histograms,
     pub(crate) retries: Counter,
     pub(crate) ejections: Counter,
     pub(crate) replica_failures: Counter,
 }
 
-impl Metrics {
-    /// The Prometheus text format, with the two gauges that are kept elsewhere.
-    pub(crate) fn text(&self, in_flight: u64, waiting: u64) -> String {
-        let mut out = String::new();
-        let mut family = |name: &str, kind: &str, help: &str, samples: &[(String, u64)]| {
-            let _ = writeln!(out, "# HELP dedi_gateway_{name} {help}\n# TYPE dedi_gateway_{name} {kind}");
-            for (labels, value) in samples {
-                let _ = writeln!(out, "dedi_gateway_{name}{labels} {value}");
-            }
-        };
-        let one = |counter: &Counter| [(String::new(), counter.get())];
-        let outcomes = [
-            ("whole", &self.whole),
-            ("hung_up", &self.hung_up),
-            ("stalled", &self.stalled),
-            ("refused", &self.refused),
-            ("failed", &self.failed),
-        ];
-        let outcomes = outcomes.map(|(name, counter)| (format!("{{outcome=\"{name}\"}}"), counter.get()));
-        family("requests_total", "counter", "Requests by how they ended.", &outcomes);
-        family("prompt_tokens_total", "counter", "Tokens read.", &one(&self.prompt_tokens));
-        family("completion_tokens_total", "counter", "Tokens written.", &one(&self.completion_tokens));
-        family("retries_total", "counter", "Requests sent to a second replica.", &one(&self.retries));
-        family(
-            "replica_failures_total",
-            "counter",
-            "Answers that a replica failed to give.",
-            &one(&self.replica_failures),
-        );
-        family(
-            "ejections_total",
-            "counter",
-            "Times a replica was avoided for failing.",
-            &one(&self.ejections),
-        );
-        family("in_flight", "gauge", "Requests on replicas.", &[(String::new(), in_flight)]);
-        family("waiting", "gauge", "Requests held until a replica is ready.", &[(String::new(), waiting)]);
-        let mut buckets = Vec::new();
-        for (bound, counter) in BUCKETS_MS.iter().zip(&self.ttft_buckets) {
-            buckets.push((format!("_bucket{{le=\"{bound}\"}}"), counter.get()));
-        }
-        buckets.push(("_bucket{le=\"+Inf\"}".to_owned(), self.ttft_count.get()));
-        buckets.push(("_sum".to_owned(), self.ttft_sum_ms.get()));
-        buckets.push(("_count".to_owned(), self.ttft_count.get()));
-        family("first_token_ms", "histogram", "Time to the first event of a stream.", &buckets);
-        out
-    }
-
-    fn first_token(&self, millis: u64) {
-        self.ttft_count.add(1);
-        self.ttft_sum_ms.add(millis);
-        for (bound, counter) in BUCKETS_MS.iter().zip(&self.ttft_buckets) {
-            counter.add(u64::from(millis <= *bound));
-        }
-    }
-}
-
-/// How a request ended.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Ended<'a> {
-    Whole,
-    HungUp,
-    Stalled,
-    Failed(&'a ApiError),
-}
-
-/// What is known of one request; written down once, when it ends or is dropped.
-#[derive(Debug)]
-pub(crate) struct Record {
-    metrics: Arc<Metrics>,
-    clock: Clock,
-    id: RequestId,
-    endpoint: EndpointId,
-    key: KeyId,
-    kind: Kind,
-    started: Timestamp,
-    first_token_ms: Option<u64>,
-    written: bool,
-    pub(crate) usage: Option<Usage>,
-}
-
-impl Record {
-    pub(crate) fn new(
-        metrics: Arc<Metrics>,
-        clock: Clock,
-        id: RequestId,
-        endpoint: EndpointId,
-        key: KeyId,
-        kind: Kind,
-    ) -> Self {
-        let started = clock.now();
+impl Default for Metrics {
+    fn default() -> Self {
+        let histograms = || Histograms::new_with_constructor(seconds);
         Self {
-            metrics,
-            clock,
-            id,
-            endpoint,
-            key,
-            kind,
-            started,
-            first_token_ms: None,
-            written: false,
-            usage: None,
+            requests: Family::default(),
+            prompt_tokens: Family::default(),
+            generation_tokens: Family::default(),
+            time_to_first_token: histograms(),
+            request_duration: histograms(),
+            retries: Counter::default(),
+            ejections: Counter::default(),
+            replica_failures: Counter::default(),
         }
-    }
-
-    /// The first event goes to the client.
-    pub(crate) fn first_token(&mut self, now: Timestamp) {
-        if self.first_token_ms.is_none() {
-            let millis = self.millis(now);
-            self.metrics.first_token(millis);
-            self.first_token_ms = Some(millis);
-        }
-    }
-
-    pub(crate) fn end(&mut self, how: Ended<'_>) {
-        if std::mem::replace(&mut self.written, true) {
-            return;
-        }
-        let (counter, outcome, code) = match how {
-            Ended::Whole => (&self.metrics.whole, "was answered", None),
-            Ended::HungUp => (&self.metrics.hung_up, "was left by its client", None),
-            Ended::Stalled => (&self.metrics.stalled, "was cut: its client read nothing", None),
-            Ended::Failed(error) if error.status().is_client_error() => {
-                (&self.metrics.refused, "was refused", Some(error.status().as_u16()))
-            }
-            Ended::Failed(error) => (&self.metrics.failed, "failed", Some(error.status().as_u16())),
-        };
-        counter.add(1);
-        let usage = self.usage.unwrap_or_default();
-        self.metrics.prompt_tokens.add(usage.prompt_tokens);
-        self.metrics.completion_tokens.add(usage.completion_tokens);
-        tracing::info!(
-            request.id = %self.id,
-            endpoint.id = %self.endpoint,
-            key.id = %self.key,
-            path = self.kind.path(),
-            prompt_tokens = usage.prompt_tokens,
-            completion_tokens = usage.completion_tokens,
-            first_token_ms = self.first_token_ms,
-            total_ms = self.millis(self.clock.now()),
-            status = code,
-            "a request to {} {outcome}",
-            self.endpoint
-        );
-    }
-
-    fn millis(&self, now: Timestamp) -> u64 {
-        u64::try_from(now.since(self.started).as_millis()).unwrap_or(u64::MAX)
     }
 }
 
-impl Drop for Record {
-    fn drop(&mut self) {
-        self.end(Ended::HungUp);
+impl Metrics {
+    pub(crate) fn register(&self, registry: &mut Registry) {
+        registry.register("requests", "Requests by how they ended", self.requests.clone());
+        registry.register("prompt_tokens", "Tokens of prompts", self.prompt_tokens.clone());
+        registry.register("generation_tokens", "Tokens of replies", self.generation_tokens.clone());
+        registry.register_with_unit(
+            "time_to_first_token",
+            "From a request to the first event of its stream",
+            Unit::Seconds,
+            self.time_to_first_token.clone(),
+        );
+        registry.register_with_unit(
+            "request_duration",
+            "From a request to the end of its answer, however it ended",
+            Unit::Seconds,
+            self.request_duration.clone(),
+        );
+        registry.register("retries", "Requests sent to a second replica", self.retries.clone());
+        registry.register(
+            "replica_failures",
+            "Answers that a replica failed to give",
+            self.replica_failures.clone(),
+        );
+        registry.register("ejections", "Times a replica was avoided for failing", self.ejections.clone());
+    }
+
+    /// The counters of one endpoint, for all its requests.
+    pub(crate) fn of(&self, endpoint: EndpointId) -> EndpointMetrics {
+        let of = OfEndpoint::new(endpoint);
+        let ended = |outcome| self.requests.get_or_create_owned(&Ended { endpoint: of.endpoint, outcome });
+        EndpointMetrics {
+            completed: ended(Outcome::Completed),
+            cancelled: ended(Outcome::Cancelled),
+            stalled: ended(Outcome::Stalled),
+            refused: ended(Outcome::Refused),
+            failed: ended(Outcome::Failed),
+            prompt_tokens: self.prompt_tokens.get_or_create_owned(&of),
+            generation_tokens: self.generation_tokens.get_or_create_owned(&of),
+            time_to_first_token: self.time_to_first_token.get_or_create_owned(&of),
+            request_duration: self.request_duration.get_or_create_owned(&of),
+        }
+    }
+
+    /// The endpoint is gone.
+    pub(crate) fn forget(&self, endpoint: EndpointId) {
+        let of = OfEndpoint::new(endpoint);
+        let outcomes =
+            [Outcome::Completed, Outcome::Cancelled, Outcome::Stalled, Outcome::Refused, Outcome::Failed];
+        for outcome in outcomes {
+            self.requests.remove(&Ended { endpoint: of.endpoint, outcome });
+        }
+        self.prompt_tokens.remove(&of);
+        self.generation_tokens.remove(&of);
+        self.time_to_first_token.remove(&of);
+        self.request_duration.remove(&of);
+    }
+}
+
+/// The counters of one endpoint.
+#[derive(Debug)]
+pub(crate) struct EndpointMetrics {
+    completed: Counter,
+    cancelled: Counter,
+    stalled: Counter,
+    refused: Counter,
+    failed: Counter,
+    prompt_tokens: Counter,
+    generation_tokens: Counter,
+    time_to_first_token: Histogram,
+    request_duration: Histogram,
+}
+
+/// Registered nowhere.
+impl Default for EndpointMetrics {
+    fn default() -> Self {
+        Self {
+            completed: Counter::default(),
+            cancelled: Counter::default(),
+            stalled: Counter::default(),
+            refused: Counter::default(),
+            failed: Counter::default(),
+            prompt_tokens: Counter::default(),
+            generation_tokens: Counter::default(),
+            time_to_first_token: seconds(),
+            request_duration: seconds(),
+        }
+    }
+}
+
+impl EndpointMetrics {
+    pub(crate) fn first_token(&self, after: Duration) {
+        self.time_to_first_token.observe(after.as_secs_f64());
+    }
+
+    pub(crate) fn ended(
+        &self,
+        outcome: Outcome,
+        after: Duration,
+        prompt_tokens: u64,
+        generation_tokens: u64,
+    ) {
+        let counter = match outcome {
+            Outcome::Completed => &self.completed,
+            Outcome::Cancelled => &self.cancelled,
+            Outcome::Stalled => &self.stalled,
+            Outcome::Refused => &self.refused,
+            Outcome::Failed => &self.failed,
+        };
+        counter.inc();
+        self.request_duration.observe(after.as_secs_f64());
+        self.prompt_tokens.inc_by(prompt_tokens);
+        self.generation_tokens.inc_by(generation_tokens);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::encoding::prometheus_text::encode;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn text(metrics: &Metrics) -> String {
+        let mut registry = Registry::default();
+        metrics.register(&mut registry);
+        let mut text = String::new();
+        encode(&mut text, &registry).unwrap();
+        text
+    }
+
+    #[test]
+    fn metrics_of_an_endpoint_are_told_in_base_units_and_go_with_it() {
+        let metrics = Metrics::default();
+        let ids = [1, 2].map(|it| EndpointId::from_uuid(Uuid::from_u128(it)));
+        let [one, two] = ids.map(|it| metrics.of(it));
+        one.first_token(Duration::from_millis(30));
+        one.ended(Outcome::Completed, Duration::from_millis(1_500), 7, 5);
+        two.ended(Outcome::Failed, Duration::from_secs(1), 0, 0);
+        let told = text(&metrics);
+        let of = |endpoint: EndpointId| format!("endpoint=\"{endpoint}\"");
+        for line in [
+            format!("requests_total{{{},outcome=\"completed\"}} 1", of(ids[0])),
+            format!("requests_total{{{},outcome=\"cancelled\"}} 0", of(ids[0])),
+            format!("prompt_tokens_total{{{}}} 7", of(ids[0])),
+            format!("generation_tokens_total{{{}}} 5", of(ids[0])),
+            format!("time_to_first_token_seconds_sum{{{}}} 0.03", of(ids[0])),
+            format!("time_to_first_token_seconds_bucket{{{},le=\"0.02\"}} 0", of(ids[0])),
+            format!("time_to_first_token_seconds_bucket{{{},le=\"0.04\"}} 1", of(ids[0])),
+            format!("request_duration_seconds_sum{{{}}} 1.5", of(ids[0])),
+        ] {
+            assert!(told.lines().any(|it| it == line), "{line} in {told}");
+        }
+        metrics.forget(ids[0]);
+        // A request that ends later brings nothing back.
+        one.ended(Outcome::Cancelled, Duration::from_secs(1), 1, 1);
+        let told = text(&metrics);
+        assert!(!told.contains(&of(ids[0])) && told.contains(&of(ids[1])), "{told}");
     }
 }

@@ -3,8 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use axum::body::Body;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::{Bytes, BytesMut};
@@ -12,24 +11,21 @@ use dedi_api::inference::{
     ChatChoice, ChatCompletion, Completion, CompletionChoice, Embedding, EmbeddingUsage, EmbeddingVector,
     Embeddings, EncodingFormat, FinishReason, LogprobLists, PromptPart, ReplyMessage, Usage,
 };
-use http::StatusCode;
+use http::header;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::time::timeout;
 
-use crate::Core;
 use crate::admission::InFlight;
 use crate::attempt::{Accepted, Begun, begin, give_back};
 use crate::config::ms;
-use crate::http::RequestId;
-use crate::http::error::ApiError;
-use crate::metrics::{Ended, Record};
+use crate::core::Core;
+use crate::error::ApiError;
+use crate::record::{Ended, Record};
 use crate::request::{Echo, Job, Kind};
-use crate::stream::{
-    self,
-    dialect::{self, Prompt, Whole},
-};
+use crate::stream::dialect::{self, Prompt, Whole};
 use crate::upstream::Exchange;
+use dedi_http::RequestId;
 
 /// The answer, or why there is none.
 pub(crate) async fn respond(
@@ -53,7 +49,7 @@ pub(crate) async fn respond(
         Ok((body, usage)) => {
             record.usage = usage;
             record.end(Ended::Whole);
-            Ok(crate::http::response(StatusCode::OK, "application/json", Body::from(body), id))
+            Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
         }
         Err(error) => {
             record.end(Ended::Failed(&error));
@@ -130,7 +126,7 @@ fn rewrite(bytes: &[u8], id: &RequestId, created: i64, job: &Job) -> Result<Answ
 fn chat(whole: Whole<'_>, id: &RequestId, created: i64, job: &Job) -> Result<Answer, ApiError> {
     let usage = whole.usage.map(Usage::from);
     let prompt = match &job.echo {
-        Some(_) => vec![whole.prompt.map(Prompt::into_contract).ok_or_else(stream::no_echo)?],
+        Some(_) => vec![whole.prompt.map(Prompt::into_contract).ok_or_else(ApiError::no_echo)?],
         None => Vec::new(),
     };
     let mut choices = Vec::with_capacity(whole.choices.len());

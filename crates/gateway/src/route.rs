@@ -3,52 +3,27 @@
 //! replica that is not in it.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use dedi_domain::route::{Ending, Prospect};
-use dedi_domain::{
-    Address, EndpointId, KeyId, LoadReport, Principal, ReplicaId, Route, RouteTable, Timestamp,
-};
+use dedi_domain::route::{EndpointLoad, Prospect};
+use dedi_domain::{Clock, EndpointId, KeyId, LoadReport, Principal, ReplicaId, Route, RouteTable, Timestamp};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::Clock;
 use crate::admission::{Changed, Endpoint, InFlight, Waiting};
 use crate::balance;
-use crate::config::{GatewayConfig, ms};
-use crate::health::{Health, Silence, Wait};
-use crate::http::error::ApiError;
-use crate::upstream::Pool;
+use crate::error::ApiError;
+use crate::metrics::Metrics;
+use crate::replica::Replica;
 
 /// Between two looks at whether a running request's key has expired; that it was revoked is told.
 const KEY_LOOK_EVERY: Duration = Duration::from_secs(2);
 /// How long a key's last use is in the reports: they are read at least twice a second, unless nobody does.
 const KEYS_TOLD_FOR: Duration = Duration::from_secs(120);
-/// Connections that break within this time broke for one reason.
-const BREAKS_TOGETHER: Duration = Duration::from_secs(2);
-
-/// One replica, as long as it is in the table or has requests.
-#[derive(Debug)]
-pub(crate) struct Replica {
-    pub(crate) id: ReplicaId,
-    pub(crate) address: Address,
-    pub(crate) engine_model: String,
-    pub(crate) in_flight: AtomicU32,
-    /// What of its engine those take, by their weights.
-    pub(crate) load: AtomicU32,
-    pub(crate) pool: Pool,
-    health: Mutex<Health>,
-    silence: Silence,
-    /// When a connection last broke, and how many requests were on it then.
-    broke: Mutex<Option<(Timestamp, u32)>>,
-    ending: OnceLock<Ending>,
-    /// Ends what is on it, with the gateway or before it.
-    end: CancellationToken,
-}
 
 /// Everything that can be routed to.
 #[derive(Debug)]
@@ -59,6 +34,7 @@ pub(crate) struct Fleet {
     changed: Changed,
     /// When keys were last used; those of the last minutes.
     keys_used: Mutex<BTreeMap<KeyId, Timestamp>>,
+    metrics: Arc<Metrics>,
     clock: Clock,
     /// Ends everything.
     kill: CancellationToken,
@@ -101,10 +77,16 @@ pub(crate) struct NotNow {
 }
 
 impl Fleet {
-    pub(crate) fn new(clock: Clock, kill: CancellationToken) -> Self {
-        let changed = Changed::default();
-        let keys_used = Mutex::default();
-        Self { view: RwLock::default(), versions: watch::Sender::new(0), changed, keys_used, clock, kill }
+    pub(crate) fn new(metrics: Arc<Metrics>, clock: Clock, kill: CancellationToken) -> Self {
+        Self {
+            view: RwLock::default(),
+            versions: watch::Sender::new(0),
+            changed: Changed::default(),
+            keys_used: Mutex::default(),
+            metrics,
+            clock,
+            kill,
+        }
     }
 
     /// From here on requests are routed by `table`, unless a newer one is in use.
@@ -117,25 +99,10 @@ impl Fleet {
         let mut replicas = HashMap::new();
         for (endpoint, replica) in table.routes.iter().flat_map(|it| it.replicas.iter().map(move |r| (it, r)))
         {
-            let known = view
-                .replicas
-                .get(&replica.id)
-                .filter(|it| it.address == replica.address && it.engine_model == replica.engine_model);
+            let known = view.replicas.get(&replica.id).filter(|it| it.is(replica));
             let state = known.cloned().unwrap_or_else(|| {
                 tracing::debug!(endpoint.id = %endpoint.endpoint, replica.id = %replica.id, "routes to a new replica");
-                Arc::new(Replica {
-                    id: replica.id,
-                    address: replica.address.clone(),
-                    engine_model: replica.engine_model.clone(),
-                    in_flight: AtomicU32::new(0),
-                    load: AtomicU32::new(0),
-                    pool: Pool::default(),
-                    health: Mutex::default(),
-                    silence: Silence::default(),
-                    broke: Mutex::default(),
-                    ending: OnceLock::new(),
-                    end: self.kill.child_token(),
-                })
+                Arc::new(Replica::new(replica, self.kill.child_token()))
             });
             replicas.insert(replica.id, state);
         }
@@ -154,8 +121,13 @@ impl Fleet {
             }
         }
         view.replicas = replicas;
-        view.endpoints
-            .retain(|id, it| it.is_busy() || table.routes.iter().any(|route| route.endpoint == *id));
+        view.endpoints.retain(|id, it| {
+            let stays = it.is_busy() || table.routes.iter().any(|route| route.endpoint == *id);
+            if !stays {
+                self.metrics.forget(*id);
+            }
+            stays
+        });
         let version = table.version;
         view.table = table;
         drop(view);
@@ -230,7 +202,8 @@ impl Fleet {
         };
         let endpoint = known.unwrap_or_else(|| {
             let mut view = self.view.write();
-            view.endpoints.entry(route.endpoint).or_default().clone()
+            let new = || Arc::new(Endpoint::new(self.metrics.of(route.endpoint)));
+            view.endpoints.entry(route.endpoint).or_insert_with(new).clone()
         });
         Ok((route.clone(), endpoint))
     }
@@ -274,6 +247,11 @@ impl Fleet {
         ready.filter_map(|it| view.replicas.get(&it.id)).filter(|it| !it.health().is_ejected(now)).count()
     }
 
+    /// How busy each endpoint is, in the order of their ids.
+    pub(crate) fn loads(&self) -> BTreeMap<EndpointId, EndpointLoad> {
+        self.view.read().endpoints.iter().map(|(id, it)| (*id, it.load())).collect()
+    }
+
     /// What is going on now.
     pub(crate) fn report(&self) -> LoadReport {
         let at = self.clock.now();
@@ -284,7 +262,7 @@ impl Fleet {
         };
         let view = self.view.read();
         let replicas = view.replicas.values().map(|it| (it.id, it.in_flight.load(Ordering::SeqCst)));
-        let unanswered = view.replicas.values().map(|it| (it.id, it.silence.unanswered()));
+        let unanswered = view.replicas.values().map(|it| (it.id, it.n_unanswered()));
         LoadReport {
             routes_version: view.table.version,
             in_flight: replicas.filter(|(_, n)| *n > 0).collect(),
@@ -293,64 +271,6 @@ impl Fleet {
             keys_used,
             at,
         }
-    }
-}
-
-impl Replica {
-    fn health(&self) -> Health {
-        *self.health.lock()
-    }
-
-    fn end(&self, ending: Ending) {
-        if self.ending.set(ending).is_ok() {
-            self.end.cancel();
-        }
-    }
-
-    /// Returns when what is on it has to end. Polled for each event of a stream.
-    pub(crate) async fn ended(&self) {
-        self.end.cancelled().await;
-    }
-
-    /// Why it is ended, if it was drained before.
-    pub(crate) fn ending(&self) -> Option<Ending> {
-        self.ending.get().copied()
-    }
-
-    /// It sent a piece of an answer.
-    pub(crate) fn heard(&self) {
-        self.silence.heard();
-    }
-
-    /// The beginning of a wait for a piece.
-    pub(crate) fn wait(&self) -> Wait {
-        self.silence.wait()
-    }
-
-    /// That wait was in vain.
-    pub(crate) fn unanswered(&self, wait: Wait) {
-        self.silence.unanswered_since(wait);
-    }
-
-    /// A connection to it broke. How many requests were on it then: those that break with it hear the same number.
-    pub(crate) fn broke(&self, now: Timestamp) -> u32 {
-        let mut broke = self.broke.lock();
-        let on_it = self.in_flight.load(Ordering::SeqCst);
-        let same = broke.filter(|it| now.since(it.0) < BREAKS_TOGETHER);
-        let n = same.map_or(on_it, |it| it.1.max(on_it));
-        *broke = Some((same.map_or(now, |it| it.0), n));
-        n
-    }
-
-    /// It began an answer.
-    pub(crate) fn succeeded(&self) {
-        self.health.lock().succeeded();
-    }
-
-    /// It failed; true when it will be avoided for a while.
-    pub(crate) fn failed(&self, now: Timestamp, config: &GatewayConfig) -> bool {
-        let mut health = self.health.lock();
-        health.failed(now, config.ejection_failures, ms(config.ejection_ms))
     }
 }
 

@@ -21,7 +21,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout};
 use tokio_util::either::Either;
 
-use crate::http::RequestId;
+use dedi_http::RequestId;
 
 type Socket = TokioIo<Either<UnixStream, TcpStream>>;
 

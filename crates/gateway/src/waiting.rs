@@ -8,7 +8,7 @@ use dedi_domain::route::Wait;
 use tokio::time::{Instant, timeout};
 
 use crate::admission::{Endpoint, InFlight};
-use crate::http::error::ApiError;
+use crate::error::ApiError;
 use crate::route::{Fleet, NotNow, Target, Turn};
 
 /// How often a replica that could not be reached is tried again while nothing else is heard of it.

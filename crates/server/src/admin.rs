@@ -3,6 +3,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -12,6 +13,7 @@ use dedi_control::ControlPlane;
 use http::StatusCode;
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
+use prometheus_client::registry::Registry;
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
@@ -20,8 +22,8 @@ use tokio_util::sync::CancellationToken;
 pub(crate) struct Admin {
     /// Ends the server when cancelled.
     pub stop: CancellationToken,
-    /// Makes the metrics' text.
-    pub metrics: std::sync::Arc<dyn Fn() -> String + Send + Sync>,
+    /// What a scrape reads.
+    pub metrics: Arc<Registry>,
     /// Copies its database.
     pub control: ControlPlane,
 }
@@ -31,7 +33,10 @@ pub(crate) async fn serve(socket: PathBuf, admin: Admin, cancel: CancellationTok
     let _ = std::fs::remove_file(&socket);
     let listener = UnixListener::bind(&socket)?;
     let app = Router::new()
-        .route("/metrics", get(|State(admin): State<Admin>| async move { (admin.metrics)() }))
+        .route(
+            "/metrics",
+            get(|State(admin): State<Admin>| async move { dedi_http::metrics(&admin.metrics) }),
+        )
         .route("/healthz", get(|| async { "ok" }))
         .route(
             "/stop",

@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use axum::extract::Request;
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use dedi_api::RefusalCode;
-use http::header::{CONNECTION, HeaderValue, TRANSFER_ENCODING};
+use dedi_http::ErrorResponse;
+use http::header::TRANSFER_ENCODING;
 use http::{StatusCode, Version};
 use parking_lot::Mutex;
 
 use crate::limits::HEAD_BYTES_READ_MAX;
-use crate::refusal::refuse;
 
 const TWO_LENGTHS: &str = "the request has both Content-Length and Transfer-Encoding; send one of them";
 const LENGTHS: &str = "the request has more than one Content-Length header; send one";
@@ -233,9 +233,7 @@ pub(crate) async fn check(request: Request, next: Next) -> Response {
         TOO_LONG => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, RefusalCode::HeadersTooLarge),
         _ => (StatusCode::BAD_REQUEST, RefusalCode::InvalidRequest),
     };
-    let mut response = refuse(status, code, param, fault);
-    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    response
+    ErrorResponse::refused(status, code, fault).param(param.map(str::to_owned)).closing().into_response()
 }
 
 #[cfg(test)]

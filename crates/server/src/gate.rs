@@ -9,7 +9,8 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
+use dedi_http::ErrorResponse;
 use http::header::{CONNECTION, HOST, HeaderName, ORIGIN, TRANSFER_ENCODING, UPGRADE};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Uri};
@@ -18,8 +19,6 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
-
-use crate::refusal::unavailable;
 
 /// Longest a request waits for it to be decided who has the folder. Somewhat more than a successor has to open it.
 const DECISION_WAIT: Duration = Duration::from_secs(6);
@@ -177,6 +176,10 @@ async fn forward(client: &Client<HttpConnector, Body>, address: SocketAddr, requ
             "The server was replaced and the new one did not answer in time; what was asked for may be done or not",
         ),
     }
+}
+
+fn unavailable(message: &str) -> Response {
+    ErrorResponse::unavailable(message).into_response()
 }
 
 fn without_hops(headers: &mut HeaderMap) {

@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::routing::get;
 use http::StatusCode;
 
-use crate::refusal::only_get;
+use crate::only_get::only_get;
 
 /// Whether the first pass has run and requests are taken.
 #[derive(Clone, Debug, Default)]

@@ -6,11 +6,10 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use dedi_api::RefusalCode;
+use dedi_http::ErrorResponse;
 use http::StatusCode;
-
-use crate::refusal::refuse;
 
 /// The accepted names, besides `localhost` and IP addresses.
 #[derive(Clone, Debug)]
@@ -41,7 +40,7 @@ pub(crate) async fn check(State(hosts): State<Hosts>, request: Request, next: Ne
     if hosts_named.next().is_some() {
         // Whatever stands in front of this server may have looked at the other one.
         let message = "the request has more than one Host header".to_owned();
-        return refuse(StatusCode::BAD_REQUEST, RefusalCode::InvalidRequest, Some("Host"), message);
+        return refused(RefusalCode::InvalidRequest, message);
     }
     let authority = request.uri().authority().map(http::uri::Authority::as_str).or(named).unwrap_or_default();
     if hosts.accepts(authority) {
@@ -50,7 +49,11 @@ pub(crate) async fn check(State(hosts): State<Hosts>, request: Request, next: Ne
     let message = format!(
         "the Host header names `{authority}`, which this server is not known by; add it to `hostnames` in the config"
     );
-    refuse(StatusCode::BAD_REQUEST, RefusalCode::HostUnknown, Some("Host"), message)
+    refused(RefusalCode::HostUnknown, message)
+}
+
+fn refused(code: RefusalCode, message: String) -> Response {
+    ErrorResponse::refused(StatusCode::BAD_REQUEST, code, message).param("Host".to_owned()).into_response()
 }
 
 #[cfg(test)]

@@ -1,13 +1,12 @@
 //! How long the head of a request may be. The listener reads somewhat more than that, so that the refusal is ours
-//! and says which limit was met; what goes beyond even that hears a bare status from the HTTP library.
+//! and says which limit was met; what goes beyond even that is refused by the HTTP library (see `unreadable`).
 
 use axum::extract::Request;
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use dedi_api::RefusalCode;
+use dedi_http::ErrorResponse;
 use http::{HeaderMap, StatusCode};
-
-use crate::refusal::refuse;
 
 /// Header fields in a request, at most.
 const HEADERS_MAX: usize = 64;
@@ -28,15 +27,19 @@ pub(crate) async fn check(request: Request, next: Next) -> Response {
     if uri_bytes > URI_BYTES_MAX {
         let message =
             format!("The path and query of a request may have {URI_BYTES_MAX} bytes, these have {uri_bytes}");
-        return refuse(StatusCode::URI_TOO_LONG, RefusalCode::UriTooLong, None, message);
+        return refused(StatusCode::URI_TOO_LONG, RefusalCode::UriTooLong, message);
     }
     match excess(request.headers()) {
         None => next.run(request).await,
         Some(message) => {
             let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-            refuse(status, RefusalCode::HeadersTooLarge, None, message)
+            refused(status, RefusalCode::HeadersTooLarge, message)
         }
     }
+}
+
+fn refused(status: StatusCode, code: RefusalCode, message: String) -> Response {
+    ErrorResponse::refused(status, code, message).into_response()
 }
 
 /// What of the headers is too much.

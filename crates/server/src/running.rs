@@ -12,6 +12,7 @@ use std::time::Duration;
 use axum::Router;
 use dedi_domain::LoadReport;
 use dedi_gateway::Gateway;
+use prometheus_client::registry::Registry;
 use tokio::net::{TcpListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
@@ -109,13 +110,13 @@ impl Server {
             .layer(axum::middleware::from_fn(limits::check))
             .layer(axum::middleware::from_fn_with_state(Cors::new(&config.cors_origins), cors::answer))
             // Around all that answers by itself, such as preflights: it counts the requests.
-            .layer(axum::middleware::from_fn(framing::check));
-        let metrics = gateway.clone();
-        let admin = Admin {
-            stop: stop.clone(),
-            metrics: Arc::new(move || metrics.metrics() + &logging::metrics()),
-            control: control.clone(),
-        };
+            .layer(axum::middleware::from_fn(listener::keep_reserve))
+            .layer(axum::middleware::from_fn(framing::check))
+            .layer(axum::middleware::from_fn(dedi_http::assign_request_id));
+        let mut metrics = Registry::default();
+        gateway.register_metrics(&mut metrics);
+        logging::register_metrics(&mut metrics);
+        let admin = Admin { stop: stop.clone(), metrics: Arc::new(metrics), control: control.clone() };
         say_address(data, address).map_err(Refusal::broken)?;
         let (all_loads, loads_seen) = watch::channel(LoadReport::default());
         let mut carriers = JoinSet::new();

@@ -167,7 +167,7 @@ async fn start(
     // After the first passes, so that the first request meets their table and not an empty one.
     let settings = folder.config.gateway.clone();
     let clocks = folder.control.clock();
-    let clocks = dedi_gateway::Clock::new(clock::now).with_wall(move || clocks.judged());
+    let clocks = dedi_domain::Clock::new(clock::now).with_wall(move || clocks.judged());
     let gateway = Gateway::new(settings, folder.control.routes(), loads, clocks);
 
     let loads = carried::Loads { own: loads_seen, predecessor };

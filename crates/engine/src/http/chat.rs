@@ -6,7 +6,6 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
 use dedi_api::engine::{
     ChatChoice, ChatChunk, ChatChunkChoice, ChatCompletion, ChatLogprobs, Delta, EchoedPrompt,
     GenerateRequest, ReplyMessage, TextLogprobs, ToolCall, Usage,
@@ -19,6 +18,7 @@ use crate::template::TAKEN;
 use crate::tools::Tools;
 use crate::worker::{Finish, Sender, TokenEvent};
 
+use super::body::JsonBytes;
 use super::forms;
 use super::generate::{self, Accepted, Echo, Expected, Prepared};
 use super::prompt::{self, Turn};
@@ -29,7 +29,7 @@ use super::{ApiError, AppState, Ready};
 pub(super) async fn chat(
     State(state): State<Arc<AppState>>,
     sender: Sender,
-    body: Bytes,
+    JsonBytes(body): JsonBytes,
 ) -> Result<Response, ApiError> {
     state.ready()?;
     let request: GenerateRequest = request::parse(&body)?;

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
 use dedi_api::engine::{
     Completion, CompletionChoice, CompletionChunk, CompletionChunkChoice, GenerateRequest, Prompt,
     TextLogprobs, Usage,
@@ -17,6 +16,7 @@ use crate::constrain::Part;
 use crate::request;
 use crate::worker::{Finish, Sender, TokenEvent, TokenProbabilities};
 
+use super::body::JsonBytes;
 use super::generate::{self, Accepted, Echo, Expected, FORMAT, Prepared, characters};
 use super::replies::{self, Dialect, Head, event};
 use super::{ApiError, AppState, Ready};
@@ -26,7 +26,7 @@ const LONG_BYTES: usize = 16 << 10;
 pub(super) async fn completions(
     State(state): State<Arc<AppState>>,
     sender: Sender,
-    body: Bytes,
+    JsonBytes(body): JsonBytes,
 ) -> Result<Response, ApiError> {
     state.ready()?;
     let request: GenerateRequest = request::parse(&body)?;

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use bytes::Bytes;
 use dedi_api::engine::{Embedding, Embeddings, EmbeddingsRequest, EmbeddingsUsage, OneOrMany};
 use llama_cpp_2::token::LlamaToken;
 use tokio::sync::oneshot;
@@ -12,6 +11,7 @@ use tokio::sync::oneshot;
 use crate::request;
 use crate::worker::{EmbedJob, Job, Sender};
 
+use super::body::JsonBytes;
 use super::generate;
 use super::{ApiError, AppState, InFlight, Ready};
 
@@ -20,7 +20,7 @@ const TEXTS_MAX: usize = 2048;
 pub(super) async fn embeddings(
     State(state): State<Arc<AppState>>,
     sender: Sender,
-    body: Bytes,
+    JsonBytes(body): JsonBytes,
 ) -> Result<Json<Embeddings>, ApiError> {
     if !state.ready()?.embedding {
         let message = "This model generates text and makes no vectors; ask an endpoint of an embedding model, or send texts to \

@@ -1,13 +1,15 @@
 //! What a request that is not served hears.
 
-use axum::Json;
+use std::time::Duration;
+
 use axum::response::{IntoResponse, Response};
-use dedi_api::{ErrorBody, ErrorDetail};
-use http::{HeaderValue, StatusCode, header};
+use dedi_api::ErrorBody;
+use dedi_http::{BodyError, ErrorResponse, ErrorType, Retry};
+use http::StatusCode;
 
 use crate::worker::SubmitError;
 
-const RETRY_AFTER_SECS: u16 = 1;
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Why a request is not served.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,8 +33,8 @@ pub enum ApiError {
         /// With both numbers.
         message: String,
     },
-    /// The body is larger than is read.
-    TooLarge,
+    /// The body is not read.
+    Body(BodyError),
     /// The model is still being loaded, or is going.
     Unavailable(&'static str),
     /// As many requests wait as may.
@@ -58,52 +60,61 @@ impl ApiError {
         Self::invalid(param, format!("`{param}` cannot be followed: {cause}."))
     }
 
-    fn status_and_type(&self) -> (StatusCode, &'static str) {
-        match self {
-            Self::Invalid { .. } | Self::Lacks { .. } | Self::TooLong { .. } => {
-                (StatusCode::BAD_REQUEST, "invalid_request_error")
-            }
-            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "invalid_request_error"),
-            Self::Unavailable(_) | Self::Busy | Self::FormsBusy => {
-                (StatusCode::SERVICE_UNAVAILABLE, "server_error")
-            }
-            Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
-            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "invalid_request_error"),
-            Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "server_error"),
-        }
-    }
-
     /// The body clients read.
     #[must_use]
     pub fn body(&self) -> ErrorBody {
-        let (_, kind) = self.status_and_type();
-        let (message, param, code) = match self {
-            Self::Invalid { param, message } => (message.clone(), param.clone(), None),
+        ErrorBody { id: None, error: self.response().into_detail() }
+    }
+
+    fn response(&self) -> ErrorResponse {
+        let request = |code: Option<&str>, message: &str| {
+            let code = code.map(str::to_owned);
+            ErrorResponse::new(StatusCode::BAD_REQUEST, ErrorType::InvalidRequest, code, message)
+        };
+        let unavailable = |code: &str, message: &str| {
+            let (status, kind) = (StatusCode::SERVICE_UNAVAILABLE, ErrorType::Server);
+            ErrorResponse::new(status, kind, code.to_owned(), message)
+        };
+        match self {
+            Self::Invalid { param, message } => request(None, message).param(param.clone()),
             Self::Lacks { param, message } => {
-                (message.clone(), Some(param.clone()), Some("unsupported_by_model"))
+                request(Some("unsupported_by_model"), message).param(param.clone())
             }
-            Self::TooLong { message } => (message.clone(), None, Some("context_length_exceeded")),
-            Self::TooLarge => ("The request's body is larger than 32 MiB.".to_owned(), None, None),
-            Self::Unavailable(message) => ((*message).to_owned(), None, Some("not_ready")),
+            Self::TooLong { message } => request(Some("context_length_exceeded"), message),
+            Self::Body(error) => error.into(),
+            Self::Unavailable(message) => unavailable("not_ready", message),
             Self::Busy => {
-                let message = "All slots are busy and the queue is full. Try again in a moment.".to_owned();
-                (message, None, Some("queue_full"))
+                let message = "All slots are busy and the queue is full. Try again in a moment.";
+                unavailable("queue_full", message).retry(Retry::After(RETRY_AFTER))
             }
             Self::FormsBusy => {
-                let message =
-                    "Too many response formats are being prepared. Try again in a moment.".to_owned();
-                (message, None, Some("queue_full"))
+                let message = "Too many response formats are being prepared. Try again in a moment.";
+                unavailable("queue_full", message).retry(Retry::After(RETRY_AFTER))
             }
             Self::NotFound => {
                 let message = "No such route. There are /v1/chat/completions, /v1/completions, /v1/embeddings, \
                                /v1/models, /health and /metrics.";
-                (message.to_owned(), None, Some("not_found"))
+                ErrorResponse::new(
+                    StatusCode::NOT_FOUND,
+                    ErrorType::NotFound,
+                    "not_found".to_owned(),
+                    message,
+                )
             }
-            Self::Method => ("This route does not take this method.".to_owned(), None, None),
-            Self::Internal(message) => (message.clone(), None, None),
-        };
-        let code = code.map(str::to_owned);
-        ErrorBody { id: None, error: ErrorDetail { message, kind: kind.to_owned(), param, code } }
+            Self::Method => {
+                let message = "This route does not take this method.";
+                ErrorResponse::new(StatusCode::METHOD_NOT_ALLOWED, ErrorType::InvalidRequest, None, message)
+            }
+            Self::Internal(message) => {
+                ErrorResponse::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorType::Server, None, message)
+            }
+        }
+    }
+}
+
+impl From<BodyError> for ApiError {
+    fn from(error: BodyError) -> Self {
+        Self::Body(error)
     }
 }
 
@@ -118,11 +129,6 @@ impl From<SubmitError> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let (status, _) = self.status_and_type();
-        let mut response = (status, Json(self.body())).into_response();
-        if matches!(self, Self::Busy | Self::FormsBusy) {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECS));
-        }
-        response
+        self.response().into_response()
     }
 }

@@ -6,7 +6,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, FromRequestParts};
+use axum::extract::FromRequestParts;
+
 use axum::http::request::Parts;
 use axum::routing::{get, post};
 use dedi_api::engine::QUEUE_HEADER;
@@ -21,6 +22,7 @@ use crate::special::Specials;
 use crate::template::ChatTemplate;
 use crate::worker::{Sender, Worker};
 
+mod body;
 mod chat;
 mod completions;
 mod embeddings;
@@ -33,9 +35,6 @@ mod replies;
 mod status;
 
 pub use error::ApiError;
-
-// The gateway's limit for chats is lower; this one only keeps a stray client from filling the memory.
-const BODY_BYTES_MAX: usize = 32 << 20;
 
 /// What handlers share.
 pub struct AppState {
@@ -125,6 +124,6 @@ pub fn router(state: Arc<AppState>) -> Router {
         .route("/v1/embeddings", post(embeddings::embeddings))
         .fallback(async || ApiError::NotFound)
         .method_not_allowed_fallback(async || ApiError::Method)
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(axum::middleware::from_fn(dedi_http::adopt_request_id))
         .with_state(state)
 }

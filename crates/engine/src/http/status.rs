@@ -8,7 +8,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use dedi_api::engine::Health;
-use http::{StatusCode, header};
+use http::StatusCode;
 use serde_json::json;
 
 use super::AppState;
@@ -46,9 +46,7 @@ fn stuck(step: Duration) -> Option<Health> {
 }
 
 pub(super) async fn metrics(State(state): State<Arc<AppState>>) -> Response {
-    let slots = state.ready.get().map_or(0, |it| it.shape.slots);
-    let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
-    (kind, state.metrics.prometheus(slots)).into_response()
+    dedi_http::metrics(&state.metrics.registry)
 }
 
 pub(super) async fn models(State(state): State<Arc<AppState>>) -> Response {

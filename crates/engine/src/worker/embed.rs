@@ -63,11 +63,11 @@ impl Embedder<'_> {
     /// Embeds one batch of the job's texts; gives the job back until it is done.
     fn go_on(&mut self, mut begun: Begun, batch: &mut LlamaBatch<'_>) -> Option<Begun> {
         if begun.place.take().is_some() {
-            self.metrics.running.up();
+            self.metrics.running.inc();
         }
         let texts = &begun.job.texts[begun.vectors.len()..];
         let done = if begun.job.reply.is_closed() {
-            self.metrics.cancelled.add(1);
+            self.metrics.cancelled.inc();
             None
         } else if texts.is_empty() {
             Some(Ok(std::mem::take(&mut begun.vectors)))
@@ -83,10 +83,10 @@ impl Embedder<'_> {
                 Err(error) => Some(Err(error)),
             }
         };
-        self.metrics.running.down();
+        self.metrics.running.dec();
         if let Some(done) = done {
-            let counter = if done.is_ok() { &self.metrics.finished } else { &self.metrics.failed };
-            counter.add(1);
+            let counter = if done.is_ok() { &self.metrics.completed } else { &self.metrics.failed };
+            counter.inc();
             let _client_may_be_gone = begun.job.reply.send(done);
         }
         None
@@ -119,8 +119,8 @@ impl Embedder<'_> {
         }
         let _stepping = self.metrics.step.begin();
         self.context.decode(batch).map_err(|it| format!("the text could not be embedded: {it}"))?;
-        self.metrics.decodes.add(1);
-        self.metrics.prompt_tokens.add(tokens);
+        self.metrics.decodes.inc();
+        self.metrics.prompt_tokens.inc_by(tokens);
         (0..)
             .zip(texts)
             .map(|(place, _)| {

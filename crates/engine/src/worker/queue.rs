@@ -123,7 +123,7 @@ impl Places {
         }
         *taken.entry(sender).or_default() += 1;
         drop(taken);
-        self.metrics.waiting.up();
+        self.metrics.waiting.inc();
         Some(Place { places: Arc::clone(self), sender })
     }
 }
@@ -146,7 +146,7 @@ impl Drop for Place {
             }
         }
         drop(taken);
-        self.places.metrics.waiting.down();
+        self.places.metrics.waiting.dec();
     }
 }
 

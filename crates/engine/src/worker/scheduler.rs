@@ -149,8 +149,8 @@ impl Scheduler<'_> {
         for slot in &mut self.slots.all {
             if slot.sequence.as_ref().is_some_and(Sequence::client_is_gone) {
                 slot.sequence = None;
-                self.engine.metrics.cancelled.add(1);
-                self.engine.metrics.running.down();
+                self.engine.metrics.cancelled.inc();
+                self.engine.metrics.running.dec();
             }
         }
     }
@@ -172,8 +172,8 @@ impl Scheduler<'_> {
             let reusable = if sequence.tells_prompt() { 0 } else { placement.shared };
             let shared = self.share(placement.source, placement.slot, reusable);
             sequence.prompt_done = shared;
-            self.engine.metrics.cached_tokens.add(shared as u64);
-            self.engine.metrics.running.up();
+            self.engine.metrics.cached_tokens.inc_by(shared as u64);
+            self.engine.metrics.running.inc();
             let prompt = Arc::clone(&sequence.prompt);
             self.slots.occupy(placement.slot, &prompt[..shared], sequence);
         }
@@ -203,7 +203,7 @@ impl Scheduler<'_> {
         let metrics = Arc::clone(&self.engine.metrics);
         let stepping = metrics.step.begin();
         let decoded = self.engine.context.decode(&mut self.batch);
-        self.engine.metrics.decodes.add(1);
+        self.engine.metrics.decodes.inc();
         if let Err(error) = decoded {
             self.failures += 1;
             tracing::error!("decoding {} tokens failed: {error}", self.batch.n_tokens());
@@ -216,9 +216,9 @@ impl Scheduler<'_> {
         }
         drop(stepping);
         self.speed.learn(prompt_tokens, started.elapsed());
-        self.engine.metrics.prompt_tokens.add(prompt_tokens as u64);
+        self.engine.metrics.prompt_tokens.inc_by(prompt_tokens as u64);
         let sampled = self.outputs.iter().filter(|it| it.about.is_none()).count();
-        self.engine.metrics.generated_tokens.add(sampled as u64);
+        self.engine.metrics.generated_tokens.inc_by(sampled as u64);
         for &Output { slot, place, about } in &self.outputs {
             let slot = &mut self.slots.all[slot];
             let Some(sequence) = &mut slot.sequence else { continue };
@@ -232,8 +232,8 @@ impl Scheduler<'_> {
             };
             if sequence.advance(logits, is_end, &self.engine.pieces, &mut self.scratch) {
                 slot.sequence = None;
-                self.engine.metrics.finished.add(1);
-                self.engine.metrics.running.down();
+                self.engine.metrics.completed.inc();
+                self.engine.metrics.running.dec();
             }
         }
     }
@@ -295,8 +295,8 @@ impl Scheduler<'_> {
             slot.cached.clear();
             if let Some(sequence) = slot.sequence.take() {
                 sequence.fail(why);
-                self.engine.metrics.failed.add(1);
-                self.engine.metrics.running.down();
+                self.engine.metrics.failed.inc();
+                self.engine.metrics.running.dec();
             }
         }
     }

@@ -51,7 +51,7 @@ async fn two_streams_go_on_side_by_side() {
     assert_eq!(one.chunks().await.last().unwrap()["choices"][0]["finish_reason"], "length");
     assert_eq!(two.chunks().await.last().unwrap()["choices"][0]["finish_reason"], "length");
     let (batches, tokens) =
-        (engine.metric("decodes_total").await, engine.metric("generated_tokens_total").await);
+        (engine.metric("decodes_total").await, engine.metric("generation_tokens_total").await);
     assert_eq!(tokens, 800);
     assert!(batches < 700, "{batches} batches for {tokens} tokens");
 }
@@ -120,7 +120,7 @@ async fn several_choices_share_one_prompt() {
     assert_eq!(choices.iter().map(|it| it["index"].as_u64().unwrap()).collect::<Vec<_>>(), [0, 1, 2]);
     assert_eq!(answer["usage"]["completion_tokens"], 24);
     assert_ne!(choices[0]["token_ids"], choices[1]["token_ids"]);
-    assert!(engine.metric("cached_tokens_total").await > 0);
+    assert!(engine.metric("prompt_tokens_cached_total").await > 0);
 }
 
 #[tokio::test]
@@ -140,10 +140,10 @@ async fn a_conversation_goes_on_from_the_cache() {
     let engine = Engine::start(&[]).await;
     let body = json!({"prompt": "a text that is long enough", "max_tokens": 4, "temperature": 0});
     let (_, first) = client::post(&engine.socket(), TEXT, &body).await;
-    let before = engine.metric("cached_tokens_total").await;
+    let before = engine.metric("prompt_tokens_cached_total").await;
     let (_, second) = client::post(&engine.socket(), TEXT, &body).await;
     assert_eq!(first["choices"], second["choices"]);
-    assert!(engine.metric("cached_tokens_total").await > before);
+    assert!(engine.metric("prompt_tokens_cached_total").await > before);
 }
 
 #[tokio::test]

@@ -1,58 +1,29 @@
-//! The three routes, and what every answer of theirs has in common.
+//! The three routes: from a request to what is asked of a replica.
 
-pub(crate) mod auth;
 mod body;
 mod early;
-pub(crate) mod error;
-pub(crate) mod memory;
 mod strict;
 
-use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Body;
-use axum::extract::{ConnectInfo, Request, State};
-use axum::response::Response;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use bytes::Bytes;
-use dedi_domain::{Principal, RouteTable};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use dedi_domain::Principal;
+use dedi_http::{RequestId, bearer, peer};
+use http::header;
 use http_body::Body as _;
-use uuid::Uuid;
 
-use self::error::ApiError;
-use self::memory::HeldBytes;
-use crate::Core;
 use crate::admission::Place;
 use crate::attempt::Accepted;
-use crate::config::{GatewayConfig, ms};
-use crate::metrics::{Ended, Record};
+use crate::config::ms;
+use crate::core::Core;
+use crate::error::ApiError;
+use crate::record::{Ended, Record};
 use crate::request::{Kind, Parsed};
 use crate::route::{self, Target};
 use crate::waiting::{Patience, ready_replica};
-
-/// One request, in its answer, in the log and at the engine.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct RequestId(String);
-
-impl fmt::Display for RequestId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl RequestId {
-    pub(crate) fn random() -> Self {
-        Self(format!("req_{}", Uuid::new_v4().simple()))
-    }
-
-    /// As a header.
-    pub(crate) fn header(&self) -> HeaderValue {
-        HeaderValue::from_str(&self.0).unwrap_or(HeaderValue::from_static("req"))
-    }
-}
 
 /// The routes; to be merged with the control plane's. A peer's address is read from the extension
 /// `ConnectInfo<SocketAddr>`.
@@ -65,47 +36,24 @@ pub(crate) fn router(core: Arc<Core>) -> Router {
     routes.with_state(core)
 }
 
-/// An answer with the headers that each of them has.
-pub(crate) fn response(
-    status: StatusCode,
-    content_type: &'static str,
-    body: Body,
-    id: &RequestId,
-) -> Response {
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert("x-request-id", id.header());
-    response
-}
-
-async fn wrong_method(request: Request) -> Response {
+async fn wrong_method(request: Request) -> ApiError {
     let (method, path) = (request.method().to_string(), request.uri().path().to_owned());
-    ApiError::Method { method, path }.respond(&RequestId::random())
+    ApiError::Method { method, path }
 }
 
 async fn serve(core: Arc<Core>, kind: Kind, request: Request) -> Response {
-    let id = RequestId::random();
+    let id = RequestId::of(request.extensions());
     let mut is_read = false;
     match answer(core, kind, request, &id, &mut is_read).await {
         Ok(response) => response,
         Err(error) => {
             tracing::debug!(request.id = %id, path = kind.path(), status = error.status().as_u16(), "refused: {error}");
-            let mut response = error.respond(&id);
-            if !is_read {
-                // What is left of the body would be read as the next request.
-                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-            }
-            response
+            let response = error.response();
+            // What is left of the body would be read as the next request.
+            if is_read { response.into_response() } else { response.closing().into_response() }
         }
     }
 }
-
-/// Longest body that is read of a key that has no endpoint, to tell it which model it asked for.
-const BODY_WITHOUT_ENDPOINT_MAX: usize = 64 << 10;
 
 async fn answer(
     core: Arc<Core>,
@@ -116,16 +64,18 @@ async fn answer(
 ) -> Result<Response, ApiError> {
     let (head, body) = request.into_parts();
     *is_read = body.is_end_stream();
-    let peer = head.extensions.get::<ConnectInfo<SocketAddr>>().map(|it| it.0.ip());
-    let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     core.catch_up();
     let table = core.fleet.table();
-    let caller: Principal = auth::check(&table.keys, &core.failures, &head.headers, peer, core.clock.wall())?;
+    let (key, peer) = (bearer(&head.headers), peer(&head.extensions));
+    let caller: Principal = core.failures.check(&table.keys, key, peer, &core.clock)?;
+    if !caller.role.may_infer() {
+        return Err(ApiError::RoleForbidden { role: caller.role });
+    }
     core.fleet.key_used(&caller.key);
     let body = tokio::select! {
         biased;
         () = core.fleet.key_ended(&caller.key) => return Err(ApiError::KeyEnded),
-        body = read_body(&core, &table, &caller, &head.headers, body) => body,
+        body = body::read(&core, &table, &caller, &head.headers, body) => body,
     };
     *is_read = *is_read || body.is_ok();
     let (body, held) = body?;
@@ -149,8 +99,8 @@ async fn answer(
     entered.map_err(|retry_after| ApiError::KeySlowed { retry_after })?;
     let target = Target { endpoint: route.endpoint, model, weight };
 
-    let (metrics, clock) = (core.metrics.clone(), core.clock.clone());
-    let mut record = Record::new(metrics, clock, id.clone(), route.endpoint, caller.key.clone(), kind);
+    let (counters, clock) = (endpoint.clone(), core.clock.clone());
+    let mut record = Record::new(counters, clock, id.clone(), route.endpoint, caller.key.clone(), kind);
     let patience = Patience::new(ms(core.config.cold_start_wait_ms));
     // Waited for here, with nothing sent: however long it takes, its failure is a status.
     let ready = tokio::select! {
@@ -166,32 +116,4 @@ async fn answer(
     } else {
         crate::respond::respond(core, accepted, in_flight, record).await
     }
-}
-
-/// The body of a request that may be served, as far as its head and the first bytes show.
-async fn read_body(
-    core: &Core,
-    table: &RouteTable,
-    caller: &Principal,
-    headers: &HeaderMap,
-    body: Body,
-) -> Result<(Bytes, HeldBytes), ApiError> {
-    body::check_headers(headers, &core.config)?;
-    let mut held = core.memory.begin(&caller.owner, &caller.key);
-    let known = |model: &str| {
-        let (route, _) = core.fleet.resolve(model, caller)?;
-        route::may_run(&route, model)
-    };
-    if table.routes.iter().any(|it| it.owner == caller.owner) {
-        let body = body::read(body, &mut held, &core.config, known).await?;
-        return Ok((body, held));
-    }
-    let body_bytes_max = core.config.body_bytes_max.min(BODY_WITHOUT_ENDPOINT_MAX);
-    let short = GatewayConfig { body_bytes_max, ..(*core.config).clone() };
-    if body.size_hint().lower() > body_bytes_max as u64 {
-        return Err(ApiError::NoEndpoint);
-    }
-    let read = body::read(body, &mut held, &short, known).await;
-    let is_long = matches!(read, Err(ApiError::TooLarge { .. }));
-    if is_long { Err(ApiError::NoEndpoint) } else { read.map(|it| (it, held)) }
 }

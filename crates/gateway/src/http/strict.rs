@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use super::error::ApiError;
+use crate::error::ApiError;
 
 /// Keys of one object. A schema of a thousand fields is far below; each key costs its entry while it is compared.
 const KEYS_MAX: usize = 16_384;

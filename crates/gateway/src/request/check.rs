@@ -1,6 +1,6 @@
 //! Ranges of single fields. Each refusal names the field, the limit and what was sent.
 
-use crate::http::error::ApiError;
+use crate::error::ApiError;
 
 /// An integer within bounds.
 pub(super) fn int(field: &str, value: Option<i64>, min: i64, max: i64) -> Result<Option<i64>, ApiError> {

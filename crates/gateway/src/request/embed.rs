@@ -2,8 +2,9 @@
 
 use dedi_api::inference::{EmbeddingInput, EmbeddingsRequest};
 
-use super::{Job, Kind, check, engine};
-use crate::http::error::ApiError;
+use super::job::{Job, Kind};
+use super::{check, engine};
+use crate::error::ApiError;
 
 /// Inputs of one request.
 const INPUTS_MAX: usize = 2_048;

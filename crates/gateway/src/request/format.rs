@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use super::check::short;
 use super::engine;
-use crate::http::error::ApiError;
+use crate::error::ApiError;
 
 const FIELD: &str = "response_format";
 

@@ -2,8 +2,9 @@
 
 use dedi_api::inference::{Content, GenerateRequest, Logprobs, Message, Text};
 
-use super::{Echo, Job, Kind, check, engine, format, refuse};
-use crate::http::error::ApiError;
+use super::job::{Echo, Job, Kind};
+use super::{check, engine, format, refuse};
+use crate::error::ApiError;
 
 const MESSAGES_MAX: usize = 4_096;
 const TOOLS_MAX: usize = 128;

@@ -3,7 +3,7 @@
 use dedi_api::inference::{EmbeddingsRequest, GenerateRequest};
 use serde::Deserialize;
 
-use crate::http::error::ApiError;
+use crate::error::ApiError;
 
 /// Deepest nesting of a body.
 const DEPTH_MAX: usize = 128;

@@ -2,8 +2,9 @@
 
 use dedi_api::inference::{GenerateRequest, ResponseFormat, Text};
 
-use super::{Kind, check, engine};
-use crate::http::error::ApiError;
+use super::job::Kind;
+use super::{check, engine};
+use crate::error::ApiError;
 
 /// What nobody here does, whatever the route: check the texts, vouch for a regime, pick the best of several, fill a gap,
 /// read functions in their old form.

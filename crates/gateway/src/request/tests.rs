@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Kind, Parsed};
-use crate::http::error::ApiError;
+use crate::error::ApiError;
 
 fn translate(kind: Kind, body: &Value) -> Result<Value, ApiError> {
     let body = body.to_string();

@@ -12,16 +12,28 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
-use super::End;
 use super::body::Piece;
-use crate::Core;
 use crate::config::ms;
-use crate::http::error::ApiError;
-use crate::metrics::Record;
+use crate::core::Core;
+use crate::error::ApiError;
+use crate::record::Record;
 
 /// A stream must have said something by then, even if only that it is alive.
 const FIRST_COMMENT_MS: u64 = 1_000;
 const COMMENT: &[u8] = b": keep-alive\n\n";
+
+/// Why a relay ended before the answer did.
+pub(super) enum End {
+    HungUp,
+    Stalled,
+    Failed(ApiError),
+}
+
+impl From<ApiError> for End {
+    fn from(it: ApiError) -> Self {
+        Self::Failed(it)
+    }
+}
 
 /// The client of a relay.
 pub(super) struct Client {

@@ -15,20 +15,20 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use axum::body::Body;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::StatusCode;
+use http::header;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use self::client::Client;
+use self::client::{Client, End};
 use self::rewrite::{Broken, Rewriter};
-use crate::Core;
 use crate::admission::InFlight;
 use crate::attempt::{Accepted, Begun, begin, give_back, words};
 use crate::config::ms;
-use crate::http::error::ApiError;
-use crate::metrics::{Ended, Record};
+use crate::core::Core;
+use crate::error::ApiError;
+use crate::record::{Ended, Record};
 use crate::upstream::Exchange;
 
 /// Bytes to the client at which what came after them waits for its own turn; a hundred events or so.
@@ -43,7 +43,6 @@ pub(crate) async fn respond(
 ) -> Result<Response, ApiError> {
     let (pieces, body) = body::channel();
     let (head, mut began) = oneshot::channel();
-    let id = accepted.id.clone();
     let client = Client::new(core.clone(), record, pieces, head);
     let relay = Relay { core: core.clone(), accepted, client };
     core.streams.spawn(relay.run(in_flight));
@@ -57,7 +56,7 @@ pub(crate) async fn respond(
             }
         }
     }
-    Ok(crate::http::response(StatusCode::OK, "text/event-stream", Body::new(body), &id))
+    Ok(([(header::CONTENT_TYPE, "text/event-stream")], Body::new(body)).into_response())
 }
 
 struct Relay {
@@ -66,25 +65,12 @@ struct Relay {
     client: Client,
 }
 
-/// Why a relay ended before the answer did.
-enum End {
-    HungUp,
-    Stalled,
-    Failed(ApiError),
-}
-
 /// What a wait for the engine ended with.
 enum Next {
     /// A piece of its body, or the body's end.
     Come(Option<Result<Bytes, hyper::Error>>),
     /// What was rewritten before finds no room at the client.
     Full,
-}
-
-impl From<ApiError> for End {
-    fn from(it: ApiError) -> Self {
-        Self::Failed(it)
-    }
 }
 
 impl Relay {
@@ -161,7 +147,11 @@ impl Relay {
             }
             pushed.map_err(|broken| {
                 // A field that its engine does not know is no fault of the replica.
-                if broken == Broken::NoEcho { End::Failed(no_echo()) } else { blame(explain(broken)) }
+                if broken == Broken::NoEcho {
+                    End::Failed(ApiError::no_echo())
+                } else {
+                    blame(explain(broken))
+                }
             })?;
             if done {
                 break;
@@ -207,20 +197,12 @@ impl Relay {
     }
 }
 
-/// The engine was asked for a chat's prompt and does not know how.
-pub(crate) fn no_echo() -> ApiError {
-    ApiError::field(
-        "echo",
-        "the engine of this endpoint does not tell the prompt of a chat; leave `echo` out, or use completions",
-    )
-}
-
 fn explain(broken: Broken) -> ApiError {
     match broken {
         Broken::TooLong => ApiError::failed("it sent a line longer than the limit; the answer is incomplete"),
         Broken::Garbage => ApiError::failed("it sent what is not an answer; the answer is incomplete"),
         Broken::Unfinished => ApiError::failed("its stream ended too early; the answer is incomplete"),
-        Broken::NoEcho => no_echo(),
+        Broken::NoEcho => ApiError::no_echo(),
         Broken::Engine(text) if text.is_empty() => ApiError::failed("it failed; the answer is incomplete"),
         Broken::Engine(text) => ApiError::failed(words(&text)),
     }

@@ -23,7 +23,7 @@ fn ends_the_first(plane: &Plane, left: &[&Engine], stops_endpoint: bool) {
 }
 
 fn failures(plane: &Plane) -> String {
-    let text = plane.gateway.metrics();
+    let text = plane.metrics();
     text.lines().find(|it| it.starts_with("dedi_gateway_replica_failures_total")).unwrap().to_owned()
 }
 

@@ -8,10 +8,12 @@ use dedi_domain::keys::{KeyRecord, KeyText};
 use dedi_domain::model_rights::Holders;
 use dedi_domain::route::Prospect;
 use dedi_domain::{
-    Address, EndpointId, EndpointName, EndpointState, KeyTable, LoadReport, ModelName, Owner, ReplicaId,
-    Role, Route, RouteReplica, RouteTable, Scope,
+    Address, Clock, EndpointId, EndpointName, EndpointState, KeyTable, LoadReport, ModelName, Owner,
+    ReplicaId, Role, Route, RouteReplica, RouteTable, Scope, Timestamp,
 };
-use dedi_gateway::{Clock, Gateway, GatewayConfig};
+use dedi_gateway::{Gateway, GatewayConfig};
+use prometheus_client::encoding::prometheus_text::encode;
+use prometheus_client::registry::Registry;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -55,6 +57,13 @@ fn keys() -> KeyTable {
     ]
     .into_iter()
     .collect()
+}
+
+fn clock() -> Clock {
+    Clock::new(|| {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        Timestamp(i64::try_from(since.as_millis()).unwrap())
+    })
 }
 
 pub(crate) fn endpoint_id(n: u128) -> EndpointId {
@@ -101,12 +110,14 @@ impl Plane {
     pub(crate) async fn start(config: GatewayConfig, routes: Vec<Route>) -> Self {
         let (routes, routes_seen) = watch::channel(table(1, routes));
         let (loads_made, loads) = watch::channel(LoadReport::default());
-        let gateway = Gateway::new(config, routes_seen, loads_made, Clock::system());
+        let gateway = Gateway::new(config, routes_seen, loads_made, clock());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         // As the server does: an event does not wait for the client to acknowledge the one before.
         let listener = listener.tap_io(|it| it.set_nodelay(true).unwrap());
-        let app = gateway.router().into_make_service_with_connect_info::<SocketAddr>();
+        // And as the server does: the layer around all that is answered.
+        let app = gateway.router().layer(axum::middleware::from_fn(dedi_http::assign_request_id));
+        let app = app.into_make_service_with_connect_info::<SocketAddr>();
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { axum::serve(listener, app).await.unwrap() });
         let running = gateway.clone();
@@ -122,6 +133,15 @@ impl Plane {
     pub(crate) async fn configured(config: GatewayConfig, engines: &[&Engine]) -> Self {
         let addresses: Vec<_> = engines.iter().map(|it| it.address()).collect();
         Self::start(config, vec![route(&addresses)]).await
+    }
+
+    /// What a scrape reads.
+    pub(crate) fn metrics(&self) -> String {
+        let mut registry = Registry::default();
+        self.gateway.register_metrics(&mut registry);
+        let mut text = String::new();
+        encode(&mut text, &registry).unwrap();
+        text
     }
 
     pub(crate) fn publish(&self, table: RouteTable) {

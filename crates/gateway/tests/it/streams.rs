@@ -5,7 +5,7 @@ use std::time::Duration;
 use dedi_gateway::GatewayConfig;
 
 use crate::engine::{Engine, Step, end, event, finishes, json, says, short_stream, stream_head};
-use crate::plane::{NAME, Plane, replica_id};
+use crate::plane::{NAME, Plane, endpoint_id, replica_id};
 
 #[tokio::test]
 async fn a_stream_has_the_contracts_shape_to_the_byte() {
@@ -162,11 +162,10 @@ async fn a_client_that_hangs_up_stops_the_engine() {
         engine.until_hang_ups(n).await;
     }
     plane.until_load(|it| it.in_flight.is_empty()).await;
-    assert!(
-        plane.gateway.metrics().contains("requests_total{outcome=\"hung_up\"} 3"),
-        "{}",
-        plane.gateway.metrics()
-    );
+    let line =
+        format!("dedi_gateway_requests_total{{endpoint=\"{}\",outcome=\"cancelled\"}} 3", endpoint_id(10));
+    let metrics = plane.metrics();
+    assert!(metrics.lines().any(|it| it == line), "{line} in {metrics}");
 }
 
 #[tokio::test]
@@ -261,7 +260,7 @@ async fn connections_are_used_again_and_dead_ones_are_not_the_clients_trouble() 
     for _ in 0..2 {
         assert!(plane.ask(true).await.answer().await.complete);
     }
-    assert!(plane.gateway.metrics().contains("replica_failures_total 0"));
+    assert!(plane.metrics().contains("replica_failures_total 0"));
 }
 
 #[tokio::test]

@@ -14,8 +14,9 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use dedi_control::LastReply;
+use dedi_http::ErrorResponse;
 use http::header::{CONNECTION, HeaderValue};
 use http::{Method, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -35,7 +36,6 @@ use self::proxies::TrustedProxies;
 use crate::descriptors;
 use crate::framing::{Framing, Heads};
 use crate::limits::{HEAD_BYTES_READ_MAX, HEADERS_READ_MAX};
-use crate::refusal::unavailable;
 use crate::socket::WatchedSocket;
 
 /// What connections get beyond the grace to send their last bytes.
@@ -189,8 +189,20 @@ async fn say_last(State(closing): State<CancellationToken>, request: Request, ne
     response
 }
 
-/// Tells who the client is, watches the request to the end of its answer, and keeps the reserve for those who manage
-/// the server.
+/// The request came by a connection of the reserve.
+#[derive(Clone, Copy)]
+struct Reserved;
+
+/// Keeps the reserve for those who manage the server.
+pub(crate) async fn keep_reserve(request: Request, next: Next) -> Response {
+    if request.extensions().get::<Reserved>().is_some() && is_inference(&request) {
+        let message = "Every connection of this server, or of your address, is busy";
+        return ErrorResponse::unavailable(message).into_response();
+    }
+    next.run(request).await
+}
+
+/// Tells who the client is, and watches the request to the end of its answer.
 async fn watch(
     State((peer, trusted)): State<(Peer, Option<Arc<TrustedProxies>>)>,
     mut request: Request,
@@ -200,10 +212,10 @@ async fn watch(
     let client = trusted.map_or(peer.address, |it| it.client(request.headers(), peer.address));
     request.extensions_mut().insert(ConnectInfo(client));
     let is_reserved = peer.activity.is_reserved();
-    let mut response = match is_reserved && is_inference(&request) {
-        false => next.run(request).await,
-        true => unavailable("Every connection of this server, or of your address, is busy"),
-    };
+    if is_reserved {
+        request.extensions_mut().insert(Reserved);
+    }
+    let mut response = next.run(request).await;
     if is_reserved {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }

@@ -3,12 +3,17 @@
 mod queue;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
+use std::fmt;
 use std::panic::PanicHookInfo;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use clap::ValueEnum;
 use dedi_domain::words::count;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::registry::Registry;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
@@ -85,17 +90,26 @@ pub(crate) fn finish() {
     }
 }
 
-/// Lines that could not be written, as a metric.
-pub(crate) fn metrics() -> String {
-    let n = QUEUE.get().map_or(0, LogQueue::n_dropped);
-    format!(
-        "# HELP {DROPPED} Log lines that could not be written, or came faster than they could be.\n\
-         # TYPE {DROPPED} counter\n{DROPPED} {n}\n"
-    )
+/// Adds the count of lines that could not be written to what a scrape reads.
+pub(crate) fn register_metrics(registry: &mut Registry) {
+    registry.register_collector(Box::new(Dropped));
 }
 
 /// The name of that metric.
 pub(crate) const DROPPED: &str = "dedi_log_lines_dropped_total";
+
+#[derive(Debug)]
+struct Dropped;
+
+impl Collector for Dropped {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let n = ConstCounter::new(QUEUE.get().map_or(0, LogQueue::n_dropped));
+        let help = "Log lines that could not be written, or came faster than they could be";
+        // The format says that a counter's name ends so.
+        let name = DROPPED.strip_suffix("_total").unwrap_or(DROPPED);
+        n.encode(encoder.encode_descriptor(name, help, None, n.metric_type())?)
+    }
+}
 
 /// The standard hook writes to stderr itself, and waits for whoever reads that.
 fn log_panic(panic: &PanicHookInfo<'_>) {

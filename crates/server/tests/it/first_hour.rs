@@ -101,7 +101,8 @@ fn two_replicas_share_the_work_and_a_third_endpoint_waits_for_a_device() {
         let chat = scope.spawn(|| plane.chat(waiting_id, "hi"));
         until("a request that waits", || {
             let metrics = fakes::ask(&plane.data().join("admin.sock"), "/metrics");
-            metrics.lines().any(|it| it.ends_with("waiting 1")).then_some(())
+            let is_it = |it: &str| it.starts_with("dedi_gateway_requests_waiting{") && it.ends_with("} 1");
+            metrics.lines().any(is_it).then_some(())
         });
         plane.patch(
             &format!("/endpoints/{pair_id}"),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use dedi_domain::{KeyId, Owner};
 use parking_lot::Mutex;
 
-use super::error::ApiError;
+use crate::error::ApiError;
 
 /// The one of a gateway.
 #[derive(Debug, Default)]

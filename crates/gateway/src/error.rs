@@ -3,14 +3,12 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::response::Response;
-use dedi_api::{ErrorBody, ErrorDetail, RefusalCode};
+use axum::response::{IntoResponse, Response};
+use dedi_api::{ErrorDetail, RefusalCode};
 use dedi_domain::route::Ending;
-use dedi_domain::{EndpointState, Role};
-use http::{HeaderValue, StatusCode, header};
-
-use super::RequestId;
+use dedi_domain::{EndpointState, KeyRefusal, Role};
+use dedi_http::{BodyError, ErrorResponse, ErrorType, Retry};
+use http::StatusCode;
 
 /// Why a request gets no answer, or no whole one.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -30,14 +28,8 @@ pub(crate) enum ApiError {
     RoleForbidden { role: Role },
     #[error("{message}")]
     Invalid { param: Option<String>, message: String },
-    #[error("{0}")]
-    UnsupportedMedia(&'static str),
-    #[error("The request body is larger than {max} bytes; send a shorter one")]
-    TooLarge { max: usize },
-    #[error("The request body did not arrive in time")]
-    BodyTimeout,
-    #[error("The request body was cut off")]
-    BodyCut,
+    #[error(transparent)]
+    Body(#[from] BodyError),
     #[error("{method} is not a method of {path}; use POST")]
     Method { method: String, path: String },
     #[error(
@@ -127,10 +119,18 @@ impl ApiError {
         Self::EngineFailed(how.into())
     }
 
+    /// The engine was asked for a chat's prompt and does not know how.
+    pub(crate) fn no_echo() -> Self {
+        Self::field(
+            "echo",
+            "the engine of this endpoint does not tell the prompt of a chat; leave `echo` out, or use completions",
+        )
+    }
+
     /// Status, type, code.
-    fn kind(&self) -> (StatusCode, &'static str, RefusalCode) {
-        const REQUEST: &str = "invalid_request_error";
-        const SERVER: &str = "server_error";
+    fn kind(&self) -> (StatusCode, ErrorType, RefusalCode) {
+        const REQUEST: ErrorType = ErrorType::InvalidRequest;
+        const SERVER: ErrorType = ErrorType::Server;
         match self {
             Self::InvalidKey => (StatusCode::UNAUTHORIZED, REQUEST, RefusalCode::InvalidApiKey),
             Self::KeyEnded => (StatusCode::UNAUTHORIZED, REQUEST, RefusalCode::KeyRevoked),
@@ -144,12 +144,10 @@ impl ApiError {
             Self::Invalid { param: None, .. } => {
                 (StatusCode::BAD_REQUEST, REQUEST, RefusalCode::InvalidRequest)
             }
-            Self::UnsupportedMedia(_) => {
-                (StatusCode::UNSUPPORTED_MEDIA_TYPE, REQUEST, RefusalCode::UnsupportedMediaType)
+            Self::Body(it) => {
+                let (status, code) = it.status_and_code();
+                (status, REQUEST, code)
             }
-            Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, REQUEST, RefusalCode::BodyTooLarge),
-            Self::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, REQUEST, RefusalCode::BodyTimeout),
-            Self::BodyCut => (StatusCode::BAD_REQUEST, REQUEST, RefusalCode::BodyCut),
             Self::Method { .. } => (StatusCode::METHOD_NOT_ALLOWED, REQUEST, RefusalCode::MethodNotAllowed),
             Self::UnknownModel { .. } => (StatusCode::NOT_FOUND, REQUEST, RefusalCode::ModelNotAvailable),
             Self::ModelNotAvailable { .. } => {
@@ -206,10 +204,7 @@ impl ApiError {
             | Self::KeyEnded
             | Self::RoleForbidden { .. }
             | Self::Invalid { .. }
-            | Self::UnsupportedMedia(_)
-            | Self::TooLarge { .. }
-            | Self::BodyTimeout
-            | Self::BodyCut
+            | Self::Body(_)
             | Self::Method { .. }
             | Self::UnknownModel { .. }
             | Self::ModelNotAvailable { .. }
@@ -225,73 +220,36 @@ impl ApiError {
         }
     }
 
-    fn detail(&self) -> ErrorDetail {
-        let (_, kind, code) = self.kind();
-        let (param, own) = match self {
-            Self::Invalid { param, .. } => (param.clone(), None),
-            // The engine's word for it says more than that it refused.
-            Self::EngineRefused { param, code, .. } => (param.clone(), code.clone()),
-            Self::InvalidKey
-            | Self::KeyEnded
-            | Self::TooManyKeys { .. }
-            | Self::RoleForbidden { .. }
-            | Self::UnsupportedMedia(_)
-            | Self::TooLarge { .. }
-            | Self::BodyTimeout
-            | Self::BodyCut
-            | Self::Method { .. }
-            | Self::UnknownModel { .. }
-            | Self::ModelNotAvailable { .. }
-            | Self::NotRunning { .. }
-            | Self::EndpointFull { .. }
-            | Self::KeyShareFull { .. }
-            | Self::MemoryFull
-            | Self::MemoryShareFull { .. }
-            | Self::NoEndpoint
-            | Self::KeySlowed { .. }
-            | Self::ColdStart { .. }
-            | Self::Starting { .. }
-            | Self::EngineBusy
-            | Self::EngineFailed(_)
-            | Self::EngineCrashed
-            | Self::FirstByteTimeout { .. }
-            | Self::IdleTimeout { .. }
-            | Self::TotalTimeout { .. }
-            | Self::Drained(_)
-            | Self::ShuttingDown
-            | Self::Internal => (None, None),
-        };
-        let code = Some(own.unwrap_or_else(|| code.to_string()));
-        ErrorDetail { message: self.to_string(), kind: kind.to_owned(), param, code }
+    /// What another try is good for.
+    fn retry(&self) -> Retry {
+        match self.retry_after() {
+            Some(delay) => Retry::After(delay),
+            // Only a replica's failure is worth a second try at once: another one may do it.
+            None if self.status() == StatusCode::BAD_GATEWAY && *self != Self::EngineCrashed => Retry::AtOnce,
+            None => Retry::Never,
+        }
     }
 
     /// The answer, as long as nothing has been sent.
-    pub(crate) fn respond(&self, id: &RequestId) -> Response {
-        let body = ErrorBody { id: Some(id.to_string()), error: self.detail() };
-        let bytes = serde_json::to_vec(&body).unwrap_or_default();
-        let mut response = super::response(self.status(), "application/json", Body::from(bytes), id);
-        let headers = response.headers_mut();
-        match self.retry_after() {
-            Some(delay) => {
-                let millis = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
-                headers.insert("retry-after-ms", HeaderValue::from(millis));
-                headers.insert(header::RETRY_AFTER, HeaderValue::from(secs(delay)));
-            }
-            None => {
-                // Only a replica's failure is worth a second try at once: another one may do it.
-                let again = self.status() == StatusCode::BAD_GATEWAY && *self != Self::EngineCrashed;
-                let again = if again { "true" } else { "false" };
-                headers.insert("x-should-retry", HeaderValue::from_static(again));
-            }
+    pub(crate) fn response(&self) -> ErrorResponse {
+        if let Self::Body(it) = self {
+            return it.into();
         }
-        if matches!(self, Self::TooLarge { .. } | Self::BodyTimeout | Self::BodyCut) {
-            // What is left of the body would be read as the next request.
-            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        if let Self::Method { .. } = self {
+            return ErrorResponse::wrong_method("POST", self.to_string());
         }
-        if matches!(self, Self::Method { .. }) {
-            headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
+        let (status, kind, code) = self.kind();
+        let response =
+            |code: String| ErrorResponse::new(status, kind, code, self.to_string()).retry(self.retry());
+        if let Self::Invalid { param, .. } = self {
+            return response(code.to_string()).param(param.clone());
         }
-        response
+        if let Self::EngineRefused { param, code: own, .. } = self {
+            // The engine's word for it says more than that it refused.
+            let code = own.clone().unwrap_or_else(|| code.to_string());
+            return response(code).param(param.clone());
+        }
+        response(code.to_string())
     }
 
     /// The last event of a stream that has begun.
@@ -301,8 +259,24 @@ impl ApiError {
             error: ErrorDetail,
         }
         let mut bytes = b"data: ".to_vec();
-        bytes.extend(serde_json::to_vec(&Event { error: self.detail() }).unwrap_or_default());
+        let error = self.response().into_detail();
+        bytes.extend(serde_json::to_vec(&Event { error }).unwrap_or_default());
         bytes.extend_from_slice(b"\n\n");
         bytes
+    }
+}
+
+impl From<KeyRefusal> for ApiError {
+    fn from(refusal: KeyRefusal) -> Self {
+        match refusal {
+            KeyRefusal::Invalid => Self::InvalidKey,
+            KeyRefusal::TooMany { retry_after } => Self::TooManyKeys { retry_after },
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        self.response().into_response()
     }
 }
