@@ -32,6 +32,7 @@ mod signals;
 mod socket;
 mod stop;
 mod takeover;
+mod unreadable;
 mod unused;
 
 use std::io::Write;

@@ -129,6 +129,11 @@ impl Activity {
         UnderWay { activity: self.clone(), given }
     }
 
+    /// Whether an answer is being made or given to the connection.
+    pub(crate) fn is_answering(&self) -> bool {
+        self.state.lock().n_requests > 0
+    }
+
     /// The client sent something.
     pub(crate) fn heard(&self) {
         let mut state = self.state.lock();

@@ -65,6 +65,23 @@ fn a_head_beyond_the_limits_is_told_which() {
 }
 
 #[test]
+fn unreadable_requests_are_refused_in_json() {
+    let plane = TestPlane::start();
+    let good = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    for bytes in
+        ["hello\r\n\r\n", "GET\r\n\r\n", "GET /a b HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\na\0: b\r\n\r\n"]
+    {
+        assert_eq!(refused(&plane, bytes, 400)["code"], "invalid_request", "{bytes:?}");
+        // Behind a request that could be read.
+        let (status, _, rest) = exchange(&plane, &format!("{good}{bytes}"));
+        assert!(status == 200 && rest.contains("HTTP/1.1 400 "), "{rest}");
+    }
+    for bytes in [request("GET /healthz", &fields(200, 1)), request("GET /healthz", &fields(1, 100_000))] {
+        assert_eq!(refused(&plane, &bytes, 431)["code"], "headers_too_large");
+    }
+}
+
+#[test]
 fn routes_that_are_only_read_say_so() {
     let plane = TestPlane::start();
     for path in ["/healthz", "/readyz", "/openapi.json"] {
@@ -134,13 +151,12 @@ fn framing_a_request_with_two_ends_is_refused_on_every_route() {
                 "{error}"
             );
         }
-        // What the library refuses by itself is 400 as well.
+        // What the library refuses by itself is told in the same form.
         for headers in
             ["Content-Length: +5", "Content-Length : 5", "Accept: a\r\n b", "Transfer-Encoding: gzip"]
         {
-            let (status, ..) =
-                exchange(&plane, &format!("{line} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n\r\n"));
-            assert_eq!(status, 400, "{line} {headers}");
+            let bytes = format!("{line} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n\r\n");
+            assert_eq!(refused(&plane, &bytes, 400)["code"], "invalid_request", "{line} {headers}");
         }
         let (status, ..) = exchange(
             &plane,
