@@ -2,6 +2,8 @@
 //!
 //! Absent on purpose: processes, drivers, clusters and an async runtime. Whoever only uses a runtime links none of them.
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod error;
 mod launch;
 mod listing;

@@ -12,7 +12,8 @@ use dedi_domain::{
 };
 use dedi_replica_logs::{FileChunk, FileCursor, ReplicaLogs};
 use dedi_runtime_api::{
-    Launch, Listing, LogChunk, LogCursor, LogError, LogName, Logs, Runtime, RuntimeError, Unreadable,
+    Launch, Listing, LogChunk, LogCursor, LogError, LogName, Logs, ModelUnavailable, Runtime, RuntimeError,
+    Unreadable,
 };
 use tokio::sync::Notify;
 
@@ -28,6 +29,8 @@ pub(crate) enum Script {
     Exits(FailureCause),
     /// Can't be started.
     FailsToSpawn,
+    /// Its model is not there any more when it is to be started.
+    LacksModel,
 }
 
 #[derive(Default)]
@@ -53,6 +56,8 @@ struct Pretended {
     removed: Vec<ReplicaId>,
     capabilities: Capabilities,
     logs: Option<ReplicaLogs>,
+    /// A replica that exits has logged its last lines.
+    writes_logs: bool,
 }
 
 /// A runtime without processes.
@@ -88,9 +93,19 @@ impl FakeRuntime {
         it
     }
 
+    /// What it can do from now on.
+    pub(crate) fn set_capabilities(&self, capabilities: Capabilities) {
+        self.state.lock().unwrap().capabilities = capabilities;
+    }
+
     /// Where tests write what replicas log.
     pub(crate) fn keep_logs_in(&self, folder: &Path) {
         self.state.lock().unwrap().logs = Some(ReplicaLogs::new(folder));
+    }
+
+    /// Replicas that exit have logged their last lines from now on.
+    pub(crate) fn write_logs(&self) {
+        self.state.lock().unwrap().writes_logs = true;
     }
 
     fn logs(&self) -> ReplicaLogs {
@@ -260,8 +275,13 @@ impl Runtime for FakeRuntime {
         let panics_for = self.state.lock().unwrap().panics_for.clone();
         assert!(panics_for != Some(launch.endpoint.to_string()), "planned by the test");
         let mut state = self.state.lock().unwrap();
-        if state.replicas.contains_key(&launch.replica) {
-            return Ok(());
+        match state.replicas.get(&launch.replica) {
+            Some(known) if known.nonce == launch.nonce => return Ok(()),
+            Some(_) => {
+                let reason = "another replica has that name".to_owned();
+                return Err(RuntimeError::Launch { replica: launch.replica, reason });
+            }
+            None => {}
         }
         let phase = match state.script {
             Script::Ready => ready(launch.replica),
@@ -271,7 +291,18 @@ impl Runtime for FakeRuntime {
                 let reason = "no such program".to_owned();
                 return Err(RuntimeError::Launch { replica: launch.replica, reason });
             }
+            Script::LacksModel => {
+                let why = ModelUnavailable::NotNow(format!("the model store has no `{}`", launch.model.name));
+                return Err(RuntimeError::Model { replica: launch.replica, why });
+            }
         };
+        if state.writes_logs
+            && let (ReplicaPhase::Exited(exit), Some(logs)) = (&phase, &state.logs)
+        {
+            let file = logs.path(launch.endpoint, launch.attempt);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, exit.log_tail.join("\n") + "\n").unwrap();
+        }
         state.launched.push(launch.clone());
         let seen = ObservedReplica {
             id: launch.replica,

@@ -66,7 +66,7 @@ async fn a_device_is_held_by_one_replica_at_most() {
     let it = desired(2, 2);
     store.insert_endpoint(&new(it.clone()), NOW, |_| false).await.unwrap();
     let reserve = async |devices: &[&str]| {
-        let devices: Vec<DeviceId> = devices.iter().map(|it| DeviceId::local(*it)).collect();
+        let devices: Vec<DeviceId> = devices.iter().map(|it| DeviceId::from((*it).to_owned())).collect();
         let (replica, nonce) = (ReplicaId::from_uuid(Uuid::new_v4()), Nonce::from_uuid(Uuid::new_v4()));
         store.reserve(it.id, it.generation, (replica, nonce), &devices, 0, NOW).await
     };
@@ -80,6 +80,14 @@ async fn a_device_is_held_by_one_replica_at_most() {
     store.stop(replica, EndReason::StopRequested, None, "being ended", NOW).await.unwrap();
     store.release(replica, None, NOW).await.unwrap();
     assert_eq!(reserve(&["a"]).await.unwrap(), 3);
+    // Another node's device of that name is another device.
+    assert_eq!(reserve(&["node-1/a"]).await.unwrap(), 4);
+    assert!(matches!(reserve(&["node-1/a"]).await, Err(StoreError::Conflict)));
+    let rows = store.snapshot().await.unwrap();
+    let mut held: Vec<String> =
+        rows[0].replicas.iter().flat_map(|it| &it.devices).map(ToString::to_string).collect();
+    held.sort();
+    assert_eq!(held, ["a", "c", "node-1/a"]);
 }
 
 #[tokio::test]

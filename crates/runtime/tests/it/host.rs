@@ -118,13 +118,19 @@ impl Host {
     }
 }
 
-/// Every model is there: the file `/nowhere/model.gguf`, or the one that its revision names.
+/// The name of a model that is not there.
+pub(crate) const ABSENT: &str = "absent";
+
+/// Every other model is there: the file `/nowhere/model.gguf`, or the one that its revision names.
 #[derive(Debug)]
 pub(crate) struct AnyModel;
 
 #[async_trait]
 impl ModelResolver for AnyModel {
     async fn resolve(&self, model: &ModelRef) -> Result<PathBuf, ModelUnavailable> {
+        if model.name.base() == ABSENT {
+            return Err(ModelUnavailable::NotNow(format!("there is no {}", model.name)));
+        }
         Ok(model.revision.clone().unwrap_or_else(|| "/nowhere/model.gguf".to_owned()).into())
     }
 }

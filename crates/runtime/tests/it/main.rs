@@ -1,6 +1,7 @@
 //! The process runtime with real shims and an engine that misbehaves as told.
 
 #[cfg(test)]
+mod conformance;
 mod copies;
 #[cfg(test)]
 mod disk;
