@@ -19,7 +19,8 @@ use crate::models::ModelStore;
 use crate::reconciler::Reconciler;
 use crate::shared::{Shared, random_digits, random_uuid};
 use crate::store::{
-    Actor, AuditAction, AuditEntry, BackupError, DataLock, LockError, Store, StoreError, StoredKey,
+    Actor, AuditAction, AuditEntry, BackupError, DataLock, LeaderLock, LockError, SqliteStore, Store,
+    StoreError, StoredKey,
 };
 
 /// Where the control plane keeps its things.
@@ -102,23 +103,11 @@ pub enum ControlError {
 pub struct ControlPlane {
     shared: Arc<Shared>,
     reconciler: Arc<Mutex<Reconciler>>,
-    lock: Arc<std::sync::Mutex<Option<DataLock>>>,
+    lock: Arc<std::sync::Mutex<Option<Box<dyn LeaderLock>>>>,
 }
 
 impl ControlPlane {
-    /// Takes the data folder and opens the store in it.
-    pub async fn open(
-        config: ControlConfig,
-        hub: HubConfig,
-        paths: DataPaths,
-        runtime: Arc<dyn Runtime>,
-        clock: Clock,
-    ) -> Result<Self, ControlError> {
-        let lock = DataLock::acquire(&paths.lock)?;
-        Self::open_locked(lock, config, hub, paths, runtime, clock).await
-    }
-
-    /// The same with a lock that a predecessor handed over.
+    /// Opens the database of a data folder that is locked.
     pub async fn open_locked(
         lock: DataLock,
         config: ControlConfig,
@@ -129,9 +118,21 @@ impl ControlPlane {
     ) -> Result<Self, ControlError> {
         config.check().map_err(ControlError::Config)?;
         hub.check().map_err(ControlError::Config)?;
-        refuse_to_forget(&paths, runtime.as_ref()).await?;
-        let store = Store::open(&paths.database, random_uuid(), clock.now()).await?;
+        let store = open_database(&paths, runtime.as_ref(), &clock).await?;
         let models = ModelStore::new(paths.models);
+        Self::over(Arc::new(store), Box::new(lock), config, hub, models, runtime, clock).await
+    }
+
+    /// Takes the lead of a store that is open, wherever it lies. `lock` keeps other servers from it.
+    pub async fn over(
+        store: Arc<dyn Store>,
+        lock: Box<dyn LeaderLock>,
+        config: ControlConfig,
+        hub: HubConfig,
+        models: ModelStore,
+        runtime: Arc<dyn Runtime>,
+        clock: Clock,
+    ) -> Result<Self, ControlError> {
         let shared = Arc::new(Shared::new(config, hub, store, models, runtime, clock).await?);
         let reconciler = Arc::new(Mutex::new(Reconciler::new(shared.clone())));
         Ok(Self { shared, reconciler, lock: Arc::new(std::sync::Mutex::new(Some(lock))) })
@@ -152,6 +153,10 @@ impl ControlPlane {
         }
         let made = kept.is_none();
         let text = kept.unwrap_or_else(|| KeyText::from_random(&random_digits()));
+        if made {
+            // First, and outside of the store's transaction: if the store refuses the key, the next start finds its text.
+            keep(text.reveal()).map_err(ControlError::FirstKey)?;
+        }
         let key = StoredKey {
             id: text.id(),
             name: "first key".to_owned(),
@@ -169,11 +174,7 @@ impl ControlPlane {
             object: key.id.to_string(),
             message: "made the first key, an admin".to_owned(),
         };
-        let keep = || match made {
-            true => keep(text.reveal()).map_err(ControlError::FirstKey),
-            false => Ok(()),
-        };
-        self.shared.store.insert_key(&key, text.hash(), &entry, keep).await?;
+        self.shared.store.insert_key(&key, text.hash(), &entry).await?;
         self.shared.reload_keys().await?;
         Ok(made)
     }
@@ -235,7 +236,7 @@ impl ControlPlane {
     /// # Errors
     ///
     /// If somebody has made the database another meanwhile; nothing is written here then.
-    pub async fn resume(&self, lock: DataLock) -> Result<(), ControlError> {
+    pub async fn resume(&self, lock: Box<dyn LeaderLock>) -> Result<(), ControlError> {
         self.shared.store.resume().await?;
         *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = Some(lock);
         self.shared.pulls.reopen();
@@ -281,7 +282,7 @@ impl ControlPlane {
     }
 
     /// Gives the lock away. Nothing may be written here after that.
-    pub fn release_lock(&self) -> Option<DataLock> {
+    pub fn release_lock(&self) -> Option<Box<dyn LeaderLock>> {
         self.lock.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
@@ -299,6 +300,16 @@ impl ControlPlane {
     pub(crate) async fn settle_for_tests(&self, report: &LoadReport) {
         self.reconciler.lock().await.settle(report).await;
     }
+}
+
+/// The database of a data folder; a new one only where nothing speaks for an earlier one.
+pub(crate) async fn open_database(
+    paths: &DataPaths,
+    runtime: &dyn Runtime,
+    clock: &Clock,
+) -> Result<SqliteStore, ControlError> {
+    refuse_to_forget(paths, runtime).await?;
+    Ok(SqliteStore::open(&paths.database, random_uuid(), clock.now()).await?)
 }
 
 /// A new database knows no replica, and the first pass would end every one that runs; it knows no key either, and a copy

@@ -31,7 +31,7 @@ const REQUESTS_AT_ONCE: usize = 4;
 
 pub(crate) struct Shared {
     pub(crate) config: ControlConfig,
-    pub(crate) store: Store,
+    pub(crate) store: Arc<dyn Store>,
     /// Where passes look at models, and where launches read one: a place each.
     pub(crate) looks_desk: Desk,
     pub(crate) launches_desk: Desk,
@@ -71,7 +71,7 @@ impl Shared {
     pub(crate) async fn new(
         config: ControlConfig,
         hub: HubConfig,
-        store: Store,
+        store: Arc<dyn Store>,
         models: ModelStore,
         runtime: Arc<dyn Runtime>,
         clock: Clock,

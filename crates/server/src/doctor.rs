@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use dedi_control::models::{ModelStore, Oddity};
-use dedi_control::store::{Holder, Store};
+use dedi_control::store::{Holder, SqliteStore};
 use dedi_control::{ControlError, DataPaths};
 use dedi_domain::hardware::Health;
 use dedi_domain::words::count;
@@ -226,7 +226,7 @@ async fn database(data: &DataDir, is_used: bool) -> Finding {
         };
     }
     let shown = paths.database.display();
-    match tokio::time::timeout(DATABASE_WAIT, Store::check_file(&paths.database)).await {
+    match tokio::time::timeout(DATABASE_WAIT, SqliteStore::check_file(&paths.database)).await {
         Ok(Ok(())) => Finding::Good(format!("database: {shown}")),
         Ok(Err(err)) => bad(err.into()),
         Err(_) => {
@@ -240,7 +240,7 @@ async fn database(data: &DataDir, is_used: bool) -> Finding {
 /// can't be read: the database's own finding says why.
 async fn clock(data: &DataDir) -> Option<Finding> {
     let database = DataPaths::below(data.root()).database;
-    let read = tokio::time::timeout(DATABASE_WAIT, Store::last_record(&database)).await;
+    let read = tokio::time::timeout(DATABASE_WAIT, SqliteStore::last_record(&database)).await;
     let record = read.ok()?.ok()??;
     let todo = "set the clock, or, if it is right and the record was written under a wrong one, start once with \
                 control.clock_is_right = true";

@@ -53,7 +53,7 @@ impl Folder {
         let lock = match self.control.release_lock() {
             Some(still_held) => still_held,
             None => match DataLock::acquire(&DataPaths::below(self.data.root()).lock) {
-                Ok(lock) => lock,
+                Ok(lock) => Box::new(lock),
                 Err(LockError::Held { holder, .. }) => return Err(NotBack::Held(holder.pid)),
                 Err(err @ LockError::Io { .. }) => return Err(unusable(err.into())),
             },

@@ -29,6 +29,9 @@ use crate::config::ControlConfig;
 use crate::shared::{Shared, random_uuid};
 use crate::store::{Actor, EndpointKey, Inserted, NewEndpoint};
 
+/// Times an insert is tried again because the same request made another endpoint meanwhile.
+const TRIES: u32 = 32;
+
 pub(super) async fn create(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
@@ -86,7 +89,7 @@ pub(super) async fn create(
     let window = repeat::window(&shared.config, now);
     let id = EndpointId::from_uuid(random_uuid());
     let reply = shared.replies.begin(id, window);
-    let new = NewEndpoint {
+    let mut new = NewEndpoint {
         desired: desired(id, &caller, checked, now),
         idempotency,
         quota: shared.config.endpoints_per_owner_max,
@@ -95,7 +98,18 @@ pub(super) async fn create(
     };
     let is_retry = repeat::is_retry(&headers);
     let repeats = |of: EndpointId| is_retry || shared.replies.is_lost(of);
-    let (stored, reply) = match shared.store.insert_endpoint(&new, now, repeats).await? {
+    let mut inserted = shared.store.insert_endpoint(&new, now).await?;
+    for _ in 0..TRIES {
+        // A mark of ours whose answer arrived: the request is meant as another endpoint.
+        match (&inserted, &mut new.idempotency) {
+            (Inserted::Before(before), Some(it)) if it.is_ours && !repeats(*before) => {
+                it.instead_of = Some(*before);
+            }
+            (_, _) => break,
+        }
+        inserted = shared.store.insert_endpoint(&new, now).await?;
+    }
+    let (stored, reply) = match inserted {
         Inserted::New => {
             tracing::info!(endpoint.id = %new.desired.id, owner = %new.desired.owner, "created an endpoint for {}", new.desired.model);
             shared.publish_new(&new.desired);

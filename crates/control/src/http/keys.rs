@@ -19,7 +19,7 @@ use super::error::ApiError;
 use super::fields::shown;
 use super::views;
 use crate::shared::{Shared, random_digits};
-use crate::store::{Actor, AuditAction, AuditEntry, StoreError, StoredKey};
+use crate::store::{Actor, AuditAction, AuditEntry, Judged, StoreError, StoredKey};
 
 /// Longest life that can be asked for.
 const DAYS_MAX: i64 = 3_650;
@@ -104,7 +104,7 @@ pub(super) async fn create(
         object: key.id.to_string(),
         message,
     };
-    shared.store.insert_key(&key, text.hash(), &entry, || Ok::<_, StoreError>(())).await?;
+    shared.store.insert_key(&key, text.hash(), &entry).await?;
     changed(&shared).await?;
     tracing::info!(key.id = %key.id, owner = %key.owner, role = role.as_str(), by = %caller.0.key, "made an API key");
     Ok(Json(info(&shared, key, Some(text.reveal().to_owned()))))
@@ -120,8 +120,8 @@ pub(super) async fn revoke(
     let key = KeyId(id.clone());
     let entry = audit::entry(&caller, AuditAction::KeyRevoke, &id, "revoked a key".to_owned());
     let (times, judged) = (shared.clock.times(), shared.clock.judged());
-    let lives = |it: &StoredKey| it.expiry(&times).is_none_or(|end| judged < end);
-    let revoked = shared.store.revoke_key(reach(&caller), &key, entry, shared.clock.now(), lives).await;
+    let judged = Judged { times: &times, now: judged };
+    let revoked = shared.store.revoke_key(reach(&caller), &key, entry, shared.clock.now(), judged).await;
     match revoked {
         Ok(()) => {}
         Err(StoreError::NotFound) => return Err(ApiError::NotFound(format!("Key {} not found", shown(&id)))),

@@ -27,7 +27,13 @@ pub(super) fn known_by(
 ) -> Result<Option<Idempotency>, ApiError> {
     if let Some(key) = idempotency_key(headers)? {
         let since = ago(now, u64::from(config.idempotency_kept_hours).saturating_mul(3_600));
-        return Ok(Some(Idempotency { key, body_hash: Sha256::digest(body).into(), since, is_ours: false }));
+        return Ok(Some(Idempotency {
+            key,
+            body_hash: Sha256::digest(body).into(),
+            since,
+            is_ours: false,
+            instead_of: None,
+        }));
     }
     if config.lost_reply_window_secs == 0 {
         return Ok(None);
@@ -37,7 +43,7 @@ pub(super) fn known_by(
     let digits: String = body_hash.iter().map(|it| format!("{it:02x}")).collect();
     // It lies beside the clients' keys, and begins as none of theirs can.
     let key = format!("\u{1}{caller} {digits}");
-    Ok(Some(Idempotency { key, body_hash, since: window(config, now), is_ours: true }))
+    Ok(Some(Idempotency { key, body_hash, since: window(config, now), is_ours: true, instead_of: None }))
 }
 
 /// Whether the client says that it has sent this before. It is believed even when the answer is known to have been

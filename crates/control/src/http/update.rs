@@ -19,10 +19,10 @@ use super::fields::{check_inactive_timeout, check_range, check_run, read_autosca
 use super::views;
 use crate::config::ControlConfig;
 use crate::shared::Shared;
-use crate::store::{Actor, EndpointKey, EventKind, StoreError};
+use crate::store::{Actor, Change, EndpointKey, EventKind, StoreError};
 
 /// Times a change is tried again because another one came between.
-const TRIES: u32 = 5;
+const TRIES: u32 = 32;
 
 pub(super) async fn patch(
     shared: &Arc<Shared>,
@@ -66,37 +66,25 @@ async fn change(
     let mut n_tries = 0;
     loop {
         n_tries += 1;
-        let done = shared
-            .store
-            .update_endpoint(&caller.0.owner, &key, &by, now, |before| {
-                if !caller.shows(before) {
-                    return Err(Refusal::Said(ApiError::no_endpoint(named)));
-                }
-                change(before).map_err(Refusal::Said)
-            })
-            .await;
+        let found = shared.store.endpoint(&caller.0.owner, &key).await;
+        let before = found.map_err(|err| ApiError::of_lookup(err, named))?;
+        if !caller.shows(&before) {
+            return Err(ApiError::no_endpoint(named));
+        }
+        let done = match change(&before)? {
+            None => Ok(before),
+            Some((after, kind, message)) => {
+                shared.store.update_endpoint(&before, Change { after, kind, message }, &by, now).await
+            }
+        };
         match done {
             Ok(after) => {
                 shared.looks.ask().await;
                 return Ok(after);
             }
-            Err(Refusal::Said(err)) => return Err(err),
-            Err(Refusal::Store(StoreError::NotFound)) => return Err(ApiError::no_endpoint(named)),
-            Err(Refusal::Store(StoreError::Conflict)) if n_tries < TRIES => {}
-            Err(Refusal::Store(err)) => return Err(err.into()),
+            Err(StoreError::Conflict) if n_tries < TRIES => {}
+            Err(err) => return Err(err.into()),
         }
-    }
-}
-
-/// What can end a change: the request itself, or the store.
-enum Refusal {
-    Said(ApiError),
-    Store(StoreError),
-}
-
-impl From<StoreError> for Refusal {
-    fn from(err: StoreError) -> Self {
-        Self::Store(err)
     }
 }
 

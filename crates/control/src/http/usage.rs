@@ -39,7 +39,7 @@ pub(super) async fn report(
         Some(named) => Some(known(&shared, &caller, named).await?),
     };
     let world = shared.world();
-    let mut used = shared.store.usage(owner, period, only.as_ref(), |it| shared.price(&world, it)).await?;
+    let mut used = shared.store.usage(owner, period, only.as_ref(), &|it| shared.price(&world, it)).await?;
     used.retain(|it| caller.shows_used(&it.endpoint, &it.name, &it.model));
     let total_minutes = minutes(used.iter().map(|it| it.usage.ran).sum());
     let total_cents = used.iter().map(|it| it.usage.cents).sum();

@@ -1,14 +1,32 @@
 //! The audit log: who did what to which object. An entry is written in the transaction of the act, where there is one;
 //! it holds ids and names, never a secret, a prompt or a body.
 
+use async_trait::async_trait;
 use dedi_domain::{KeyId, Owner, Principal, Timestamp};
-use sqlx::{Sqlite, Transaction};
 
 use super::error::StoreError;
-use super::sqlite::Store;
+
+/// The audit log. No entry is ever changed, and none goes but by its age.
+#[async_trait]
+pub trait AuditStore: Send + Sync {
+    /// Up to `limit` entries of a tenant's log, of all for `None`, oldest first.
+    async fn audit(
+        &self,
+        owner: Option<&Owner>,
+        page: Page,
+        limit: u32,
+    ) -> Result<Vec<AuditRecord>, StoreError>;
+
+    /// Writes an entry that goes with no other write; durable when the method returns. Object and message are cut at
+    /// [`AUDIT_TEXT_CHARS_MAX`].
+    async fn add_audit(&self, entry: &AuditEntry, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Removes entries older than `before`; answers how many went. It may leave some for the next time.
+    async fn forget_audit(&self, before: Timestamp) -> Result<u64, StoreError>;
+}
 
 /// Longest object and message, in characters: a path may be long.
-const TEXT_MAX: usize = 512;
+pub const AUDIT_TEXT_CHARS_MAX: usize = 512;
 
 /// Who acts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +35,11 @@ pub struct Actor(Option<(Owner, KeyId)>);
 impl Actor {
     /// The server itself, or who may do as it does on its host.
     pub const SERVER: Self = Self(None);
+
+    /// The key that asked, and its tenant; `None` for the server.
+    pub(super) fn key(&self) -> Option<(&Owner, &KeyId)> {
+        self.0.as_ref().map(|(owner, key)| (owner, key))
+    }
 }
 
 impl From<&Principal> for Actor {
@@ -94,7 +117,7 @@ pub struct AuditEntry {
 }
 
 /// An entry that was written.
-#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditRecord {
     /// Grows.
     pub id: i64,
@@ -121,87 +144,4 @@ pub enum Page {
     After(i64),
     /// The newest, oldest of them first.
     Newest,
-}
-
-impl Store {
-    /// Up to `limit` entries of a tenant's log, of all for `None`, oldest first.
-    pub async fn audit(
-        &self,
-        owner: Option<&Owner>,
-        page: Page,
-        limit: u32,
-    ) -> Result<Vec<AuditRecord>, StoreError> {
-        let sql = match (owner, page) {
-            (Some(_), Page::After(_)) => "SELECT * FROM audit WHERE owner = ? AND id > ? ORDER BY id LIMIT ?",
-            (Some(_), Page::Newest) => {
-                "SELECT * FROM audit WHERE owner = ? AND id > ? ORDER BY id DESC LIMIT ?"
-            }
-            (None, Page::After(_)) => "SELECT * FROM audit WHERE ? IS NULL AND id > ? ORDER BY id LIMIT ?",
-            (None, Page::Newest) => "SELECT * FROM audit WHERE ? IS NULL AND id > ? ORDER BY id DESC LIMIT ?",
-        };
-        let after = match page {
-            Page::After(after) => after,
-            Page::Newest => 0,
-        };
-        let mut records: Vec<AuditRecord> = sqlx::query_as(sql)
-            .bind(owner.map(Owner::as_str))
-            .bind(after)
-            .bind(i64::from(limit))
-            .fetch_all(&self.reader)
-            .await?;
-        if page == Page::Newest {
-            records.reverse();
-        }
-        Ok(records)
-    }
-
-    /// Writes an entry that goes with no other write.
-    pub async fn add_audit(&self, entry: &AuditEntry, now: Timestamp) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
-        audit(&mut tx, entry, now).await?;
-        self.commit(tx, "audit").await
-    }
-
-    /// Removes entries older than `before`; answers how many went.
-    pub async fn forget_audit(&self, before: Timestamp) -> Result<u64, StoreError> {
-        let mut tx = self.write().await?;
-        sqlx::query("UPDATE audit_kept SET from_at = ? WHERE from_at < ?")
-            .bind(before.0)
-            .bind(before.0)
-            .execute(&mut *tx)
-            .await?;
-        self.commit(tx, "audit-kept").await?;
-        self.forget(
-            "forget-audit",
-            "DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE at < ? ORDER BY at LIMIT ?)",
-            before,
-        )
-        .await
-    }
-}
-
-/// Writes an entry in the transaction of what it tells.
-pub(super) async fn audit(
-    tx: &mut Transaction<'static, Sqlite>,
-    entry: &AuditEntry,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    let short = |text: &str| text.chars().take(TEXT_MAX).collect::<String>();
-    let (by, key) = match &entry.by.0 {
-        Some((owner, key)) => (Some(owner.as_str()), Some(key.0.as_str())),
-        None => (None, None),
-    };
-    sqlx::query(
-        "INSERT INTO audit (at, owner, key, by_owner, action, object, message) VALUES (?, ?, ?, ?, ?, ?, ?)",
-    )
-    .bind(now.0)
-    .bind(entry.owner.as_ref().map(Owner::as_str))
-    .bind(key)
-    .bind(by)
-    .bind(entry.action.as_str())
-    .bind(short(&entry.object))
-    .bind(short(&entry.message))
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
 }

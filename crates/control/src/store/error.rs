@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use super::fault;
-
 /// What went wrong with the store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -85,7 +83,7 @@ pub enum StoreError {
     Closed,
     /// Anything else the database said.
     #[error("the database failed: {0}")]
-    Database(#[source] sqlx::Error),
+    Database(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A stored value is not what this program writes.
     #[error("the database holds an unexpected value: {0}")]
     Value(String),
@@ -110,32 +108,6 @@ impl StoreError {
             | Self::NotFound
             | Self::Database(_)
             | Self::Value(_) => false,
-        }
-    }
-}
-
-/// SQLite's primary result code of an error, if it is one of SQLite's.
-pub(crate) fn sqlite_code(err: &sqlx::Error) -> Option<i64> {
-    extended_code(err).map(|it| it & 0xff)
-}
-
-fn extended_code(err: &sqlx::Error) -> Option<i64> {
-    err.as_database_error().and_then(|it| it.code()).and_then(|it| it.parse().ok())
-}
-
-impl From<sqlx::Error> for StoreError {
-    fn from(err: sqlx::Error) -> Self {
-        if let Some(step) = extended_code(&err).and_then(fault::step) {
-            tracing::debug!("the database failed: {err}");
-            return Self::Disk { step, cause: None };
-        }
-        match sqlite_code(&err) {
-            Some(13) => Self::Full,
-            Some(5 | 6) => Self::Busy,
-            Some(_) | None if matches!(err, sqlx::Error::PoolTimedOut) => Self::Overloaded,
-            Some(_) | None if matches!(err, sqlx::Error::PoolClosed) => Self::Closed,
-            Some(_) | None if matches!(err, sqlx::Error::RowNotFound) => Self::NotFound,
-            Some(_) | None => Self::Database(err),
         }
     }
 }

@@ -1,11 +1,34 @@
 //! The history of each endpoint: only added to, in the transaction of what it tells.
 
-use dedi_domain::{EndpointId, ReplicaId, Timestamp};
-use sqlx::{Sqlite, Transaction};
+use async_trait::async_trait;
+use dedi_domain::{EndpointId, Timestamp};
 
 use super::error::StoreError;
-use super::rows::bad;
-use super::sqlite::Store;
+
+/// Histories. Those of endpoints' changes are written with the change itself.
+#[async_trait]
+pub trait EventStore: Send + Sync {
+    /// Up to `limit` events of an endpoint after event `after`, oldest first. The caller has looked the
+    /// endpoint up within its tenant.
+    async fn events(
+        &self,
+        endpoint: EndpointId,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<EventRecord>, StoreError>;
+
+    /// Adds an event that goes with no change; durable when the method returns.
+    async fn note(
+        &self,
+        endpoint: EndpointId,
+        kind: EventKind,
+        message: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
+
+    /// Removes events older than `before`; answers how many went. It may leave some for the next time.
+    async fn forget_events(&self, before: Timestamp) -> Result<u64, StoreError>;
+}
 
 macro_rules! event_kinds {
     ($($(#[$doc:meta])* $name:ident = $word:literal,)*) => {
@@ -75,95 +98,4 @@ pub struct EventRecord {
     pub replica: Option<String>,
     /// A sentence.
     pub message: String,
-}
-
-impl Store {
-    /// The newest stamp in the store; the epoch for an empty one. Every change writes an event with its time, but for the
-    /// running times of replicas.
-    pub async fn newest_stamp(&self) -> Result<Timestamp, StoreError> {
-        let newest: Option<i64> = sqlx::query_scalar(
-            "SELECT max(at) FROM (\
-                SELECT at FROM (SELECT at FROM events ORDER BY id DESC LIMIT 1) \
-                UNION ALL SELECT max(seen_at) FROM usage WHERE closed = 0 \
-                UNION ALL SELECT at FROM (SELECT at FROM audit ORDER BY id DESC LIMIT 1) \
-                UNION ALL SELECT max(published_at) FROM endpoints \
-                UNION ALL SELECT max(started_at) FROM endpoints)",
-        )
-        .fetch_one(&self.reader)
-        .await?;
-        Ok(Timestamp(newest.unwrap_or(0)))
-    }
-
-    /// Up to `limit` events of an endpoint after event `after`, oldest first. The caller has looked the
-    /// endpoint up within its tenant.
-    pub async fn events(
-        &self,
-        endpoint: EndpointId,
-        after: i64,
-        limit: u32,
-    ) -> Result<Vec<EventRecord>, StoreError> {
-        let rows: Vec<(i64, i64, String, Option<String>, String)> = sqlx::query_as(
-            "SELECT id, at, kind, replica, message FROM events WHERE endpoint = ? AND id > ? ORDER BY id LIMIT ?",
-        )
-        .bind(endpoint.to_string())
-        .bind(after)
-        .bind(i64::from(limit))
-        .fetch_all(&self.reader)
-        .await?;
-        Ok(rows
-            .into_iter()
-            .map(|(id, at, kind, replica, message)| EventRecord {
-                id,
-                at: Timestamp(at),
-                kind,
-                replica,
-                message,
-            })
-            .collect())
-    }
-
-    /// Adds an event that goes with no change.
-    pub async fn note(
-        &self,
-        endpoint: EndpointId,
-        kind: EventKind,
-        message: &str,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
-        add_event(&mut tx, now, endpoint, None, kind, message).await?;
-        self.commit(tx, "note").await
-    }
-}
-
-pub(super) async fn add_event(
-    tx: &mut Transaction<'static, Sqlite>,
-    now: Timestamp,
-    endpoint: EndpointId,
-    replica: Option<ReplicaId>,
-    kind: EventKind,
-    message: &str,
-) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO events (at, endpoint, replica, kind, message) VALUES (?, ?, ?, ?, ?)")
-        .bind(now.0)
-        .bind(endpoint.to_string())
-        .bind(replica.map(|it| it.to_string()))
-        .bind(kind.as_str())
-        .bind(message)
-        .execute(&mut **tx)
-        .await?;
-    Ok(())
-}
-
-/// The endpoint of a replica, for events about it.
-pub(super) async fn endpoint_of(
-    tx: &mut Transaction<'static, Sqlite>,
-    replica: ReplicaId,
-) -> Result<(EndpointId, i64), StoreError> {
-    let row: Option<(String, i64)> = sqlx::query_as("SELECT endpoint, attempt FROM replicas WHERE id = ?")
-        .bind(replica.to_string())
-        .fetch_optional(&mut **tx)
-        .await?;
-    let (endpoint, attempt) = row.ok_or(StoreError::Conflict)?;
-    Ok((endpoint.parse().map_err(bad)?, attempt))
 }

@@ -11,14 +11,17 @@ use dedi_replica_logs::ReplicaLogs;
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
+use sqlx::SqlitePool;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::{FakeRuntime, Gguf, gguf};
+use crate::models::ModelStore;
+use crate::plane::open_database;
 use crate::shared::random_digits;
-use crate::store::{Actor, AuditAction, AuditEntry, StoreError, StoredKey};
+use crate::store::{Actor, AuditAction, AuditEntry, DataLock, SqliteStore, StoredKey};
 use crate::{Clock, ControlConfig, ControlPlane, DataPaths, HubConfig};
 
 /// An answer, read to its end.
@@ -46,6 +49,7 @@ impl Answer {
 /// A control plane under test.
 pub(crate) struct Plane {
     pub(crate) control: ControlPlane,
+    store: SqliteStore,
     pub(crate) runtime: Arc<FakeRuntime>,
     pub(crate) clock: Arc<TestClock>,
     pub(crate) admin: String,
@@ -147,7 +151,7 @@ impl Plane {
         let clock = Arc::new(TestClock::default());
         clock.set(START);
         let runtime = Arc::new(runtime);
-        let control = open_with(&dir, &config, &hub, &runtime, &clock).await.unwrap();
+        let (control, store) = open_with(&dir, &config, &hub, &runtime, &clock).await.unwrap();
         let mut admin = String::new();
         let owner = Owner::parse("team").unwrap();
         let made = control.first_key(&owner, None, |text| {
@@ -157,16 +161,16 @@ impl Plane {
         assert!(made.await.unwrap());
         control.first_pass().await;
         let failures = Arc::new(KeyFailures::new(10, 1_000));
-        Self { control, runtime, clock, admin, failures, dir, config, hub }
+        Self { control, store, runtime, clock, admin, failures, dir, config, hub }
     }
 
     /// The same folder and processes under a new control plane.
     pub(crate) async fn restart(self) -> Self {
         self.control.close().await;
-        let control =
+        let (control, store) =
             open_with(&self.dir, &self.config, &self.hub, &self.runtime, &self.clock).await.unwrap();
         control.first_pass().await;
-        Self { control, ..self }
+        Self { control, store, ..self }
     }
 
     pub(crate) fn logs(&self) -> ReplicaLogs {
@@ -175,6 +179,11 @@ impl Plane {
 
     pub(crate) fn shared(&self) -> &crate::shared::Shared {
         self.control.shared_for_tests()
+    }
+
+    /// The one connection to the database that writes.
+    pub(crate) fn writer(&self) -> SqlitePool {
+        self.store.writer_for_tests()
     }
 
     pub(crate) fn later(&self, secs: i64) {
@@ -219,10 +228,7 @@ impl Plane {
             last_used_at: None,
         };
         let store = &self.shared().store;
-        store
-            .insert_key(&key, text.hash(), &crate::testing::entry(&key), || Ok::<_, StoreError>(()))
-            .await
-            .unwrap();
+        store.insert_key(&key, text.hash(), &crate::testing::entry(&key)).await.unwrap();
         self.shared().reload_keys().await.unwrap();
         text.reveal().to_owned()
     }
@@ -305,7 +311,7 @@ pub(crate) async fn open(
     runtime: &Arc<FakeRuntime>,
     clock: &Arc<TestClock>,
 ) -> Result<ControlPlane, crate::ControlError> {
-    open_with(dir, config, &HubConfig::default(), runtime, clock).await
+    Ok(open_with(dir, config, &HubConfig::default(), runtime, clock).await?.0)
 }
 
 async fn open_with(
@@ -314,23 +320,23 @@ async fn open_with(
     hub: &HubConfig,
     runtime: &Arc<FakeRuntime>,
     clock: &Arc<TestClock>,
-) -> Result<ControlPlane, crate::ControlError> {
+) -> Result<(ControlPlane, SqliteStore), crate::ControlError> {
     clock.begin();
     let (reads, counts, moves, walls) = (clock.clone(), clock.clone(), clock.clone(), clock.clone());
     let logs = dir.path().join("logs");
     std::fs::create_dir_all(&logs).unwrap();
     runtime.keep_logs_in(&logs);
-    ControlPlane::open(
-        config.clone(),
-        hub.clone(),
-        DataPaths::below(dir.path()),
-        runtime.clone(),
-        Clock::new(
-            move || Timestamp(reads.now_ms.load(Ordering::Relaxed)),
-            move || Duration::from_millis(counts.uptime_ms.load(Ordering::Relaxed).unsigned_abs()),
-            move |then| moves.begin_not_before(then),
-            move || walls.wall(),
-        ),
-    )
-    .await
+    let clock = Clock::new(
+        move || Timestamp(reads.now_ms.load(Ordering::Relaxed)),
+        move || Duration::from_millis(counts.uptime_ms.load(Ordering::Relaxed).unsigned_abs()),
+        move |then| moves.begin_not_before(then),
+        move || walls.wall(),
+    );
+    let paths = DataPaths::below(dir.path());
+    let lock = Box::new(DataLock::acquire(&paths.lock)?);
+    let store = open_database(&paths, runtime.as_ref(), &clock).await?;
+    let models = ModelStore::new(paths.models);
+    let (config, hub, runtime) = (config.clone(), hub.clone(), runtime.clone());
+    let over = ControlPlane::over(Arc::new(store.clone()), lock, config, hub, models, runtime, clock);
+    Ok((over.await?, store))
 }

@@ -86,7 +86,7 @@ async fn audit_tells_who_did_what_and_to_whom_it_belongs() {
 async fn audit_is_only_added_to_and_goes_by_age() {
     let plane = Plane::start().await;
     let store = &plane.shared().store;
-    let writer = store.writer_for_tests();
+    let writer = plane.writer();
     for sql in ["UPDATE audit SET message = 'x'", "DELETE FROM audit", "UPDATE audit_kept SET from_at = -1"] {
         assert!(sqlx::query(sql).execute(&writer).await.is_err(), "{sql}");
     }

@@ -6,11 +6,11 @@ use std::path::Path;
 use uuid::Uuid;
 
 use crate::ControlError;
-use crate::store::{BackupError, Store, StoreError, backup};
+use crate::store::{BackupError, SnapshotStore as _, SqliteStore, StoreError, Upkeep as _, backup};
 use crate::testing::{FakeRuntime, Plane, open};
 
 async fn names(path: &Path) -> Vec<String> {
-    let store = Store::open(path, Uuid::new_v4(), dedi_domain::Timestamp(0)).await.unwrap();
+    let store = SqliteStore::open(path, Uuid::new_v4(), dedi_domain::Timestamp(0)).await.unwrap();
     let rows = store.snapshot().await.unwrap();
     store.close().await;
     rows.iter().map(|it| it.desired.name.to_string()).collect()

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::storage::{new, with_owner};
 use crate::reconciler::tests::desired;
+use crate::store::{EndpointStore as _, PassStore as _, SnapshotStore as _};
 use crate::testing::Plane;
 
 /// What is said of a replica from when it begins to end until it is gone.
@@ -291,7 +292,7 @@ async fn end_reason_is_written_once_and_read_back() {
     let store = with_owner(&path).await;
     let it = desired(1, 1);
     let now = dedi_domain::Timestamp(1);
-    store.insert_endpoint(&new(it.clone()), now, |_| false).await.unwrap();
+    store.insert_endpoint(&new(it.clone()), now).await.unwrap();
     let ids = (
         dedi_domain::ReplicaId::from_uuid(uuid::Uuid::new_v4()),
         dedi_domain::Nonce::from_uuid(uuid::Uuid::new_v4()),

@@ -13,7 +13,7 @@ fn launched(plane: &Plane) -> Vec<String> {
 }
 
 async fn spoil(plane: &Plane, statement: &'static str, id: &str) {
-    let writer = plane.shared().store.writer_for_tests();
+    let writer = plane.writer();
     sqlx::query(statement).bind(id).execute(&writer).await.unwrap();
 }
 
@@ -118,7 +118,7 @@ async fn an_endpoint_that_cannot_be_read_keeps_what_it_has_and_the_others_go_on(
         }
 
         let mend_it = mend_it.replace("{nonce}", &nonce.to_string());
-        let writer = plane.shared().store.writer_for_tests();
+        let writer = plane.writer();
         sqlx::query(sqlx::AssertSqlSafe(mend_it)).bind(&bad).execute(&writer).await.unwrap();
         plane.settle_idle().await;
         assert_eq!(plane.get(&bad).await["status"]["reason"], json!("ready"), "{spoil_it}");

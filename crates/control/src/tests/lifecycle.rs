@@ -147,10 +147,10 @@ async fn a_deleted_endpoint_leaves_nothing_behind_and_its_id_never_returns() {
     let mut again = crate::reconciler::tests::desired(1, 1);
     again.id = id.parse().unwrap();
     let new = |desired| super::storage::new(desired);
-    assert!(plane.shared().store.insert_endpoint(&new(again), plane.now(), |_| false).await.is_err());
+    assert!(plane.shared().store.insert_endpoint(&new(again), plane.now()).await.is_err());
     let mut namesake = crate::reconciler::tests::desired(1, 1);
     namesake.name = dedi_domain::EndpointName::parse(&name).unwrap();
-    assert!(plane.shared().store.insert_endpoint(&new(namesake), plane.now(), |_| false).await.is_err());
+    assert!(plane.shared().store.insert_endpoint(&new(namesake), plane.now()).await.is_err());
 }
 
 #[tokio::test]

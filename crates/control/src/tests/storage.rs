@@ -7,7 +7,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::reconciler::tests::desired;
-use crate::store::{EndpointRows, Inserted, LockError, NewEndpoint, Store, StoreError, StoredKey};
+use crate::store::*;
 use crate::testing::{FakeRuntime, Plane, open};
 use crate::{ControlConfig, ControlError};
 
@@ -15,11 +15,11 @@ use crate::{ControlConfig, ControlError};
 const FLIPS: usize = 1_000;
 const NOW: Timestamp = Timestamp(1_000);
 
-pub(super) async fn store(path: &Path) -> Result<Store, StoreError> {
-    Store::open(path, Uuid::new_v4(), NOW).await
+pub(super) async fn store(path: &Path) -> Result<SqliteStore, StoreError> {
+    SqliteStore::open(path, Uuid::new_v4(), NOW).await
 }
 
-pub(crate) async fn with_owner(path: &Path) -> Store {
+pub(crate) async fn with_owner(path: &Path) -> SqliteStore {
     let store = store(path).await.unwrap();
     let text = dedi_domain::keys::KeyText::from_random(&[1; 53]);
     let key = StoredKey {
@@ -32,10 +32,7 @@ pub(crate) async fn with_owner(path: &Path) -> Store {
         scope: dedi_domain::Scope::default(),
         last_used_at: None,
     };
-    store
-        .insert_key(&key, text.hash(), &crate::testing::entry(&key), || Ok::<_, StoreError>(()))
-        .await
-        .unwrap();
+    store.insert_key(&key, text.hash(), &crate::testing::entry(&key)).await.unwrap();
     store
 }
 
@@ -49,7 +46,7 @@ async fn what_was_stored_is_read_back_after_a_reopen() {
     let path = dir.path().join("state.db");
     let it = desired(0, 3);
     let first = with_owner(&path).await;
-    assert_eq!(first.insert_endpoint(&new(it.clone()), NOW, |_| false).await.unwrap(), Inserted::New);
+    assert_eq!(first.insert_endpoint(&new(it.clone()), NOW).await.unwrap(), Inserted::New);
     let installation = first.installation();
     first.close().await;
     assert!(matches!(first.snapshot().await, Err(StoreError::Closed)));
@@ -64,7 +61,7 @@ async fn a_device_is_held_by_one_replica_at_most() {
     let dir = tempfile::tempdir().unwrap();
     let store = with_owner(&dir.path().join("state.db")).await;
     let it = desired(2, 2);
-    store.insert_endpoint(&new(it.clone()), NOW, |_| false).await.unwrap();
+    store.insert_endpoint(&new(it.clone()), NOW).await.unwrap();
     let reserve = async |devices: &[&str]| {
         let devices: Vec<DeviceId> = devices.iter().map(|it| DeviceId::from((*it).to_owned())).collect();
         let (replica, nonce) = (ReplicaId::from_uuid(Uuid::new_v4()), Nonce::from_uuid(Uuid::new_v4()));
@@ -108,7 +105,7 @@ async fn the_database_refuses_the_steps_that_the_domain_refuses() {
                 .unwrap(),
                 ..it
             };
-            store.insert_endpoint(&new(it.clone()), NOW, |_| false).await.unwrap();
+            store.insert_endpoint(&new(it.clone()), NOW).await.unwrap();
             let mut at = EndpointState::Pending;
             while at != from {
                 let next = at.step_towards(from);
@@ -130,7 +127,7 @@ async fn a_damaged_file_is_never_started_over() {
         let mut it = desired(1, 1);
         it.name = dedi_domain::EndpointName::parse(&format!("team/m-{:08x}", Uuid::new_v4().as_fields().0))
             .unwrap();
-        first.insert_endpoint(&new(it), NOW, |_| false).await.unwrap();
+        first.insert_endpoint(&new(it), NOW).await.unwrap();
     }
     first.close().await;
     let good = std::fs::read(&path).unwrap();
@@ -184,7 +181,7 @@ async fn no_flipped_bit_makes_an_endpoint_disappear() {
         let mut it = desired(1, 1);
         it.name = dedi_domain::EndpointName::parse(&format!("team/m-{n:08x}")).unwrap();
         let id = it.id;
-        first.insert_endpoint(&new(it), NOW, |_| false).await.unwrap();
+        first.insert_endpoint(&new(it), NOW).await.unwrap();
         let ids = (ReplicaId::from_uuid(Uuid::new_v4()), Nonce::from_uuid(Uuid::new_v4()));
         first.reserve(id, 1, ids, &[DeviceId::local(format!("cpu-{n}"))], 0, NOW).await.unwrap();
     }
@@ -235,7 +232,7 @@ async fn a_file_of_a_later_version_is_refused() {
         .execute(&first.writer_for_tests())
         .await
         .unwrap();
-    let err = Store::check_schema(&path).await.unwrap_err();
+    let err = SqliteStore::check_schema(&path).await.unwrap_err();
     assert!(matches!(err, StoreError::Newer { step: 9999, .. }), "{err}");
     first.close().await;
     let err = store(&path).await.unwrap_err();
@@ -248,10 +245,10 @@ async fn a_paused_store_writes_nothing_until_it_is_resumed() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("state.db");
     let store = with_owner(&path).await;
-    Store::check_schema(&path).await.unwrap();
+    SqliteStore::check_schema(&path).await.unwrap();
     store.pause().await.unwrap();
     let it = new(desired(0, 3));
-    let refused = store.insert_endpoint(&it, NOW, |_| false).await.unwrap_err();
+    let refused = store.insert_endpoint(&it, NOW).await.unwrap_err();
     assert!(matches!(refused, StoreError::Paused), "{refused}");
     assert!(store.key_table(&dedi_domain::time::Timeline::default()).await.is_ok(), "reading goes on");
     let successor = crate::tests::storage::store(&path).await.unwrap();
@@ -266,7 +263,7 @@ async fn a_paused_store_writes_nothing_until_it_is_resumed() {
         .await
         .unwrap();
     store.resume().await.unwrap();
-    store.insert_endpoint(&it, NOW, |_| false).await.unwrap();
+    store.insert_endpoint(&it, NOW).await.unwrap();
 }
 
 #[tokio::test]
@@ -332,7 +329,7 @@ async fn a_database_that_is_locked_or_full_is_503_and_changes_nothing() {
     );
 
     let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(&other).await.unwrap();
-    let writer = plane.shared().store.writer_for_tests();
+    let writer = plane.writer();
     sqlx::query(sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {pages}")))
         .execute(&writer)
         .await

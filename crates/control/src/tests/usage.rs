@@ -233,7 +233,7 @@ async fn what_could_not_be_seen_or_read_for_a_while_is_caught_up_with() {
     plane.settle_idle().await;
     assert_eq!(plane.ran().await, 30_000);
 
-    let writer = plane.shared().store.writer_for_tests();
+    let writer = plane.writer();
     let set = async |run: &'static str| {
         sqlx::query("PRAGMA ignore_check_constraints = ON").execute(&writer).await.unwrap();
         let done = sqlx::query("UPDATE endpoints SET run = ? WHERE id = ?").bind(run).bind(&id);
@@ -252,7 +252,7 @@ async fn a_beat_that_fails_holds_nothing_up_and_is_made_up_for() {
     let plane = Plane::start().await;
     plane.create("").await;
     plane.settle_idle().await;
-    let writer = plane.shared().store.writer_for_tests();
+    let writer = plane.writer();
     let trap = "CREATE TRIGGER trap BEFORE UPDATE ON usage BEGIN SELECT RAISE(ABORT, 'planned'); END";
     sqlx::query(trap).execute(&writer).await.unwrap();
     plane.live(7).await;
@@ -370,7 +370,7 @@ async fn an_answer_is_bounded_and_its_sums_are_whole() {
         WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 1001) \
         SELECT 'replica-' || i, 'endpoint-' || i, 'team/m-' || i, 'team', 'm', '1x_cpu_8gb', 1, 2.0, 1, \
             ?1 + i, ?1 + i + 60000, ?1, 0, 1 FROM n";
-    let writer = plane.shared().store.writer_for_tests();
+    let writer = plane.writer();
     sqlx::query(many).bind(plane.now().0).execute(&writer).await.unwrap();
     let usage = plane.usage(ALWAYS).await;
     let data = usage["data"].as_array().unwrap();

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::storage::{new, store, with_owner};
 use crate::reconciler::tests::desired;
-use crate::store::{Ending, EndpointUsage, Moment, Ready, Store};
+use crate::store::*;
 
 const NOW: Timestamp = Timestamp(1_000_000);
 const ALWAYS: Period = Period { from: Timestamp(i64::MIN), to: Timestamp(i64::MAX) };
@@ -33,7 +33,7 @@ fn ending() -> Ending {
 }
 
 struct Rows {
-    store: Store,
+    store: SqliteStore,
     endpoint: Desired,
     replica: ReplicaId,
     dir: tempfile::TempDir,
@@ -44,7 +44,7 @@ async fn ready() -> Rows {
     let dir = tempfile::tempdir().unwrap();
     let store = with_owner(&dir.path().join("state.db")).await;
     let endpoint = desired(1, 1);
-    store.insert_endpoint(&new(endpoint.clone()), NOW, |_| false).await.unwrap();
+    store.insert_endpoint(&new(endpoint.clone()), NOW).await.unwrap();
     let replica = ReplicaId::from_uuid(Uuid::new_v4());
     let ids = (replica, Nonce::from_uuid(Uuid::new_v4()));
     store.reserve(endpoint.id, 1, ids, &[DeviceId::local("cpu-0")], 0, NOW).await.unwrap();
@@ -63,7 +63,7 @@ impl Rows {
     }
 
     async fn usage(&self) -> EndpointUsage {
-        let all = self.store.usage(&self.endpoint.owner, ALWAYS, None, |_| 1.0).await.unwrap();
+        let all = self.store.usage(&self.endpoint.owner, ALWAYS, None, &|_| 1.0).await.unwrap();
         assert_eq!(all.len(), 1, "{all:?}");
         all[0].clone()
     }
@@ -203,5 +203,5 @@ async fn only_what_has_ended_is_forgotten() {
     rows.fail(None).await;
     assert_eq!(rows.store.forget_usage(after(5_000).at).await.unwrap(), 0, "not old enough");
     assert_eq!(rows.store.forget_usage(after(5_001).at).await.unwrap(), 1);
-    assert!(rows.store.usage(&rows.endpoint.owner, ALWAYS, None, |_| 1.0).await.unwrap().is_empty());
+    assert!(rows.store.usage(&rows.endpoint.owner, ALWAYS, None, &|_| 1.0).await.unwrap().is_empty());
 }

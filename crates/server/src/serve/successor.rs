@@ -4,7 +4,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use dedi_control::store::{DataLock, Holder, LockError, Store};
+use dedi_control::store::{DataLock, Holder, LockError, SqliteStore};
 use dedi_control::{ControlError, DataPaths};
 use dedi_failpoint as failpoint;
 use tokio::net::{TcpListener, UnixStream};
@@ -21,7 +21,7 @@ pub(super) async fn check(data: &DataDir) -> Result<(), Refusal> {
     let database = DataPaths::below(data.root()).database;
     // Without a running server there need be none; that is said where the server is asked.
     if database.exists() || data.takeover_socket().exists() {
-        Store::check_schema(&database).await.map_err(ControlError::from)?;
+        SqliteStore::check_schema(&database).await.map_err(ControlError::from)?;
     }
     Ok(())
 }

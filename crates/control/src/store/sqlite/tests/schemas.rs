@@ -13,9 +13,10 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use sqlx::{AssertSqlSafe, SqlSafeStr};
 use uuid::Uuid;
 
-use super::sqlite::{MIGRATIONS, connect, migrate};
-use super::{Inserted, NewEndpoint, Store, StoreError};
+use super::super::SqliteStore;
+use super::super::open::{MIGRATIONS, connect, migrate};
 use crate::reconciler::tests::desired;
+use crate::store::*;
 
 /// A step that is in databases out there.
 struct Released {
@@ -30,17 +31,17 @@ const RELEASED: [Released; 3] = [
     Released {
         step: 1,
         sha256: "596a1fc205539b37c555584fa322c3dd9cae24055667843ae988401eafd0ead3",
-        dump: include_str!("schemas/0001.sql"),
+        dump: include_str!("released/0001.sql"),
     },
     Released {
         step: 2,
         sha256: "7d2fa59a41b2a1bc7633d8f53062dc5bc110a1c5e2cd765f6e42ff99a0ae09c9",
-        dump: include_str!("schemas/0002.sql"),
+        dump: include_str!("released/0002.sql"),
     },
     Released {
         step: 3,
         sha256: "90a2b1ab69e262aa7331c492b24fba7251ef70d4a1efbfe438ce390574b0032c",
-        dump: include_str!("schemas/0003.sql"),
+        dump: include_str!("released/0003.sql"),
     },
 ];
 
@@ -59,12 +60,12 @@ async fn raw(path: &Path) -> SqlitePool {
     SqlitePool::connect_with(options).await.unwrap()
 }
 
-async fn open(path: &Path) -> Result<Store, StoreError> {
-    Store::open(path, Uuid::new_v4(), NOW).await
+async fn open(path: &Path) -> Result<SqliteStore, StoreError> {
+    SqliteStore::open(path, Uuid::new_v4(), NOW).await
 }
 
 /// Every table, index and trigger as its text, but for layout.
-async fn schema(store: &Store) -> Vec<String> {
+async fn schema(store: &SqliteStore) -> Vec<String> {
     let texts: Vec<String> =
         sqlx::query_scalar("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY type, name")
             .fetch_all(&store.reader)
@@ -140,12 +141,11 @@ async fn a_database_of_each_released_schema_is_brought_up_to_date_and_read_back(
 
         let mut new = desired(1, 1);
         new.owner = running.desired.owner.clone();
-        let new =
-            NewEndpoint { desired: new, idempotency: None, quota: 10, pin: None, by: super::Actor::SERVER };
-        assert_eq!(store.insert_endpoint(&new, NOW, |_| false).await.unwrap(), Inserted::New);
+        let new = NewEndpoint { desired: new, idempotency: None, quota: 10, pin: None, by: Actor::SERVER };
+        assert_eq!(store.insert_endpoint(&new, NOW).await.unwrap(), Inserted::New);
         let mut erased = new;
         erased.desired.id = "endpoint-30b1ca9f-0d64-4f3d-9a37-7c1d6f5f5c11".parse().unwrap();
-        assert!(store.insert_endpoint(&erased, NOW, |_| false).await.is_err(), "an erased id came back");
+        assert!(store.insert_endpoint(&erased, NOW).await.is_err(), "an erased id came back");
         store.close().await;
         open(&path).await.unwrap().close().await;
     }
@@ -197,7 +197,7 @@ async fn a_step_that_is_killed_half_way_leaves_nothing_of_it() {
     let path = dir.path().join("state.db");
     make(&path, RELEASED[0].dump).await;
     let mut migrating = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "store::schemas::a_step_for_the_test_above_to_kill", "--ignored"])
+        .args(["--exact", "store::sqlite::tests::schemas::a_step_for_the_test_above_to_kill", "--ignored"])
         .env(DATABASE, &path)
         .stdout(Stdio::null())
         .stderr(Stdio::null())

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::error::StoreError;
+use crate::store::StoreError;
 
 /// A file and where it was when it was opened.
 #[derive(Clone, Debug)]

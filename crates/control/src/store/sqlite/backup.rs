@@ -10,53 +10,13 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
 use uuid::Uuid;
 
-use super::error::{StoreError, sqlite_code};
+use super::error::sqlite_code;
 use super::fault;
-use super::sqlite::{Depth, connect, damage, opening, sibling, unreadable};
+use super::open::{Depth, connect, damage, opening, sibling, unreadable};
+use crate::store::BackupError;
 
 /// Endings of the files that SQLite and the store keep beside the database.
 const OWN_ENDINGS: [&str; 7] = ["", "-wal", "-shm", "-journal", ".new", ".new-wal", ".new-shm"];
-
-/// Why there is no copy. Each prints as one sentence.
-#[derive(Debug, thiserror::Error)]
-pub enum BackupError {
-    /// Nothing is ever written over.
-    #[error("{} exists already; name a file that does not", .0.display())]
-    Exists(PathBuf),
-    /// The path names no file, or one that the database itself uses.
-    #[error("a backup can't be written to {}: {why}", path.display())]
-    Name {
-        /// What was asked for.
-        path: PathBuf,
-        /// What is wrong with it.
-        why: &'static str,
-    },
-    /// There is nothing to copy.
-    #[error("there is no database {}, so there is nothing to back up", .0.display())]
-    NoDatabase(PathBuf),
-    /// The copy's disk is full.
-    #[error("the disk that holds {} is full; no backup was made", .0.display())]
-    Full(PathBuf),
-    /// The copy can't be written.
-    #[error("the backup {} can't be written: {source}", path.display())]
-    Io {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The copy does not read back as it should.
-    #[error("the copy {} turned out damaged ({detail}); no backup was made", path.display())]
-    Damaged {
-        /// Which file.
-        path: PathBuf,
-        /// What the check said.
-        detail: String,
-    },
-    /// The database can't be read.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
 
 /// Copies the file `database` as it is at one moment to the new file `to`, readable by this user only, and
 /// answers the copy's size. Writers go on meanwhile. The schema stays as it is, also where this program knows a later one.
@@ -111,7 +71,7 @@ fn check_name(database: &Path, to: &Path) -> Result<(), BackupError> {
 }
 
 async fn copy(pool: &SqlitePool, database: &Path, partial: &Partial) -> Result<(), BackupError> {
-    let done = sqlx::query("VACUUM INTO ?").bind(partial.path.to_str()).execute(pool).await;
+    let done = sqlx::query(sql!("VACUUM INTO ?")).bind(partial.path.to_str()).execute(pool).await;
     match done {
         Ok(_) => Ok(()),
         Err(err) if sqlite_code(&err) == Some(13) => Err(BackupError::Full(partial.folder())),

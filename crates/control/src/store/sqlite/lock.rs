@@ -127,8 +127,8 @@ impl DataLock {
         Ok(Self(file))
     }
 
-    /// Lets others know that the holder is ending, and how long its running requests may take.
-    pub fn say_ending(&mut self, within: Duration) {
+    /// Writes down that the holder is ending, and how long its running requests may take.
+    pub(super) fn write_ending(&mut self, within: Duration) {
         let by = SystemTime::now() + within;
         let by = by.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         if let Err(err) = note(&mut self.0, &format!("ends by {by}\n")) {
@@ -162,7 +162,7 @@ mod tests {
         let said = DataLock::acquire(&path).unwrap_err().to_string();
         let pid = std::process::id();
         assert!(said.contains(&format!("process {pid};")) && said.contains("--takeover"), "{said}");
-        held.say_ending(Duration::from_secs(100));
+        held.write_ending(Duration::from_secs(100));
         let said = DataLock::acquire(&path).unwrap_err().to_string();
         assert!(said.contains(&format!("process {pid}, which is ending")), "{said}");
         assert!(said.contains("may take 99 s") || said.contains("may take 98 s"), "{said}");

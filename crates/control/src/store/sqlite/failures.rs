@@ -7,9 +7,9 @@ use dedi_domain::Timestamp;
 use dedi_domain::failure::Failure;
 use sqlx::{FromRow, Row, Sqlite, Transaction};
 
-use super::error::StoreError;
 use super::rows::{bad, parse_cause, small};
 use super::snapshot::BadRows;
+use crate::store::StoreError;
 
 /// The latest failures that count for the back-off; more would not change a verdict. As many as are kept: when the
 /// replicas of an endpoint end all at once, they fill it with few moments.
@@ -41,7 +41,8 @@ impl TryFrom<FailureRow> for Failure {
 
 /// Only the columns that are wanted go through the windows: a row's log would go with them. Both looks into `attempts`
 /// are served by an index of their own.
-const FAILURES: &str = "\
+const FAILURES: &str = sql!(
+    "\
 WITH counted AS MATERIALIZED (
     SELECT e.id, max(e.started_at, coalesce((
         SELECT max(c.ended_at) FROM attempts c
@@ -54,7 +55,8 @@ SELECT endpoint, attempt, cause, ended_at, ready_at, detail FROM (
     FROM counted CROSS JOIN attempts a
     WHERE a.endpoint = counted.id AND a.cause IS NOT NULL AND a.ended_at >= counted.since
 ) WHERE newest <= ?2 OR oldest = 1
-ORDER BY endpoint, ended_at, attempt";
+ORDER BY endpoint, ended_at, attempt"
+);
 
 /// Failures of all endpoints, or `only` of one, by endpoint; what can't be read goes to `bad_rows`.
 pub(super) async fn failures(
@@ -81,9 +83,10 @@ mod tests {
     use dedi_domain::EndpointName;
     use uuid::Uuid;
 
-    use super::super::{NewEndpoint, Store};
+    use super::super::SqliteStore;
     use super::*;
     use crate::reconciler::tests::desired;
+    use crate::store::{EndpointStore as _, NewEndpoint};
     use crate::tests::storage::with_owner;
 
     const NOW: Timestamp = Timestamp(1_800_000_000_000);
@@ -111,7 +114,10 @@ mod tests {
         failed.into_iter().map(|(_, attempt)| attempt).collect()
     }
 
-    async fn store_with(launches: &[Launch], started_at: &[i64]) -> (tempfile::TempDir, Store, Vec<String>) {
+    async fn store_with(
+        launches: &[Launch],
+        started_at: &[i64],
+    ) -> (tempfile::TempDir, SqliteStore, Vec<String>) {
         let dir = tempfile::tempdir().unwrap();
         let store = with_owner(&dir.path().join("state.db")).await;
         let mut ids = Vec::new();
@@ -126,7 +132,7 @@ mod tests {
                 pin: None,
                 by: crate::store::Actor::SERVER,
             };
-            store.insert_endpoint(&new, NOW, |_| false).await.unwrap();
+            store.insert_endpoint(&new, NOW).await.unwrap();
             let id = one.id.to_string();
             let mut tx = store.write().await.unwrap();
             sqlx::query("UPDATE endpoints SET started_at = ? WHERE id = ?")
@@ -197,7 +203,7 @@ mod tests {
     }
 
     /// Lines of the plan by which SQLite runs it.
-    async fn plan(store: &Store, sql: &str) -> Vec<String> {
+    async fn plan(store: &SqliteStore, sql: &str) -> Vec<String> {
         let rows = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")));
         let rows = rows.fetch_all(&store.reader).await.unwrap();
         rows.iter().map(|it| it.get("detail")).collect()

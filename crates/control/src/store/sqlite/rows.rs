@@ -8,7 +8,7 @@ use dedi_domain::{
 };
 use sqlx::FromRow;
 
-use super::error::StoreError;
+use crate::store::StoreError;
 
 /// All of an endpoint, in the order of the table.
 #[derive(FromRow)]

@@ -1,29 +1,24 @@
-//! The SQLite file: opening it safely, and its two pools. One connection writes; readers never wait for it.
+//! Opening the file safely: nothing is written to one that is damaged, of a later program, or another than it was.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use dedi_domain::Timestamp;
 use dedi_failpoint as failpoint;
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{ConnectOptions, Connection, Sqlite, Transaction};
+use sqlx::{ConnectOptions, Connection};
 use uuid::Uuid;
 
-use super::backup::{BackupError, backup, backup_of};
-use super::error::{StoreError, sqlite_code};
-use super::fault;
+use super::SqliteStore;
+use super::error::sqlite_code;
 use super::place::Place;
+use crate::store::StoreError;
 
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
-
-/// Connections that lost their transaction and are replaced before a write gives up: a disk that fails takes each
-/// new one.
-const LOST_MAX: u32 = 3;
 
 /// How long a statement waits for another program's lock.
 const BUSY_WAIT: Duration = Duration::from_secs(5);
@@ -32,18 +27,7 @@ const READERS_MAX: u32 = 4;
 /// Files up to this size get the full check at start (about a second); larger ones the quick one.
 const FULL_CHECK_BYTES_MAX: u64 = 64 << 20;
 
-/// The store.
-#[derive(Clone, Debug)]
-pub struct Store {
-    pub(super) writer: SqlitePool,
-    pub(super) reader: SqlitePool,
-    place: Place,
-    installation: Uuid,
-    /// The one connection that writes, while nobody may.
-    paused: Arc<Mutex<Option<PoolConnection<Sqlite>>>>,
-}
-
-impl Store {
+impl SqliteStore {
     /// Opens the file at `path`, makes it if there is none, and brings its schema up to date. `installation`
     /// names a new one.
     pub async fn open(path: &Path, installation: Uuid, now: Timestamp) -> Result<Self, StoreError> {
@@ -56,7 +40,7 @@ impl Store {
         let writer = connect(path, 1).await.map_err(|err| opening(path, err))?;
         migrate(path, &writer, &MIGRATIONS).await?;
         let reader = connect(path, READERS_MAX).await.map_err(|err| opening(path, err))?;
-        let (text,): (String,) = sqlx::query_as("SELECT installation FROM meta WHERE one = 1")
+        let (text,): (String,) = sqlx::query_as(sql!("SELECT installation FROM meta WHERE one = 1"))
             .fetch_one(&reader)
             .await
             .map_err(|err| opening(path, err))?;
@@ -64,16 +48,6 @@ impl Store {
             .map_err(|_invalid| StoreError::Value(format!("installation id `{text}`")))?;
         let place = Place::of(path).map_err(|err| unreadable(path, &err))?;
         Ok(Self { writer, reader, place, installation, paused: Arc::default() })
-    }
-
-    /// Names this data folder for as long as it exists.
-    pub fn installation(&self) -> Uuid {
-        self.installation
-    }
-
-    #[cfg(test)]
-    pub(crate) fn writer_for_tests(&self) -> SqlitePool {
-        self.writer.clone()
     }
 
     /// Whether this program knows the schema of the file at `path`. Reads only, so that a server may use it meanwhile.
@@ -88,11 +62,11 @@ impl Store {
         known
     }
 
-    /// Whether [`Store::open`] would take the file at `path`. Reads only, so that a server may use it meanwhile.
+    /// Whether [`SqliteStore::open`] would take the file at `path`. Reads only, so that a server may use it meanwhile.
     ///
     /// # Errors
     ///
-    /// What [`Store::open`] would refuse it for.
+    /// What [`SqliteStore::open`] would refuse it for.
     pub async fn check_file(path: &Path) -> Result<(), StoreError> {
         let n_bytes = std::fs::metadata(path).map_err(|err| unreadable(path, &err))?.len();
         let pool = connect_to_read(path).await?;
@@ -102,98 +76,6 @@ impl Store {
         };
         pool.close().await;
         sound
-    }
-
-    /// Waits for the write under way and begins no other: later ones wait for [`Store::resume`] as long as for any lock.
-    /// Reading goes on.
-    pub async fn pause(&self) -> Result<(), StoreError> {
-        let writer = self.writer.acquire().await?;
-        *self.paused() = Some(writer);
-        Ok(())
-    }
-
-    /// Writes again, unless a later program has changed the schema meanwhile.
-    pub async fn resume(&self) -> Result<(), StoreError> {
-        self.check_place()?;
-        known_schema(&self.place.path, &self.reader).await?;
-        *self.paused() = None;
-        Ok(())
-    }
-
-    /// Whether the file that is open is the one at its path: [`StoreError::Gone`] if not.
-    pub fn check_place(&self) -> Result<(), StoreError> {
-        self.place.check()
-    }
-
-    /// Copies the database as it is open here, also where it has no path any more.
-    pub async fn backup(&self, to: &Path) -> Result<u64, BackupError> {
-        match self.check_place() {
-            Ok(()) => backup(&self.place.path, to).await,
-            Err(_gone) => backup_of(&self.reader, &self.place.path, to).await,
-        }
-    }
-
-    fn paused(&self) -> std::sync::MutexGuard<'_, Option<PoolConnection<Sqlite>>> {
-        self.paused.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Closes every connection; later calls answer [`StoreError::Closed`].
-    pub async fn close(&self) {
-        *self.paused() = None;
-        self.reader.close().await;
-        self.writer.close().await;
-    }
-
-    /// A transaction that holds the write lock from its first statement, so it never has to be upgraded.
-    pub(super) async fn write(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
-        self.check_place()?;
-        for _ in 0..=LOST_MAX {
-            match self.writer.begin_with("BEGIN IMMEDIATE").await {
-                // A disk that fails makes SQLite end a transaction by itself; the connection then believes for ever that
-                // it is in one. Only another connection helps, which a write beside this one may lose as well.
-                Err(sqlx::Error::InvalidSavePointStatement) => {
-                    tracing::debug!("a connection to the database lost its transaction and is replaced");
-                    if let Err(err) = self.writer.acquire().await?.close().await {
-                        tracing::debug!("it did not close in order: {err}");
-                    }
-                }
-                Err(sqlx::Error::PoolTimedOut) if self.paused().is_some() => return Err(StoreError::Paused),
-                Ok(begun) => return Ok(begun),
-                Err(err) => return Err(self.with_cause(err.into()).await),
-            }
-        }
-        Err(self.with_cause(StoreError::Disk { step: "does not keep what is written", cause: None }).await)
-    }
-
-    /// The error with what the disk says of it.
-    async fn with_cause(&self, err: StoreError) -> StoreError {
-        if let StoreError::Disk { step, cause: None } = err {
-            return StoreError::Disk { step, cause: fault::cause(&self.place.path).await };
-        }
-        err
-    }
-
-    /// Makes what `step` wrote last; every transaction that wrote ends here.
-    pub(super) async fn commit(
-        &self,
-        tx: Transaction<'static, Sqlite>,
-        step: &'static str,
-    ) -> Result<(), StoreError> {
-        failpoint::hit("store.before-commit", step);
-        self.check_place()?;
-        if let Err(err) = tx.commit().await {
-            return Err(self.with_cause(err.into()).await);
-        }
-        failpoint::hit("store.after-commit", step);
-        Ok(())
-    }
-
-    /// A transaction that sees one moment.
-    pub(super) async fn read(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
-        match self.reader.begin().await {
-            Ok(begun) => Ok(begun),
-            Err(err) => Err(self.with_cause(err.into()).await),
-        }
     }
 }
 
@@ -251,14 +133,17 @@ async fn create(path: &Path, installation: Uuid, now: Timestamp) -> Result<(), S
         .await
         .map_err(|err| opening(path, err))?;
     migrate(path, &pool, &MIGRATIONS).await?;
-    sqlx::query("INSERT INTO meta (one, installation, created_at) VALUES (1, ?, ?)")
+    sqlx::query(sql!("INSERT INTO meta (one, installation, created_at) VALUES (1, ?, ?)"))
         .bind(installation.to_string())
         .bind(now.0)
         .execute(&pool)
         .await
         .map_err(|err| opening(path, err))?;
     // The log is folded into the file, so that the rename moves everything.
-    sqlx::query("PRAGMA journal_mode = DELETE").execute(&pool).await.map_err(|err| opening(path, err))?;
+    sqlx::query(sql!("PRAGMA journal_mode = DELETE"))
+        .execute(&pool)
+        .await
+        .map_err(|err| opening(path, err))?;
     pool.close().await;
     failpoint::hit("store.before-rename", "create");
     std::fs::rename(&new, path).map_err(|err| unreadable(path, &err))?;
@@ -298,21 +183,21 @@ pub(super) enum Depth {
 /// What is wrong with a database that can be read, if anything is.
 pub(super) async fn damage(pool: &SqlitePool, depth: Depth) -> Result<Option<String>, sqlx::Error> {
     let check = match depth {
-        Depth::Full => "PRAGMA integrity_check(3)",
-        Depth::Quick => "PRAGMA quick_check(3)",
+        Depth::Full => sql!("PRAGMA integrity_check(3)"),
+        Depth::Quick => sql!("PRAGMA quick_check(3)"),
     };
     let said: Vec<String> = sqlx::query_scalar(check).fetch_all(pool).await?;
     if said.iter().any(|it| it != "ok") {
         return Ok(Some(said.join("; ").chars().take(300).collect()));
     }
-    let n_dangling = sqlx::query("PRAGMA foreign_key_check").fetch_all(pool).await?.len();
+    let n_dangling = sqlx::query(sql!("PRAGMA foreign_key_check")).fetch_all(pool).await?.len();
     Ok((n_dangling > 0).then(|| format!("{n_dangling} row(s) refer to rows that do not exist")))
 }
 
 /// Asks the library for its version, before it is let near a file.
 async fn check_library() -> Result<Result<(), StoreError>, sqlx::Error> {
     let mut library = SqliteConnectOptions::new().in_memory(true).connect().await?;
-    let found: String = sqlx::query_scalar("SELECT sqlite_version()").fetch_one(&mut library).await?;
+    let found: String = sqlx::query_scalar(sql!("SELECT sqlite_version()")).fetch_one(&mut library).await?;
     library.close().await?;
     Ok(trusted(found))
 }
@@ -340,8 +225,8 @@ pub(super) async fn migrate(path: &Path, pool: &SqlitePool, steps: &Migrator) ->
 }
 
 /// Whether this program has every step that was done to the file.
-async fn known_schema(path: &Path, pool: &SqlitePool) -> Result<(), StoreError> {
-    let newest: Option<i64> = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations")
+pub(super) async fn known_schema(path: &Path, pool: &SqlitePool) -> Result<(), StoreError> {
+    let newest: Option<i64> = sqlx::query_scalar(sql!("SELECT max(version) FROM _sqlx_migrations"))
         .fetch_one(pool)
         .await
         .map_err(|err| opening(path, err))?;

@@ -51,7 +51,7 @@ async fn in_time(look: impl FnOnce() -> Option<String> + Send + 'static) -> Opti
 fn look(file: &Path) -> Option<String> {
     if let Some(limit) = getrlimit(Resource::Fsize).current {
         let n_bytes =
-            |ending: &str| fs::metadata(super::sqlite::sibling(file, ending)).map_or(0, |it| it.len());
+            |ending: &str| fs::metadata(super::open::sibling(file, ending)).map_or(0, |it| it.len());
         if n_bytes("").max(n_bytes("-wal")).saturating_add(NEAR_BYTES) > limit {
             return Some(format!(
                 "it may not be longer than {limit} bytes, the file-size limit of this server (RLIMIT_FSIZE): raise LimitFSIZE of its unit, or `ulimit -f`, and restart it"

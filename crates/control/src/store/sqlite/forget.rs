@@ -2,8 +2,8 @@
 
 use dedi_domain::Timestamp;
 
-use super::error::StoreError;
-use super::sqlite::Store;
+use super::SqliteStore;
+use crate::store::StoreError;
 
 /// Rows that go in one transaction, so that other writers have their turn in between.
 const BATCH: u64 = 5_000;
@@ -11,28 +11,7 @@ const BATCH: u64 = 5_000;
 /// hundred endpoints write that fall asleep and are woken every minute.
 const BATCHES_MAX: usize = 20;
 
-impl Store {
-    /// Removes events older than `before`; answers how many went.
-    pub async fn forget_events(&self, before: Timestamp) -> Result<u64, StoreError> {
-        self.forget(
-            "forget-events",
-            "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE at < ? ORDER BY at LIMIT ?)",
-            before,
-        )
-        .await
-    }
-
-    /// Removes running times that ended before `before`; answers how many went.
-    pub async fn forget_usage(&self, before: Timestamp) -> Result<u64, StoreError> {
-        self.forget(
-            "forget-usage",
-            "DELETE FROM usage WHERE replica IN (\
-                SELECT replica FROM usage WHERE until < ? AND closed = 1 ORDER BY until LIMIT ?)",
-            before,
-        )
-        .await
-    }
-
+impl SqliteStore {
     /// Deletes with `sql`, which takes a moment and a number of rows, until nothing is left or it is enough for
     /// now.
     pub(super) async fn forget(
@@ -66,11 +45,13 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::store::EventStore as _;
 
     #[tokio::test]
     async fn all_that_is_too_old_goes_and_is_found_by_its_time() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(&dir.path().join("state.db"), Uuid::new_v4(), Timestamp(0)).await.unwrap();
+        let store =
+            SqliteStore::open(&dir.path().join("state.db"), Uuid::new_v4(), Timestamp(0)).await.unwrap();
         let n_old = BATCH * 2 + 1;
         let mut tx = store.write().await.unwrap();
         sqlx::query(

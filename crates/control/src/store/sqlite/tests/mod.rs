@@ -1,0 +1,3 @@
+//! What only a file can be tested for.
+
+mod schemas;
