@@ -123,7 +123,7 @@ impl ControlPlane {
         Self::over(Arc::new(store), Box::new(lock), config, hub, models, runtime, clock).await
     }
 
-    /// Takes the lead of a store that is open, wherever it lies. `lock` keeps other servers from it.
+    /// Serves a store that is open, wherever it lies; its first pass takes the lead. `lock` keeps other servers from it.
     pub async fn over(
         store: Arc<dyn Store>,
         lock: Box<dyn LeaderLock>,
@@ -238,6 +238,7 @@ impl ControlPlane {
     /// If somebody has made the database another meanwhile; nothing is written here then.
     pub async fn resume(&self, lock: Box<dyn LeaderLock>) -> Result<(), ControlError> {
         self.shared.store.resume().await?;
+        self.reconciler.lock().await.lead_again();
         *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = Some(lock);
         self.shared.pulls.reopen();
         self.shared.checks.reopen();

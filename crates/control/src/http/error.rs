@@ -194,6 +194,7 @@ impl From<StoreError> for ApiError {
             | StoreError::Busy
             | StoreError::Overloaded
             | StoreError::Conflict
+            | StoreError::Fenced
             | StoreError::Paused
             | StoreError::Closed => {
                 tracing::warn!("a request could not be served: {err}");

@@ -32,6 +32,8 @@ pub(super) enum Trouble {
     Failed(String),
     /// The store is full or locked, which is everybody's trouble and may pass; in its words.
     NotRecorded(String),
+    /// Another server leads: neither this action nor what follows in the plan is for this one to do.
+    Fenced(String),
     /// It panicked, which is not this action's to say.
     Panicked,
     /// A launch failed and that is recorded; what follows in the plan was decided without knowing it.
@@ -44,7 +46,9 @@ impl From<StoreError> for Trouble {
             return Self::Moved;
         }
         let what = chain(&err);
-        if err.is_passing() {
+        if matches!(err, StoreError::Fenced) {
+            Self::Fenced(what)
+        } else if err.is_passing() {
             Self::NotRecorded(what)
         } else {
             Self::Failed(format!("a step could not be recorded: {what}"))

@@ -57,6 +57,8 @@ pub(crate) struct Reconciler {
     written_span: Option<Span>,
     /// The wall clock can't be right; said once.
     clock_trouble: bool,
+    /// Whether this server has taken the lead since it was opened or resumed.
+    leads: bool,
     /// The database has gone from its path; said once.
     is_lost: bool,
     /// Failed passes in a row.
@@ -76,6 +78,7 @@ impl Reconciler {
             changed_models: BTreeMap::new(),
             written_span: None,
             clock_trouble: false,
+            leads: false,
             is_lost: false,
             n_failed: 0,
         }
@@ -159,6 +162,9 @@ impl Reconciler {
             self.shared.looks.tell(look);
             return Ok(0);
         }
+        // Before the look: what is seen after another server's last write can't be overtaken by one.
+        let not_leading = self.take_lead().await;
+        troubles.extend(not_leading.clone());
         let seen = observe::observe(
             &self.shared,
             report,
@@ -203,7 +209,12 @@ impl Reconciler {
                     n_done += 1;
                     break;
                 }
-                Err(act::Trouble::NotRecorded(what)) => {
+                Err(act::Trouble::Fenced(what)) if not_leading.is_none() => {
+                    troubles.insert(what);
+                    break;
+                }
+                Err(act::Trouble::NotRecorded(what) | act::Trouble::Fenced(what)) => {
+                    let what = not_leading.clone().unwrap_or(what);
                     troubles.insert(format!("a step could not be recorded: {what}"));
                     if let Subject::Endpoint(id) = Subject::of(&action, &world) {
                         unrecorded.insert(id, what);
@@ -224,6 +235,26 @@ impl Reconciler {
         self.tell_panicked(&panicked, world.now).await;
         self.tell(troubles);
         Ok(n_done)
+    }
+
+    /// Takes the lead, once; answers why that could not be done. From one that took it afterwards it is not taken back.
+    async fn take_lead(&mut self) -> Option<String> {
+        if self.leads {
+            return None;
+        }
+        match self.shared.store.lead().await {
+            Ok(epoch) => {
+                tracing::debug!(%epoch, "took the lead of the store");
+                self.leads = true;
+                None
+            }
+            Err(err) => Some(chain(&err)),
+        }
+    }
+
+    /// The next pass takes the lead, which another server may have had.
+    pub(crate) fn lead_again(&mut self) {
+        self.leads = false;
     }
 
     /// Whether the database is another than the one at its path.

@@ -72,6 +72,9 @@ pub enum StoreError {
     /// Somebody else changed the row meanwhile.
     #[error("the row was changed meanwhile")]
     Conflict,
+    /// Another server has taken the lead, and this one's passes record nothing any more.
+    #[error("another server leads this store now, so what this one decides is not recorded")]
+    Fenced,
     /// There is no such row for this tenant.
     #[error("no such row")]
     NotFound,
@@ -105,6 +108,7 @@ impl StoreError {
             | Self::Unreadable { .. }
             | Self::Library { .. }
             | Self::Gone { .. }
+            | Self::Fenced
             | Self::NotFound
             | Self::Database(_)
             | Self::Value(_) => false,

@@ -2,7 +2,7 @@
 //! promises and the values that go through it; [`Store`] is all of them. `sqlite` keeps them in a file of this host.
 //!
 //! A write that returned is kept; a write that failed changed nothing. Each change of desired state names the generation
-//! it read. No caller's code runs inside of a transaction.
+//! it read, each write of a pass is made under the epoch of its leader. No caller's code runs inside of a transaction.
 //!
 //! Everything a tenant can reach takes the tenant as an argument. What takes a bare id is for the reconciler.
 
@@ -32,7 +32,7 @@ pub use events::{EventKind, EventRecord, EventStore};
 pub use holders::{Claim, HolderStore, HolderTable};
 pub use keys::{Judged, KeyStore, StoredKey};
 pub use launches::{Attempt, LaunchStore};
-pub use leadership::{LeaderLock, Leadership};
+pub use leadership::{Epoch, LeaderLock, Leadership};
 pub use pass::{Ending, PassStore};
 pub use pins::PinStore;
 pub use snapshot::{EndpointRows, Readable, SnapshotStore, Unread};

@@ -13,7 +13,8 @@ use super::usage::{Moment, Ready};
 ///
 /// # Errors
 ///
-/// Of every method: [`StoreError::Conflict`] if the row has moved on since the pass saw it, which the
+/// Of every method: [`StoreError::Fenced`] if this handle does not lead, or another has taken the lead since
+/// ([`Leadership`](super::Leadership)); [`StoreError::Conflict`] if the row has moved on since the pass saw it, which the
 /// next pass decides on anew; else the store's own.
 #[async_trait]
 pub trait PassStore: Send + Sync {

@@ -21,6 +21,7 @@ pub(super) async fn store(path: &Path) -> Result<SqliteStore, StoreError> {
 
 pub(crate) async fn with_owner(path: &Path) -> SqliteStore {
     let store = store(path).await.unwrap();
+    store.lead().await.unwrap();
     let text = dedi_domain::keys::KeyText::from_random(&[1; 53]);
     let key = StoredKey {
         id: text.id(),

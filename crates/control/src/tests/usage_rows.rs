@@ -81,7 +81,9 @@ impl Rows {
     /// The same file, after a server that had no time to close it.
     async fn reopen(self) -> Self {
         let path: &Path = &self.path();
-        Self { store: store(path).await.unwrap(), ..self }
+        let store = store(path).await.unwrap();
+        store.lead().await.unwrap();
+        Self { store, ..self }
     }
 }
 

@@ -35,6 +35,7 @@ mod tests;
 mod upkeep;
 mod usage;
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dedi_failpoint as failpoint;
@@ -59,6 +60,8 @@ pub struct SqliteStore {
     reader: SqlitePool,
     place: Place,
     installation: Uuid,
+    /// The epoch in which this handle took the lead; 0 before that, which no epoch is.
+    epoch: Arc<AtomicI64>,
     /// The one connection that writes, while nobody may.
     paused: Arc<Mutex<Option<PoolConnection<Sqlite>>>>,
 }
@@ -73,7 +76,7 @@ impl SqliteStore {
     async fn write(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
         self.check_place()?;
         for _ in 0..=LOST_MAX {
-            match self.writer.begin_with("BEGIN IMMEDIATE").await {
+            match self.writer.begin_with(sql!("BEGIN IMMEDIATE")).await {
                 // A disk that fails makes SQLite end a transaction by itself; the connection then believes for ever that
                 // it is in one. Only another connection helps, which a write beside this one may lose as well.
                 Err(sqlx::Error::InvalidSavePointStatement) => {
@@ -88,6 +91,15 @@ impl SqliteStore {
             }
         }
         Err(self.with_cause(StoreError::Disk { step: "does not keep what is written", cause: None }).await)
+    }
+
+    /// The same for a write of a pass: refused unless this handle leads.
+    async fn write_leading(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+        let mut tx = self.write().await?;
+        let current: i64 =
+            sqlx::query_scalar(sql!("SELECT epoch FROM meta WHERE one = 1")).fetch_one(&mut *tx).await?;
+        // Nobody takes the lead while this transaction holds the write lock.
+        if current == self.epoch.load(Ordering::Acquire) { Ok(tx) } else { Err(StoreError::Fenced) }
     }
 
     /// The error with what the disk says of it.

@@ -47,7 +47,7 @@ impl SqliteStore {
         let installation = Uuid::parse_str(&text)
             .map_err(|_invalid| StoreError::Value(format!("installation id `{text}`")))?;
         let place = Place::of(path).map_err(|err| unreadable(path, &err))?;
-        Ok(Self { writer, reader, place, installation, paused: Arc::default() })
+        Ok(Self { writer, reader, place, installation, epoch: Arc::default(), paused: Arc::default() })
     }
 
     /// Whether this program knows the schema of the file at `path`. Reads only, so that a server may use it meanwhile.

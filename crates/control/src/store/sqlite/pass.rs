@@ -26,7 +26,7 @@ impl PassStore for SqliteStore {
         logged: u32,
         now: Timestamp,
     ) -> Result<u32, StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.write_leading().await?;
         let id = endpoint.to_string();
         let row: Option<(String, i64)> = sqlx::query_as(
             sql!("SELECT e.model, max(coalesce((SELECT max(attempt) FROM attempts WHERE endpoint = e.id), 0), ?) + 1 \
@@ -92,7 +92,7 @@ impl PassStore for SqliteStore {
     }
 
     async fn mark_seen(&self, replica: ReplicaId) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.write_leading().await?;
         sqlx::query(sql!("UPDATE replicas SET seen = 1 WHERE id = ?"))
             .bind(replica.to_string())
             .execute(&mut *tx)
@@ -102,7 +102,7 @@ impl PassStore for SqliteStore {
 
     async fn mark_ready(&self, replica: ReplicaId, ready: &Ready) -> Result<(), StoreError> {
         let now = ready.at.at;
-        let mut tx = self.write().await?;
+        let mut tx = self.write_leading().await?;
         let done = sqlx::query(sql!("UPDATE replicas SET ready_at = ? WHERE id = ? AND ready_at IS NULL"))
             .bind(now.0)
             .bind(replica.to_string())
@@ -137,7 +137,7 @@ impl PassStore for SqliteStore {
         ran: Option<Moment>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.write_leading().await?;
         let reason = EndReason::Failed { cause: ending.cause };
         if !turn(&mut tx, replica, Turn::Stop, reason, now).await? {
             return Ok(());
@@ -164,7 +164,7 @@ impl PassStore for SqliteStore {
     }
 
     async fn drain(&self, replica: ReplicaId, reason: EndReason, now: Timestamp) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.write_leading().await?;
         if turn(&mut tx, replica, Turn::Drain, reason, now).await? {
             let (endpoint, attempt) = endpoint_of(&mut tx, replica).await?;
             let message = format!("attempt {attempt}: takes no new requests: {}", reason.sentence());
@@ -181,7 +181,7 @@ impl PassStore for SqliteStore {
         how: &str,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.write_leading().await?;
         if turn(&mut tx, replica, Turn::Stop, reason, now).await? {
             usage::close(&mut tx, replica, ran).await?;
             let (endpoint, attempt) = endpoint_of(&mut tx, replica).await?;
@@ -192,7 +192,7 @@ impl PassStore for SqliteStore {
     }
 
     async fn mark_gone(&self, replica: ReplicaId, now: Timestamp) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.write_leading().await?;
         sqlx::query(sql!("UPDATE replicas SET gone_at = ? WHERE id = ? AND gone_at IS NULL"))
             .bind(now.0)
             .bind(replica.to_string())
@@ -207,7 +207,7 @@ impl PassStore for SqliteStore {
         held: Option<&str>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.write_leading().await?;
         let (endpoint, attempt) = endpoint_of(&mut tx, replica).await?;
         let gone: Option<(Option<String>,)> = sqlx::query_as(sql!(
             "DELETE FROM replicas WHERE id = ? AND intent = 'stop' RETURNING end_reason"
@@ -244,7 +244,7 @@ impl PassStore for SqliteStore {
         message: &str,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.write_leading().await?;
         let done = sqlx::query(sql!(
             "UPDATE endpoints SET published = ?1, \
              published_at = CASE WHEN published = ?1 THEN published_at ELSE ?2 END, \
@@ -268,7 +268,7 @@ impl PassStore for SqliteStore {
     }
 
     async fn erase(&self, endpoint: EndpointId, now: Timestamp) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.write_leading().await?;
         let id = endpoint.to_string();
         sqlx::query(sql!(
             "INSERT INTO erased (id, name, at) SELECT id, name, ? FROM endpoints WHERE id = ? AND deleted = 1"
@@ -302,7 +302,7 @@ impl PassStore for SqliteStore {
         generation: u64,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.write_leading().await?;
         let done: Option<(Option<i64>, String)> = sqlx::query_as(sql!(
             "UPDATE endpoints SET run = 'STOPPED', run_cause = 'inactive', generation = generation + 1, \
              idle_stop_minutes = inactive_timeout_minutes, idle_stop_by = inactive_timeout_by \
@@ -322,7 +322,7 @@ impl PassStore for SqliteStore {
     }
 
     async fn beat(&self, beats: &[(ReplicaId, Moment)]) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.write_leading().await?;
         for (replica, until) in beats {
             usage::extend(&mut tx, *replica, *until).await?;
         }

@@ -5,8 +5,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use dedi_domain::idle::{IdleRule, IdleStop, TimeoutBy};
 use dedi_domain::keys::KeyId;
-use dedi_domain::{EndReason, EndpointState, Intent, Timestamp};
+use dedi_domain::model_rights::Holders;
+use dedi_domain::time::Span;
+use dedi_domain::{EndReason, EndpointId, EndpointState, Intent, ModelName, Owner, Timestamp};
 use sha2::{Digest, Sha256};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
@@ -27,7 +30,7 @@ struct Released {
     dump: &'static str,
 }
 
-const RELEASED: [Released; 3] = [
+const RELEASED: [Released; 6] = [
     Released {
         step: 1,
         sha256: "596a1fc205539b37c555584fa322c3dd9cae24055667843ae988401eafd0ead3",
@@ -42,6 +45,21 @@ const RELEASED: [Released; 3] = [
         step: 3,
         sha256: "90a2b1ab69e262aa7331c492b24fba7251ef70d4a1efbfe438ce390574b0032c",
         dump: include_str!("released/0003.sql"),
+    },
+    Released {
+        step: 4,
+        sha256: "3a686042637db20ff2a7b3df28721213b5c51e1485f366e82a31b0b904966c34",
+        dump: include_str!("released/0004.sql"),
+    },
+    Released {
+        step: 5,
+        sha256: "47075ce42cc9a21b8748a0b9e8deac22bac090c701d26a1f5d2b31074dd52043",
+        dump: include_str!("released/0005.sql"),
+    },
+    Released {
+        step: 6,
+        sha256: "782d374556f5ce7b6877d18af73f827b81d05a5a9b006146c07ba88ae690d28f",
+        dump: include_str!("released/0006.sql"),
     },
 ];
 
@@ -138,6 +156,13 @@ async fn a_database_of_each_released_schema_is_brought_up_to_date_and_read_back(
         let n_events: i64 =
             sqlx::query_scalar("SELECT count(*) FROM events").fetch_one(&store.reader).await.unwrap();
         assert_eq!(n_events, 20);
+        if released.step >= 5 {
+            check_tenants(&store, running.desired.id, &keys[0]).await;
+        }
+        if released.step >= 6 {
+            check_idle_rule(&rows);
+        }
+        assert_eq!(store.lead().await.unwrap(), Epoch(1));
 
         let mut new = desired(1, 1);
         new.owner = running.desired.owner.clone();
@@ -149,6 +174,33 @@ async fn a_database_of_each_released_schema_is_brought_up_to_date_and_read_back(
         store.close().await;
         open(&path).await.unwrap().close().await;
     }
+}
+
+/// What the dumps since step 5 have of models, keys, clocks and the audit log.
+async fn check_tenants(store: &SqliteStore, running: EndpointId, key: &StoredKey) {
+    let tenants = Holders::Tenants([Owner::parse("local").unwrap()].into());
+    let model = |it| ModelName::parse(it).unwrap();
+    let holders = store.holders().await.unwrap();
+    assert_eq!(holders, [(model("acme/private"), tenants), (model("dedi/demo"), Holders::Everyone)].into());
+    let pin = "0123456789abcdef0123456789abcdef01234567";
+    assert_eq!(store.model_pins().await.unwrap(), [(running, pin.to_owned())].into());
+    let span = Span { begins_at: Timestamp(1_795_257_519_400), offset_ms: 3_600_000 };
+    assert_eq!(store.clock_spans().await.unwrap(), [span]);
+    let audit = store.audit(None, Page::After(0), 10).await.unwrap();
+    let said: Vec<&str> = audit.iter().map(|it| it.action.as_str()).collect();
+    assert_eq!(said, ["key.create", "key.revoke"]);
+    assert_eq!(audit[1].key.as_deref(), Some("lOTz5STAZR"));
+    assert_eq!(key.scope.entries(), Some(vec!["acme/private".to_owned()]));
+    assert_eq!(key.last_used_at, Some(Timestamp(1_795_257_519_500)));
+}
+
+/// What the dump of step 6 has of the idle rule.
+fn check_idle_rule(rows: &[EndpointRows]) {
+    let rules: Vec<IdleRule> = rows.iter().map(|it| it.desired.idle).collect();
+    let stopped = IdleStop { minutes: 30, by: TimeoutBy::Default };
+    assert_eq!(rules[0].stopped, Some(stopped));
+    assert_eq!((rules[1].set_by, rules[1].counts_from), (TimeoutBy::Update, Timestamp(1_795_257_519_600)));
+    assert_eq!((rules[2].set_by, rules[2].stopped), (TimeoutBy::Create, None));
 }
 
 /// The program's steps and one more.
