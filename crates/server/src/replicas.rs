@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use parking_lot::RwLock;
 use async_trait::async_trait;
 use dedi_domain::{Capabilities, EndpointId, Inventory, Nonce, ReplicaId};
 use dedi_runtime_api::{
     Launch, Listing, LogChunk, LogCursor, LogError, LogName, Logs, Runtime, RuntimeError,
 };
+use parking_lot::RwLock;
 
 /// The runtime of the moment.
 pub(crate) struct Replicas(RwLock<Arc<dyn Runtime>>);

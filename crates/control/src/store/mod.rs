@@ -1,5 +1,6 @@
 //! What is wanted, what was reserved, and what happened. One file for each use, with the trait that says what its store
-//! promises and the values that go through it; [`Store`] is all of them. `sqlite` keeps them in a file of this host.
+//! promises and the values that go through it; [`Store`] is all of them. `sqlite` keeps them in a file of this host,
+//! `memory` in memory, for tests; `conformance` holds each of them to the promises.
 //!
 //! A write that returned is kept; a write that failed changed nothing. Each change of desired state names the generation
 //! it read, each write of a pass is made under the epoch of its leader. No caller's code runs inside of a transaction.
@@ -8,6 +9,8 @@
 
 mod audit;
 mod clock;
+#[cfg(test)]
+pub(crate) mod conformance;
 mod endpoints;
 mod error;
 mod events;
@@ -15,6 +18,8 @@ mod holders;
 mod keys;
 mod launches;
 mod leadership;
+#[cfg(test)]
+mod memory;
 mod pass;
 mod pins;
 mod snapshot;

@@ -146,7 +146,7 @@ async fn a_deleted_endpoint_leaves_nothing_behind_and_its_id_never_returns() {
     assert!(plane.shared().store.snapshot().await.unwrap().is_empty());
     let mut again = crate::reconciler::tests::desired(1, 1);
     again.id = id.parse().unwrap();
-    let new = |desired| super::storage::new(desired);
+    let new = |desired| crate::store::conformance::new(desired);
     assert!(plane.shared().store.insert_endpoint(&new(again), plane.now()).await.is_err());
     let mut namesake = crate::reconciler::tests::desired(1, 1);
     namesake.name = dedi_domain::EndpointName::parse(&name).unwrap();

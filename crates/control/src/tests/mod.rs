@@ -25,6 +25,5 @@ mod retries;
 mod runtime;
 mod start_times;
 mod stopped;
-pub(crate) mod storage;
+mod storage;
 mod usage;
-mod usage_rows;

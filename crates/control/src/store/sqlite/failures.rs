@@ -84,10 +84,10 @@ mod tests {
     use uuid::Uuid;
 
     use super::super::SqliteStore;
+    use super::super::tests::file::with_owner;
     use super::*;
     use crate::reconciler::tests::desired;
     use crate::store::{EndpointStore as _, NewEndpoint};
-    use crate::tests::storage::with_owner;
 
     const NOW: Timestamp = Timestamp(1_800_000_000_000);
 
