@@ -3,9 +3,9 @@
 use clap::{Args, Subcommand, ValueEnum};
 use dedi_api::{AuditEvent, CreateKeyRequest, KeyInfo, List, WhoamiV1};
 
-use crate::Context;
 use crate::client::encoded;
 use crate::console::{Console, harmless};
+use crate::context::Context;
 use crate::error::Result;
 use crate::render;
 
@@ -119,7 +119,7 @@ pub(crate) async fn audit(args: AuditArgs, context: &Context, console: &mut Cons
     let mut query = vec![format!("limit={}", args.limit)];
     query.extend(args.after.map(|it| format!("after={it}")));
     query.extend(args.owner.map(|it| format!("owner={}", encoded(&it))));
-    let list: List<AuditEvent> = context.client.get(&crate::with_query("/audit", &query)).await?;
+    let list: List<AuditEvent> = context.client.get(&crate::context::with_query("/audit", &query)).await?;
     if context.json {
         return console.json(&list.data);
     }

@@ -8,8 +8,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use crate::Context;
 use crate::console::Console;
+use crate::context::Context;
 use crate::error::{CliError, Result};
 use crate::hints;
 use crate::resolve::{Match, resolve};
@@ -110,7 +110,7 @@ impl Talk<'_> {
                 Err(err) if err.message.is_empty() => return Err(err),
                 Err(err) => {
                     // The turn that failed is forgotten, so that the next one is a valid conversation.
-                    err.report(false, console);
+                    console.report(&err, false);
                     self.messages.pop();
                 }
             }

@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use dedi_api::{ErrorBody, ErrorDetail};
+use dedi_api::ErrorBody;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, USER_AGENT};
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -14,8 +14,8 @@ use hyper_util::rt::TokioExecutor;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::client_error::ClientError;
 use crate::error::{CliError, Result as CliResult};
-use crate::hints;
 use crate::settings::Settings;
 
 /// A server, a key, and a bound on patience.
@@ -25,21 +25,6 @@ pub(crate) struct Client {
     authorization: HeaderValue,
     key_source: String,
     timeout: Option<Duration>,
-}
-
-/// Why there is no answer that could be used.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ClientError {
-    #[error("no dedi server answers at {url}")]
-    Unreachable { url: String },
-    #[error("{url} did not answer within {secs} s")]
-    TimedOut { url: String, secs: u64 },
-    #[error("the connection to {url} broke: {cause}")]
-    Broken { url: String, cause: String },
-    #[error("{url} is not a dedi server: {what}")]
-    Foreign { url: String, what: String },
-    #[error("{}", .detail.message)]
-    Refused { status: StatusCode, detail: Box<ErrorDetail>, key_source: String },
 }
 
 type Result<T> = std::result::Result<T, ClientError>;
@@ -203,41 +188,6 @@ impl Client {
                 url: self.base_url.clone(),
                 what: format!("it answered {status} without an error object"),
             }),
-        }
-    }
-}
-
-impl ClientError {
-    /// What to do about it, where something can be done.
-    pub(crate) fn hint(&self) -> Option<String> {
-        match self {
-            Self::Unreachable { .. } => Some(
-                "start one with `dedi serve` or `make up`, or say where it is with --base-url".to_owned(),
-            ),
-            Self::TimedOut { .. } => {
-                Some("wait longer with --timeout SECONDS; `dedi doctor` checks the host".to_owned())
-            }
-            Self::Broken { .. } => Some("if the server was restarted, run the command again".to_owned()),
-            Self::Foreign { .. } => {
-                Some("check --base-url; it looks like http://127.0.0.1:7437/v1".to_owned())
-            }
-            Self::Refused { status, detail, key_source } => hints::refused(*status, detail, key_source),
-        }
-    }
-
-    /// Whether the server said that there is no such thing.
-    pub(crate) fn is_not_found(&self) -> bool {
-        matches!(self, Self::Refused { status, .. } if *status == StatusCode::NOT_FOUND)
-    }
-
-    /// Whether a server that is being restarted could be the cause.
-    pub(crate) fn is_passing(&self) -> bool {
-        match self {
-            Self::Unreachable { .. } | Self::TimedOut { .. } | Self::Broken { .. } => true,
-            Self::Foreign { .. } => false,
-            Self::Refused { status, .. } => {
-                status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS
-            }
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
+use dedi_api::{ErrorBody, ErrorDetail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use tokio::sync::Notify;
@@ -94,6 +95,29 @@ impl Console {
             Ok(text) => self.data(&text),
             Err(err) => Err(CliError::failed(format!("the answer can't be written as JSON: {err}"), None)),
         }
+    }
+
+    /// Says why a command did not do what it was told: on stderr for people, and with `--json` as the API's error object on stdout.
+    pub(crate) fn report(&mut self, error: &CliError, json: bool) -> Exit {
+        if error.message.is_empty() {
+            return error.exit;
+        }
+        if json {
+            let detail = error.detail.as_deref().cloned().unwrap_or_else(|| ErrorDetail {
+                message: error.message.clone(),
+                kind: "client_error".to_owned(),
+                param: None,
+                code: None,
+            });
+            // A closed stdout leaves stderr, which is written next.
+            let _ = self.json(&ErrorBody { id: None, error: detail });
+        }
+        let label = if error.exit == Exit::Interrupted { "interrupted" } else { "error" };
+        self.say_labelled(label, &error.message);
+        if let Some(hint) = &error.hint {
+            self.say_labelled("hint", hint);
+        }
+        error.exit
     }
 
     /// Says a line on stderr. Nothing better can be done about a closed stderr than to go on.

@@ -2,10 +2,9 @@
 
 use std::process::ExitCode;
 
-use dedi_api::{ErrorBody, ErrorDetail};
+use dedi_api::ErrorDetail;
 
-use crate::client::ClientError;
-use crate::console::Console;
+use crate::client_error::ClientError;
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,29 +70,6 @@ impl CliError {
     /// Nothing is left to say.
     pub(crate) fn silent(exit: Exit) -> Self {
         Self { exit, message: String::new(), hint: None, detail: None }
-    }
-
-    /// Says it: on stderr for people, and with `--json` as the API's error object on stdout.
-    pub(crate) fn report(&self, json: bool, console: &mut Console) -> Exit {
-        if self.message.is_empty() {
-            return self.exit;
-        }
-        if json {
-            let error = self.detail.as_deref().cloned().unwrap_or_else(|| ErrorDetail {
-                message: self.message.clone(),
-                kind: "client_error".to_owned(),
-                param: None,
-                code: None,
-            });
-            // A closed stdout leaves stderr, which is written next.
-            let _ = console.json(&ErrorBody { id: None, error });
-        }
-        let label = if self.exit == Exit::Interrupted { "interrupted" } else { "error" };
-        console.say_labelled(label, &self.message);
-        if let Some(hint) = &self.hint {
-            console.say_labelled("hint", hint);
-        }
-        self.exit
     }
 }
 

@@ -4,7 +4,9 @@
 mod account;
 mod chat;
 mod client;
+mod client_error;
 pub mod console;
+mod context;
 mod endpoints;
 mod error;
 mod hints;
@@ -23,6 +25,7 @@ use clap_complete::Shell;
 
 use crate::client::Client;
 use crate::console::Console;
+use crate::context::Context;
 use crate::settings::Settings;
 
 pub use crate::error::Exit;
@@ -95,7 +98,7 @@ pub async fn run_on(
     };
     match done {
         Ok(()) => Exit::Done,
-        Err(err) => err.report(globals.json, console),
+        Err(err) => console.report(&err, globals.json),
     }
 }
 
@@ -112,15 +115,4 @@ async fn ask_server(command: Command, globals: &Globals, console: &mut Console) 
         Command::Whoami => account::whoami(&context, console).await,
         Command::Completions { .. } => Ok(()),
     }
-}
-
-fn with_query(path: &str, query: &[String]) -> String {
-    if query.is_empty() { path.to_owned() } else { format!("{path}?{}", query.join("&")) }
-}
-
-/// What every command gets.
-struct Context {
-    /// Whether stdout carries JSON instead of text for people.
-    json: bool,
-    client: Client,
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 use clap::Subcommand;
 use dedi_api::{CreateCheckRequest, List, Model, ModelCheck, ModelHolders, ModelPull, ShareModelRequest};
 
-use crate::Context;
 use crate::client::encoded;
 use crate::console::Console;
+use crate::context::Context;
 use crate::error::{CliError, Result};
 use crate::pull::{self, PullArgs};
 use crate::render;
@@ -63,7 +63,7 @@ pub(crate) async fn run(command: ModelsCommand, context: &Context, console: &mut
         }
         ModelsCommand::Rm { model, force } => {
             let query = if force { vec!["force=true".to_owned()] } else { Vec::new() };
-            let path = crate::with_query(&format!("/models/{}", encoded(&model)), &query);
+            let path = crate::context::with_query(&format!("/models/{}", encoded(&model)), &query);
             if let Err(err) = context.client.delete(&path).await {
                 let is_not_found = err.is_not_found();
                 let err = CliError::from(err);

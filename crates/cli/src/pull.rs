@@ -8,9 +8,9 @@ use dedi_api::{CreatePullRequest, ErrorDetail, ModelPull};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::Instant;
 
-use crate::Context;
 use crate::client::encoded;
 use crate::console::{self, Console};
+use crate::context::Context;
 use crate::error::{CliError, Exit, Result};
 use crate::render;
 

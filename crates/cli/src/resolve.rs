@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use dedi_api::{DedicatedEndpoint, List, ListEndpoint};
 use serde::{Deserialize, Serialize};
 
-use crate::client::{Client, ClientError, encoded};
+use crate::client::{Client, encoded};
+use crate::client_error::ClientError;
 use crate::error::{CliError, Result};
 
 /// How loosely a text may name an endpoint.

@@ -3,9 +3,9 @@
 use clap::Args;
 use dedi_api::UsageReport;
 
-use crate::Context;
 use crate::client::encoded;
 use crate::console::Console;
+use crate::context::Context;
 use crate::error::Result;
 use crate::render;
 use crate::resolve::{names_of, resolve_or_gone};
@@ -34,7 +34,7 @@ pub(crate) async fn run(args: UsageArgs, context: &Context, console: &mut Consol
         .into_iter()
         .filter_map(|(name, value)| value.map(|it| format!("{name}={}", encoded(&it))))
         .collect();
-    let report: UsageReport = context.client.get(&crate::with_query("/usage", &query)).await?;
+    let report: UsageReport = context.client.get(&crate::context::with_query("/usage", &query)).await?;
     if context.json {
         return console.json(&report);
     }

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::hardware::DeviceId;
 use crate::ids::{EndpointId, ReplicaId};
-use crate::reconcile::World;
 use crate::replica::ObservedReplica;
 
 /// Endpoints that a decision leaves as they are, with what they hold.
@@ -27,18 +26,5 @@ impl SetAside {
     /// Whether a process without a row may belong to an endpoint that was set aside.
     pub fn may_own(&self, it: &ObservedReplica) -> bool {
         self.has_nameless || self.replicas.contains(&it.id)
-    }
-}
-
-impl World {
-    /// Takes an endpoint out of the decision.
-    pub fn set_aside(&mut self, endpoint: EndpointId) {
-        for view in self.endpoints.extract_if(.., |it| it.desired.id == endpoint) {
-            self.aside.endpoints.insert(endpoint);
-            for it in view.replicas {
-                self.aside.replicas.insert(it.row.id);
-                self.aside.devices.extend(it.row.devices);
-            }
-        }
     }
 }

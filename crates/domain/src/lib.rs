@@ -9,6 +9,7 @@ mod causes;
 pub mod end_reason;
 pub mod endpoint;
 pub mod failure;
+mod failure_cause;
 pub mod fetch;
 pub mod fit;
 pub mod hardware;
@@ -29,6 +30,7 @@ pub mod status;
 pub mod time;
 pub mod usage;
 pub mod words;
+mod world;
 
 pub use aside::SetAside;
 pub use capabilities::{Capabilities, PlacedBy};

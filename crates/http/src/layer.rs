@@ -31,9 +31,10 @@ pub async fn adopt_request_id(request: Request, next: Next) -> Response {
 
 async fn answer(id: RequestId, mut request: Request, next: Next) -> Response {
     request.extensions_mut().insert(id.clone());
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let (method, uri) = (request.method().clone(), request.uri().clone());
     let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
     let mut response = answered.unwrap_or_else(|_panic| {
+        let path = uri.path();
         tracing::error!(request.id = %id, %method, path, "a handler panicked; see the message before this one");
         ErrorResponse::internal().into_response()
     });

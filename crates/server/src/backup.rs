@@ -9,9 +9,10 @@ use dedi_control::DataPaths;
 use dedi_control::store::{self, DataLock, LockError};
 use tokio::time::Instant;
 
+use crate::exit::{EXIT_HELD, EXIT_USAGE};
 use crate::paths::DataDir;
-use crate::serve::EXIT_HELD;
-use crate::{EXIT_USAGE, admin, fail, print};
+use crate::print::fail;
+use crate::{admin, print};
 
 /// Longest wait for a server that starts or ends: it holds the folder, but takes no orders.
 const SERVER_WAIT: Duration = Duration::from_secs(10);

@@ -13,9 +13,10 @@ use dedi_domain::{Bar, BarCause, Device, Inventory};
 use dedi_runtime_api::{Finding, RuntimeProvider, Survey};
 
 use crate::config::Config;
+use crate::exit::EXIT_BROKEN;
 use crate::paths::DataDir;
 use crate::programs::NoVersion;
-use crate::{EXIT_BROKEN, admin, demo, logging, print, programs, runtime, stop};
+use crate::{admin, demo, logging, print, programs, runtime, stop};
 
 /// Free disk below which downloads and logs will soon fail.
 const DISK_FREE_BYTES_MIN: u64 = 2 << 30;

@@ -13,8 +13,9 @@ use tokio::time::Instant;
 
 use crate::config::Config;
 use crate::paths::DataDir;
+use crate::print::fail;
 use crate::stop::{self, Asked};
-use crate::{admin, fail, print, runtime};
+use crate::{admin, print, runtime};
 
 /// Returns when nothing of the data folder runs any more but the replicas that are to be kept, or with 1 after
 /// `timeout_secs`.

@@ -9,10 +9,10 @@ use dedi_control::{ControlError, ControlPlane, DataPaths};
 use dedi_runtime_api::Runtime;
 
 use crate::config::Config;
+use crate::exit::Refusal;
 use crate::paths::DataDir;
 use crate::replicas::Replicas;
 use crate::runtime;
-use crate::serve::Refusal;
 
 /// What a server has in its data folder.
 pub(crate) struct Folder {

@@ -10,6 +10,7 @@ mod demo;
 mod descriptors;
 mod doctor;
 mod down;
+mod exit;
 mod file_limit;
 mod folder;
 mod framing;
@@ -44,7 +45,9 @@ use clap::builder::Resettable;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::{Config, Overrides};
+use crate::exit::EXIT_USAGE;
 use crate::paths::DataDir;
+use crate::print::fail;
 
 /// Dedicated model endpoints on your own hardware, behind Together's dedicated-endpoints API.
 #[derive(Debug, Parser)]
@@ -117,10 +120,6 @@ struct DownArgs {
     keep_replicas: bool,
 }
 
-/// Something that was needed broke, or what was asked for failed.
-const EXIT_BROKEN: u8 = 1;
-/// Wrong usage or configuration.
-const EXIT_USAGE: u8 = 2;
 /// Longest wait at the very end for what still runs on the runtime's threads.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(2);
 
@@ -243,10 +242,4 @@ async fn print_config(data: &DataDir, config: &Config) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(err) => fail(EXIT_USAGE, &err),
     }
-}
-
-/// One sentence on stderr, and the code.
-fn fail(code: u8, message: &str) -> ExitCode {
-    print::say(&format!("error: {message}"));
-    ExitCode::from(code)
 }

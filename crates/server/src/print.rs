@@ -4,7 +4,7 @@
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
-use crate::{EXIT_BROKEN, fail};
+use crate::exit::EXIT_BROKEN;
 
 /// Prints to stdout, to the last byte.
 ///
@@ -28,4 +28,10 @@ pub(crate) fn written(done: io::Result<()>) -> Result<(), ExitCode> {
 /// Says a line on stderr. Nothing better can be done about a closed stderr than to go on.
 pub(crate) fn say(line: &str) {
     let _unheard = writeln!(io::stderr(), "{line}");
+}
+
+/// One sentence on stderr, and the code.
+pub(crate) fn fail(code: u8, message: &str) -> ExitCode {
+    say(&format!("error: {message}"));
+    ExitCode::from(code)
 }

@@ -22,12 +22,12 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::{self, Admin};
 use crate::carried::{self, Loads};
 use crate::cors::{self, Cors};
+use crate::exit::Refusal;
 use crate::folder::Folder;
 use crate::gate::{self, Gate};
 use crate::health::{self, Ready};
 use crate::hosts::{self, Hosts};
 use crate::paths::{DataDir, write_atomically};
-use crate::serve::Refusal;
 use crate::takeover::{Offer, Successor};
 use crate::{framing, limits, listener, logging, openapi};
 

@@ -4,13 +4,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use dedi_control::models::StoredModels;
+use dedi_domain::with_causes;
 use dedi_runtime::process::ProcessSetup;
 use dedi_runtime_api::{Runtime, RuntimeProvider};
 
 use crate::config::Config;
+use crate::exit::Refusal;
 use crate::paths::DataDir;
 use crate::programs;
-use crate::serve::{Refusal, with_causes};
 
 /// The runtime of this data folder, open.
 pub(crate) async fn open(data: &DataDir, config: &Config) -> Result<Arc<dyn Runtime>, Refusal> {

@@ -26,41 +26,25 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, DEFAULT_LISTEN};
+use crate::exit::{EXIT_HELD, EXIT_USAGE, Refusal};
 use crate::folder::Folder;
 use crate::paths::{DataDir, write_atomically};
+use crate::print::fail;
 use crate::replicas::Replicas;
 use crate::running::Server;
 use crate::signals::{Asked, Signals};
 use crate::stop::{self, StopSocket};
-use crate::{EXIT_BROKEN, EXIT_USAGE, carried, demo, descriptors, fail, logging, runtime, unused};
+use crate::{carried, demo, descriptors, logging, runtime, unused};
 
 /// Longest wait for replicas of an earlier server to be found ready.
 const REPLICAS_WAIT: Duration = Duration::from_secs(3);
 /// Longest wait for a data folder that its server has just let go of: a backup may hold it for a moment.
 const RELEASED_LOCK_WAIT: Duration = Duration::from_secs(2);
-/// Another server holds the data folder.
-pub(crate) const EXIT_HELD: u8 = 3;
 
 /// A new server that is to take over from the running one.
 pub(crate) struct TakesOver {
     /// The address that was asked for by a flag or a variable.
     pub listen: Option<SocketAddr>,
-}
-
-/// A sentence and the exit code that goes with it.
-pub(crate) struct Refusal {
-    pub code: u8,
-    pub message: String,
-}
-
-impl Refusal {
-    pub(crate) fn usage(message: String) -> Self {
-        Self { code: EXIT_USAGE, message }
-    }
-
-    pub(crate) fn broken(message: String) -> Self {
-        Self { code: EXIT_BROKEN, message }
-    }
 }
 
 /// Runs the server until a signal or an order to stop.
@@ -291,33 +275,6 @@ fn keep_key(file: &Path, text: &str) -> io::Result<()> {
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, said));
     }
     write_atomically(file, format!("{text}\n").as_bytes(), 0o600)
-}
-
-impl From<ControlError> for Refusal {
-    fn from(err: ControlError) -> Self {
-        let code = match &err {
-            ControlError::Lock(LockError::Held { .. }) => EXIT_HELD,
-            ControlError::Config(_) => EXIT_USAGE,
-            ControlError::Lock(LockError::Io { .. })
-            | ControlError::Store(_)
-            | ControlError::Missing { .. }
-            | ControlError::MissingUnseen { .. }
-            | ControlError::Lost { .. }
-            | ControlError::FirstKey(_) => EXIT_BROKEN,
-        };
-        Self { code, message: with_causes(&err) }
-    }
-}
-
-/// An error and its causes in one line.
-pub(crate) fn with_causes(err: &dyn std::error::Error) -> String {
-    let mut said = err.to_string();
-    let mut cause = err.source();
-    while let Some(it) = cause {
-        said = format!("{said}: {it}");
-        cause = it.source();
-    }
-    said
 }
 
 #[cfg(test)]

@@ -15,6 +15,8 @@ pub mod mark;
 pub mod records;
 mod reserve;
 mod run;
+mod signals;
+mod start;
 mod supervise;
 
 pub use self::run::main;

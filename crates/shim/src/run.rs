@@ -8,13 +8,10 @@
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
-use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, ExitCode, Stdio};
-use std::sync::Arc;
+use std::process::ExitCode;
 
-use dedi_domain::{Exit, FailureCause, Timestamp};
+use dedi_domain::{Exit, FailureCause};
 use dedi_failpoint as failpoint;
 use dedi_replica_logs::LogFile;
 use rustix::fs::{FlockOperation, Mode};
@@ -22,25 +19,10 @@ use rustix::process::{Resource, Rlimit};
 
 use crate::cgroup::{Groups, Hierarchies, Limits};
 use crate::identity::{Life, ProcessId};
-use crate::records::{LaunchRecord, ReplicaDir, ShimRecord};
+use crate::records::{ReplicaDir, ShimRecord};
+use crate::signals::Signals;
+use crate::start::start;
 use crate::{cgroup, clock, disk, supervise};
-
-/// Signals that ask the shim to end its replica.
-const STOP_SIGNALS: [i32; 4] = [
-    signal_hook::consts::SIGTERM,
-    signal_hook::consts::SIGINT,
-    signal_hook::consts::SIGHUP,
-    signal_hook::consts::SIGQUIT,
-];
-
-/// Signals that would end the shim and leave its engine alone: a file may not grow, or somebody takes the shim for
-/// another program. The engine has its own.
-const OUTLIVED_SIGNALS: [i32; 4] = [
-    signal_hook::consts::SIGXFSZ,
-    signal_hook::consts::SIGUSR1,
-    signal_hook::consts::SIGUSR2,
-    signal_hook::consts::SIGALRM,
-];
 
 /// Descriptors that a process of a replica may have open: drivers of many devices need thousands.
 const DESCRIPTORS_MAX: u64 = 65_536;
@@ -184,82 +166,4 @@ fn take(dir: &ReplicaDir) -> io::Result<Option<fs::File>> {
     let is_unused = !dir.has_shim()? && !dir.has_exit()?;
     let is_wanted = !dir.is_asked_to_stop()? && !dir.is_to_be_removed()?;
     Ok((is_same_file && is_unused && is_wanted).then_some(lock))
-}
-
-/// An engine, and the isolation level it has.
-pub(crate) struct Started {
-    engine: Child,
-    pub(crate) output: io::PipeReader,
-    pub(crate) isolation: u8,
-}
-
-impl Started {
-    pub(crate) fn pid(&self) -> i32 {
-        i32::try_from(self.engine.id()).unwrap_or(0)
-    }
-}
-
-/// The engine with both its outputs in one pipe, in a process group of its own, kept apart as far as was asked for
-/// and the host allows.
-fn start(dir: &ReplicaDir, record: &LaunchRecord, log: &mut LogFile) -> io::Result<Started> {
-    let failed = |err: io::Error| {
-        io::Error::new(err.kind(), format!("{} could not be started: {err}", record.program.display()))
-    };
-    let (output, input) = io::pipe()?;
-    rustix::io::ioctl_fionbio(&output, true)?;
-    let mut command = Command::new(&record.program);
-    command
-        .args(&record.args)
-        .env_clear()
-        .envs(record.env.iter().map(|(name, value)| (name, value)))
-        .current_dir(dir.engine_dir())
-        .stdin(Stdio::null())
-        .stdout(input.try_clone()?)
-        .stderr(input)
-        .process_group(0);
-    if let Some(confinement) = &record.confinement {
-        match confinement.behind(|| command.spawn()) {
-            Ok((engine, _confined)) => {
-                return Ok(Started { engine: engine.map_err(failed)?, output, isolation: 1 });
-            }
-            Err(lacking) if confinement.is_required => {
-                let said = format!("runtime.isolation = 1 can't be had: {lacking}; auto starts it with less");
-                return Err(io::Error::other(said));
-            }
-            Err(lacking) => log.note(&format!("isolation level 0: {lacking}")),
-        }
-    }
-    Ok(Started { engine: command.spawn().map_err(failed)?, output, isolation: 0 })
-}
-
-/// Signals as bytes in sockets, so that one poll waits for everything.
-pub(crate) struct Signals {
-    pub(crate) stop: UnixStream,
-    pub(crate) child: UnixStream,
-}
-
-impl Signals {
-    fn listen() -> io::Result<Self> {
-        let (stop, stop_in) = UnixStream::pair()?;
-        let (child, child_in) = UnixStream::pair()?;
-        for signal in STOP_SIGNALS {
-            signal_hook::low_level::pipe::register(signal, stop_in.try_clone()?)?;
-        }
-        for signal in OUTLIVED_SIGNALS {
-            signal_hook::flag::register(signal, Arc::default())?;
-        }
-        signal_hook::low_level::pipe::register(signal_hook::consts::SIGCHLD, child_in)?;
-        // Handled, a log that would exceed a file-size limit is a write that fails, and no end of the shim.
-        signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default())?;
-        stop.set_nonblocking(true)?;
-        child.set_nonblocking(true)?;
-        Ok(Self { stop, child })
-    }
-}
-
-/// An end that was asked for is no failure, however it went.
-pub(crate) fn stopped(at: Timestamp, mut exit: Exit) -> Exit {
-    exit.cause = FailureCause::Stopped;
-    exit.at = at;
-    exit
 }

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use dedi_domain::Exit;
+use dedi_domain::{Exit, FailureCause, Timestamp};
 use dedi_failpoint as failpoint;
 use dedi_replica_logs::LogFile;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -17,7 +17,8 @@ use crate::clock;
 use crate::disk::Disk;
 use crate::identity::{self, children};
 use crate::records::{LaunchRecord, ReplicaDir};
-use crate::run::{Signals, Started, stopped};
+use crate::signals::Signals;
+use crate::start::Started;
 
 /// Bytes taken from the pipe at a time.
 const CHUNK_BYTES: usize = 64 << 10;
@@ -266,4 +267,11 @@ fn drain(mut stream: &UnixStream) -> bool {
         had_any = true;
     }
     had_any
+}
+
+/// An end that was asked for is no failure, however it went.
+fn stopped(at: Timestamp, mut exit: Exit) -> Exit {
+    exit.cause = FailureCause::Stopped;
+    exit.at = at;
+    exit
 }

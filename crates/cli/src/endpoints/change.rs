@@ -4,9 +4,9 @@ use clap::Args;
 use dedi_api::{AutoscalingRequest, DedicatedEndpoint, UpdateEndpointRequest};
 
 use super::create::check_bounds;
-use super::{One, WaitArgs, path_of, show};
-use crate::Context;
+use super::one::{One, WaitArgs, path_of, show};
 use crate::console::Console;
+use crate::context::Context;
 use crate::error::{CliError, Result};
 use crate::resolve::{Match, resolve};
 use crate::wait::{self, Goal};

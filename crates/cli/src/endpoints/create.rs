@@ -3,9 +3,9 @@
 use clap::Args;
 use dedi_api::{AutoscalingRequest, CreateEndpointRequest, DedicatedEndpoint, EndpointPlan};
 
-use super::{WaitArgs, show};
-use crate::Context;
+use super::one::{WaitArgs, show};
 use crate::console::Console;
+use crate::context::Context;
 use crate::error::{CliError, Exit, Result};
 use crate::render;
 use crate::wait::{self, Goal};

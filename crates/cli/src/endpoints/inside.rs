@@ -3,9 +3,9 @@
 use clap::Args;
 use dedi_api::{EndpointEvent, List, ReplicaInfo};
 
-use super::{One, path_of};
-use crate::Context;
+use super::one::{One, path_of};
 use crate::console::Console;
+use crate::context::Context;
 use crate::error::Result;
 use crate::render;
 

@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use clap::Args;
 use dedi_api::{AvailabilityZones, Hardware, List};
 
-use crate::Context;
-use crate::client::{ClientError, encoded};
+use crate::client::encoded;
+use crate::client_error::ClientError;
 use crate::console::Console;
+use crate::context::Context;
+use crate::context::with_query;
 use crate::error::{CliError, Result};
 use crate::render;
 use crate::resolve::{Item, LOOK_UPS_MAX, add_names};
-use crate::with_query;
 
 /// Filters of `list`.
 #[derive(Debug, Args)]

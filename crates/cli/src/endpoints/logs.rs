@@ -7,12 +7,13 @@ use clap::Args;
 use dedi_api::{EndpointEvent, LOG_MARK, List};
 use tokio::time::{Instant, sleep};
 
-use super::{One, path_of};
-use crate::Context;
-use crate::client::{ClientError, Stream, encoded};
+use super::one::{One, path_of};
+use crate::client::{Stream, encoded};
+use crate::client_error::ClientError;
 use crate::console::Console;
+use crate::context::Context;
+use crate::context::with_query;
 use crate::error::{CliError, Exit, Result};
-use crate::with_query;
 
 /// Flags of `logs`.
 #[derive(Debug, Args)]

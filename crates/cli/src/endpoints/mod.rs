@@ -5,10 +5,9 @@ mod create;
 mod inside;
 mod list;
 mod logs;
+mod one;
 
-use std::time::Duration;
-
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use dedi_api::DedicatedEndpoint;
 
 use self::change::{DeleteArgs, SwitchArgs, UpdateArgs, delete, switch, update};
@@ -16,12 +15,11 @@ use self::create::{CreateArgs, create};
 use self::inside::{EventsArgs, events, replicas};
 use self::list::{HardwareArgs, ListArgs, hardware, list, zones};
 use self::logs::{LogsArgs, logs};
-use crate::Context;
-use crate::client::encoded;
+use self::one::{One, path_of, show};
 use crate::console::Console;
+use crate::context::Context;
 use crate::error::Result;
 use crate::render;
-use crate::resolve::{Match, resolve};
 use crate::wait::Goal;
 
 /// What can be done with endpoints.
@@ -58,42 +56,6 @@ pub enum EndpointsCommand {
     Replicas(One),
 }
 
-/// Which endpoint.
-#[derive(Debug, Args)]
-pub struct One {
-    /// Id, name, display name, or a unique beginning of one
-    #[arg(value_name = "ENDPOINT")]
-    endpoint: String,
-    /// Take a whole id, name or display name only, no beginning of one
-    #[arg(long)]
-    exact: bool,
-}
-
-impl One {
-    /// The id of the endpoint that is meant.
-    async fn id(&self, context: &Context) -> Result<String> {
-        let how = if self.exact { Match::Whole } else { Match::Beginning };
-        resolve(&context.client, &self.endpoint, how).await
-    }
-}
-
-/// How to wait.
-#[derive(Debug, Args)]
-pub(crate) struct WaitArgs {
-    /// Wait until it is done; ends with 1 if it fails
-    #[arg(long)]
-    wait: bool,
-    /// Seconds to wait at most
-    #[arg(long, value_name = "SECONDS", default_value_t = 3_600, value_parser = clap::value_parser!(u64).range(1..))]
-    wait_timeout: u64,
-}
-
-impl WaitArgs {
-    fn limit(&self) -> Duration {
-        Duration::from_secs(self.wait_timeout)
-    }
-}
-
 pub(crate) async fn run(command: EndpointsCommand, context: &Context, console: &mut Console) -> Result {
     match command {
         EndpointsCommand::Create(args) => create(args, context, console).await,
@@ -125,18 +87,6 @@ pub(crate) async fn run(command: EndpointsCommand, context: &Context, console: &
 async fn fetch(context: &Context, one: &One) -> Result<DedicatedEndpoint> {
     let id = one.id(context).await?;
     Ok(context.client.get(&path_of(&id)).await?)
-}
-
-fn show(context: &Context, console: &mut Console, endpoint: &DedicatedEndpoint) -> Result {
-    if context.json {
-        return console.json(endpoint);
-    }
-    let text = render::endpoint(endpoint, console.colours());
-    console.data(&text)
-}
-
-fn path_of(id: &str) -> String {
-    format!("/endpoints/{}", encoded(id))
 }
 
 #[cfg(test)]

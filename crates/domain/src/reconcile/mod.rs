@@ -8,7 +8,6 @@ mod action;
 mod launches;
 mod replica;
 mod state;
-mod world;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,14 +17,14 @@ pub use self::launches::has_queue;
 pub(crate) use self::launches::launches;
 use self::replica::{is_failing, next_for_replica};
 use self::state::goal_state;
-pub use self::world::{EndpointView, Observation, ReplicaView, Settings, World, by_mark};
-pub(crate) use self::world::{Seen, phase_of};
 use crate::aside::SetAside;
 use crate::end_reason::{DrainOutcome, EndReason};
 use crate::endpoint::{EndpointState, Run, RunCause};
 use crate::ids::{Nonce, ReplicaId};
 use crate::replica::{Intent, ObservedReplica, ReplicaPhase, ReplicaRow};
 use crate::time::Timestamp;
+pub use crate::world::{EndpointView, Observation, ReplicaView, Settings, World, by_mark, wanted};
+pub(crate) use crate::world::{Seen, phase_of};
 
 /// Decides one step for the whole host. The result does not depend on the order of the input.
 pub fn decide(world: &World) -> Vec<Action> {
@@ -44,15 +43,6 @@ pub fn decide(world: &World) -> Vec<Action> {
         }),
     );
     actions
-}
-
-/// Replicas wanted now by an endpoint.
-pub fn wanted(view: &EndpointView) -> u32 {
-    if view.desired.wants_replicas() {
-        view.target.clamp(view.desired.replicas.min(), view.desired.replicas.max())
-    } else {
-        0
-    }
 }
 
 /// Processes that carry our mark and belong to no row: a launch whose row was never committed, or a row that

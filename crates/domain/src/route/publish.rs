@@ -11,10 +11,10 @@ use crate::endpoint::Desired;
 use crate::ids::{EndpointId, ModelName, ReplicaId};
 use crate::keys::KeyTable;
 use crate::model_rights::Holders;
-use crate::reconcile::{EndpointView, Observation, World};
 use crate::replica::{Intent, ReplicaPhase};
 use crate::status::{Explainer, ReasonCode};
 use crate::time::Timestamp;
+use crate::world::{EndpointView, Observation, World};
 
 /// What a table says besides what the world shows.
 #[derive(Clone, Debug, Default)]

@@ -1,9 +1,9 @@
 //! An endpoint's replicas, counted by what they are doing.
 
 use super::{Explainer, Progress};
-use crate::reconcile::{EndpointView, Observation};
 use crate::replica::{FailureCause, Intent, ReplicaPhase};
 use crate::time::Timestamp;
+use crate::world::{EndpointView, Observation};
 
 #[derive(Default)]
 pub(super) struct Count<'a> {

@@ -2,6 +2,7 @@
 
 use super::count::Count;
 use super::explainer::{Words, counted};
+use super::say::{advise, say};
 use super::waiting::{delay_reason, fetch_reason, pending_reason, shortage_reason};
 use super::{Explainer, Progress, Reason, ReasonCode};
 use crate::advice::{next_step, where_to_look};
@@ -9,16 +10,8 @@ use crate::endpoint::{EndpointState, Run, RunCause};
 use crate::failure::Verdict;
 use crate::fetch::Fetch;
 use crate::idle::IdleStop;
-use crate::reconcile::{EndpointView, Observation, World, wanted};
 use crate::words::{count as counting, is_or_are, so_many_are};
-
-pub(super) fn say(code: ReasonCode, message: impl Into<String>) -> Reason {
-    Reason { code, message: message.into(), next_step: None }
-}
-
-pub(super) fn advise(code: ReasonCode, message: impl Into<String>, next_step: impl Into<String>) -> Reason {
-    Reason { code, message: message.into(), next_step: Some(next_step.into()) }
-}
+use crate::world::{EndpointView, Observation, World, wanted};
 
 impl Explainer<'_> {
     pub(super) fn reason(

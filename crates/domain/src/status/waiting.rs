@@ -2,7 +2,7 @@
 
 use super::count::Count;
 use super::explainer::{Words, counted};
-use super::reason::{advise, say};
+use super::say::{advise, say};
 use super::{Explainer, Reason, ReasonCode};
 use crate::advice::{next_step, where_to_look};
 use crate::endpoint::Run;
@@ -10,10 +10,10 @@ use crate::failure::{Failure, Verdict, pause};
 use crate::fetch::Fetch;
 use crate::hardware::{BarCause, DeviceId};
 use crate::placement::Shortage;
-use crate::reconcile::{EndpointView, World};
 use crate::replica::{FailureCause, Intent};
 use crate::time::Timestamp;
 use crate::words::{count as counting, is_or_are, so_many_are};
+use crate::world::{EndpointView, World};
 
 pub(super) fn pending_reason(
     view: &EndpointView,

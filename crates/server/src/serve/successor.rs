@@ -9,7 +9,7 @@ use dedi_control::{ControlError, DataPaths};
 use dedi_failpoint as failpoint;
 use tokio::net::{TcpListener, UnixStream};
 
-use super::{EXIT_HELD, Refusal};
+use crate::exit::{EXIT_HELD, Refusal};
 use crate::paths::DataDir;
 use crate::stop;
 use crate::takeover::{self, Takeover};

@@ -9,7 +9,7 @@ use crate::endpoint::Desired;
 use crate::failure::{BackoffSettings, Failure};
 use crate::fetch::Fetch;
 use crate::hardware::Inventory;
-use crate::ids::{Nonce, ReplicaId};
+use crate::ids::{EndpointId, Nonce, ReplicaId};
 use crate::replica::{ObservedReplica, ReplicaPhase, ReplicaRow};
 use crate::route::EndpointLoad;
 use crate::time::Timestamp;
@@ -109,6 +109,28 @@ pub struct World {
     pub capabilities: Capabilities,
     /// Durations.
     pub settings: Settings,
+}
+
+impl World {
+    /// Takes an endpoint out of the decision.
+    pub fn set_aside(&mut self, endpoint: EndpointId) {
+        for view in self.endpoints.extract_if(.., |it| it.desired.id == endpoint) {
+            self.aside.endpoints.insert(endpoint);
+            for it in view.replicas {
+                self.aside.replicas.insert(it.row.id);
+                self.aside.devices.extend(it.row.devices);
+            }
+        }
+    }
+}
+
+/// Replicas wanted now by an endpoint.
+pub fn wanted(view: &EndpointView) -> u32 {
+    if view.desired.wants_replicas() {
+        view.target.clamp(view.desired.replicas.min(), view.desired.replicas.max())
+    } else {
+        0
+    }
 }
 
 pub(crate) type Seen<'a> = BTreeMap<(ReplicaId, Nonce), &'a ObservedReplica>;
