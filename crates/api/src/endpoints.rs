@@ -1,8 +1,9 @@
 //! `/v1/endpoints`: requests, the endpoint object, and dedi's additive fields in it.
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::read::{integer, nullable_integer, object_or_null};
 use crate::words::{DedicatedKind, EndpointKind, EndpointObject, EndpointStateWord, PlanObject, RunWord};
 
 /// Begins a line of a followed log that is none: the rest of it names the place after what was sent so far.
@@ -12,10 +13,6 @@ pub const LOG_MARK: u8 = 0x1e;
 ///
 /// `None` is absent, `Some(None)` is null, `Some(Some(x))` is a value.
 pub type Nullable<T> = Option<Option<T>>;
-
-fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(input: D) -> Result<Nullable<T>, D::Error> {
-    Option::<T>::deserialize(input).map(Some)
-}
 
 /// `POST /v1/endpoints`. Everything is optional here so that a missing member is answered with a sentence
 /// that names it; the server checks. Numbers are wider than the contract's so that out-of-range values are
@@ -32,7 +29,7 @@ pub struct CreateEndpointRequest {
     #[schema(value_type = String, required = true, pattern = "^[1-9][0-9]{0,5}x_[a-z0-9]+(_[a-z0-9]+)*$", max_length = 96, example = "1x_cpu_8gb")]
     pub hardware: Option<String>,
     /// Replica bounds. Required, both members.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "object_or_null", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Autoscaling, required = true)]
     pub autoscaling: Option<AutoscalingRequest>,
     /// Name for people.
@@ -44,7 +41,7 @@ pub struct CreateEndpointRequest {
     #[schema(value_type = Option<RunWord>)]
     pub state: Option<String>,
     /// Minutes without inference until it stops; 0 or null is never, absent is the server's default.
-    #[serde(default, deserialize_with = "nullable", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "nullable_integer", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<i32>, minimum = 0, maximum = 527_040)]
     pub inactive_timeout: Nullable<i64>,
     /// Steadier latency instead of speculative decoding.
@@ -62,11 +59,11 @@ pub struct CreateEndpointRequest {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AutoscalingRequest {
     /// Fewest replicas.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "integer", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<i32>, minimum = 0, maximum = 1_024)]
     pub min_replicas: Option<i64>,
     /// Most replicas.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "integer", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<i32>, minimum = 1, maximum = 1_024)]
     pub max_replicas: Option<i64>,
 }
@@ -83,10 +80,10 @@ pub struct UpdateEndpointRequest {
     #[schema(value_type = Option<RunWord>)]
     pub state: Option<String>,
     /// Replica bounds; merged with the stored pair, then checked.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "object_or_null", skip_serializing_if = "Option::is_none")]
     pub autoscaling: Option<AutoscalingRequest>,
     /// Minutes; 0 or null is never.
-    #[serde(default, deserialize_with = "nullable", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "nullable_integer", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<i32>, minimum = 0, maximum = 527_040)]
     pub inactive_timeout: Nullable<i64>,
     /// Can't be changed; a value is refused by name.

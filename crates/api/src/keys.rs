@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 use utoipa::openapi::Schema;
 
 use crate::openapi::texts;
+use crate::read::integer;
 use crate::words::{KeyObject, RoleWord};
 
 /// What the key shall allow, whose it is, and for how long.
@@ -23,7 +24,7 @@ pub struct CreateKeyRequest {
     #[schema(max_length = 256, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$")]
     pub name: Option<String>,
     /// Days until it expires; absent is never.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "integer", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<i32>, minimum = 1, maximum = 3_650)]
     pub expires_in_days: Option<i64>,
     /// What it may name: models as `ORG/NAME` or `ORG/*`, endpoints by name or id; absent is everything of its tenant.

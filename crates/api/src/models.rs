@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa::openapi::Schema;
 
+use crate::endpoints::Nullable;
 use crate::openapi::{OWNER, texts};
 use crate::words::{ModelKind, ModelObject, PullStateWord};
 
@@ -64,7 +65,9 @@ pub struct AutoscaleModel {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CreatePullRequest {
     /// `ORG/NAME`, with `@REVISION` and `:FILE` if they are not the usual ones.
+    #[serde(default, deserialize_with = "serde_with::As::<serde_with::DefaultOnNull>::deserialize")]
     #[schema(
+        required = true,
         pattern = "^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*(@[A-Za-z0-9_+-][A-Za-z0-9._+-]*(/[A-Za-z0-9_+-][A-Za-z0-9._+-]*)*)?(:[A-Za-z0-9_+-][A-Za-z0-9._+-]*(/[A-Za-z0-9_+-][A-Za-z0-9._+-]*)*)?$",
         example = "dedi/demo"
     )]
@@ -82,9 +85,13 @@ pub struct CreatePullRequest {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ShareModelRequest {
     /// The tenants that hold it; null makes it everyone's, and if absent nothing is changed.
-    #[serde(default)]
+    #[serde(
+        default,
+        deserialize_with = "serde_with::rust::double_option::deserialize",
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schema(schema_with = tenants)]
-    pub holders: Option<Vec<String>>,
+    pub holders: Nullable<Vec<String>>,
 }
 
 fn tenants() -> Schema {
@@ -106,7 +113,12 @@ pub struct ModelHolders {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CreateCheckRequest {
     /// `ORG/NAME`.
-    #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$", example = "dedi/demo")]
+    #[serde(default, deserialize_with = "serde_with::As::<serde_with::DefaultOnNull>::deserialize")]
+    #[schema(
+        required = true,
+        pattern = "^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$",
+        example = "dedi/demo"
+    )]
     pub model: String,
     /// What is there is right from now on; only for models that came from no hub.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -6,6 +6,8 @@ use std::marker::PhantomData;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
+use crate::endpoints::Nullable;
+
 /// A value that is written as an object and not, as serde would also take it, as the list of its fields.
 pub(crate) struct Object<T>(pub(crate) T);
 
@@ -45,32 +47,48 @@ pub(crate) fn objects<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     Ok(all.map(|it| it.into_iter().map(|it| it.0).collect()))
 }
 
-/// A whole number however it is written: some clients send `60.0`, which JSON has no reason to tell from `60`.
+/// A whole number: `60.0` is as whole as `60`, and some clients write it so.
 pub(crate) fn whole<'de, D: Deserializer<'de>>(input: D) -> Result<Option<i64>, D::Error> {
-    struct Whole(i64);
-    struct Visit;
-    impl Visitor<'_> for Visit {
-        type Value = Whole;
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an integer")
+    Ok(Option::<Whole<false>>::deserialize(input)?.map(|it| it.0))
+}
+
+/// The same for what a later check bounds: one too large for the type is its bound, so that the check names the limit.
+pub(crate) fn integer<'de, D: Deserializer<'de>>(input: D) -> Result<Option<i64>, D::Error> {
+    Ok(Option::<Whole<true>>::deserialize(input)?.map(|it| it.0))
+}
+
+/// The same where absent and null mean different things.
+pub(crate) fn nullable_integer<'de, D: Deserializer<'de>>(input: D) -> Result<Nullable<i64>, D::Error> {
+    integer(input).map(Some)
+}
+
+/// `SATURATES` takes the type's bound for what is above it.
+struct Whole<const SATURATES: bool>(i64);
+
+impl<'de, const SATURATES: bool> Deserialize<'de> for Whole<SATURATES> {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        struct Visit<const SATURATES: bool>;
+        impl<const SATURATES: bool> Visitor<'_> for Visit<SATURATES> {
+            type Value = Whole<SATURATES>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an integer")
+            }
+            fn visit_i64<E: de::Error>(self, it: i64) -> Result<Self::Value, E> {
+                Ok(Whole(it))
+            }
+            fn visit_u64<E: de::Error>(self, it: u64) -> Result<Self::Value, E> {
+                match i64::try_from(it) {
+                    Ok(it) => Ok(Whole(it)),
+                    Err(_) if SATURATES => Ok(Whole(i64::MAX)),
+                    Err(_) => Err(E::invalid_value(de::Unexpected::Unsigned(it), &self)),
+                }
+            }
+            fn visit_f64<E: de::Error>(self, it: f64) -> Result<Self::Value, E> {
+                whole_of(it).map(Whole)
+            }
         }
-        fn visit_i64<E: de::Error>(self, it: i64) -> Result<Whole, E> {
-            Ok(Whole(it))
-        }
-        fn visit_u64<E: de::Error>(self, it: u64) -> Result<Whole, E> {
-            let fits = i64::try_from(it);
-            fits.map(Whole).map_err(|_| E::invalid_value(de::Unexpected::Unsigned(it), &self))
-        }
-        fn visit_f64<E: de::Error>(self, it: f64) -> Result<Whole, E> {
-            whole_of(it).map(Whole)
-        }
+        input.deserialize_any(Visit::<SATURATES>)
     }
-    impl<'de> Deserialize<'de> for Whole {
-        fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-            input.deserialize_any(Visit)
-        }
-    }
-    Ok(Option::<Whole>::deserialize(input)?.map(|it| it.0))
 }
 
 /// The number as an integer, if it is one.

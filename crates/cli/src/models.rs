@@ -90,7 +90,7 @@ async fn share(
     let held: ModelHolders = if with.is_empty() && !everyone {
         context.client.patch(&path, &serde_json::json!({})).await?
     } else {
-        let request = ShareModelRequest { holders: (!everyone).then_some(with) };
+        let request = ShareModelRequest { holders: Some((!everyone).then_some(with)) };
         context.client.patch(&path, &request).await?
     };
     if context.json {
