@@ -33,7 +33,5 @@ pub use models::{
     AutoscaleModel, CreateCheckRequest, CreatePullRequest, Model, ModelCheck, ModelHolders, ModelPricing,
     ModelPull, ShareModelRequest,
 };
-
-pub use read::exact_integer;
 pub use usage::{EndpointUsage, UsageReport};
 pub use whoami::{Named, Project, WhoamiV1, WhoamiV3};

@@ -97,7 +97,7 @@ pub(crate) fn whole_of<E: de::Error>(number: f64) -> Result<i64, E> {
 }
 
 /// The integer that a number with a point is, if it is one.
-pub fn exact_integer(number: f64) -> Option<i64> {
+fn exact_integer(number: f64) -> Option<i64> {
     /// Up to here each whole number is a float of its own.
     const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
     #[expect(clippy::cast_possible_truncation, reason = "whole and in range")]

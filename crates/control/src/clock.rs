@@ -8,8 +8,8 @@ use std::time::Duration;
 use dedi_domain::Timestamp;
 use dedi_domain::time::{ClockNews, Span, Timeline};
 
-use crate::http;
 use crate::store::Moment;
+use crate::text;
 
 /// Both clocks. Clones are the same ones.
 #[derive(Clone)]
@@ -63,7 +63,7 @@ impl Clock {
 
     /// A stamp as it is shown.
     pub(crate) fn show(&self, stamp: Timestamp) -> String {
-        http::time(self.read().shown(stamp))
+        text::time(self.read().shown(stamp))
     }
 
     /// How stamps are shown now.
@@ -109,8 +109,8 @@ pub fn clock_trouble(wall: Timestamp, record: Timestamp) -> Option<String> {
 fn said(wall: Timestamp, record: Timestamp) -> String {
     format!(
         "the host's clock says {}, which is before the last record of this server, {}",
-        http::time(wall),
-        http::time(record)
+        text::time(wall),
+        text::time(record)
     )
 }
 

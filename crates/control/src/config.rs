@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use dedi_domain::autoscale::Policy;
 use dedi_domain::failure::BackoffSettings;
-use dedi_domain::fit::{ModelFacts, Serving};
+use dedi_domain::fit::{MemoryNeed, ModelFacts, Serving, memory_need};
 use dedi_domain::reconcile::Settings;
-use dedi_domain::{HardwareId, Setting, check_settings};
+use dedi_domain::{HardwareId, Inventory, Setting, check_settings};
 use serde::{Deserialize, Serialize};
 
 /// Most cents that a minute of one device may cost: no slip of the hand below it makes a bill that nobody notices.
@@ -251,6 +251,19 @@ impl ControlConfig {
     pub(crate) fn serving(&self, facts: Option<&ModelFacts>) -> Serving {
         let most = facts.map_or(u32::MAX, |it| it.context_tokens_max.max(1));
         Serving { context_tokens: self.context_tokens.min(most), slots: self.slots }
+    }
+
+    /// How a model is run here, and the memory that takes.
+    pub(crate) fn need(&self, facts: &ModelFacts) -> (Serving, MemoryNeed) {
+        let serving = self.serving(Some(facts));
+        (serving, memory_need(facts, serving))
+    }
+
+    /// Cents per minute of a replica, by today's config. A name of hardware that leaves out what goes without saying
+    /// costs what it means.
+    pub(crate) fn price(&self, inventory: &Inventory, hardware: &HardwareId) -> f64 {
+        let meant = inventory.config(hardware).map(|it| it.id);
+        self.cents_per_minute(meant.as_ref().unwrap_or(hardware))
     }
 
     /// Price of a replica on this hardware, by today's config.

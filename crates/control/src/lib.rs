@@ -3,16 +3,22 @@
 
 mod clock;
 mod config;
-pub mod http;
+mod http;
 mod hub;
+mod key_ring;
 mod key_uses;
+mod last_pass;
 mod looks;
 pub mod models;
 mod ownership;
+mod parts;
 mod plane;
+mod random;
 mod reconciler;
-mod shared;
+mod routing;
+mod service;
 pub mod store;
+mod text;
 
 pub use clock::{Clock, clock_trouble};
 pub use config::ControlConfig;

@@ -35,10 +35,15 @@ impl Looks {
         self.nudge.clone()
     }
 
+    /// Says that something has changed, without waiting for a look.
+    pub(crate) fn wake(&self) {
+        self.nudge.notify_one();
+    }
+
     /// Says that something has changed, and waits until a look that began afterwards has told the gateway.
     pub(crate) async fn ask(&self) {
         let before = self.begun.load(Ordering::SeqCst);
-        self.nudge.notify_one();
+        self.wake();
         if self.is_running.load(Ordering::SeqCst) {
             let mut told = self.told.subscribe();
             let _elapsed = timeout(TOLD_MAX, told.wait_for(|it| *it > before)).await;

@@ -5,20 +5,18 @@ use std::time::Duration;
 
 use dedi_domain::{EndpointId, ModelName, Owner};
 
-use crate::hub::Due;
-use crate::models::{ModelError, READ_MAX};
-use crate::shared::Shared;
-use crate::store::{EndpointRows, StoreError};
+use crate::clock::Clock;
+use crate::hub::{Due, Pulls};
+use crate::models::{Desk, ModelError, READ_MAX, mismatch, revision};
+use crate::store::{EndpointRows, Store, StoreError};
 
 /// Does what is due for downloads that have come. What fails here is said; whoever asked may ask again.
-pub(crate) async fn settle(shared: &Shared) {
-    for (model, due) in shared.pulls.take_dues() {
+pub(crate) async fn settle(pulls: &Pulls, desk: &Desk, store: &dyn Store, clock: &Clock) {
+    for (model, due) in pulls.take_dues() {
         let done = match &due {
-            Due::Hold(tenant) => {
-                shared.store.hold_model(&model, Some(tenant), None, shared.clock.now()).await
-            }
-            Due::Repin(of) => repin(shared, &model, of.as_ref()).await,
-            Due::Unclaim(tenant) => unclaim(shared, &model, tenant).await,
+            Due::Hold(tenant) => store.hold_model(&model, Some(tenant), None, clock.now()).await,
+            Due::Repin(of) => repin(store, desk, clock, &model, of.as_ref()).await,
+            Due::Unclaim(tenant) => unclaim(store, desk, clock, &model, tenant).await,
         };
         if let Err(err) = done {
             tracing::warn!(%model, "what was due for a download was not recorded: {err}");
@@ -27,14 +25,20 @@ pub(crate) async fn settle(shared: &Shared) {
 }
 
 /// A claim to what never came is given up, or what somebody puts there later would be hidden from everybody else.
-async fn unclaim(shared: &Shared, model: &ModelName, tenant: &Owner) -> Result<(), StoreError> {
+async fn unclaim(
+    store: &dyn Store,
+    desk: &Desk,
+    clock: &Clock,
+    model: &ModelName,
+    tenant: &Owner,
+) -> Result<(), StoreError> {
     let name = model.clone();
-    let found = shared.read_models(READ_MAX, move |models| models.files(&name)).await;
+    let found = desk.ask(READ_MAX, move |models| models.files(&name)).await;
     let is_absent = matches!(found, Ok(Err(ModelError::Absent(_))));
-    let rows = shared.store.snapshot().await?;
+    let rows = store.snapshot().await?;
     let waits = rows.iter().any(|it| it.desired.model == *model && it.desired.owner == *tenant);
     if is_absent && !waits {
-        shared.store.unhold_model(model, Some(tenant), None, shared.clock.now()).await?;
+        store.unhold_model(model, Some(tenant), None, clock.now()).await?;
     }
     Ok(())
 }
@@ -46,81 +50,72 @@ const CLAIM_WAIT: Duration = Duration::from_secs(60);
 /// without the download, for an endpoint that was deleted or never made. `listed` are the models of the store as just
 /// seen.
 pub(crate) async fn review_claims(
-    shared: &Shared,
+    store: &dyn Store,
+    pulls: &Pulls,
+    clock: &Clock,
     rows: &[EndpointRows],
     listed: &BTreeSet<ModelName>,
 ) -> Result<(), StoreError> {
-    let now = shared.clock.now();
-    for claim in shared.store.claims().await? {
+    let now = clock.now();
+    for claim in store.claims().await? {
         if listed.contains(&claim.model) {
-            shared.store.keep_claim(&claim).await?;
+            store.keep_claim(&claim).await?;
             continue;
         }
         let waits = rows
             .iter()
             .map(|it| &it.desired)
             .any(|it| !it.deleted && it.model == claim.model && it.owner == claim.tenant);
-        if !waits && !shared.pulls.is_under_way(&claim.model) && now.since(claim.at) >= CLAIM_WAIT {
+        if !waits && !pulls.is_under_way(&claim.model) && now.since(claim.at) >= CLAIM_WAIT {
             tracing::info!(model = %claim.model, tenant = %claim.tenant, "a claim to a model that did not come is given up");
-            shared.store.drop_claim(&claim).await?;
+            store.drop_claim(&claim).await?;
         }
     }
     Ok(())
 }
 
 /// Gives the endpoints of a tenant, or of all, the revision that is here.
-async fn repin(shared: &Shared, model: &ModelName, of: Option<&Owner>) -> Result<(), StoreError> {
+async fn repin(
+    store: &dyn Store,
+    desk: &Desk,
+    clock: &Clock,
+    model: &ModelName,
+    of: Option<&Owner>,
+) -> Result<(), StoreError> {
     let name = model.clone();
-    let read = shared.read_models(READ_MAX, move |models| models.pin(&name)).await;
+    let read = desk.ask(READ_MAX, move |models| models.pin(&name)).await;
     let Ok(Ok(Some(pin))) = read else { return Ok(()) };
     let message =
         format!("{model} is {} from the next launch on, as was asked for with its download", revision(&pin));
-    for row in shared.store.snapshot().await? {
+    for row in store.snapshot().await? {
         let desired = &row.desired;
         if desired.model == *model && !desired.deleted && of.is_none_or(|it| *it == desired.owner) {
-            shared.store.repin_model(desired.id, &pin, &message, shared.clock.now()).await?;
+            store.repin_model(desired.id, &pin, &message, clock.now()).await?;
         }
     }
     Ok(())
 }
 
-/// `revision 0123456789ab`.
-fn revision(pin: &str) -> String {
-    format!("revision {}", pin.chars().take(12).collect::<String>())
-}
-
-/// Why an endpoint must not load what is here; `None` where it may.
-pub(crate) fn mismatch(model: &ModelName, pinned: &str, here: Option<&str>) -> Option<String> {
-    if here == Some(pinned) {
-        return None;
-    }
-    let is = here.map_or("files that came from no hub".to_owned(), revision);
-    Some(format!(
-        "{model} in the model store is {is}, but the endpoint was created with {}; nothing else is loaded. Fetch that \
-         one again, or take the new one with `dedi models pull {model} --replace`, which says so to each endpoint",
-        revision(pinned)
-    ))
-}
-
 /// Pins endpoints whose revision nobody has said yet, and tells those whose model is another by now. `here` has the
 /// revisions that the last look at the store found.
 pub(crate) async fn watch(
-    shared: &Shared,
+    store: &dyn Store,
+    clock: &Clock,
     rows: &[EndpointRows],
     here: &BTreeMap<ModelName, Option<String>>,
     told: &mut BTreeMap<EndpointId, String>,
 ) -> Result<(), StoreError> {
-    let pins = shared.store.model_pins().await?;
+    let pins = store.model_pins().await?;
     told.retain(|id, _| pins.contains_key(id));
     for desired in rows.iter().map(|it| &it.desired).filter(|it| !it.deleted) {
         let Some(here) = here.get(&desired.model) else { continue };
         match (pins.get(&desired.id), here) {
-            (None, Some(here)) => shared.store.pin_model(desired.id, here).await?,
+            (None, Some(here)) => store.pin_model(desired.id, here).await?,
             (None, None) => {}
             (Some(pinned), here) => match mismatch(&desired.model, pinned, here.as_deref()) {
                 Some(message) if told.get(&desired.id) != Some(&message) => {
                     tracing::warn!(endpoint.id = %desired.id, "{message}");
-                    shared.store.tell_model_changed(desired.id, &message, shared.clock.now()).await?;
+                    store.tell_model_changed(desired.id, &message, clock.now()).await?;
                     told.insert(desired.id, message);
                 }
                 Some(_) => {}

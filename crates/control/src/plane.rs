@@ -1,6 +1,7 @@
 //! The control plane as the server holds it: opened once, run until cancelled, closed.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -13,11 +14,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::config::ControlConfig;
-use crate::http;
+use crate::http::{self, Api};
 use crate::hub::HubConfig;
 use crate::models::ModelStore;
+use crate::parts::Parts;
+use crate::random::{random_digits, random_uuid};
 use crate::reconciler::Reconciler;
-use crate::shared::{Shared, random_digits, random_uuid};
+use crate::service::Services;
 use crate::store::{
     Actor, AuditAction, AuditEntry, BackupError, DataLock, LeaderLock, LockError, SqliteStore, Store,
     StoreError, StoredKey,
@@ -99,11 +102,20 @@ pub enum ControlError {
 }
 
 /// The control plane. Clones are the same one.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ControlPlane {
-    shared: Arc<Shared>,
+    parts: Arc<Parts>,
+    services: Services,
+    /// Whether this server ends: answers without an end of their own are cut then.
+    closing: CancellationToken,
     reconciler: Arc<Mutex<Reconciler>>,
     lock: Arc<std::sync::Mutex<Option<Box<dyn LeaderLock>>>>,
+}
+
+impl fmt::Debug for ControlPlane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ControlPlane").field("parts", &self.parts).finish_non_exhaustive()
+    }
 }
 
 impl ControlPlane {
@@ -133,9 +145,11 @@ impl ControlPlane {
         runtime: Arc<dyn Runtime>,
         clock: Clock,
     ) -> Result<Self, ControlError> {
-        let shared = Arc::new(Shared::new(config, hub, store, models, runtime, clock).await?);
-        let reconciler = Arc::new(Mutex::new(Reconciler::new(shared.clone())));
-        Ok(Self { shared, reconciler, lock: Arc::new(std::sync::Mutex::new(Some(lock))) })
+        let parts = Arc::new(Parts::open(config, hub, store, models, runtime, clock).await?);
+        let closing = CancellationToken::new();
+        let services = Services::new(&parts, closing.clone());
+        let reconciler = Arc::new(Mutex::new(Reconciler::new(&parts)));
+        Ok(Self { parts, services, closing, reconciler, lock: Arc::new(std::sync::Mutex::new(Some(lock))) })
     }
 
     /// Makes the host's first key, an admin of `owner`, if there is no key at all. `keep` is given its text,
@@ -148,7 +162,7 @@ impl ControlPlane {
         kept: Option<KeyText>,
         keep: impl FnOnce(&str) -> std::io::Result<()>,
     ) -> Result<bool, ControlError> {
-        if !self.shared.keys().is_empty() {
+        if !self.parts.keys.table().is_empty() {
             return Ok(false);
         }
         let made = kept.is_none();
@@ -162,7 +176,7 @@ impl ControlPlane {
             name: "first key".to_owned(),
             owner: owner.clone(),
             role: Role::Admin,
-            created_at: self.shared.clock.now(),
+            created_at: self.parts.clock.now(),
             expires_at: None,
             scope: Scope::default(),
             last_used_at: None,
@@ -174,35 +188,41 @@ impl ControlPlane {
             object: key.id.to_string(),
             message: "made the first key, an admin".to_owned(),
         };
-        self.shared.store.insert_key(&key, text.hash(), &entry).await?;
-        self.shared.reload_keys().await?;
+        self.parts.store.insert_key(&key, text.hash(), &entry).await?;
+        self.parts.keys.reload().await?;
         Ok(made)
     }
 
     /// The tenants that have a key.
     pub fn owners(&self) -> BTreeSet<Owner> {
-        self.shared.keys().owners().into_iter().cloned().collect()
+        self.parts.keys.table().owners().into_iter().cloned().collect()
     }
 
     /// The management API, JSON 404 for every unknown route included. A client's address is read from the
     /// request extension `ConnectInfo<SocketAddr>`; its wrong keys count in `failures`.
     pub fn router(&self, failures: Arc<KeyFailures>) -> axum::Router {
-        http::router(self.shared.clone()).layer(axum::Extension(failures))
+        let api = Api {
+            services: self.services.clone(),
+            keys: self.parts.keys.clone(),
+            clock: self.parts.clock.clone(),
+            config: self.parts.config.clone(),
+        };
+        http::router(api).layer(axum::Extension(failures))
     }
 
     /// What the gateway routes by.
     pub fn routes(&self) -> watch::Receiver<RouteTable> {
-        self.shared.routes.subscribe()
+        self.parts.routing.subscribe()
     }
 
     /// The clocks, as others are to read them.
     pub fn clock(&self) -> Clock {
-        self.shared.clock.clone()
+        self.parts.clock.clone()
     }
 
     /// Names this data folder for as long as it exists.
     pub fn installation(&self) -> uuid::Uuid {
-        self.shared.store.installation()
+        self.parts.store.installation()
     }
 
     /// Looks at the world and does what is due at once, so that the first answer to a client is not a guess.
@@ -224,9 +244,9 @@ impl ControlPlane {
     ///
     /// If a write under way does not end; the folder is still held then, and is to be resumed.
     pub async fn suspend(&self) -> Result<(), StoreError> {
-        self.shared.checks.close().await;
-        self.shared.pulls.close().await;
-        self.shared.store.pause().await?;
+        self.parts.checks.close().await;
+        self.parts.pulls.close().await;
+        self.parts.store.pause().await?;
         drop(self.release_lock());
         Ok(())
     }
@@ -237,25 +257,25 @@ impl ControlPlane {
     ///
     /// If somebody has made the database another meanwhile; nothing is written here then.
     pub async fn resume(&self, lock: Box<dyn LeaderLock>) -> Result<(), ControlError> {
-        self.shared.store.resume().await?;
+        self.parts.store.resume().await?;
         self.reconciler.lock().await.lead_again();
         *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = Some(lock);
-        self.shared.pulls.reopen();
-        self.shared.checks.reopen();
+        self.parts.pulls.reopen();
+        self.parts.checks.reopen();
         Ok(())
     }
 
     /// Cuts the answers that have no end of their own, a followed log's, and those that come after this: the client
     /// asks whoever serves then for the rest.
     pub fn cut_streams(&self) {
-        self.shared.closing.cancel();
+        self.closing.cancel();
     }
 
     /// Closes the store and then lets go of the data folder. Replicas go on.
     pub async fn close(&self) {
-        self.shared.checks.close().await;
-        self.shared.pulls.close().await;
-        self.shared.store.close().await;
+        self.parts.checks.close().await;
+        self.parts.pulls.close().await;
+        self.parts.store.close().await;
         drop(self.release_lock());
     }
 
@@ -269,10 +289,10 @@ impl ControlPlane {
             object: to.display().to_string(),
             message: "a copy of the database was asked for".to_owned(),
         };
-        if let Err(err) = self.shared.store.add_audit(&entry, self.shared.clock.now()).await {
+        if let Err(err) = self.parts.store.add_audit(&entry, self.parts.clock.now()).await {
             tracing::warn!("a backup could not be written into the audit log: {err}");
         }
-        self.shared.store.backup(to).await
+        self.parts.store.backup(to).await
     }
 
     /// Lets others know that this server is ending, and how long its running requests may take.
@@ -288,8 +308,8 @@ impl ControlPlane {
     }
 
     #[cfg(test)]
-    pub(crate) fn shared_for_tests(&self) -> &Shared {
-        &self.shared
+    pub(crate) fn parts_for_tests(&self) -> &Parts {
+        &self.parts
     }
 
     #[cfg(test)]

@@ -12,8 +12,6 @@ use dedi_api::{ErrorDetail, RefusalCode};
 use http::header::CONNECTION;
 use http::{HeaderName, HeaderValue, StatusCode};
 
-use crate::store::StoreError;
-
 /// Why a request was refused.
 #[derive(Clone, Debug)]
 pub(crate) enum ApiError {
@@ -46,16 +44,18 @@ pub(crate) enum ApiError {
     /// The body is not JSON.
     MediaType(String),
     /// It may work in a moment.
-    Unavailable(String),
+    Unavailable {
+        /// Why it does not now.
+        message: String,
+        /// When to come back.
+        retry_after: Duration,
+    },
     /// Our fault.
     Internal,
 }
 
 pub(crate) const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 pub(crate) const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
-
-/// How long a client waits after 503, in milliseconds: a full disk or a backup's lock takes about that long.
-pub(crate) const RETRY_AFTER_MILLIS: &str = "2000";
 
 impl ApiError {
     /// A wrong field.
@@ -66,16 +66,6 @@ impl ApiError {
     /// A wrong request.
     pub(crate) fn request(message: impl Into<String>) -> Self {
         Self::Invalid { message: message.into(), param: None, code: None }
-    }
-
-    /// The endpoint of that id or name is not there, or is another tenant's: the same words.
-    pub(crate) fn no_endpoint(named: &str) -> Self {
-        Self::NotFound(format!("Endpoint {named} not found"))
-    }
-
-    /// What a look-up of the endpoint of that id or name said.
-    pub(crate) fn of_lookup(err: StoreError, named: &str) -> Self {
-        if matches!(err, StoreError::NotFound) { Self::no_endpoint(named) } else { err.into() }
     }
 
     fn kind(&self) -> (StatusCode, &'static str, RefusalCode) {
@@ -98,7 +88,7 @@ impl ApiError {
             Self::MediaType(_) => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, REQUEST, RefusalCode::UnsupportedMediaType)
             }
-            Self::Unavailable(_) => {
+            Self::Unavailable { .. } => {
                 (StatusCode::SERVICE_UNAVAILABLE, "server_error", RefusalCode::Unavailable)
             }
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "server_error", RefusalCode::InternalError),
@@ -120,7 +110,7 @@ impl ApiError {
             Self::Forbidden(message)
             | Self::NotFound(message)
             | Self::MediaType(message)
-            | Self::Unavailable(message) => message.clone(),
+            | Self::Unavailable { message, .. } => message.clone(),
             Self::Method => "This route does not take that method".to_owned(),
             Self::TooLarge => "The request body is longer than 64 KiB".to_owned(),
             Self::BodyTimeout => "The request body did not arrive in time".to_owned(),
@@ -139,7 +129,7 @@ impl ApiError {
             | Self::TooLarge
             | Self::BodyTimeout
             | Self::MediaType(_)
-            | Self::Unavailable(_)
+            | Self::Unavailable { .. }
             | Self::Internal => None,
         }
     }
@@ -176,43 +166,15 @@ impl IntoResponse for ApiError {
             // A wrong key stays one, and the v1 SDK waits as long as it is told, five times over: no word of a delay.
             headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
         }
+        if let Self::Unavailable { retry_after, .. } = self {
+            let millis = HeaderValue::from(u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX));
+            response.headers_mut().insert(RETRY_AFTER_MS, millis);
+        }
         if matches!(self, Self::TooLarge | Self::BodyTimeout) {
             // What is left of the body would be read as the next request.
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response.extensions_mut().insert(Refused(Arc::new(detail)));
         response
-    }
-}
-
-impl From<StoreError> for ApiError {
-    fn from(err: StoreError) -> Self {
-        match err {
-            StoreError::Full
-            | StoreError::Disk { .. }
-            | StoreError::Gone { .. }
-            | StoreError::Busy
-            | StoreError::Overloaded
-            | StoreError::Conflict
-            | StoreError::Fenced
-            | StoreError::Paused
-            | StoreError::Closed => {
-                tracing::warn!("a request could not be served: {err}");
-                // Another try helps against the rest.
-                let is_full = matches!(err, StoreError::Full);
-                let step = if is_full { "; free some room there, then try again" } else { "" };
-                Self::Unavailable(format!("The server can't do this now: {err}; nothing was changed{step}"))
-            }
-            StoreError::NotFound => Self::NotFound("There is no such object".to_owned()),
-            StoreError::Corrupt { .. }
-            | StoreError::Newer { .. }
-            | StoreError::Unreadable { .. }
-            | StoreError::Library { .. }
-            | StoreError::Database(_)
-            | StoreError::Value(_) => {
-                tracing::error!("a request failed: {}", crate::reconciler::chain(&err));
-                Self::Internal
-            }
-        }
     }
 }

@@ -1,11 +1,12 @@
 //! Around every handler: a request id, a span, a stop for panics, JSON for every refusal, and the headers that
 //! all answers have.
 
+use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
 
 use axum::Json;
-use axum::extract::{MatchedPath, Request};
+use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use dedi_api::{ErrorBody, ErrorDetail};
@@ -15,10 +16,9 @@ use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, RETRY_AFTER, X_CONTENT_TYPE
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use tracing::Instrument;
 
-use super::ROUTES;
-use super::error::{ApiError, RETRY_AFTER_MILLIS, RETRY_AFTER_MS, Refused, SHOULD_RETRY};
+use super::error::{ApiError, RETRY_AFTER_MS, Refused, SHOULD_RETRY};
 use super::reply::LastReply;
-use crate::shared::random_uuid;
+use crate::random::random_uuid;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -42,7 +42,6 @@ pub(crate) async fn around(request: Request, next: Next) -> Response {
     let id = format!("req_{}", random_uuid().simple());
     LastReply::was_read(request.extensions());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let route = request.extensions().get::<MatchedPath>().map(|it| it.as_str().to_owned());
     let span = tracing::info_span!("request", request.id = %id, %method, path = request.uri().path());
     let answered = AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span.clone()).await;
     let mut response = answered.unwrap_or_else(|_panic| {
@@ -51,7 +50,7 @@ pub(crate) async fn around(request: Request, next: Next) -> Response {
     });
     if response.status().is_client_error() || response.status().is_server_error() {
         if response.status() == StatusCode::METHOD_NOT_ALLOWED {
-            response = wrong_method(response, &method, &path, route.as_deref());
+            response = wrong_method(response, &method, &path);
         }
         response = refusal(response, &id);
     }
@@ -65,12 +64,13 @@ pub(crate) async fn around(request: Request, next: Next) -> Response {
     response
 }
 
-/// Says which methods there are: those that the handler names, or else the route's.
-fn wrong_method(mut response: Response, method: &Method, path: &str, route: Option<&str>) -> Response {
-    let named = response.headers().get(ALLOW).and_then(|it| it.to_str().ok()).map(str::to_owned);
-    let of_route = || ROUTES.iter().find(|it| Some(it.0) == route).map(|it| it.1.join(", "));
+/// Says which methods there are.
+fn wrong_method(mut response: Response, method: &Method, path: &str) -> Response {
+    let allowed = response.headers().get(ALLOW).and_then(|it| it.to_str().ok()).unwrap_or_default();
+    let allowed: BTreeSet<&str> = allowed.split(',').map(str::trim).filter(|it| *it != "HEAD").collect();
+    let allowed = allowed.into_iter().collect::<Vec<_>>().join(", ");
     if let Some(Refused(detail)) = response.extensions_mut().get_mut::<Refused>()
-        && let Some(allowed) = named.or_else(of_route)
+        && !allowed.is_empty()
     {
         let message = format!("{method} is not a method of {path}; use {allowed}");
         *detail = Arc::new(ErrorDetail { message, ..detail.as_ref().clone() });
@@ -96,11 +96,9 @@ fn refusal(response: Response, id: &str) -> Response {
         }
     }
     match status {
-        StatusCode::TOO_MANY_REQUESTS => {}
-        StatusCode::SERVICE_UNAVAILABLE => {
-            headers.insert(RETRY_AFTER_MS, HeaderValue::from_static(RETRY_AFTER_MILLIS));
-        }
-        StatusCode::INTERNAL_SERVER_ERROR => {}
+        StatusCode::TOO_MANY_REQUESTS
+        | StatusCode::SERVICE_UNAVAILABLE
+        | StatusCode::INTERNAL_SERVER_ERROR => {}
         _ => {
             headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
         }

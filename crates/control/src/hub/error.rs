@@ -7,8 +7,8 @@ use std::time::Duration;
 use dedi_api::PullCode;
 use http::StatusCode;
 
-use crate::http::gib;
 use crate::models::access;
+use crate::text::gib;
 
 /// Why a model could not be fetched.
 #[derive(Debug, thiserror::Error)]

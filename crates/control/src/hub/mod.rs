@@ -24,6 +24,6 @@ mod wait;
 pub use config::HubConfig;
 pub(crate) use job::{Ask, Due, Phase, Pull};
 pub(crate) use manifest::{Manifest, ManifestFile};
-pub(crate) use pulls::Pulls;
+pub(crate) use pulls::{Ahead, Pulls};
 pub(crate) use source::Source;
 pub(crate) use staging::write_whole;

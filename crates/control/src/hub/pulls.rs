@@ -443,7 +443,7 @@ impl Inner {
             }
             Err(err) => {
                 let is_final = !err.may_pass();
-                let what = crate::reconciler::chain(&err);
+                let what = crate::text::chain(&err);
                 tracing::warn!(model = %source.model, "{source} could not be fetched: {what}");
                 self.set(source, number, |pull| {
                     pull.n_failures = pull.n_failures.saturating_add(1);

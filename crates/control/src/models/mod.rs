@@ -9,6 +9,7 @@ mod desk;
 mod gguf;
 mod kinds;
 mod lanes;
+mod pin;
 mod resolver;
 mod safetensors;
 mod survey;
@@ -28,6 +29,7 @@ use crate::hub::Manifest;
 
 pub(crate) use checks::{Check, Checks, Verdict};
 pub(crate) use desk::{Desk, NoAnswer, READ_MAX};
+pub(crate) use pin::{mismatch, revision};
 pub use resolver::StoredModels;
 pub use survey::Oddity;
 pub(crate) use verify::{Scope, Stamps, remember};

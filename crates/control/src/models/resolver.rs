@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use dedi_runtime_api::{ModelRef, ModelResolver, ModelUnavailable};
 
 use super::desk::{Desk, NoAnswer, READ_MAX};
+use super::pin::mismatch;
 use super::{ModelError, ModelStore};
-use crate::ownership::mismatch;
 
 /// The model store as runtimes see it. One look at a time; a disk that hangs holds up launches and nothing else.
 #[derive(Clone, Debug)]

@@ -2,20 +2,20 @@
 
 use dedi_domain::Timestamp;
 
-use super::{Reconciler, act, chain};
-use crate::shared::Shared;
+use super::{Reconciler, act};
+use crate::text::chain;
 
 impl Reconciler {
     /// Removes the logs of endpoints that are known to be erased: a server that died between the two left them. One
     /// that this database never had may be another's.
     pub(super) async fn sweep_logs(&self) {
-        let endpoints = match self.shared.runtime.logged_endpoints().await {
+        let endpoints = match self.runtime.logged_endpoints().await {
             Ok(endpoints) => endpoints,
             Err(err) => return tracing::warn!("the logs of erased endpoints could not be looked for: {err}"),
         };
         for endpoint in endpoints {
-            if matches!(self.shared.store.is_erased(endpoint).await, Ok(true)) {
-                act::forget_logs(&self.shared, endpoint).await;
+            if matches!(self.store.is_erased(endpoint).await, Ok(true)) {
+                act::forget_logs(&self.actor, endpoint).await;
             }
         }
     }
@@ -26,7 +26,7 @@ impl Reconciler {
     }
 
     pub(super) async fn forget_old(&self) {
-        let Shared { config, store, .. } = &*self.shared;
+        let Self { config, store, .. } = self;
         if let Err(err) = store.forget_events(self.days_ago(config.events_kept_days)).await {
             tracing::warn!("old events could not be removed: {}", chain(&err));
         }
@@ -39,6 +39,6 @@ impl Reconciler {
     }
 
     fn days_ago(&self, days: u32) -> Timestamp {
-        Timestamp(self.shared.clock.now().0.saturating_sub(i64::from(days) * 86_400_000))
+        Timestamp(self.clock.now().0.saturating_sub(i64::from(days) * 86_400_000))
     }
 }

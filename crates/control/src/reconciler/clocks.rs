@@ -3,12 +3,13 @@
 
 use dedi_domain::LoadReport;
 
-use super::{Reconciler, chain};
+use super::Reconciler;
+use crate::text::chain;
 
 impl Reconciler {
     /// Looks at both clocks.
     pub(super) async fn tell_clocks(&mut self) {
-        let clock = &self.shared.clock;
+        let clock = &self.clock;
         if let Some(news) = clock.observe() {
             tracing::warn!(
                 moved_ms = news.moved_ms,
@@ -27,7 +28,7 @@ impl Reconciler {
         let times = clock.times();
         let span = times.unwritten().or_else(|| times.own().filter(|_| self.written_span.is_some()));
         if let Some(span) = span.filter(|it| self.written_span != Some(*it)) {
-            match self.shared.store.write_clock_span(span).await {
+            match self.store.write_clock_span(span).await {
                 Ok(()) => self.written_span = Some(span),
                 Err(err) => tracing::debug!("how the clocks differ was not written down: {}", chain(&err)),
             }
@@ -37,14 +38,14 @@ impl Reconciler {
     /// Writes down when keys were last used, once a minute.
     pub(super) async fn note_uses(&self, report: &LoadReport) {
         for (key, at) in &report.keys_used {
-            self.shared.key_uses.note(key, *at);
+            self.keys.uses.note(key, *at);
         }
-        let due = self.shared.key_uses.due(self.shared.clock.now());
+        let due = self.keys.uses.due(self.clock.now());
         if due.is_empty() {
             return;
         }
         // What is lost is a minute's precision.
-        if let Err(err) = self.shared.store.keys_used(&due).await {
+        if let Err(err) = self.store.keys_used(&due).await {
             tracing::debug!("when keys were last used was not written down: {}", chain(&err));
         }
     }

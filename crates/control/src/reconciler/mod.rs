@@ -8,6 +8,7 @@ mod ending;
 mod isolate;
 mod models;
 mod observe;
+mod parts;
 mod running;
 mod telling;
 
@@ -23,14 +24,25 @@ use dedi_domain::route::{EndpointLoad, Serving};
 use dedi_domain::time::Span;
 use dedi_domain::{Action, EndpointId, LoadReport};
 use dedi_failpoint as failpoint;
+use dedi_runtime_api::Runtime;
 use futures_util::FutureExt;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::shared::Shared;
-use crate::store::StoreError;
+use crate::clock::Clock;
+use crate::config::ControlConfig;
+use crate::hub::Pulls;
+use crate::key_ring::KeyRing;
+use crate::last_pass::LastPass;
+use crate::looks::Looks;
+use crate::models::Desk;
+use crate::parts::Parts;
+use crate::routing::Routing;
+use crate::store::{Store, StoreError};
+use crate::text::chain;
 use isolate::{Subject, Waits, decide_each};
+use parts::{Actor, Observer};
 
 /// Passes in a row while each does something: a stop takes about six, so this ends only endless ones.
 const PASSES_IN_A_ROW_MAX: u32 = 16;
@@ -40,9 +52,20 @@ const GAP: Duration = Duration::from_millis(20);
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
 
 /// The loop and what it remembers. Nothing of it has to survive a restart.
-#[derive(Debug)]
 pub(crate) struct Reconciler {
-    shared: Arc<Shared>,
+    config: Arc<ControlConfig>,
+    store: Arc<dyn Store>,
+    runtime: Arc<dyn Runtime>,
+    clock: Clock,
+    looks: Arc<Looks>,
+    pulls: Pulls,
+    keys: Arc<KeyRing>,
+    routing: Arc<Routing>,
+    last_pass: Arc<LastPass>,
+    /// Where what is due for a download reads its model.
+    desk: Desk,
+    observer: Observer,
+    actor: Actor,
     scaler: Scaler,
     models: models::Looks,
     /// What went wrong in the last pass, so that each thing is logged when it begins and not twice a second.
@@ -66,12 +89,22 @@ pub(crate) struct Reconciler {
 }
 
 impl Reconciler {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        let models = models::Looks::new(shared.looks_desk.clone());
+    pub(crate) fn new(parts: &Parts) -> Self {
         Self {
-            shared,
+            config: parts.config.clone(),
+            store: parts.store.clone(),
+            runtime: parts.runtime.clone(),
+            clock: parts.clock.clone(),
+            looks: parts.looks.clone(),
+            pulls: parts.pulls.clone(),
+            keys: parts.keys.clone(),
+            routing: parts.routing.clone(),
+            last_pass: parts.last_pass.clone(),
+            desk: parts.desks.requests.clone(),
+            observer: Observer::new(parts),
+            actor: Actor::new(parts),
             scaler: Scaler::default(),
-            models,
+            models: models::Looks::new(parts.desks.passes.clone()),
             troubles: BTreeSet::new(),
             waits: Waits::default(),
             unread: BTreeSet::new(),
@@ -86,22 +119,22 @@ impl Reconciler {
 
     /// Runs until `cancel`.
     pub(crate) async fn run(&mut self, loads: watch::Receiver<LoadReport>, cancel: CancellationToken) {
-        self.shared.looks.set_running(true);
+        self.looks.set_running(true);
         self.run_until(loads, cancel).await;
-        self.shared.looks.set_running(false);
+        self.looks.set_running(false);
     }
 
     async fn run_until(&mut self, mut loads: watch::Receiver<LoadReport>, cancel: CancellationToken) {
-        let shared = self.shared.clone();
-        let mut tick = interval(Duration::from_millis(shared.config.tick_millis));
+        let (looks, runtime) = (self.looks.clone(), self.runtime.clone());
+        let mut tick = interval(Duration::from_millis(self.config.tick_millis));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut last_clean_up: Option<Instant> = None;
         let mut report = LoadReport::default();
         loop {
             tokio::select! {
                 () = cancel.cancelled() => return,
-                () = shared.looks.asked() => {}
-                () = shared.runtime.changed() => {}
+                () = looks.asked() => {}
+                () = runtime.changed() => {}
                 () = needs_a_look(&mut loads, &report) => {}
                 _ = tick.tick() => {}
             }
@@ -111,7 +144,7 @@ impl Reconciler {
                 last_clean_up = Some(Instant::now());
                 self.forget_old().await;
                 self.sweep_logs().await;
-                shared.pulls.forget_stale().await;
+                self.pulls.forget_stale().await;
             }
             let wait = self.backoff().max(GAP);
             if timeout(wait, cancel.cancelled()).await.is_ok() {
@@ -154,19 +187,19 @@ impl Reconciler {
     /// One look and one step; answers how many actions were done.
     async fn pass(&mut self, report: &LoadReport) -> Result<usize, StoreError> {
         let mut troubles = BTreeSet::new();
-        let look = self.shared.looks.begin();
+        let look = self.looks.begin();
         self.tell_clocks().await;
-        crate::ownership::settle(&self.shared).await;
+        crate::ownership::settle(&self.pulls, &self.desk, self.store.as_ref(), &self.clock).await;
         if self.is_lost() {
             // Nothing could be recorded: what was published last stays, and replicas are left as they are.
-            self.shared.looks.tell(look);
+            self.looks.tell(look);
             return Ok(0);
         }
         // Before the look: what is seen after another server's last write can't be overtaken by one.
         let not_leading = self.take_lead().await;
         troubles.extend(not_leading.clone());
         let seen = observe::observe(
-            &self.shared,
+            &self.observer,
             report,
             &mut self.scaler,
             &mut self.models,
@@ -175,20 +208,20 @@ impl Reconciler {
         .await?;
         troubles.extend(seen.troubles);
         let world = Arc::new(seen.world);
-        self.shared.set_world(world.clone());
-        self.shared.reload_keys().await?;
+        self.last_pass.set_world(world.clone());
+        self.keys.reload().await?;
         failpoint::hit("pass.before", "routes");
-        let slots = self.shared.config.slots;
-        let mut holders = self.shared.store.holders().await?;
+        let slots = self.config.slots;
+        let mut holders = self.store.holders().await?;
         let held = |it| (holders.remove(&it).unwrap_or(Holders::Everyone), it);
         let models = seen.models.into_iter().map(held).map(|(of, it)| (it, of)).collect();
         let serving = Serving { models, contexts: seen.contexts, slots, ..Serving::default() };
-        self.shared.publish_world(&world, serving);
-        self.shared.looks.tell(look);
+        self.routing.publish_world(&world, serving, || self.keys.table());
+        self.looks.tell(look);
         self.note_uses(report).await;
         self.tell_unread(&seen.unread, world.now).await;
         // Before anything that may take long, and no action: a pass that does nothing else is at rest.
-        if let Err(err) = running::beat(&self.shared, &world).await {
+        if let Err(err) = running::beat(&self.actor, &world).await {
             troubles.insert(format!("the running times of replicas could not be recorded: {}", chain(&err)));
         }
         let mut decided = world.clone();
@@ -230,8 +263,8 @@ impl Reconciler {
                 }
             }
         }
-        self.shared.set_unrecorded(unrecorded);
-        self.waits.note(&failed, self.shared.clock.now());
+        self.last_pass.set_unrecorded(unrecorded);
+        self.waits.note(&failed, self.clock.now());
         self.tell_panicked(&panicked, world.now).await;
         self.tell(troubles);
         Ok(n_done)
@@ -242,7 +275,7 @@ impl Reconciler {
         if self.leads {
             return None;
         }
-        match self.shared.store.lead().await {
+        match self.store.lead().await {
             Ok(epoch) => {
                 tracing::debug!(%epoch, "took the lead of the store");
                 self.leads = true;
@@ -259,7 +292,7 @@ impl Reconciler {
 
     /// Whether the database is another than the one at its path.
     fn is_lost(&mut self) -> bool {
-        let place = self.shared.store.check_place();
+        let place = self.store.check_place();
         let was_lost = std::mem::replace(&mut self.is_lost, place.is_err());
         match place {
             Ok(()) if was_lost => tracing::info!("the database is in its place again"),
@@ -270,7 +303,7 @@ impl Reconciler {
     }
 
     async fn act(&self, world: &World, action: &Action) -> Result<(), act::Trouble> {
-        let done = AssertUnwindSafe(act::act(&self.shared, world, action)).catch_unwind().await;
+        let done = AssertUnwindSafe(act::act(&self.actor, world, action)).catch_unwind().await;
         done.unwrap_or(Err(act::Trouble::Panicked))
     }
 }
@@ -292,29 +325,6 @@ async fn needs_a_look(loads: &mut watch::Receiver<LoadReport>, seen: &LoadReport
             return;
         }
     }
-}
-
-/// An error with its causes, for the log.
-pub(crate) fn chain(err: &dyn std::error::Error) -> String {
-    let mut text = err.to_string();
-    let mut source = err.source();
-    while let Some(cause) = source {
-        let said = cause.to_string();
-        if !text.contains(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
-        }
-        source = cause.source();
-    }
-    text
-}
-
-/// What a world says of one endpoint.
-pub(crate) fn view_of(
-    world: &World,
-    id: dedi_domain::EndpointId,
-) -> Option<&dedi_domain::reconcile::EndpointView> {
-    world.endpoints.iter().find(|it| it.desired.id == id)
 }
 
 #[cfg(test)]

@@ -15,11 +15,11 @@ use dedi_domain::{
 use dedi_runtime_api::{Listing, Unreadable};
 use tokio::time::timeout;
 
-use super::chain;
 use super::models::{Looks, Presence, Shown};
+use super::parts::Observer;
 use crate::ownership;
-use crate::shared::Shared;
 use crate::store::{EndpointRows, Readable, StoreError, Unread};
+use crate::text::chain;
 
 /// Longest wait for one answer of the runtime: it reads a few files and asks a driver.
 const ASK_MAX: Duration = Duration::from_secs(10);
@@ -38,48 +38,57 @@ pub(super) struct Seen {
 }
 
 pub(super) async fn observe(
-    shared: &Shared,
+    observer: &Observer,
     report: &LoadReport,
     scaler: &mut Scaler,
     looks: &mut Looks,
     changed_models: &mut BTreeMap<EndpointId, String>,
 ) -> Result<Seen, StoreError> {
-    let Readable { endpoints: mut rows, mut unread } = shared.store.readable().await?;
+    let Readable { endpoints: mut rows, mut unread } = observer.store.readable().await?;
     let outcome = looks.look(&rows).await;
     if outcome.is_new {
-        fetch_absent(shared, &rows, looks).await;
+        fetch_absent(observer, &rows, looks).await;
     }
     let mut troubles = Vec::new();
     if outcome.is_new
-        && let Err(err) = ownership::watch(shared, &rows, &looks.last().pins(), changed_models).await
+        && let Err(err) =
+            ownership::watch(observer.store.as_ref(), &observer.clock, &rows, &looks.last().pins(), changed_models)
+                .await
     {
         troubles
             .push(format!("which revision of its model an endpoint is of was not recorded: {}", chain(&err)));
     }
     if outcome.is_new
-        && let Err(err) = ownership::review_claims(shared, &rows, &looks.last().listed).await
+        && let Err(err) = ownership::review_claims(
+            observer.store.as_ref(),
+            &observer.pulls,
+            &observer.clock,
+            &rows,
+            &looks.last().listed,
+        )
+        .await
     {
         troubles.push(format!("claims to models could not be reviewed: {}", chain(&err)));
     }
     let shown = looks.last();
     let checking = match outcome.trouble {
-        None => check_deployed(shared, shown).await,
+        None => check_deployed(observer, shown).await,
         Some(_) => BTreeMap::new(),
     };
-    let (needs, contexts) = needs(shared, shown);
-    let published = shared.published();
-    let listed_at = shared.clock.now();
-    let (observation, inventory, trouble) = match ask_runtime(shared).await {
+    let (needs, contexts) = needs(observer, shown);
+    let published = observer.routing.published();
+    let listed_at = observer.clock.now();
+    let (observation, inventory, trouble) = match ask_runtime(observer).await {
         Ok((listing, inventory)) => {
             let trouble = leave_unreadable(listing.unreadable, &mut rows, &mut unread);
             (Observation::Known(listing.replicas), inventory, trouble)
         }
         // The last devices stay for those who only want to see them.
-        Err(what) => (Observation::Unknown, shared.world().inventory.clone(), Some(what)),
+        Err(what) => (Observation::Unknown, observer.last_pass.world().inventory.clone(), Some(what)),
     };
     let aside = set_aside(&unread);
-    let now = shared.clock.now();
-    let age_max = Duration::from_secs(u64::from(shared.config.load_report_age_max_secs));
+    let now = observer.clock.now();
+    let age_max = Duration::from_secs(u64::from(observer.config.load_report_age_max_secs));
     let is_fresh = report.at != Timestamp::default() && now.since(report.at) <= age_max;
     let present: BTreeSet<EndpointId> =
         rows.iter().map(|it| it.desired.id).chain(aside.endpoints.iter().copied()).collect();
@@ -96,7 +105,7 @@ pub(super) async fn observe(
                 Some(why) => Some(Fetch::Unreadable { what: why.to_string() }),
                 None => match shown.presence(model) {
                     Presence::Here => checking.get(model).cloned(),
-                    Presence::Absent => Some(shared.pulls.fetch(model).unwrap_or(Fetch::Absent)),
+                    Presence::Absent => Some(observer.pulls.fetch(model).unwrap_or(Fetch::Absent)),
                     Presence::Unreadable(what) => Some(Fetch::Unreadable { what }),
                 },
             };
@@ -104,12 +113,12 @@ pub(super) async fn observe(
             EndpointView {
                 bytes_per_device: bytes,
                 fetch,
-                ..view(shared, row, loads, scaler, &published, now)
+                ..view(observer, row, loads, scaler, &published, now)
             }
         })
         .collect();
-    let settings = shared.config.settings();
-    let capabilities = shared.runtime.capabilities();
+    let settings = observer.config.settings();
+    let capabilities = observer.runtime.capabilities();
     let world = World { now, endpoints, aside, observation, listed_at, inventory, capabilities, settings };
     let models_trouble = outcome.trouble.map(|why| {
         format!("the models can't be looked at, so nothing is launched; everything else goes on: {why}")
@@ -160,8 +169,8 @@ fn set_aside(unread: &[Unread]) -> SetAside {
 
 /// Models that endpoints wait for and the store lacks are on their way from here on, and no others. One that was
 /// here once is not fetched again by itself: the disk that it is on may be away, and it would come to lie below.
-async fn fetch_absent(shared: &Shared, rows: &[EndpointRows], looks: &mut Looks) {
-    if !shared.pulls.fetches_on_create() {
+async fn fetch_absent(observer: &Observer, rows: &[EndpointRows], looks: &mut Looks) {
+    if !observer.pulls.fetches_on_create() {
         return;
     }
     let present: BTreeSet<EndpointId> = rows.iter().map(|it| it.desired.id).collect();
@@ -172,24 +181,24 @@ async fn fetch_absent(shared: &Shared, rows: &[EndpointRows], looks: &mut Looks)
         if desired.wants_replicas()
             && row.replicas.is_empty()
             && looks.last().presence(&desired.model) == Presence::Absent
-            && !was_launched(shared, row, &mut looks.launched).await
+            && !was_launched(observer, row, &mut looks.launched).await
         {
             let first = (desired.started_at, desired.owner.clone());
             let (since, _) = wanted.entry(desired.model.clone()).or_insert(first);
             *since = desired.started_at.max(*since);
         }
     }
-    shared.pulls.want(&wanted);
+    observer.pulls.want(&wanted);
 }
 
 /// Whether anything was ever launched for an endpoint. Where that can't be read, it counts as launched.
-async fn was_launched(shared: &Shared, row: &EndpointRows, known: &mut BTreeSet<EndpointId>) -> bool {
+async fn was_launched(observer: &Observer, row: &EndpointRows, known: &mut BTreeSet<EndpointId>) -> bool {
     let id = row.desired.id;
     if known.contains(&id) {
         return true;
     }
     let was = match row.failures.is_empty() {
-        true => shared.store.was_launched(id).await,
+        true => observer.store.was_launched(id).await,
         false => Ok(true),
     };
     if let Ok(true) = was {
@@ -200,11 +209,11 @@ async fn was_launched(shared: &Shared, row: &EndpointRows, known: &mut BTreeSet<
 
 /// Files of deployed models that have changed since they were right are read again before anything loads them; how
 /// far that is.
-async fn check_deployed(shared: &Shared, shown: &Shown) -> BTreeMap<ModelName, Fetch> {
-    shared.checks.keep(&shown.changed().map(|(model, _)| model).collect());
+async fn check_deployed(observer: &Observer, shown: &Shown) -> BTreeMap<ModelName, Fetch> {
+    observer.checks.keep(&shown.changed().map(|(model, _)| model).collect());
     let mut checking = BTreeMap::new();
     for (model, stamps) in shown.changed() {
-        if let Some(far) = shared.checks.look(model, stamps).await {
+        if let Some(far) = observer.checks.look(model, stamps).await {
             checking.insert(model.clone(), far);
         }
     }
@@ -219,7 +228,7 @@ struct Loads<'a> {
 
 /// What rows and loads say; not yet the model's part of it.
 fn view(
-    shared: &Shared,
+    observer: &Observer,
     row: EndpointRows,
     loads: Loads<'_>,
     scaler: &mut Scaler,
@@ -231,12 +240,12 @@ fn view(
     let load = fresh.map(|it| it.endpoints.get(&desired.id).copied().unwrap_or_default());
     let n_running = replicas.iter().filter(|it| it.intent == Intent::Run).count();
     let n_running = u32::try_from(n_running).unwrap_or(u32::MAX);
-    let target = scaler.target(&shared.config.policy(), &desired, n_running, load, now);
+    let target = scaler.target(&observer.config.policy(), &desired, n_running, load, now);
     let last_activity = replicas
         .iter()
         .filter_map(|it| it.ready_at)
         .chain(load.and_then(|it| it.last_finished_at))
-        .chain([desired.published_at, desired.started_at, shared.opened_at])
+        .chain([desired.published_at, desired.started_at, observer.opened_at])
         .max()
         .unwrap_or(now);
     let replicas = replicas.into_iter().map(|row| replica_view(row, &loads, published)).collect();
@@ -263,13 +272,13 @@ fn replica_view(row: ReplicaRow, loads: &Loads<'_>, published: &Published) -> Re
     ReplicaView { row, out_of_routing, in_flight, unanswered }
 }
 
-async fn ask_runtime(shared: &Shared) -> Result<(Listing, Inventory), String> {
+async fn ask_runtime(observer: &Observer) -> Result<(Listing, Inventory), String> {
     let late = |what: &str| format!("the runtime did not {what} within {} s", ASK_MAX.as_secs());
-    let listing = timeout(ASK_MAX, shared.runtime.list())
+    let listing = timeout(ASK_MAX, observer.runtime.list())
         .await
         .map_err(|_elapsed| late("list its replicas"))?
         .map_err(|err| format!("the runtime can't list its replicas: {}", chain(&err)))?;
-    let inventory = timeout(ASK_MAX, shared.runtime.inventory())
+    let inventory = timeout(ASK_MAX, observer.runtime.inventory())
         .await
         .map_err(|_elapsed| late("measure the devices"))?
         .map_err(|err| format!("the runtime can't measure the devices: {}", chain(&err)))?;
@@ -281,10 +290,10 @@ type Needs = BTreeMap<ModelName, dedi_domain::fit::MemoryNeed>;
 type Contexts = BTreeMap<ModelName, u32>;
 
 /// What each deployed model needs and is served with, as far as is known.
-fn needs(shared: &Shared, shown: &Shown) -> (Needs, Contexts) {
+fn needs(observer: &Observer, shown: &Shown) -> (Needs, Contexts) {
     let (mut needs, mut contexts) = (Needs::new(), Contexts::new());
     for (model, facts) in shown.facts() {
-        let (serving, need) = shared.need(facts);
+        let (serving, need) = observer.config.need(facts);
         contexts.insert(model.clone(), serving.context_tokens);
         needs.insert(model.clone(), need);
     }

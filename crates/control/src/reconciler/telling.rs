@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use dedi_domain::{EndpointId, Timestamp};
 
+use super::Reconciler;
 use super::isolate::Subject;
-use super::{Reconciler, chain};
 use crate::store::{EventKind, Unread};
+use crate::text::chain;
 
 impl Reconciler {
     /// Says of each endpoint whose rows can't be read that it is left as it is, once.
@@ -38,7 +39,7 @@ impl Reconciler {
     }
 
     async fn add_event(&self, endpoint: EndpointId, message: &str, now: Timestamp) {
-        let done = self.shared.store.note(endpoint, EventKind::SetAside, message, now).await;
+        let done = self.store.note(endpoint, EventKind::SetAside, message, now).await;
         if let Err(err) = done {
             tracing::warn!(endpoint.id = %endpoint, "an event could not be recorded: {}", chain(&err));
         }

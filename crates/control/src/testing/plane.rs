@@ -20,7 +20,7 @@ use tower::ServiceExt;
 use super::{FakeRuntime, Gguf, gguf};
 use crate::models::ModelStore;
 use crate::plane::open_database;
-use crate::shared::random_digits;
+use crate::random::random_digits;
 use crate::store::{Actor, AuditAction, AuditEntry, DataLock, SqliteStore, StoredKey};
 use crate::{Clock, ControlConfig, ControlPlane, DataPaths, HubConfig};
 
@@ -177,8 +177,8 @@ impl Plane {
         ReplicaLogs::new(self.dir.path().join("logs"))
     }
 
-    pub(crate) fn shared(&self) -> &crate::shared::Shared {
-        self.control.shared_for_tests()
+    pub(crate) fn parts(&self) -> &crate::parts::Parts {
+        self.control.parts_for_tests()
     }
 
     /// The one connection to the database that writes.
@@ -227,9 +227,9 @@ impl Plane {
             scope: dedi_domain::Scope::default(),
             last_used_at: None,
         };
-        let store = &self.shared().store;
+        let store = &self.parts().store;
         store.insert_key(&key, text.hash(), &crate::testing::entry(&key)).await.unwrap();
-        self.shared().reload_keys().await.unwrap();
+        self.parts().keys.reload().await.unwrap();
         text.reveal().to_owned()
     }
 
@@ -290,7 +290,7 @@ impl Plane {
 
     /// The same from the store, for one that can't be looked up.
     pub(crate) async fn events_of_store(&self, id: &str) -> Vec<String> {
-        let events = self.shared().store.events(id.parse().unwrap(), 0, 1_000).await.unwrap();
+        let events = self.parts().store.events(id.parse().unwrap(), 0, 1_000).await.unwrap();
         events.into_iter().map(|it| it.message).collect()
     }
 

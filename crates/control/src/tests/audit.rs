@@ -85,7 +85,7 @@ async fn audit_tells_who_did_what_and_to_whom_it_belongs() {
 #[tokio::test]
 async fn audit_is_only_added_to_and_goes_by_age() {
     let plane = Plane::start().await;
-    let store = &plane.shared().store;
+    let store = &plane.parts().store;
     let writer = plane.writer();
     for sql in ["UPDATE audit SET message = 'x'", "DELETE FROM audit", "UPDATE audit_kept SET from_at = -1"] {
         assert!(sqlx::query(sql).execute(&writer).await.is_err(), "{sql}");
@@ -107,13 +107,13 @@ async fn audit_writes_some_refusals_of_a_minute_and_no_more() {
         let log = plane.audit_as(&plane.admin, "?limit=1000").await;
         told(&log).iter().filter(|it| *it == "refused").count()
     };
-    for _ in 0..=crate::http::REFUSALS_PER_MINUTE_MAX {
+    for _ in 0..=crate::service::REFUSALS_PER_MINUTE_MAX {
         plane.call_as(Some(&viewer), "GET", "/v1/keys", "").await;
     }
-    assert_eq!(n_refused().await, crate::http::REFUSALS_PER_MINUTE_MAX as usize);
+    assert_eq!(n_refused().await, crate::service::REFUSALS_PER_MINUTE_MAX as usize);
     plane.later(61);
     plane.call_as(Some(&viewer), "GET", "/v1/keys", "").await;
-    assert_eq!(n_refused().await, crate::http::REFUSALS_PER_MINUTE_MAX as usize + 1);
+    assert_eq!(n_refused().await, crate::service::REFUSALS_PER_MINUTE_MAX as usize + 1);
 }
 
 #[tokio::test]
@@ -129,7 +129,7 @@ async fn key_shows_when_it_was_last_used() {
     assert_eq!(shown().await, Value::Null);
     plane.later(61);
     plane.call_as(Some(&viewer), "GET", "/v1/endpoints", "").await;
-    let used_at = crate::http::time(plane.now());
+    let used_at = crate::text::time(plane.now());
     plane.settle_idle().await;
     assert_eq!(shown().await, used_at.as_str());
     // Inference is told by the gateway.
@@ -140,7 +140,7 @@ async fn key_shows_when_it_was_last_used() {
         at: plane.now(),
         ..dedi_domain::LoadReport::default()
     };
-    let used_at = crate::http::time(plane.now());
+    let used_at = crate::text::time(plane.now());
     plane.settle(&report).await;
     assert_eq!(shown().await, used_at.as_str());
 }

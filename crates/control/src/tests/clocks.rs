@@ -65,13 +65,13 @@ async fn clock_years_behind_at_start_and_corrected_expires_keys() {
     // The host comes up in the past, 30 days later, and is corrected after a while.
     plane.clock.set_wall(-YEARS);
     let plane = plane.restart().await;
-    assert!(plane.shared().clock.trouble().is_some_and(|it| it.contains("before the last record")));
+    assert!(plane.parts().clock.trouble().is_some_and(|it| it.contains("before the last record")));
     assert_eq!(plane.status_as(&year).await, StatusCode::OK, "the past is not believed, the last record is");
     plane.later(60);
     plane.clock.set_wall(YEARS + 30 * DAY);
     assert_eq!(plane.status_as(&week).await, StatusCode::FORBIDDEN, "read at each check");
     assert_eq!(plane.status_as(&year).await, StatusCode::OK);
-    assert_eq!(plane.shared().clock.trouble(), None);
+    assert_eq!(plane.parts().clock.trouble(), None);
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use crate::testing::Plane;
 /// What is said of a replica from when it begins to end until it is gone.
 async fn ends(plane: &Plane, id: &str) -> String {
     const KINDS: [&str; 3] = ["replica_draining", "replica_stopping", "replica_released"];
-    let events = plane.shared().store.events(id.parse().unwrap(), 0, 1_000).await.unwrap();
+    let events = plane.parts().store.events(id.parse().unwrap(), 0, 1_000).await.unwrap();
     let ends = events.into_iter().filter(|it| KINDS.contains(&it.kind.as_str()));
     ends.map(|it| it.message).collect::<Vec<_>>().join("\n")
 }

@@ -143,14 +143,14 @@ async fn a_deleted_endpoint_leaves_nothing_behind_and_its_id_never_returns() {
     plane.settle_idle().await;
     assert!(plane.control.routes().borrow().routes.is_empty());
     assert!(plane.runtime.live().is_empty());
-    assert!(plane.shared().store.snapshot().await.unwrap().is_empty());
+    assert!(plane.parts().store.snapshot().await.unwrap().is_empty());
     let mut again = crate::reconciler::tests::desired(1, 1);
     again.id = id.parse().unwrap();
     let new = |desired| crate::store::conformance::new(desired);
-    assert!(plane.shared().store.insert_endpoint(&new(again), plane.now()).await.is_err());
+    assert!(plane.parts().store.insert_endpoint(&new(again), plane.now()).await.is_err());
     let mut namesake = crate::reconciler::tests::desired(1, 1);
     namesake.name = dedi_domain::EndpointName::parse(&name).unwrap();
-    assert!(plane.shared().store.insert_endpoint(&new(namesake), plane.now()).await.is_err());
+    assert!(plane.parts().store.insert_endpoint(&new(namesake), plane.now()).await.is_err());
 }
 
 #[tokio::test]

@@ -138,7 +138,7 @@ async fn a_store_that_does_not_answer_is_no_end_of_a_launch() {
     std::fs::write(&file, "one\n").unwrap();
     let mut body = plane.open("GET", &format!("/v1/endpoints/{id}/logs?follow=true")).await.into_body();
     assert_eq!(frame(&mut body).await.unwrap(), "one\n");
-    plane.shared().store.close().await;
+    plane.parts().store.close().await;
     let mut log = std::fs::File::options().append(true).open(&file).unwrap();
     let write = async {
         tokio::time::sleep(Duration::from_millis(100)).await;

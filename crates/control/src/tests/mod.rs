@@ -6,6 +6,7 @@ mod backup;
 mod checks;
 mod clocks;
 mod contract;
+mod create;
 mod end_reasons;
 mod failures;
 mod hanging;

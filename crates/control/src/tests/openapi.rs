@@ -9,8 +9,7 @@ use dedi_domain::{EndpointState, Role};
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::http::ROUTES;
-use crate::http::item::Part;
+use crate::http::v1::ROUTES;
 use crate::testing::Plane;
 
 /// The described operations of the control plane.
@@ -29,17 +28,9 @@ fn plain(path: &str) -> String {
 
 #[test]
 fn every_route_is_described_and_every_description_has_a_route() {
-    let mut routes = BTreeSet::new();
-    for (route, methods) in ROUTES {
-        if *route == "/v1/endpoints/{*rest}" {
-            for (ending, part) in Part::ALL {
-                let methods = part.methods().split(", ").filter(|it| *it != "HEAD");
-                routes.extend(methods.map(|it| (it.to_owned(), format!("/v1/endpoints/{{}}{ending}"))));
-            }
-        } else {
-            routes.extend(methods.iter().map(|it| ((*it).to_owned(), plain(route))));
-        }
-    }
+    let routes: BTreeSet<_> =
+        ROUTES.iter().map(|(method, route)| ((*method).to_owned(), plain(route))).collect();
+    assert_eq!(routes.len(), ROUTES.len(), "each once");
     let described = described(&openapi::document("0"));
     let described: BTreeSet<_> = described.into_iter().map(|(method, path)| (method, plain(&path))).collect();
     assert_eq!(described, routes);
@@ -72,7 +63,7 @@ fn words_and_limits_are_those_in_force() {
     assert_eq!(EndpointStateWord::WORDS, states);
     assert_eq!(RoleWord::WORDS, Role::ALL.map(Role::as_str));
     assert_eq!(RunWord::WORDS, ["STARTED", "STOPPED"]);
-    let code = include_str!("../http/views.rs");
+    let code = include_str!("../http/v1/endpoints/view.rs");
     for word in PhaseWord::WORDS {
         assert!(code.contains(&format!("=> \"{word}\"")), "{word}");
     }

@@ -90,7 +90,7 @@ async fn a_first_request_that_waits_is_looked_at_at_once_and_those_that_go_on_wa
         let endpoints = [(id.parse().unwrap(), load)].into();
         LoadReport { routes_version: 7, at: plane.now(), endpoints, ..LoadReport::default() }
     };
-    let n_looks = || plane.shared().looks.n_begun();
+    let n_looks = || plane.parts().looks.n_begun();
     running.report(report(0));
     let rest = async || {
         let mut n_before = 0;

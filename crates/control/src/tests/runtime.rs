@@ -7,7 +7,7 @@ use dedi_domain::{
 use dedi_runtime_api::conformance::{Behaviour, Subject};
 use dedi_runtime_api::{Launch, ModelRef, Placement, Runtime};
 
-use crate::shared::random_uuid;
+use crate::random::random_uuid;
 use crate::testing::{FakeRuntime, Script};
 
 struct Pretended {

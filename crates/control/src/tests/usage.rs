@@ -37,7 +37,7 @@ impl Plane {
     /// The same from the events, counted in another way: from ready to the first word of its end, or until now; and
     /// of how many replicas.
     async fn recount(&self, id: &str) -> (i64, i64) {
-        let events = self.shared().store.events(id.parse().unwrap(), 0, 10_000).await.unwrap();
+        let events = self.parts().store.events(id.parse().unwrap(), 0, 10_000).await.unwrap();
         let (mut sum, mut n_ready) = (0, 0);
         for ready in events.iter().filter(|it| it.kind == "replica_ready") {
             let ends = |kind: &str| kind == "replica_failed" || kind == "replica_stopping";
@@ -126,7 +126,7 @@ async fn a_whole_life_is_what_its_events_say() {
     assert_eq!(before["data"][1]["replicas"], 3);
     assert_eq!(plane.call("DELETE", &format!("/v1/endpoints/{id}"), "").await.status, StatusCode::NO_CONTENT);
     plane.live(40).await;
-    assert!(plane.shared().store.is_erased(id.parse().unwrap()).await.unwrap());
+    assert!(plane.parts().store.is_erased(id.parse().unwrap()).await.unwrap());
     plane.hold(&[&id, &other]).await;
     let shown: Vec<(Value, Value)> = running(&plane.usage(ALWAYS).await);
     assert_eq!(shown, [(other.as_str().into(), true.into()), (id.as_str().into(), false.into())]);
@@ -293,7 +293,7 @@ async fn a_period_has_what_lies_in_it_and_its_wrong_ends_are_named() {
         plane.later(5);
         plane.settle_idle().await;
     }
-    let at = |secs: i64| crate::http::time(dedi_domain::Timestamp(began.0 + secs * 1_000));
+    let at = |secs: i64| crate::text::time(dedi_domain::Timestamp(began.0 + secs * 1_000));
     let total = async |query: String| ms(&plane.usage(&query).await["total_minutes"]);
     assert_eq!(total(format!("from={}&to={}", at(0), at(120))).await, 120_000);
     assert_eq!(total(format!("from={}&to={}", at(0), at(50))).await, 50_000);

@@ -94,7 +94,7 @@ async fn a_stop_calls_the_download_off_and_a_start_goes_on_with_it() {
         (plane.state(&id).await == "STOPPED").then_some(())
     })
     .await;
-    assert!(plane.shared().pulls.all().is_empty(), "nobody waits, so nothing is fetched");
+    assert!(plane.parts().pulls.all().is_empty(), "nobody waits, so nothing is fetched");
 
     hub.put("org/x", HubRepo::default().file("x.gguf", &weights()));
     plane.call("PATCH", &format!("/v1/endpoints/{id}"), r#"{"state":"STARTED"}"#).await;

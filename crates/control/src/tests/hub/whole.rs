@@ -162,7 +162,7 @@ async fn the_beginning_of_a_model_is_not_kept_for_ever() {
         let file = std::fs::File::create(folder.join("x.gguf.part")).unwrap();
         file.set_modified(std::time::SystemTime::now() - Duration::from_secs(days * 86_400)).unwrap();
     }
-    plane.shared().pulls.forget_stale().await;
+    plane.parts().pulls.forget_stale().await;
     assert!(!plane.models().join(".pulls/org/old").exists());
     assert!(plane.models().join(".pulls/org/new").exists());
 }

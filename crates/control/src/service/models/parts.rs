@@ -1,0 +1,21 @@
+//! What the use cases of models need.
+
+use std::sync::Arc;
+
+use crate::clock::Clock;
+use crate::config::ControlConfig;
+use crate::hub::Pulls;
+use crate::looks::Looks;
+use crate::models::{Checks, Desk};
+use crate::store::Store;
+
+pub(crate) struct Models {
+    pub(crate) config: Arc<ControlConfig>,
+    pub(crate) store: Arc<dyn Store>,
+    /// Where requests read the model store.
+    pub(crate) desk: Desk,
+    pub(crate) clock: Clock,
+    pub(crate) pulls: Pulls,
+    pub(crate) checks: Checks,
+    pub(crate) looks: Arc<Looks>,
+}
