@@ -31,7 +31,11 @@ impl KeyRing {
     /// # Errors
     ///
     /// If the keys can't be read.
-    pub(crate) async fn open(store: Arc<dyn KeyStore>, clock: Clock, routing: Arc<Routing>) -> Result<Self, StoreError> {
+    pub(crate) async fn open(
+        store: Arc<dyn KeyStore>,
+        clock: Clock,
+        routing: Arc<Routing>,
+    ) -> Result<Self, StoreError> {
         let table = RwLock::new(Arc::new(store.key_table(&clock.times()).await?));
         Ok(Self {
             store,

@@ -51,9 +51,14 @@ pub(super) async fn observe(
     }
     let mut troubles = Vec::new();
     if outcome.is_new
-        && let Err(err) =
-            ownership::watch(observer.store.as_ref(), &observer.clock, &rows, &looks.last().pins(), changed_models)
-                .await
+        && let Err(err) = ownership::watch(
+            observer.store.as_ref(),
+            &observer.clock,
+            &rows,
+            &looks.last().pins(),
+            changed_models,
+        )
+        .await
     {
         troubles
             .push(format!("which revision of its model an endpoint is of was not recorded: {}", chain(&err)));

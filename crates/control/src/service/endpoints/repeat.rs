@@ -42,7 +42,13 @@ impl Repeat {
         let digits: String = self.whole.iter().map(|it| format!("{it:02x}")).collect();
         // It lies beside the clients' keys, and begins as none of theirs can.
         let key = format!("\u{1}{caller} {digits}");
-        Some(Idempotency { key, body_hash: self.whole, since: window(config, now), is_ours: true, instead_of: None })
+        Some(Idempotency {
+            key,
+            body_hash: self.whole,
+            since: window(config, now),
+            is_ours: true,
+            instead_of: None,
+        })
     }
 }
 
