@@ -6,15 +6,13 @@ use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
 use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use dedi_domain::{Bar, BarCause};
+use parking_lot::Mutex;
 use serde::Deserialize;
-
-use crate::process::locked;
 
 /// How long a look waits for the first answer. Later ones are taken when they are there.
 const FIRST_WAIT: Duration = Duration::from_secs(3);
@@ -92,7 +90,7 @@ impl Engine {
     pub(super) fn bar(&self, n_gpus: usize) -> Option<Bar> {
         // One that is not there can't be started, which is told in its own words.
         let file = FileId::of(&self.program)?;
-        let mut state = locked(&self.state);
+        let mut state = self.state.lock();
         if state.file != Some(file) {
             *state = State { file: Some(file), ..State::default() };
         }

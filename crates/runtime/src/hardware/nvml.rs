@@ -7,7 +7,6 @@ mod words;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use dedi_domain::hardware::Health;
@@ -15,6 +14,7 @@ use dedi_domain::{Bar, BarCause, Device, DeviceId, NodeId, Trouble};
 use nvml_wrapper::Nvml;
 use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::struct_wrappers::device::ProcessInfo;
+use parking_lot::Mutex;
 
 use self::faults::Faults;
 use self::holders::Holders;
@@ -22,7 +22,6 @@ use self::memory::{Memory, memory};
 use super::Engines;
 use super::names::kind_of;
 use super::traces::Traces;
-use crate::process::locked;
 
 /// How long a library that could not be loaded is left alone.
 const RETRY_DELAY: Duration = Duration::from_secs(60);
@@ -65,7 +64,7 @@ impl Gpus {
     /// be asked, as after its files were replaced under it, those that are known or that our engines have are still
     /// there.
     pub(super) fn devices(&self, ours: &Engines) -> (Vec<Device>, Vec<Trouble>) {
-        let mut state = locked(&self.state);
+        let mut state = self.state.lock();
         let State { driver, tried_at, closed, known, holders, told } = &mut *state;
         holders.begin(ours);
         if driver.is_none() && tried_at.is_none_or(|it| it.elapsed() >= RETRY_DELAY) {

@@ -23,12 +23,13 @@ use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use dedi_domain::{Capabilities, Inventory, Nonce, ReplicaId, Timestamp};
 use dedi_replica_logs::ReplicaLogs;
 use dedi_runtime_api::{BoxError, Launch, Listing, ModelResolver, Placement, Runtime, RuntimeError};
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -319,7 +320,7 @@ impl Inner {
     }
 
     fn is_tracked(&self, nonce: Nonce) -> bool {
-        locked(&self.tracked).contains_key(&nonce)
+        self.tracked.lock().contains_key(&nonce)
     }
 }
 
@@ -352,9 +353,4 @@ fn unavailable(what: String, source: impl Into<BoxError>) -> RuntimeError {
 /// Runs file work off the async threads.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
-}
-
-/// A panic elsewhere does not make the value wrong: each holder leaves it whole.
-pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -2,14 +2,15 @@
 
 use std::io;
 use std::process::Child;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use dedi_domain::{Exit, FailureCause, ReplicaId, Timestamp};
+use parking_lot::Mutex;
 
 use super::probe::{self, Health};
 use super::watched::Watched;
-use super::{Inner, blocking, locked};
+use super::{Inner, blocking};
 use crate::{clock, failpoint};
 use dedi_shim::identity::ProcessId;
 use dedi_shim::records::{LaunchRecord, ReplicaDir, ShimRecord};
@@ -42,11 +43,11 @@ pub(crate) struct Tracked {
 
 impl Tracked {
     pub(crate) fn seen(&self) -> Seen {
-        *locked(&self.seen)
+        *self.seen.lock()
     }
 
     pub(crate) fn unready(&self) -> Option<String> {
-        locked(&self.unready).clone()
+        self.unready.lock().clone()
     }
 }
 
@@ -68,7 +69,7 @@ impl Inner {
         let progress_at = record.at.max(self.opened_at);
         let seen = if was_ready { Seen::Ready } else { Seen::Launching { progress_at, percent: None } };
         let nonce = record.launch.nonce;
-        let mut tracked = locked(&self.tracked);
+        let mut tracked = self.tracked.lock();
         if let Some(known) = tracked.get(&nonce) {
             return known.seen();
         }
@@ -84,7 +85,7 @@ impl Inner {
                 // The next look begins anew and may fail the same way.
                 tokio::time::sleep(FAILED_DELAY).await;
             }
-            locked(&inner.tracked).remove(&nonce);
+            inner.tracked.lock().remove(&nonce);
             inner.changed.notify_one();
         });
         seen
@@ -251,7 +252,7 @@ impl Watch<'_> {
         let before = self.engine().await?;
         let timeout = self.inner.config.first_token_timeout();
         let answered = probe::first_token(&self.dir.socket(), &self.record.launch, timeout).await;
-        *locked(&self.tracked.unready) = answered.as_ref().err().cloned();
+        *self.tracked.unready.lock() = answered.as_ref().err().cloned();
         answered?;
         let dir = self.dir.clone();
         failpoint::hit("watch.before", "ready");
@@ -284,7 +285,7 @@ impl Watch<'_> {
     }
 
     fn set(&self, seen: Seen) {
-        let mut now = locked(&self.tracked.seen);
+        let mut now = self.tracked.seen.lock();
         if *now != seen {
             *now = seen;
             self.inner.changed.notify_one();

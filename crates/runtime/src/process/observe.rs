@@ -10,7 +10,7 @@ use dedi_domain::{Address, Exit, FailureCause, NodeId, ObservedReplica, ReplicaP
 
 use super::monitor::Seen;
 use super::remove::Goal;
-use super::{Inner, blocking, locked};
+use super::{Inner, blocking};
 use crate::hardware::Engines;
 use dedi_runtime_api::{Listing, Unreadable};
 use dedi_shim::identity;
@@ -61,7 +61,7 @@ impl Inner {
             }
         }
         for it in replicas.iter_mut().filter(|it| matches!(it.phase, ReplicaPhase::Launching { .. })) {
-            it.unready = locked(&self.tracked).get(&it.nonce).and_then(|it| it.unready());
+            it.unready = self.tracked.lock().get(&it.nonce).and_then(|it| it.unready());
         }
         replicas.extend(self.unrecorded(&replicas).await?);
         replicas.sort_by_key(|it| it.id);
@@ -131,7 +131,7 @@ impl Inner {
     }
 
     fn seen(&self, record: &LaunchRecord) -> Option<Seen> {
-        locked(&self.tracked).get(&record.launch.nonce).map(|it| it.seen())
+        self.tracked.lock().get(&record.launch.nonce).map(|it| it.seen())
     }
 
     /// All live engines, children included, whose use of devices is ours; and those that have ended.

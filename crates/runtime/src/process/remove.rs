@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use dedi_domain::{EndpointId, Nonce, ReplicaId};
 
-use super::{Inner, blocking, locked};
+use super::{Inner, blocking};
 use crate::failpoint;
 use dedi_shim::cgroup::Groups;
 use dedi_shim::records::{LaunchRecord, ReplicaDir};
@@ -88,7 +88,7 @@ impl Inner {
         nonce: Nonce,
         work: impl Fn() -> F + Send + Sync + 'static,
     ) {
-        if locked(&self.ending).insert(path.clone(), nonce).is_some() {
+        if self.ending.lock().insert(path.clone(), nonce).is_some() {
             return;
         }
         let inner = self.clone();
@@ -103,7 +103,7 @@ impl Inner {
                 () = inner.stop.cancelled() => {}
                 () = work => {}
             }
-            locked(&inner.ending).remove(&path);
+            inner.ending.lock().remove(&path);
             inner.changed.notify_one();
         });
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use dedi_domain::{NodeId, Nonce, ObservedReplica, ReplicaId, ReplicaPhase};
 
-use super::{Inner, blocking, locked};
+use super::{Inner, blocking};
 use dedi_shim::cgroup::{self, Groups, Hierarchies};
 use dedi_shim::identity::ProcessId;
 use dedi_shim::mark;
@@ -33,7 +33,7 @@ impl Inner {
         if !shim.life.is(&self.life) {
             return;
         }
-        let mut known = locked(&self.known);
+        let mut known = self.known.lock();
         let is_known = known.get(&record.launch.nonce).is_some_and(|it| {
             it.shim == Some(shim.shim) && it.engine == shim.engine && it.cgroups == shim.cgroups
         });
@@ -69,7 +69,7 @@ impl Inner {
         for it in found.values() {
             tracing::warn!(replica = %it.replica, "its processes run, but its folder is gone");
         }
-        locked(&self.known).extend(found);
+        self.known.lock().extend(found);
         Ok(())
     }
 
@@ -78,7 +78,7 @@ impl Inner {
         self: &Arc<Self>,
         listed: &[ObservedReplica],
     ) -> io::Result<Vec<ObservedReplica>> {
-        let mut known: Vec<Known> = locked(&self.known).values().cloned().collect();
+        let mut known: Vec<Known> = self.known.lock().values().cloned().collect();
         known.retain(|it| listed.iter().all(|listed| listed.nonce != it.nonce));
         if known.is_empty() {
             return Ok(Vec::new());
@@ -88,7 +88,7 @@ impl Inner {
             let mut found = Vec::new();
             for it in known {
                 let path = ReplicaDir::of(&inner.run, it.replica).path().to_owned();
-                let is_ending = locked(&inner.ending).get(&path) == Some(&it.nonce);
+                let is_ending = inner.ending.lock().get(&path) == Some(&it.nonce);
                 let phase = if is_ending {
                     // Until whoever ends it is done, which is after the last process.
                     ReplicaPhase::Stopping
@@ -97,7 +97,7 @@ impl Inner {
                 } else if inner.is_alive(&it)? {
                     ReplicaPhase::Orphaned
                 } else {
-                    locked(&inner.known).remove(&it.nonce);
+                    inner.known.lock().remove(&it.nonce);
                     continue;
                 };
                 found.push(ObservedReplica {
@@ -117,7 +117,7 @@ impl Inner {
     /// Begins to end what is left of a replica that has no folder, if there is such a one. Its shim can't write down
     /// how that went, and ends all the same.
     pub(super) fn end_unrecorded(self: &Arc<Self>, replica: ReplicaId, nonce: Nonce) {
-        let known = locked(&self.known).get(&nonce).filter(|it| it.replica == replica).cloned();
+        let known = self.known.lock().get(&nonce).filter(|it| it.replica == replica).cloned();
         let Some(known) = known else { return };
         let inner = self.clone();
         let path = ReplicaDir::of(&self.run, replica).path().to_owned();
@@ -139,7 +139,7 @@ impl Inner {
             if dir.path().exists() && dir.launch()?.is_none() {
                 dir.delete(&self.run)?;
             }
-            locked(&self.known).remove(&known.nonce);
+            self.known.lock().remove(&known.nonce);
             tracing::info!(replica = %known.replica, "gone, as its folder was before it");
             Ok(())
         })
