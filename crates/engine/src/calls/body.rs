@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Callable;
+use super::callable::Callable;
 use super::value::Step;
 
 /// Reads the calls behind one marker.

@@ -1,7 +1,7 @@
 //! Decides which form stands behind a marker that several families share, and takes markers that stand within others.
 
-use super::Callable;
 use super::body::{Body, Told};
+use super::callable::Callable;
 use super::json::JsonCalls;
 use super::markers::Kind;
 use super::named::{NamedCall, Style};

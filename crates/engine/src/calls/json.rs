@@ -2,8 +2,8 @@
 
 use serde_json::Value as Json;
 
-use super::Callable;
 use super::body::{Body, Told};
+use super::callable::Callable;
 use super::value::{Step, Value};
 
 const NAME_KEYS: [&str; 2] = ["name", "tool_name"];

@@ -9,27 +9,27 @@
 
 use std::sync::Arc;
 
-use dedi_api::engine::ToolCall;
-use serde_json::Value;
-
 use self::body::{Body, Event, Told};
 use self::choice::Choice;
 use self::markers::{Kind, MARKERS, Marker, RECIPIENT};
-use self::schema::{Parameters, Types};
 use self::teller::Teller;
 use self::value::Step;
 
 mod body;
+mod callable;
 mod choice;
 mod json;
 mod markers;
 mod named;
+mod part;
 mod python;
 mod schema;
 mod tags;
 mod teller;
 mod value;
 
+pub use self::callable::Callable;
+pub use self::part::{Ending, Part};
 pub use self::teller::NamedArguments;
 
 /// So much white space waits for what follows it; models that write nothing else must not be looked at again and again.
@@ -41,73 +41,6 @@ const MARK_BYTES_MAX: usize = 48;
 pub const OPEN: &str = "<tool_call>";
 /// What it ends with.
 pub const CLOSE: &str = "</tool_call>";
-
-/// What may be called.
-#[derive(Debug, Default)]
-pub struct Callable {
-    functions: Vec<Function>,
-    /// Whether the reply is a call whatever it says, because a grammar makes it one.
-    pub must_call: bool,
-    /// Whether a reply ends with its first call.
-    pub only_one: bool,
-    /// Whether a call is told while it comes, and not only when it is whole.
-    pub in_fragments: bool,
-}
-
-#[derive(Debug)]
-struct Function {
-    name: String,
-    parameters: Parameters,
-}
-
-/// A part of a reply.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Part {
-    /// Text for the reader.
-    Text(String),
-    /// A call, or more of its arguments; then it has neither id nor name.
-    Call(ToolCall),
-    /// The call is whole.
-    Called,
-}
-
-/// How a reply ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// The model was done.
-    Whole,
-    /// It is as long as it may be; the model would have gone on.
-    Cut,
-}
-
-impl Callable {
-    /// The functions by name, with the schemas of what they take.
-    #[must_use]
-    pub fn new(functions: impl IntoIterator<Item = (String, Option<Value>)>) -> Self {
-        let functions = functions
-            .into_iter()
-            .map(|(name, schema)| Function { name, parameters: Parameters::new(schema) })
-            .collect();
-        Self { functions, ..Self::default() }
-    }
-
-    fn find(&self, name: &str) -> Option<usize> {
-        self.functions.iter().position(|it| it.name == name)
-    }
-
-    /// Whether a function's name begins so.
-    fn may_begin(&self, name: &str) -> bool {
-        self.functions.iter().any(|it| it.name.starts_with(name))
-    }
-
-    fn name(&self, function: usize) -> &str {
-        self.functions.get(function).map_or("", |it| &it.name)
-    }
-
-    fn types(&self, function: usize, argument: &str) -> Types {
-        self.functions.get(function).map_or_else(Types::text, |it| it.parameters.types(argument))
-    }
-}
 
 /// Whether a control token's text is a mark that calls are told by.
 #[must_use]

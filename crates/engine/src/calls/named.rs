@@ -1,7 +1,7 @@
 //! A call as a name, a family's separator, and the arguments: `name[ARGS]{…}` and its relatives.
 
-use super::Callable;
 use super::body::{Body, Told};
+use super::callable::Callable;
 use super::value::{RAW_QUOTE, Step, Value};
 
 // Names have 64 letters at most; with ids and separators a header stays below this.

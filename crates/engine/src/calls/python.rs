@@ -1,7 +1,7 @@
 //! Calls as Python writes them: `[f(a=1, b="x"), g()]`, or without the brackets.
 
-use super::Callable;
 use super::body::{Body, Told};
+use super::callable::Callable;
 use super::value::{Step, Value};
 
 /// Reads such calls.

@@ -1,8 +1,8 @@
 //! Calls in tags, their arguments as plain text: `<function=name><parameter=key>value</parameter></function>` and its
 //! relatives. Of which type an argument is says the function's schema.
 
-use super::Callable;
 use super::body::{Body, Told};
+use super::callable::Callable;
 use super::schema::Types;
 use super::value::{Step, Value, put};
 

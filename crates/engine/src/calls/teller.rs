@@ -5,8 +5,9 @@ use std::sync::Arc;
 use dedi_api::engine::{CalledFunction, ToolCall};
 
 use super::body::Event;
+use super::callable::Callable;
+use super::part::{Ending, Part};
 use super::value::{Step, Value};
-use super::{Callable, Ending, Part};
 
 /// Makes parts of what is found.
 #[derive(Debug)]

@@ -13,7 +13,9 @@ use llguidance::{Matcher, ParserFactory};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use super::{Form, FormError, Grammar, Part, STACK_BYTES, first_line, limits, plain, trial};
+use super::form::{Form, FormError, Part, STACK_BYTES, first_line, limits};
+use super::grammar::Grammar;
+use super::{plain, trial};
 
 /// Forms compiled at a time that are cheap: plain ones, and ones that passed a trial within [`QUICK`].
 const QUICK_PLACES: usize = 2;

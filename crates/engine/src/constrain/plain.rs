@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::Form;
+use super::form::Form;
 
 /// Schemas in a schema. A form of that size compiles within milliseconds.
 const PARTS_MAX: usize = 256;

@@ -18,7 +18,7 @@ use rustix::process::{Resource, Rlimit};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-use super::{Form, FormError, STACK_BYTES, limits};
+use super::form::{Form, FormError, STACK_BYTES, limits};
 
 /// Longest computing. The largest schemas that are taken need a second or two.
 pub const TIME_MAX: Duration = Duration::from_secs(3);

@@ -7,7 +7,7 @@ use axum::extract::{FromRequest, Request};
 use bytes::Bytes;
 use dedi_http::{BodyLimits, check_head, check_json, read_body};
 
-use super::ApiError;
+use super::error::ApiError;
 
 // The gateway's limits are narrower; these only keep a stray client from filling the memory, or from staying.
 const LIMITS: BodyLimits = BodyLimits {

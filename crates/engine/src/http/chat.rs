@@ -19,12 +19,13 @@ use crate::tools::Tools;
 use crate::worker::{Finish, Sender, TokenEvent};
 
 use super::body::JsonBytes;
+use super::error::ApiError;
 use super::forms;
 use super::generate::{self, Accepted, Echo, Expected, Prepared};
 use super::prompt::{self, Turn};
 use super::reasoning::{self, Effort};
 use super::replies::{self, Dialect, Head, event};
-use super::{ApiError, AppState, Ready};
+use super::state::{AppState, Ready};
 
 pub(super) async fn chat(
     State(state): State<Arc<AppState>>,

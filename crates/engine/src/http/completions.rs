@@ -17,9 +17,10 @@ use crate::request;
 use crate::worker::{Finish, Sender, TokenEvent, TokenProbabilities};
 
 use super::body::JsonBytes;
+use super::error::ApiError;
 use super::generate::{self, Accepted, Echo, Expected, FORMAT, Prepared, characters};
 use super::replies::{self, Dialect, Head, event};
-use super::{ApiError, AppState, Ready};
+use super::state::{AppState, Ready};
 
 const LONG_BYTES: usize = 16 << 10;
 

@@ -12,8 +12,9 @@ use crate::request;
 use crate::worker::{EmbedJob, Job, Sender};
 
 use super::body::JsonBytes;
+use super::error::ApiError;
 use super::generate;
-use super::{ApiError, AppState, InFlight, Ready};
+use super::state::{AppState, InFlight, Ready};
 
 const TEXTS_MAX: usize = 2048;
 

@@ -7,7 +7,7 @@ use crate::constrain::{Form, Part};
 use crate::schema;
 use crate::tools::Tools;
 
-use super::ApiError;
+use super::error::ApiError;
 use super::generate::FORMAT;
 
 /// The form of the whole reply, and the fields that it is made of. Where a function may be called and the text is to be JSON

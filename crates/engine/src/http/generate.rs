@@ -12,7 +12,8 @@ use crate::reading::Expect;
 use crate::request::{self, Parameters};
 use crate::worker::{Event, Finish, GenerateJob, Job, Sender, TokenEvent, TokenProbabilities};
 
-use super::{ApiError, AppState, InFlight, Ready};
+use super::error::ApiError;
+use super::state::{AppState, InFlight, Ready};
 
 /// A job that was accepted, and what its answer needs.
 pub(super) struct Accepted {

@@ -8,9 +8,10 @@ use crate::constrain::Form;
 use crate::special::Specials;
 use crate::template::{Conversation, TemplateError};
 
+use super::error::ApiError;
 use super::generate::sentence;
 use super::reasoning::{self, Effort};
-use super::{ApiError, Ready};
+use super::state::Ready;
 
 /// Where the reply stands in the conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

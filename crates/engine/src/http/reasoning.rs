@@ -6,7 +6,7 @@ use crate::constrain::Form;
 use crate::reading::{self, Habits};
 use crate::template::ChatTemplate;
 
-use super::ApiError;
+use super::error::ApiError;
 
 /// `reasoning_effort`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

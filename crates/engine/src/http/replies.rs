@@ -18,8 +18,9 @@ use http_body::Frame;
 
 use crate::worker::{Event, TokenEvent};
 
+use super::error::ApiError;
 use super::generate::{Accepted, Echo, FORMAT, sentence};
-use super::{ApiError, Ready};
+use super::state::Ready;
 
 const TOKENS_AT_ONCE: usize = 64;
 

@@ -11,7 +11,7 @@ use dedi_api::engine::Health;
 use http::StatusCode;
 use serde_json::json;
 
-use super::AppState;
+use super::state::AppState;
 
 /// A step is meant to take a fraction of a second. Only the first part of a prompt has a size that was not yet
 /// fitted to this machine, and even the slowest that is of any use reads two tokens a second of it.

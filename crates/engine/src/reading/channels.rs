@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::calls::{Callable, Ending, NamedArguments, SPACE_BYTES_MAX};
 
-use super::{Piece, put_parts, put_text, put_thought};
+use super::piece::{Piece, put_parts, put_text, put_thought};
 
 /// What a reply of this form begins with.
 pub(super) const START: &str = "<|channel|>";

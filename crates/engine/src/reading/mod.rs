@@ -4,16 +4,19 @@
 
 use std::sync::Arc;
 
-use crate::calls::{self, CallFinder, Callable, Ending, Part};
+use crate::calls::{self, CallFinder, Callable, Ending};
 
 use self::channels::Channels;
+use self::piece::{put_parts, put_text, put_thought};
 use self::thoughts::{Split, Thoughts};
 
 mod channels;
+mod piece;
 #[cfg(test)]
 mod tests;
 mod thoughts;
 
+pub use self::piece::Piece;
 pub use self::thoughts::{close_tag, open_tag};
 
 /// Whether a control token's text is a mark of thoughts, channels or calls.
@@ -54,15 +57,6 @@ pub struct Expect {
     pub open_tag: Option<&'static str>,
     /// What may be called, if anything.
     pub callable: Option<Arc<Callable>>,
-}
-
-/// A part of a reply.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Piece {
-    /// What the model thought.
-    Thought(String),
-    /// What it says or calls.
-    Part(Part),
 }
 
 /// Takes one reply apart as it comes.
@@ -166,35 +160,5 @@ fn put(split: Split, finder: Option<&mut CallFinder>, pieces: &mut Vec<Piece>) {
         (Split::Thought(text), _) => put_thought(&text, pieces),
         (Split::Rest(text), Some(finder)) => put_parts(finder.push(&text), pieces),
         (Split::Rest(text), None) => put_text(&text, pieces),
-    }
-}
-
-fn put_thought(text: &str, pieces: &mut Vec<Piece>) {
-    match pieces.last_mut() {
-        Some(Piece::Thought(before)) => before.push_str(text),
-        Some(Piece::Part(_)) | None => pieces.push(Piece::Thought(text.to_owned())),
-    }
-}
-
-fn put_text(text: &str, pieces: &mut Vec<Piece>) {
-    match pieces.last_mut() {
-        Some(Piece::Part(Part::Text(before))) => before.push_str(text),
-        Some(Piece::Part(_) | Piece::Thought(_)) | None => {
-            pieces.push(Piece::Part(Part::Text(text.to_owned())))
-        }
-    }
-}
-
-fn put_parts(parts: Vec<Part>, pieces: &mut Vec<Piece>) {
-    for part in parts {
-        match (part, pieces.last_mut()) {
-            (Part::Text(text), _) => put_text(&text, pieces),
-            (Part::Call(more), Some(Piece::Part(Part::Call(call))))
-                if more.id.is_empty() && more.index == call.index =>
-            {
-                call.function.arguments.push_str(&more.function.arguments);
-            }
-            (part @ (Part::Call(_) | Part::Called), _) => pieces.push(Piece::Part(part)),
-        }
     }
 }

@@ -1,7 +1,7 @@
 //! How deep a template may nest and how long it may chain: the library recurses over both, while it parses and later. And
 //! what of macros it has otherwise than Jinja2, by name.
 
-use super::Fault;
+use super::fault::Fault;
 use super::lexer::{Kind, Token};
 use super::operators::{KEYWORDS, depths, is_closing, is_opening};
 

@@ -1,7 +1,7 @@
 //! Cuts a template into tokens as Jinja2 does with `trim_blocks` and `lstrip_blocks`: what white space a tag takes with
 //! it is decided here, and texts in quotes are read as Python reads them.
 
-use super::Fault;
+use super::fault::Fault;
 
 /// A piece of a template.
 #[derive(Clone, Debug, PartialEq, Eq)]

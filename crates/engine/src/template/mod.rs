@@ -14,6 +14,7 @@ use serde::Serialize;
 mod bounds;
 #[cfg(test)]
 mod bounds_tests;
+mod fault;
 mod filters;
 mod format;
 mod gate;
@@ -26,11 +27,13 @@ mod methods;
 mod numbers;
 mod operators;
 mod python;
+mod range;
 mod rewrite;
 pub mod source;
 #[cfg(test)]
 mod tests;
 
+use fault::Fault;
 pub use habits::Habits;
 
 // Fuel pays for an instruction, or for 64 bytes that are made or looked at; so it bounds time and memory. This much is some
@@ -78,13 +81,6 @@ pub enum TemplateError {
     /// Other conversations are being rendered, and took too long.
     #[error("other conversations are being rendered")]
     Busy,
-}
-
-/// Where a template is wrong.
-#[derive(Debug, PartialEq, Eq)]
-struct Fault {
-    line: usize,
-    message: String,
 }
 
 impl From<Fault> for TemplateError {

@@ -1,13 +1,12 @@
 //! Filters and functions of numbers.
 
-use std::sync::Arc;
-
 use minijinja::value::{Rest, ValueKind, ValueOrKwargs};
 use minijinja::{Error, State, Value};
 
 use super::format::{self, truncated};
 use super::lexer::is_space;
 use super::python::{arguments, at_path, pay, whole, wrong};
+use super::range::Range;
 
 const RANGE_MAX: usize = 100_000;
 
@@ -160,37 +159,4 @@ pub(super) fn range(given: Rest<ValueOrKwargs>) -> Result<Value, Error> {
         return Err(wrong(format!("range: more than {RANGE_MAX} numbers")));
     }
     Ok(Value::from_object(Range { start, stop, step, length }))
-}
-
-/// The numbers of `range`.
-#[derive(Debug)]
-pub(super) struct Range {
-    start: i64,
-    stop: i64,
-    step: i64,
-    length: usize,
-}
-
-impl minijinja::value::Object for Range {
-    fn repr(self: &Arc<Self>) -> minijinja::value::ObjectRepr {
-        minijinja::value::ObjectRepr::Seq
-    }
-
-    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        let at = key.as_usize().filter(|it| *it < self.length)?;
-        let at = i64::try_from(at).ok()?;
-        Some(Value::from(self.start.wrapping_add(at.wrapping_mul(self.step))))
-    }
-
-    fn enumerate(self: &Arc<Self>) -> minijinja::value::Enumerator {
-        minijinja::value::Enumerator::Seq(self.length)
-    }
-
-    fn render(self: &Arc<Self>, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.step == 1 {
-            write!(out, "range({}, {})", self.start, self.stop)
-        } else {
-            write!(out, "range({}, {}, {})", self.start, self.stop, self.step)
-        }
-    }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use minijinja::value::{Kwargs, ValueKind, from_args};
 use minijinja::{Error, ErrorKind, State, Value};
 
-use super::numbers::Range;
+use super::range::Range;
 use crate::special::may_be_seam;
 
 // The library counts a byte it copies as a unit of 1/64 fuel; writing values out costs more than copying.

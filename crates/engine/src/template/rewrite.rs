@@ -2,8 +2,8 @@
 //! without Python's escapes, what the library lacks put in other words, and nothing nested or chained so deep that its
 //! recursion could not bear it.
 
-use super::Fault;
 use super::bounds::{Blocks, check, check_defaults};
+use super::fault::Fault;
 use super::lexer::{Kind, Token, lex};
 use super::operators::{concatenations, depths, joined, percents, position, without_plus};
 
