@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use dedi_domain::autoscale::Policy;
+use dedi_domain::engine::MemoryModel;
 use dedi_domain::failure::BackoffSettings;
-use dedi_domain::fit::{MemoryNeed, ModelFacts, Serving, memory_need};
+use dedi_domain::fit::{MemoryNeed, ModelFacts, Serving};
 use dedi_domain::reconcile::Settings;
 use dedi_domain::{HardwareId, Inventory, Setting, check_settings};
 use serde::{Deserialize, Serialize};
@@ -256,7 +257,7 @@ impl ControlConfig {
     /// How a model is run here, and the memory that takes.
     pub(crate) fn need(&self, facts: &ModelFacts) -> (Serving, MemoryNeed) {
         let serving = self.serving(Some(facts));
-        (serving, memory_need(facts, serving))
+        (serving, MemoryModel::Computed.need(facts, serving))
     }
 
     /// Cents per minute of a replica, by today's config. A name of hardware that leaves out what goes without saying

@@ -101,6 +101,7 @@ mod tests {
             owner,
             display_name: String::new(),
             model,
+            engine: crate::ids::EngineKind::default(),
             hardware: HardwareId::parse("1x_gpu_80gb").unwrap(),
             replicas: ReplicaRange::new(1, 1).unwrap(),
             run: Run::Started,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::hardware::HardwareId;
 use crate::idle::IdleRule;
-use crate::ids::{EndpointId, EndpointName, InvalidName, ModelName, Owner};
+use crate::ids::{EndpointId, EndpointName, EngineKind, InvalidName, ModelName, Owner};
 use crate::time::Timestamp;
 
 /// The wire word for how an endpoint is doing. No other word is ever sent.
@@ -165,6 +165,8 @@ pub struct Desired {
     pub display_name: String,
     /// What it serves.
     pub model: ModelName,
+    /// What serves it.
+    pub engine: EngineKind,
     /// What each replica runs on.
     pub hardware: HardwareId,
     /// Bounds of the replica count.

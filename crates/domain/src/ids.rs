@@ -128,6 +128,35 @@ text_id!(
     EndpointName
 );
 
+text_id!(
+    /// A kind of engine, as endpoints name it; `dedi` is the one that comes with dedi.
+    EngineKind
+);
+
+impl EngineKind {
+    /// Accepts `[a-z0-9-]{1,32}`.
+    ///
+    /// # Errors
+    ///
+    /// What it may be, for every other text.
+    pub fn parse(text: &str) -> Result<Self, InvalidName> {
+        let fits = (1..=32).contains(&text.len())
+            && text.bytes().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || it == b'-');
+        if fits {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidName("an engine's name is 1 to 32 of a-z, 0-9 and `-`".to_owned()))
+        }
+    }
+}
+
+impl Default for EngineKind {
+    /// The embedded engine.
+    fn default() -> Self {
+        Self("dedi".to_owned())
+    }
+}
+
 impl Owner {
     /// Accepts `[a-z0-9-]{1,39}`.
     pub fn parse(text: &str) -> Result<Self, InvalidName> {

@@ -8,6 +8,7 @@ pub mod capabilities;
 mod causes;
 pub mod end_reason;
 pub mod endpoint;
+pub mod engine;
 pub mod failure;
 mod failure_cause;
 pub mod fetch;
@@ -37,11 +38,12 @@ pub use capabilities::{Capabilities, PlacedBy};
 pub use causes::with_causes;
 pub use end_reason::{DrainOutcome, EndReason};
 pub use endpoint::{Desired, EndpointState, ReplicaRange, Run};
+pub use engine::EngineSpec;
 pub use fetch::Fetch;
 pub use hardware::{
     Bar, BarCause, Device, DeviceId, DeviceKind, HardwareConfig, HardwareId, Inventory, Trouble,
 };
-pub use ids::{EndpointId, EndpointName, ModelName, NodeId, Nonce, Owner, ReplicaId};
+pub use ids::{EndpointId, EndpointName, EngineKind, ModelName, NodeId, Nonce, Owner, ReplicaId};
 pub use key_failures::{KeyFailures, KeyRefusal};
 pub use keys::{KeyId, KeyTable, Principal, Role};
 pub use launch::{Address, AssignedDevice};

@@ -30,3 +30,17 @@ impl From<Exit> for ExitCode {
         ExitCode::from(exit as u8)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exit_codes_are_those_that_the_engines_spec_explains() {
+        let spec = dedi_domain::EngineSpec::embedded("dedi-engine".into());
+        let mut explained: Vec<i32> = spec.exits.iter().filter_map(|it| it.code).collect();
+        explained.sort_unstable();
+        explained.dedup();
+        assert_eq!(explained, [Exit::Model, Exit::Memory, Exit::Device].map(|it| it as i32));
+    }
+}

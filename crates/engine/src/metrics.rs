@@ -71,3 +71,21 @@ impl Default for Metrics {
         metrics
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_are_called_what_the_engines_spec_says() {
+        let names = dedi_domain::EngineSpec::embedded("dedi-engine".into()).metrics.unwrap();
+        let names =
+            [names.running, names.waiting, names.prompt_tokens, names.cached_tokens, names.generated_tokens];
+        let mut text = String::new();
+        prometheus_client::encoding::prometheus_text::encode(&mut text, &Metrics::default().registry)
+            .unwrap();
+        for name in names.map(Option::unwrap) {
+            assert!(text.contains(&format!("\n{name} 0\n")), "{name} is not in {text}");
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! Everything a runtime needs to make one replica exist, decided before anything is started.
 
-use dedi_domain::{AssignedDevice, EndpointId, HardwareId, ModelName, Nonce, ReplicaId};
+use dedi_domain::{AssignedDevice, EndpointId, EngineKind, HardwareId, ModelName, Nonce, ReplicaId};
 
 /// One replica to be. Two launches of the same replica are the same launch: they carry one nonce.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub struct Launch {
     pub endpoint: EndpointId,
     /// Counts the endpoint's launches, from 1; names the log.
     pub attempt: u32,
+    /// What serves it. The runtime knows how.
+    pub engine: EngineKind,
     /// What it serves. The runtime finds the files.
     pub model: ModelRef,
     /// What it runs on.

@@ -17,6 +17,6 @@ pub use error::{BoxError, RuntimeError};
 pub use launch::{Launch, ModelRef, Placement, Resources};
 pub use listing::{Listing, Unreadable};
 pub use logs::{LogChunk, LogCursor, LogError, LogName, Logs};
-pub use models::{ModelResolver, ModelUnavailable};
+pub use models::{ModelFiles, ModelResolver, ModelUnavailable};
 pub use provider::{Finding, RuntimeProvider, Survey};
 pub use runtime::Runtime;

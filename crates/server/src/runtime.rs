@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use dedi_control::models::StoredModels;
-use dedi_domain::with_causes;
+use dedi_domain::{EngineSpec, with_causes};
 use dedi_runtime::process::ProcessSetup;
 use dedi_runtime_api::{Runtime, RuntimeProvider};
 
@@ -33,7 +33,7 @@ fn processes(data: &DataDir, config: &Config, shim: PathBuf, engine: PathBuf) ->
         run: data.run(),
         logs: data.logs(),
         shim,
-        engine,
+        engines: vec![EngineSpec::embedded(engine)],
         models: Arc::new(StoredModels::new(data.models())),
     }
 }

@@ -1,13 +1,8 @@
 //! Why an engine ended, as far as its exit, the kernel's counters and its last lines tell. Pure.
 
 use dedi_domain::FailureCause;
+use dedi_domain::engine::ExitRule;
 
-/// Our engine's exit code for a model that can't be used.
-const EXIT_MODEL_UNUSABLE: i32 = 3;
-/// Our engine's exit code for too little memory.
-const EXIT_OUT_OF_MEMORY: i32 = 4;
-/// Our engine's exit code where layers were to be put on a GPU and none can be used.
-const EXIT_NO_DEVICE: i32 = 9;
 /// What the kernel ends a process with that writes beyond its limit.
 const SIGXFSZ: i32 = 25;
 /// What the kernel ends a process with when memory is used up.
@@ -33,8 +28,8 @@ pub(crate) struct Ending {
     pub was_ready: bool,
 }
 
-/// The cause, from the strongest evidence to the weakest. `last_lines` come newest first.
-pub(crate) fn classify(ending: Ending, last_lines: impl IntoIterator<Item = String>) -> FailureCause {
+/// The cause, from the strongest evidence to the weakest. `rules` are the engine's own; `last_lines` come newest first.
+pub(crate) fn classify(ending: Ending, rules: &[ExitRule], last_lines: &[String]) -> FailureCause {
     // Too little device memory while loading fails again the same way; while serving, it may not.
     let device = if ending.was_ready { FailureCause::EngineExited } else { FailureCause::DeviceOutOfMemory };
     if ending.disk_full || ending.signal == Some(SIGXFSZ) {
@@ -43,18 +38,20 @@ pub(crate) fn classify(ending: Ending, last_lines: impl IntoIterator<Item = Stri
     if ending.oom_kills > 0 && (ending.signal == Some(SIGKILL) || ending.code.is_some_and(|it| it != 0)) {
         return FailureCause::OutOfMemory;
     }
-    match (ending.code, ending.signal) {
-        (Some(EXIT_MODEL_UNUSABLE), _) => return FailureCause::ModelUnusable,
-        (Some(EXIT_NO_DEVICE), _) if ending.has_gpus => return FailureCause::EngineLacksGpu,
-        (Some(EXIT_OUT_OF_MEMORY), _) if ending.has_gpus => return device,
-        (Some(EXIT_OUT_OF_MEMORY), _) => return FailureCause::OutOfMemory,
-        (Some(0), _) => return FailureCause::EngineExited,
-        (Some(_) | None, _) => {}
+    let own = |it: &&ExitRule| it.holds(ending.code, ending.has_gpus, ending.was_ready, last_lines);
+    // Of a kill from outside, its last lines say nothing.
+    if ending.signal != Some(SIGKILL)
+        && let Some(rule) = rules.iter().find(own)
+    {
+        return rule.cause;
+    }
+    if ending.code == Some(0) {
+        return FailureCause::EngineExited;
     }
     if ending.forks_refused > 0 {
         return FailureCause::ProcessLimit;
     }
-    if ending.signal != Some(SIGKILL) && last_lines.into_iter().any(|it| names_device_memory(&it)) {
+    if ending.signal != Some(SIGKILL) && last_lines.iter().any(|it| names_device_memory(it)) {
         return device;
     }
     match ending.signal {
@@ -114,7 +111,7 @@ mod tests {
     };
 
     fn cause(ending: Ending, line: &str) -> FailureCause {
-        classify(ending, [line.to_owned()])
+        classify(ending, &ExitRule::embedded(), &[line.to_owned()])
     }
 
     #[test]
@@ -134,6 +131,30 @@ mod tests {
         assert_eq!(cause(Ending { code: None, signal: Some(25), ..CRASH }, ""), FailureCause::DiskLimit);
         assert_eq!(cause(Ending { forks_refused: 9, ..CRASH }, ""), FailureCause::ProcessLimit);
         assert_eq!(cause(Ending { code: None, signal: Some(15), ..CRASH }, ""), FailureCause::EngineKilled);
+    }
+
+    #[test]
+    fn engines_own_rules_say_what_its_codes_and_lines_mean() {
+        let cause = |ending: Ending, line: &str| {
+            let rules = [
+                ExitRule { code: Some(2), ..ExitRule::always(FailureCause::SpawnFailed) },
+                ExitRule {
+                    says: Some("no available memory for the cache".to_owned()),
+                    was_ready: Some(false),
+                    ..ExitRule::always(FailureCause::DeviceOutOfMemory)
+                },
+            ];
+            classify(ending, &rules, &["last".to_owned(), line.to_owned()])
+        };
+        let full = "ValueError: No available memory for the cache blocks";
+        assert_eq!(cause(Ending { code: Some(2), ..CRASH }, ""), FailureCause::SpawnFailed);
+        assert_eq!(cause(CRASH, full), FailureCause::DeviceOutOfMemory);
+        // One that says so and exits as if all were well.
+        assert_eq!(cause(Ending { code: Some(0), ..CRASH }, full), FailureCause::DeviceOutOfMemory);
+        assert_eq!(cause(Ending { was_ready: true, ..CRASH }, full), FailureCause::EngineExited);
+        assert_eq!(cause(Ending { code: Some(3), ..CRASH }, ""), FailureCause::EngineExited);
+        let killed = Ending { code: None, signal: Some(9), ..CRASH };
+        assert_eq!(cause(killed, full), FailureCause::EngineKilled);
     }
 
     #[test]

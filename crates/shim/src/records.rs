@@ -17,10 +17,14 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use dedi_domain::{AssignedDevice, EndpointId, Exit, ModelName, Nonce, ReplicaId, Timestamp};
+use dedi_domain::engine::{ExitRule, HealthSpec, StopSignal};
+use dedi_domain::{
+    Address, AssignedDevice, EndpointId, EngineKind, Exit, ModelName, Nonce, ReplicaId, Timestamp,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::confine::Confinement;
@@ -63,6 +67,18 @@ pub struct LaunchRecord {
     /// Bytes that the engine may have in its folder. `None` for no limit, as of an older server.
     #[serde(default)]
     pub disk_bytes_max: Option<u64>,
+    /// The TCP port that was chosen for the engine. `None` for one that listens on its socket.
+    #[serde(default)]
+    pub port: Option<u16>,
+    /// How the engine is asked how it is doing. As the embedded one where an older server wrote nothing of it.
+    #[serde(default)]
+    pub health: HealthSpec,
+    /// What asks it to end.
+    #[serde(default)]
+    pub stop_signal: StopSignal,
+    /// What its ends mean.
+    #[serde(default = "ExitRule::embedded")]
+    pub exits: Vec<ExitRule>,
     /// What the engine may reach at isolation level 1. `None` where that was not asked for, as by an older server.
     #[serde(default)]
     pub confinement: Option<Confinement>,
@@ -79,6 +95,9 @@ pub struct WrittenLaunch {
     pub endpoint: EndpointId,
     /// Counts the endpoint's launches, from 1; names the log.
     pub attempt: u32,
+    /// The kind of engine.
+    #[serde(default)]
+    pub engine: EngineKind,
     /// The model's wire name.
     pub model: ModelName,
     /// The model's file, or folder for engines that read folders.
@@ -94,6 +113,16 @@ pub struct WrittenLaunch {
     /// Serves embeddings rather than text.
     #[serde(default)]
     pub embedding: bool,
+}
+
+impl LaunchRecord {
+    /// Where the engine in that folder is spoken to.
+    pub fn address(&self, dir: &ReplicaDir) -> Address {
+        match self.port {
+            Some(port) => Address::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
+            None => Address::Unix(dir.socket()),
+        }
+    }
 }
 
 /// Who the replica's processes are.
@@ -394,15 +423,26 @@ mod tests {
     fn records_of_another_version_are_read() {
         let record: LaunchRecord = serde_json::from_str(FIRST).unwrap();
         assert_eq!((record.launch.attempt, record.launch.embedding), (1, false));
-        assert_eq!(record.confinement, None);
+        assert_eq!((record.confinement.as_ref(), record.port), (None, None));
+        assert_eq!((record.launch.engine.as_str(), &record.exits), ("dedi", &ExitRule::embedded()));
         // What this version adds has a default: a record of it without its new fields is one of the first.
         let written = serde_json::to_value(&record).unwrap();
         let first: serde_json::Value = serde_json::from_str(FIRST).unwrap();
         for (of, name) in [(&written, None), (&written["launch"], Some("launch"))] {
             let before = name.map_or(&first, |it| &first[it]);
             for (field, _) in of.as_object().unwrap() {
-                let known =
-                    ["confinement", "disk_bytes_max", "embedding", "pid_space"].contains(&field.as_str());
+                const KNOWN: [&str; 9] = [
+                    "confinement",
+                    "disk_bytes_max",
+                    "embedding",
+                    "engine",
+                    "exits",
+                    "health",
+                    "pid_space",
+                    "port",
+                    "stop_signal",
+                ];
+                let known = KNOWN.contains(&field.as_str());
                 assert!(
                     before.get(field).is_some() || known,
                     "{field} is new: give it a default, then name it here"

@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+use dedi_domain::engine::StopSignal;
 use dedi_domain::{Exit, FailureCause, Timestamp};
 use dedi_failpoint as failpoint;
 use dedi_replica_logs::LogFile;
@@ -115,10 +116,11 @@ impl<'a> Supervisor<'a> {
             has_gpus: self.record.launch.devices.iter().any(|it| !it.kind.is_cpu()),
             was_ready,
         };
-        let cause = classify(ending, self.log.tail().rev().take(LINES_LOOKED_AT));
+        let last: Vec<String> = self.log.tail().rev().take(LINES_LOOKED_AT).collect();
+        let cause = classify(ending, &self.record.exits, &last);
         let was_asked = self.kill_at.is_some();
         let may_lack = self.isolation > 0 && !was_asked && !was_ready && code != Some(0);
-        if may_lack && may_have_lacked(self.log.tail().rev().take(LINES_LOOKED_AT)) {
+        if may_lack && may_have_lacked(last) {
             self.log.note(ISOLATION_HINT);
         }
         let exit = Exit { code, signal, cause, at, log_tail: self.log.into_tail() };
@@ -142,7 +144,11 @@ impl<'a> Supervisor<'a> {
         }
         failpoint::hit("shim.before", "term");
         self.kill_at = Some(Instant::now() + Duration::from_secs(self.record.stop_grace_secs));
-        self.kill_group(Signal::TERM);
+        self.kill_group(match self.record.stop_signal {
+            StopSignal::Term => Signal::TERM,
+            StopSignal::Int => Signal::INT,
+            StopSignal::Quit => Signal::QUIT,
+        });
     }
 
     /// The group's id is the engine's pid, which cannot be given away while the engine is unreaped.

@@ -74,6 +74,7 @@ impl Engine {
 pub(crate) fn router(engine: Arc<Engine>) -> Router {
     Router::new()
         .route("/health", get(health))
+        .route("/ready", get(ready))
         .route("/fake/stats", get(stats))
         .route("/v1/models", get(models))
         .route("/v1/completions", post(completions))
@@ -106,6 +107,21 @@ async fn health(State(engine): State<Arc<Engine>>) -> Response {
         engine.nonce.clone()
     };
     Json(json!({"status": "ok", "nonce": nonce})).into_response()
+}
+
+/// The same as an engine says it that is none of dedi's: 425 while it loads, 204 afterwards, and nothing more. How far
+/// it is stands in its log.
+async fn ready(State(engine): State<Arc<Engine>>) -> StatusCode {
+    match health(State(engine)).await.status() {
+        StatusCode::OK => {
+            eprintln!("stage: warm");
+            StatusCode::NO_CONTENT
+        }
+        _ => {
+            eprintln!("stage: reading weights");
+            StatusCode::TOO_EARLY
+        }
+    }
 }
 
 async fn stats(State(engine): State<Arc<Engine>>) -> Json<Value> {

@@ -3,22 +3,30 @@
 mod dialect;
 mod escape;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use dedi_testing::{Behaviour, Mode};
-use tokio::net::UnixListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::dialect::Engine;
 
-/// The flags of `dedi-engine serve`; those without meaning here are read and forgotten.
+/// The flags of `dedi-engine serve`, or, after the word `foreign`, those of an engine that is none of dedi's; those
+/// without meaning here are read and forgotten.
 struct Args {
     model: PathBuf,
-    socket: PathBuf,
+    listen: Listen,
     model_name: String,
+}
+
+/// Where it listens.
+enum Listen {
+    Socket(PathBuf),
+    Tcp(SocketAddr),
 }
 
 fn main() -> ExitCode {
@@ -28,6 +36,7 @@ fn main() -> ExitCode {
     }
     let Some(args) = parse(&words) else {
         eprintln!("usage: dedi-fake-engine serve --model PATH --socket PATH --model-name NAME …");
+        eprintln!("       dedi-fake-engine foreign --weights PATH --listen ADDRESS --served-as NAME …");
         return ExitCode::from(2);
     };
     let behaviour = Behaviour::parse(&args.model_name);
@@ -58,9 +67,16 @@ fn note_start() {
 
 fn parse(words: &[String]) -> Option<Args> {
     let value = |flag: &str| words.iter().position(|it| it == flag).and_then(|at| words.get(at + 1));
+    if words.first().is_some_and(|it| it == "foreign") {
+        return Some(Args {
+            model: value("--weights")?.into(),
+            listen: Listen::Tcp(value("--listen")?.parse().ok()?),
+            model_name: value("--served-as")?.clone(),
+        });
+    }
     Some(Args {
         model: value("--model")?.into(),
-        socket: value("--socket")?.into(),
+        listen: Listen::Socket(value("--socket")?.into()),
         model_name: value("--model-name")?.clone(),
     })
 }
@@ -175,10 +191,14 @@ fn child() -> ExitCode {
 
 async fn serve(args: Args, behaviour: Behaviour) -> ExitCode {
     let Ok(mut term) = signal(SignalKind::terminate()) else { return ExitCode::FAILURE };
+    // An engine that is none of dedi's is interrupted.
+    let Ok(mut interrupt) = signal(SignalKind::interrupt()) else { return ExitCode::FAILURE };
     let ended = async {
         loop {
-            term.recv().await;
-            eprintln!("asked to end");
+            tokio::select! {
+                _ = term.recv() => eprintln!("asked to end"),
+                _ = interrupt.recv() => eprintln!("interrupted"),
+            }
             if !behaviour.is(Mode::IgnoreTerm) {
                 return;
             }
@@ -188,15 +208,20 @@ async fn serve(args: Args, behaviour: Behaviour) -> ExitCode {
         if behaviour.is(Mode::Deaf) {
             std::future::pending::<()>().await;
         }
-        let listener = match UnixListener::bind(&args.socket) {
-            Ok(listener) => listener,
-            Err(err) => {
-                eprintln!("{}: {err}", args.socket.display());
-                return;
-            }
+        let router = dialect::router(Arc::new(Engine::new(behaviour, args.model_name.clone())));
+        let served = match &args.listen {
+            Listen::Socket(path) => match UnixListener::bind(path) {
+                Ok(listener) => axum::serve(listener, router).await,
+                Err(err) => Err(err),
+            },
+            Listen::Tcp(address) => match TcpListener::bind(address).await {
+                Ok(listener) => axum::serve(listener, router).await,
+                Err(err) => Err(err),
+            },
         };
-        let engine = Arc::new(Engine::new(behaviour, args.model_name.clone()));
-        let _ = axum::serve(listener, dialect::router(engine)).await;
+        if let Err(err) = served {
+            eprintln!("it can't listen: {err}");
+        }
     };
     tokio::select! {
         () = ended => ExitCode::SUCCESS,

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use dedi_runtime_api::{ModelRef, ModelResolver, ModelUnavailable};
+use dedi_domain::engine::ModelFormat;
+use dedi_runtime_api::{ModelFiles, ModelRef, ModelResolver, ModelUnavailable};
 
 use super::desk::{Desk, NoAnswer, READ_MAX};
 use super::pin::mismatch;
@@ -23,7 +24,7 @@ impl StoredModels {
 
 #[async_trait]
 impl ModelResolver for StoredModels {
-    async fn resolve(&self, model: &ModelRef) -> Result<PathBuf, ModelUnavailable> {
+    async fn resolve(&self, model: &ModelRef) -> Result<ModelFiles, ModelUnavailable> {
         let model = model.clone();
         match self.0.ask_now(READ_MAX, move |models| find(models, &model)).await {
             Ok(found) => found.map_err(ModelUnavailable::from),
@@ -33,13 +34,15 @@ impl ModelResolver for StoredModels {
     }
 }
 
-fn find(models: &ModelStore, model: &ModelRef) -> Result<PathBuf, ModelError> {
+fn find(models: &ModelStore, model: &ModelRef) -> Result<ModelFiles, ModelError> {
     if let Some(revision) = &model.revision
         && let Some(why) = mismatch(&model.name, revision, models.pin(&model.name)?.as_deref())
     {
         return Err(ModelError::Unusable(why));
     }
-    Ok(models.files(&model.name)?.path)
+    let found = models.files(&model.name)?;
+    let format = if found.path == found.folder { ModelFormat::Safetensors } else { ModelFormat::Gguf };
+    Ok(ModelFiles { path: found.path, format: Some(format) })
 }
 
 impl From<ModelError> for ModelUnavailable {

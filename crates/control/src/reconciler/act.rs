@@ -283,6 +283,7 @@ fn launch(
         nonce: own.row.nonce,
         endpoint: desired.id,
         attempt: own.row.attempt,
+        engine: desired.engine.clone(),
         model: ModelRef { name: desired.model.clone(), revision },
         placement,
         context_tokens: serving.context_tokens,

@@ -345,6 +345,7 @@ pub(crate) mod tests {
             owner,
             display_name: "demo".to_owned(),
             model,
+            engine: dedi_domain::EngineKind::default(),
             hardware: HardwareId::parse("1x_cpu_8gb").unwrap(),
             replicas: ReplicaRange::new(min, max).unwrap(),
             run: Run::Started,

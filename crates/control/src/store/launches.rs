@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use dedi_domain::{EndpointId, HardwareId, ModelName, ReplicaId};
+use dedi_domain::{EndpointId, EngineKind, HardwareId, ModelName, ReplicaId};
 
 use super::error::StoreError;
 
@@ -41,6 +41,8 @@ pub struct Attempt {
     pub replica: ReplicaId,
     /// Counts the endpoint's launches.
     pub attempt: u32,
+    /// The engine that it ran on.
+    pub engine: EngineKind,
     /// Whether it has ended.
     pub has_ended: bool,
 }

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use dedi_domain::{
-    DeviceId, EndReason, EndpointId, EndpointState, FailureCause, Nonce, ReplicaId, Timestamp,
+    DeviceId, EndReason, EndpointId, EndpointState, EngineKind, FailureCause, Nonce, ReplicaId, Timestamp,
 };
 
 use super::error::StoreError;
@@ -108,4 +108,12 @@ pub struct Ending {
     pub detail: String,
     /// The last lines of its log.
     pub log_tail: String,
+}
+
+/// What the history says of a launch. The embedded engine goes without saying.
+pub(super) fn launching(attempt: u32, engine: &EngineKind, devices: &[DeviceId]) -> String {
+    let on = devices.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let on = if devices.is_empty() { "what the runtime finds for it".to_owned() } else { on };
+    let what = if *engine == EngineKind::default() { String::new() } else { format!(" {engine}") };
+    format!("attempt {attempt}: launching{what} on {on}")
 }

@@ -1,5 +1,6 @@
 //! What a runtime is given, and what becomes of a launch that it refuses for its model.
 
+use dedi_domain::engine::ModelFormat;
 use dedi_domain::{Capabilities, ModelName, PlacedBy};
 use dedi_runtime_api::{ModelRef, ModelResolver, ModelUnavailable, Placement, Resources};
 use serde_json::json;
@@ -67,8 +68,9 @@ async fn resolver_gives_the_revision_that_was_asked_for_and_no_other() {
         name: ModelName::parse(name).unwrap(),
         revision: revision.map(str::to_owned),
     };
-    let path = models.resolve(&of("dedi/demo", None)).await.unwrap();
-    assert!(path.ends_with("models/dedi/demo/demo.gguf"), "{}", path.display());
+    let found = models.resolve(&of("dedi/demo", None)).await.unwrap();
+    assert!(found.path.ends_with("models/dedi/demo/demo.gguf"), "{found:?}");
+    assert_eq!(found.format, Some(ModelFormat::Gguf));
     let absent = models.resolve(&of("dedi/other", None)).await;
     assert_eq!(absent, Err(ModelUnavailable::NotNow("the model store has no `dedi/other`".to_owned())));
     let Err(ModelUnavailable::Unusable(said)) = models.resolve(&of("dedi/demo", Some("0123"))).await else {

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use dedi_domain::{
-    AssignedDevice, DeviceId, DeviceKind, EndpointId, FailureCause, ModelName, Nonce, ReplicaId,
+    AssignedDevice, DeviceId, DeviceKind, EndpointId, EngineKind, FailureCause, ModelName, Nonce, ReplicaId,
 };
 use dedi_runtime_api::conformance::{Behaviour, Subject};
 use dedi_runtime_api::{Launch, ModelRef, Placement, Runtime};
@@ -42,6 +42,7 @@ impl Subject for Pretended {
             nonce: Nonce::from_uuid(random_uuid()),
             endpoint: EndpointId::from_uuid(random_uuid()),
             attempt: 1,
+            engine: EngineKind::default(),
             model: ModelRef { name: ModelName::parse("dedi/demo").unwrap(), revision: None },
             placement: Placement::Devices(vec![AssignedDevice {
                 id: DeviceId::local("cpu-0"),

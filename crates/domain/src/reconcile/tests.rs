@@ -24,6 +24,7 @@ pub(crate) fn endpoint(min: i64, max: i64) -> EndpointView {
         owner,
         display_name: String::new(),
         model,
+        engine: crate::ids::EngineKind::default(),
         hardware: HardwareId::parse("1x_gpu_80gb").unwrap(),
         replicas: ReplicaRange::new(min, max).unwrap(),
         run: Run::Started,

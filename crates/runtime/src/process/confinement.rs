@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use dedi_domain::EngineSpec;
 use dedi_shim::confine::Confinement;
 use dedi_shim::records::WrittenLaunch;
 
@@ -10,12 +11,12 @@ use super::config::{IsolationSetting, ProcessConfig};
 
 /// That of a launch; `None` where the operator wants none, and on GPUs unless it is demanded: the rules follow
 /// the drivers' documents, and an endpoint that does not start is worse for its user than one at level 0.
-/// `own` is the engine's folder.
+/// `own` is the engine's folder, `port` the one that it listens on.
 pub(crate) fn of(
     config: &ProcessConfig,
     launch: &WrittenLaunch,
-    program: &Path,
-    own: &Path,
+    spec: &EngineSpec,
+    (own, port): (&Path, Option<u16>),
     env: &[(String, String)],
 ) -> Option<Confinement> {
     let has_gpus = launch.devices.iter().any(|it| !it.kind.is_cpu());
@@ -26,13 +27,23 @@ pub(crate) fn of(
         IsolationSetting::Level1 => true,
     };
     let mut read = of_model(&launch.model_path);
-    read.extend(of_program(program));
+    read.extend(of_program(&spec.program));
     let libraries = env.iter().find(|it| it.0 == "LD_LIBRARY_PATH").map_or("", |it| it.1.as_str());
     read.extend(libraries.split(':').map(PathBuf::from).filter(|it| it.is_absolute()));
     read.extend(passed("read_pass", &config.read_pass));
     let mut write = vec![own.to_owned()];
     write.extend(passed("write_pass", &config.write_pass));
-    Some(Confinement { is_required, read, write, has_gpus })
+    let needs = &spec.isolation;
+    read.extend(needs.read.iter().cloned());
+    write.extend(needs.write.iter().cloned());
+    Some(Confinement {
+        is_required,
+        read,
+        write,
+        has_gpus,
+        tcp_port: port,
+        shares_memory: needs.shared_memory,
+    })
 }
 
 /// What the operator added. Rules are for what is there: one for nothing would be missed later.
@@ -119,6 +130,7 @@ mod tests {
                 nonce: dedi_domain::Nonce::from_uuid(zero),
                 endpoint: dedi_domain::EndpointId::from_uuid(zero),
                 attempt: 1,
+                engine: Default::default(),
                 model: dedi_domain::ModelName::parse("dedi/demo").unwrap(),
                 model_path: "/models/demo.gguf".into(),
                 devices: vec![dedi_domain::launch::AssignedDevice { id, kind, index: 0 }],
@@ -128,7 +140,8 @@ mod tests {
                 embedding: false,
             };
             let config = ProcessConfig { isolation, ..ProcessConfig::default() };
-            of(&config, &launch, Path::new("/bin/engine"), Path::new("/run/x/own"), &[])
+            let spec = EngineSpec::embedded("/bin/engine".into());
+            of(&config, &launch, &spec, (Path::new("/run/x/own"), None), &[])
         };
         let required = |it: Option<Confinement>| it.map(|it| it.is_required);
         assert_eq!(required(asked(IsolationSetting::Auto, "cpu")), Some(false));

@@ -1,34 +1,10 @@
-//! What differs from one engine program to another: its command line, and how its answers are read. An
-//! adapter is data, so that one more engine is one more constructor.
+//! A launch's command line and environment, as its engine's spec wants them.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use dedi_domain::engine::{EngineSpec, Placeholder};
 use dedi_shim::mark::{self, Mark};
-use dedi_shim::records::WrittenLaunch;
-
-/// How to run one kind of engine.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Engine {
-    program: PathBuf,
-    /// Words of the command line; each is one argument, whatever is filled into it.
-    args: &'static [Arg],
-    /// Its health answer carries the launch's mark. One that can't is known by the socket in our folder.
-    pub echoes_nonce: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Arg {
-    Text(&'static str),
-    ModelPath,
-    Socket,
-    ModelName,
-    ContextTokens,
-    Slots,
-    Threads,
-    GpuLayers,
-    /// For a model that makes vectors only.
-    Embedding(&'static str),
-}
+use dedi_shim::records::{SOCKET, WrittenLaunch};
 
 /// Cores that feed a GPU; more of them only get in each other's way.
 const GPU_FEEDERS_MAX: usize = 8;
@@ -36,54 +12,83 @@ const GPU_FEEDERS_MAX: usize = 8;
 /// More layers than any model has: all of them.
 const ALL_LAYERS: &str = "999";
 
-impl Engine {
-    /// The embedded worker.
-    pub(crate) fn dedi(program: PathBuf) -> Self {
-        const ARGS: &[Arg] = &[
-            Arg::Text("serve"),
-            Arg::Text("--model"),
-            Arg::ModelPath,
-            Arg::Text("--socket"),
-            Arg::Socket,
-            Arg::Text("--model-name"),
-            Arg::ModelName,
-            Arg::Text("--context"),
-            Arg::ContextTokens,
-            Arg::Text("--slots"),
-            Arg::Slots,
-            Arg::Text("--threads"),
-            Arg::Threads,
-            Arg::Text("--gpu-layers"),
-            Arg::GpuLayers,
-            Arg::Embedding("--embedding"),
-        ];
-        Self { program, args: ARGS, echoes_nonce: true }
+/// What a launch's templates are filled with.
+pub(crate) struct Values<'a> {
+    pub(crate) launch: &'a WrittenLaunch,
+    /// The folder that the engine works in.
+    pub(crate) own: &'a Path,
+    /// The TCP port that was chosen, if the engine listens on one.
+    pub(crate) port: Option<u16>,
+    /// Cores of the host.
+    pub(crate) n_cores: usize,
+}
+
+impl Values<'_> {
+    /// The engine's arguments. No shell ever reads them.
+    pub(crate) fn args(&self, spec: &EngineSpec) -> Vec<String> {
+        let embedding = spec.embedding_args.iter().filter(|_| self.launch.embedding);
+        spec.args.iter().chain(embedding).map(|it| it.fill(|place| self.of(place))).collect()
     }
 
-    pub(crate) fn program(&self) -> &Path {
-        &self.program
-    }
-
-    /// The argument vector. No shell ever reads it.
-    pub(crate) fn args(&self, launch: &WrittenLaunch, socket: &str, n_cores: usize) -> Vec<String> {
+    fn of(&self, place: Placeholder) -> String {
+        let launch = self.launch;
         let n_gpus = launch.devices.iter().filter(|it| !it.kind.is_cpu()).count();
-        let n_threads = match (n_gpus, launch.devices.len()) {
-            (0, 0) => 1,
-            (0, n_cpus) => n_cpus,
-            (_, _) => n_cores.clamp(1, GPU_FEEDERS_MAX),
-        };
-        let text = |arg: &Arg| match arg {
-            Arg::Text(text) | Arg::Embedding(text) => (*text).to_owned(),
-            Arg::ModelPath => launch.model_path.to_string_lossy().into_owned(),
-            Arg::Socket => socket.to_owned(),
-            Arg::ModelName => launch.model.to_string(),
-            Arg::ContextTokens => launch.context_tokens.to_string(),
-            Arg::Slots => launch.slots.to_string(),
-            Arg::Threads => n_threads.to_string(),
-            Arg::GpuLayers => if n_gpus == 0 { "0" } else { ALL_LAYERS }.to_owned(),
-        };
-        let applies = |arg: &&Arg| launch.embedding || !matches!(arg, Arg::Embedding(_));
-        self.args.iter().filter(applies).map(text).collect()
+        match place {
+            Placeholder::Model => launch.model_path.to_string_lossy().into_owned(),
+            Placeholder::ModelName => launch.model.to_string(),
+            Placeholder::Socket => SOCKET.to_owned(),
+            // A spec that names one is of an engine that was given one.
+            Placeholder::Port => self.port.unwrap_or(0).to_string(),
+            Placeholder::Context => launch.context_tokens.to_string(),
+            Placeholder::ContextTotal => launch.context_tokens.saturating_mul(launch.slots).to_string(),
+            Placeholder::Slots => launch.slots.to_string(),
+            Placeholder::Threads => {
+                let n_threads = match (n_gpus, launch.devices.len()) {
+                    (0, 0) => 1,
+                    (0, n_cpus) => n_cpus,
+                    (_, _) => self.n_cores.clamp(1, GPU_FEEDERS_MAX),
+                };
+                n_threads.to_string()
+            }
+            Placeholder::GpuLayers => if n_gpus == 0 { "0" } else { ALL_LAYERS }.to_owned(),
+            Placeholder::Gpus => n_gpus.to_string(),
+            Placeholder::Folder => self.own.to_string_lossy().into_owned(),
+        }
+    }
+
+    /// The engine's whole environment: the few variables of the server's that all get, what the operator added, what
+    /// its spec wants, the launch's mark, its devices, and words that keep libraries from reaching for the network.
+    pub(crate) fn environment(
+        &self,
+        spec: &EngineSpec,
+        installation: &str,
+        added: &[String],
+        read: impl Fn(&str) -> Option<String>,
+    ) -> Vec<(String, String)> {
+        let mut env = passed(added, read);
+        let filled = spec.environment.iter();
+        let filled: Vec<(String, String)> =
+            filled.map(|(name, value)| (name.clone(), value.fill(|place| self.of(place)))).collect();
+        let gpus: Vec<&str> =
+            self.launch.devices.iter().filter(|it| !it.kind.is_cpu()).map(|it| it.id.name()).collect();
+        let own = self.own.to_string_lossy();
+        let fixed = [
+            (mark::NONCE_VARIABLE, self.launch.nonce.to_string()),
+            (mark::REPLICA_VARIABLE, mark_of(self.launch, installation).to_string()),
+            // Empty on CPU hardware: devices that were not given are not seen.
+            ("CUDA_VISIBLE_DEVICES", gpus.join(",")),
+            ("HOME", own.to_string()),
+            ("TMPDIR", own.to_string()),
+            ("HF_HUB_OFFLINE", "1".to_owned()),
+            ("TRANSFORMERS_OFFLINE", "1".to_owned()),
+        ];
+        let fixed = fixed.into_iter().map(|(name, value)| (name.to_owned(), value));
+        // Of one name, the last one holds.
+        for (name, value) in filled.into_iter().chain(fixed) {
+            env.retain(|it| it.0 != name);
+            env.push((name, value));
+        }
+        env
     }
 }
 
@@ -94,34 +99,6 @@ const PASSED: [&str; 7] = ["PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "R
 pub(crate) fn passed(added: &[String], read: impl Fn(&str) -> Option<String>) -> Vec<(String, String)> {
     let names = PASSED.into_iter().chain(added.iter().map(String::as_str));
     names.filter_map(|name| Some((name.to_owned(), read(name)?))).collect()
-}
-
-/// The engine's whole environment: the few variables above, what the operator added, the launch's mark, its
-/// devices, and words that keep libraries from reaching for the network.
-pub(crate) fn environment(
-    launch: &WrittenLaunch,
-    dir: &Path,
-    installation: &str,
-    added: &[String],
-    read: impl Fn(&str) -> Option<String>,
-) -> Vec<(String, String)> {
-    let mut env = passed(added, read);
-    let gpus: Vec<&str> =
-        launch.devices.iter().filter(|it| !it.kind.is_cpu()).map(|it| it.id.name()).collect();
-    let dir = dir.to_string_lossy();
-    let own = [
-        (mark::NONCE_VARIABLE, launch.nonce.to_string()),
-        (mark::REPLICA_VARIABLE, mark_of(launch, installation).to_string()),
-        // Empty on CPU hardware: devices that were not given are not seen.
-        ("CUDA_VISIBLE_DEVICES", gpus.join(",")),
-        ("HOME", dir.to_string()),
-        ("TMPDIR", dir.to_string()),
-        ("HF_HUB_OFFLINE", "1".to_owned()),
-        ("TRANSFORMERS_OFFLINE", "1".to_owned()),
-    ];
-    env.retain(|(name, _)| own.iter().all(|it| it.0 != name));
-    env.extend(own.into_iter().map(|(name, value)| (name.to_owned(), value)));
-    env
 }
 
 /// What is known of a process's replica from its environment.
@@ -143,6 +120,7 @@ mod tests {
             nonce: Nonce::from_uuid(zero),
             endpoint: EndpointId::from_uuid(zero),
             attempt: 1,
+            engine: Default::default(),
             model: ModelName::parse("dedi/demo").unwrap(),
             model_path: "/models/it's; rm -rf $HOME.gguf".into(),
             devices: (0..n)
@@ -159,9 +137,17 @@ mod tests {
         }
     }
 
+    fn values<'a>(launch: &'a WrittenLaunch, own: &'a Path) -> Values<'a> {
+        Values { launch, own, port: None, n_cores: 64 }
+    }
+
+    fn args(launch: &WrittenLaunch) -> Vec<String> {
+        values(launch, Path::new("/run/x")).args(&EngineSpec::embedded("dedi-engine".into()))
+    }
+
     #[test]
     fn an_odd_path_stays_one_argument() {
-        let args = Engine::dedi("dedi-engine".into()).args(&launch("cpu", 2), "engine.sock", 64);
+        let args = args(&launch("cpu", 2));
         assert_eq!(args[2], "/models/it's; rm -rf $HOME.gguf");
         assert_eq!(
             args[3..].join(" "),
@@ -171,21 +157,39 @@ mod tests {
 
     #[test]
     fn a_model_that_makes_vectors_is_served_as_one() {
-        let launch = WrittenLaunch { embedding: true, ..launch("cpu", 1) };
-        let args = Engine::dedi("dedi-engine".into()).args(&launch, "engine.sock", 64);
+        let args = args(&WrittenLaunch { embedding: true, ..launch("cpu", 1) });
         assert_eq!(args.last().map(String::as_str), Some("--embedding"));
     }
 
     #[test]
     fn a_gpu_replica_sees_its_devices_and_a_cpu_replica_none() {
         let value = |launch: &WrittenLaunch, name: &str| {
-            let env = environment(launch, Path::new("/run/x"), "i", &["CUDA_VISIBLE_DEVICES".into()], |_| {
-                Some("stranger".into())
-            });
+            let spec = EngineSpec::embedded("dedi-engine".into());
+            let stranger = |_: &str| Some("stranger".to_owned());
+            let added = ["CUDA_VISIBLE_DEVICES".to_owned()];
+            let env = values(launch, Path::new("/run/x")).environment(&spec, "i", &added, stranger);
             let mut found = env.into_iter().filter(|it| it.0 == name).map(|it| it.1);
             (found.next().unwrap(), found.next())
         };
         assert_eq!(value(&launch("nvidia_h100", 2), "CUDA_VISIBLE_DEVICES"), ("GPU-0,GPU-1".into(), None));
         assert_eq!(value(&launch("cpu", 2), "CUDA_VISIBLE_DEVICES"), (String::new(), None));
+    }
+
+    #[test]
+    fn spec_adds_to_the_environment_and_does_not_speak_for_the_launch() {
+        let mut spec = EngineSpec::embedded("x".into());
+        let value = |text: &str| dedi_domain::engine::Template::parse(text).unwrap();
+        spec.environment = vec![
+            ("X_PORT".to_owned(), value("{port}")),
+            ("X_CACHE".to_owned(), value("{folder}/cache")),
+            ("LANG".to_owned(), value("C")),
+            ("DEDI_NONCE".to_owned(), value("another")),
+        ];
+        let launch = launch("cpu", 1);
+        let values = Values { port: Some(7), ..values(&launch, Path::new("/run/x")) };
+        let env = values.environment(&spec, "i", &[], |_| Some("server's".to_owned()));
+        let of = |name: &str| env.iter().find(|it| it.0 == name).map(|it| it.1.as_str());
+        assert_eq!((of("X_PORT"), of("X_CACHE"), of("LANG")), (Some("7"), Some("/run/x/cache"), Some("C")));
+        assert_eq!(of("DEDI_NONCE"), Some(launch.nonce.to_string().as_str()));
     }
 }

@@ -9,9 +9,12 @@ mod doctor;
 mod end;
 mod engines;
 mod installation;
+mod launch;
+mod log_progress;
 mod logs;
 mod monitor;
 mod observe;
+mod port;
 mod probe;
 mod remove;
 mod setup;
@@ -22,13 +25,12 @@ mod watched;
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use dedi_domain::{Capabilities, Inventory, Nonce, ReplicaId, Timestamp};
+use dedi_domain::{Capabilities, EngineKind, EngineSpec, Inventory, Nonce, ReplicaId, Timestamp};
 use dedi_replica_logs::ReplicaLogs;
-use dedi_runtime_api::{BoxError, Launch, Listing, ModelResolver, Placement, Runtime, RuntimeError};
+use dedi_runtime_api::{BoxError, Launch, Listing, ModelResolver, Runtime, RuntimeError};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -42,14 +44,11 @@ pub use crate::hardware::HardwareSettings;
 pub(crate) use self::config::given;
 pub(crate) use dedi_shim::identity::pids;
 
-use self::engines::Engine;
 use self::monitor::Tracked;
 use self::unrecorded::Known;
-use crate::failpoint;
 use crate::hardware::Hardware;
 use dedi_shim::identity::Life;
-use dedi_shim::mark::SHIM_VARIABLE;
-use dedi_shim::records::{LaunchRecord, ReplicaDir, SOCKET, SOCKET_PATH_BYTES_MAX, WrittenLaunch};
+use dedi_shim::records::{ReplicaDir, SOCKET_PATH_BYTES_MAX};
 
 /// Starts and ends replicas as processes. Dropping it, or the end of the server, leaves them running.
 #[derive(Debug)]
@@ -67,7 +66,7 @@ pub(crate) struct Inner {
     /// Among which processes its own are.
     life: Life,
     shim: PathBuf,
-    engine: Engine,
+    engines: Vec<EngineSpec>,
     models: Arc<dyn ModelResolver>,
     hardware: Hardware,
     /// Replicas whose shim is being watched, by mark.
@@ -97,7 +96,7 @@ impl ProcessRuntime {
             run: absolute(&setup.run)?,
             logs: absolute(&setup.logs)?,
             shim: absolute(&setup.shim)?,
-            engine: absolute(&setup.engine)?,
+            engines: setup.engines.into_iter().map(checked).collect::<io::Result<_>>()?,
             ..setup
         };
         check_length(&setup.run)?;
@@ -142,29 +141,7 @@ impl Runtime for ProcessRuntime {
     }
 
     async fn ensure(&self, launch: &Launch) -> Result<(), RuntimeError> {
-        let replica = launch.replica;
-        // Not under the lock, which stops wait for too: models may be on a disk that hangs.
-        let model = self.inner.models.resolve(&launch.model).await;
-        let model_path = model.map_err(|why| RuntimeError::Model { replica, why })?;
-        let Placement::Devices(devices) = &launch.placement else {
-            let reason = "this runtime chooses no devices by itself".to_owned();
-            return Err(RuntimeError::Launch { replica, reason });
-        };
-        let launch = WrittenLaunch {
-            replica,
-            nonce: launch.nonce,
-            endpoint: launch.endpoint,
-            attempt: launch.attempt,
-            model: launch.model.name.clone(),
-            model_path,
-            devices: devices.clone(),
-            context_tokens: launch.context_tokens,
-            slots: launch.slots,
-            memory_limit_bytes: launch.memory_limit_bytes,
-            embedding: launch.embedding,
-        };
-        let done = Inner::ensure(&self.inner, launch).await;
-        done.map_err(|err| RuntimeError::Launch { replica, reason: err.to_string() })
+        Inner::launch(&self.inner, launch).await
     }
 
     async fn remove(&self, replica: ReplicaId, nonce: Nonce) -> Result<(), RuntimeError> {
@@ -206,11 +183,12 @@ impl Runtime for ProcessRuntime {
 
 impl Inner {
     fn new(setup: ProcessSetup, installation: String, life: Life) -> Self {
-        let ProcessSetup { config, run, logs, shim, engine, models } = setup;
+        let ProcessSetup { config, run, logs, shim, engines, models } = setup;
+        let asked = engines.first().map(|it| it.program.clone()).unwrap_or_default();
         Self {
             hardware: Hardware::new(
                 config.hardware.clone(),
-                engine.clone(),
+                asked,
                 engines::passed(&config.env_pass, |name| std::env::var(name).ok()),
             ),
             config,
@@ -219,7 +197,7 @@ impl Inner {
             installation,
             life,
             shim,
-            engine: Engine::dedi(engine),
+            engines,
             models,
             tracked: Mutex::default(),
             ending: Mutex::default(),
@@ -232,96 +210,19 @@ impl Inner {
         }
     }
 
-    async fn ensure(self: &Arc<Self>, launch: WrittenLaunch) -> io::Result<()> {
-        let _one_at_a_time = self.launching.lock().await;
-        let inner = self.clone();
-        let started = blocking(move || inner.start_shim(&launch)).await?;
-        if let Some((dir, record, child)) = started {
-            self.watch(dir, &record, Some(child));
-            self.changed.notify_one();
-        }
-        Ok(())
-    }
-
-    /// Writes the launch down and starts a shim, unless this launch has been used already.
-    fn start_shim(
-        &self,
-        launch: &WrittenLaunch,
-    ) -> io::Result<Option<(ReplicaDir, LaunchRecord, std::process::Child)>> {
-        let dir = ReplicaDir::of(&self.run, launch.replica);
-        let record = self.record(launch, &dir)?;
-        failpoint::hit("launch.before", "record");
-        if !dir.create(&self.run, &record)? {
-            let known = dir.launch()?;
-            let is_same = known.as_ref().is_some_and(|it| {
-                it.launch.nonce == launch.nonce
-                    && it.launch.replica == launch.replica
-                    && it.installation == self.installation
-            });
-            if !is_same {
-                return Err(io::Error::other(format!("{} holds another replica", dir.path().display())));
-            }
-            // A record of an earlier life is listed as ended, started or not.
-            let is_used = known.is_some_and(|it| !it.life.is(&self.life))
-                || dir.has_exit()?
-                || dir.has_shim()?
-                || dir.is_asked_to_stop()?
-                || dir.is_to_be_removed()?
-                || dir.is_locked()?
-                || self.is_tracked(launch.nonce);
-            if is_used {
-                return Ok(None);
-            }
-        }
-        failpoint::hit("launch.before", "shim");
-        // Reaped through its pidfd by whoever watches the replica.
-        let child = Command::new(&self.shim)
-            .arg("shim")
-            .arg(dir.path())
-            .env_clear()
-            .env(SHIM_VARIABLE, engines::mark_of(launch, &self.installation).to_string())
-            .envs(failpoint::environment())
-            .current_dir("/")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(|err| io::Error::new(err.kind(), format!("{}: {err}", self.shim.display())))?;
-        failpoint::hit("launch.after", "shim");
-        tracing::info!(replica = %launch.replica, attempt = launch.attempt, "launching {}", launch.endpoint);
-        Ok(Some((dir, record, child)))
-    }
-
-    fn record(&self, launch: &WrittenLaunch, dir: &ReplicaDir) -> io::Result<LaunchRecord> {
-        let n_cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let mut launch = launch.clone();
-        launch.model_path = std::path::absolute(launch.model_path)?;
-        let own = dir.own();
-        let env = engines::environment(&launch, &own, &self.installation, &self.config.env_pass, |name| {
-            std::env::var(name).ok()
-        });
-        let confinement = confinement::of(&self.config, &launch, self.engine.program(), &own, &env);
-        Ok(LaunchRecord {
-            installation: self.installation.clone(),
-            life: self.life.clone(),
-            at: crate::clock::now(),
-            program: self.engine.program().to_owned(),
-            args: self.engine.args(&launch, SOCKET, n_cores),
-            env,
-            log: self.logs.path(launch.endpoint, launch.attempt),
-            log_bytes_max: self.config.log_bytes_max,
-            log_files: self.config.log_files,
-            stop_grace_secs: self.config.stop_grace_secs,
-            pids_max: self.config.pids_max,
-            disk_bytes_max: Some(self.config.engine_disk_mib << 20),
-            confinement,
-            launch,
-        })
+    fn engine(&self, kind: &EngineKind) -> Option<&EngineSpec> {
+        self.engines.iter().find(|it| it.kind == *kind)
     }
 
     fn is_tracked(&self, nonce: Nonce) -> bool {
         self.tracked.lock().contains_key(&nonce)
     }
+}
+
+/// An engine that can be run from anywhere.
+fn checked(engine: EngineSpec) -> io::Result<EngineSpec> {
+    engine.check().map_err(|why| io::Error::new(io::ErrorKind::InvalidInput, why))?;
+    Ok(EngineSpec { program: std::path::absolute(&engine.program)?, ..engine })
 }
 
 /// The socket below the folder must have a path that the kernel takes.

@@ -8,11 +8,13 @@ use std::time::Duration;
 use dedi_domain::{Exit, FailureCause, ReplicaId, Timestamp};
 use parking_lot::Mutex;
 
+use super::log_progress::LogProgress;
+use super::port;
 use super::probe::{self, Health};
 use super::watched::Watched;
 use super::{Inner, blocking};
 use crate::{clock, failpoint};
-use dedi_shim::identity::ProcessId;
+use dedi_shim::identity::{self, ProcessId};
 use dedi_shim::records::{LaunchRecord, ReplicaDir, ShimRecord};
 
 /// Between two looks for the record of a shim that is starting.
@@ -92,11 +94,11 @@ impl Inner {
     }
 }
 
-struct Watch<'a> {
-    inner: &'a Inner,
+pub(super) struct Watch<'a> {
+    pub(super) inner: &'a Inner,
     tracked: &'a Tracked,
     dir: &'a ReplicaDir,
-    record: &'a LaunchRecord,
+    pub(super) record: &'a LaunchRecord,
 }
 
 impl Watch<'_> {
@@ -171,21 +173,24 @@ impl Watch<'_> {
     /// Probes as long as the replica lives.
     async fn probe(&self) -> std::convert::Infallible {
         let config = &self.inner.config;
-        let socket = self.dir.socket();
+        let (address, spec) = (self.record.address(self.dir), &self.record.health);
+        let timeout = spec.timeout_ms.map_or_else(|| config.probe_timeout(), Duration::from_millis);
+        let interval = spec.interval_ms.map_or_else(|| config.probe_interval(), Duration::from_millis);
+        let mut log = LogProgress::default();
         let mut n_failures = 0;
         let mut silent_since = clock::now();
         let mut warned = false;
         loop {
             let asked_at = clock::now();
-            let health = probe::health(&socket, config.probe_timeout()).await;
+            let health = probe::health(&address, spec, timeout).await;
             let seen = self.tracked.seen();
             match (health, seen) {
-                (Health::Serving(nonce), _) if !self.is_ours(nonce.as_deref()) => {
+                (Health::Serving(nonce), seen) if !self.is_ours(nonce.as_deref(), seen).await => {
                     if !warned {
                         warned = true;
                         tracing::warn!(
                             replica = %self.tracked.replica,
-                            "what answers at {} does not carry the mark of this launch", socket.display()
+                            "what answers at {address} is not known to be of this launch"
                         );
                     }
                     if seen == Seen::Ready {
@@ -210,8 +215,15 @@ impl Watch<'_> {
                     n_failures = 0;
                     self.set(Seen::Ready);
                 }
-                (Health::Loading(share), Seen::Launching { .. }) => self.progress(share),
-                (Health::Silent(_), Seen::Launching { .. }) => {}
+                (Health::Loading(share), Seen::Launching { .. }) => {
+                    let logged = log.look(self).await;
+                    self.progress(share.or(logged));
+                }
+                (Health::Silent(_), Seen::Launching { .. }) => {
+                    if let Some(share) = log.look(self).await {
+                        self.progress(Some(share));
+                    }
+                }
                 // That we can't ask says nothing of the engine.
                 (Health::Unasked(why), _) => {
                     tracing::warn!(replica = %self.tracked.replica, "can't be asked how it is: {why}");
@@ -233,25 +245,42 @@ impl Watch<'_> {
             }
             let delay = match self.tracked.seen() {
                 Seen::Launching { .. } => config.launch_probe_interval(),
-                Seen::Ready | Seen::Unresponsive { .. } => config.probe_interval(),
+                Seen::Ready | Seen::Unresponsive { .. } => interval,
             };
             tokio::time::sleep(delay).await;
         }
     }
 
-    fn is_ours(&self, nonce: Option<&str>) -> bool {
-        match nonce {
-            Some(nonce) => nonce == self.record.launch.nonce.to_string(),
-            // Known by its socket, which lies in a folder that only we can write to.
-            None => !self.inner.engine.echoes_nonce,
+    /// Whether what answers is this launch's engine: by its mark, or by its socket, which lies in a folder that only we
+    /// can write to. A TCP port is anybody's; who listens there is looked up until it is ready, and it keeps the port
+    /// as long as it lives.
+    async fn is_ours(&self, nonce: Option<&str>, seen: Seen) -> bool {
+        let has_mark = match (nonce, &self.record.health.nonce) {
+            (Some(nonce), _) => nonce == self.record.launch.nonce.to_string(),
+            (None, expected) => expected.is_none(),
+        };
+        match (self.record.port, seen) {
+            (Some(port), Seen::Launching { .. } | Seen::Unresponsive { .. }) if has_mark => {
+                self.has_port(port).await
+            }
+            (Some(_) | None, _) => has_mark,
         }
+    }
+
+    async fn has_port(&self, port: u16) -> bool {
+        let Ok(engine) = self.engine().await else { return false };
+        let looked = blocking(move || port::is_of(port, &identity::family(engine)?)).await;
+        looked.unwrap_or_else(|err| {
+            tracing::warn!(replica = %self.tracked.replica, "who listens on port {port} can't be seen: {err}");
+            false
+        })
     }
 
     /// Has it generate a token, and writes down which process did.
     async fn first_token(&self) -> Result<(), String> {
         let before = self.engine().await?;
         let timeout = self.inner.config.first_token_timeout();
-        let answered = probe::first_token(&self.dir.socket(), &self.record.launch, timeout).await;
+        let answered = probe::first_token(&self.record.address(self.dir), &self.record.launch, timeout).await;
         *self.tracked.unready.lock() = answered.as_ref().err().cloned();
         answered?;
         let dir = self.dir.clone();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use dedi_domain::{Address, Exit, FailureCause, NodeId, ObservedReplica, ReplicaPhase};
+use dedi_domain::{Exit, FailureCause, NodeId, ObservedReplica, ReplicaPhase};
 
 use super::monitor::Seen;
 use super::remove::Goal;
@@ -51,7 +51,7 @@ impl Inner {
                 Found::Replica(replica) => replicas.push(replica),
                 Found::Unwatched(record) => {
                     let seen = self.watch(dir.clone(), &record, None);
-                    replicas.push(observed(&record, phase(&seen, &dir)));
+                    replicas.push(observed(&record, phase(&seen, &dir, &record)));
                 }
                 Found::Leaving(goal, record) => {
                     replicas.push(observed(&record, ReplicaPhase::Stopping));
@@ -98,7 +98,7 @@ impl Inner {
                 return replica(ReplicaPhase::Exited(exit));
             }
             if let Some(seen) = self.seen(&record) {
-                return replica(phase(&seen, dir));
+                return replica(phase(&seen, dir, &record));
             }
             if !record.life.is(&self.life) {
                 return replica(ReplicaPhase::Exited(host_restarted(&record)));
@@ -116,7 +116,7 @@ impl Inner {
         };
         if shim.life.is(&self.life) && shim.shim.is_alive()? && dir.exit()?.is_none() {
             return match self.seen(&record) {
-                Some(seen) => replica(phase(&seen, dir)),
+                Some(seen) => replica(phase(&seen, dir, &record)),
                 None => Ok(Found::Unwatched(record)),
             };
         }
@@ -182,8 +182,8 @@ fn observed(record: &LaunchRecord, phase: ReplicaPhase) -> ObservedReplica {
     ObservedReplica { id, nonce, node: NodeId::LOCAL, phase, isolation: None, unready: None }
 }
 
-fn phase(seen: &Seen, dir: &ReplicaDir) -> ReplicaPhase {
-    let address = || Address::Unix(dir.socket());
+fn phase(seen: &Seen, dir: &ReplicaDir, record: &LaunchRecord) -> ReplicaPhase {
+    let address = || record.address(dir);
     match seen {
         Seen::Launching { progress_at, percent } => {
             ReplicaPhase::Launching { progress_at: *progress_at, percent: *percent }

@@ -1,8 +1,9 @@
-//! Asks an engine over its socket how it is, and for one token. Says what was answered; judges nothing.
+//! Asks an engine where it listens how it is, and for one token. Says what was answered; judges nothing.
 
-use std::path::Path;
 use std::time::Duration;
 
+use dedi_domain::Address;
+use dedi_domain::engine::{HealthSpec, Progress};
 use dedi_shim::records::WrittenLaunch;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
@@ -10,17 +11,18 @@ use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use serde_json::json;
-use tokio::net::UnixStream;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
 
 /// Most bytes of an answer that are read.
 const ANSWER_BYTES_MAX: usize = 256 << 10;
 
-/// What `GET /health` said.
+/// What the answer to a look said.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Health {
-    /// 200, with the mark that it echoed.
+    /// It serves, with the mark that it echoed.
     Serving(Option<String>),
-    /// 503, with the share of the loading that is done.
+    /// It loads, with the share of that which is done.
     Loading(Option<f64>),
     /// Nobody listens, or the answer was another one or none.
     Silent(String),
@@ -28,21 +30,29 @@ pub(crate) enum Health {
     Unasked(String),
 }
 
-#[derive(Default, Deserialize)]
-struct HealthBody {
-    nonce: Option<String>,
-    progress: Option<f64>,
-}
-
-/// Asks once.
-pub(crate) async fn health(socket: &Path, timeout: Duration) -> Health {
-    match ask(socket, Method::GET, "/health", Bytes::new(), timeout).await {
-        Ok((StatusCode::OK, body)) => Health::Serving(parse::<HealthBody>(&body).nonce),
-        Ok((StatusCode::SERVICE_UNAVAILABLE, body)) => Health::Loading(parse::<HealthBody>(&body).progress),
-        Ok((status, _)) => Health::Silent(format!("GET /health answered {status}")),
+/// Asks once, and reads the answer as the engine's spec says.
+pub(crate) async fn health(address: &Address, spec: &HealthSpec, timeout: Duration) -> Health {
+    match ask(address, Method::GET, &spec.path, Bytes::new(), timeout).await {
+        Ok((status, body)) if spec.ready.contains(&status.as_u16()) => {
+            let nonce = spec.nonce.as_ref().and_then(|name| Some(member(&body, name)?.as_str()?.to_owned()));
+            Health::Serving(nonce)
+        }
+        Ok((status, body)) if spec.loading.contains(&status.as_u16()) => {
+            let share = match &spec.progress {
+                Progress::Member(name) => member(&body, name).and_then(|it| it.as_f64()),
+                Progress::Untold | Progress::Log(_) => None,
+            };
+            Health::Loading(share)
+        }
+        Ok((status, _)) => Health::Silent(format!("GET {} answered {status}", spec.path)),
         Err(Trouble::Engine(why)) => Health::Silent(why),
         Err(Trouble::Own(why)) => Health::Unasked(why),
     }
+}
+
+/// A member of an answer; none where it is no JSON object.
+fn member(body: &[u8], name: &str) -> Option<serde_json::Value> {
+    parse::<serde_json::Map<String, serde_json::Value>>(body).remove(name)
 }
 
 #[derive(Default, Deserialize)]
@@ -70,14 +80,14 @@ struct Embedding {
 
 /// Has the engine do its work once, on the smallest input. The error says what came instead of a token.
 pub(crate) async fn first_token(
-    socket: &Path,
+    address: &Address,
     launch: &WrittenLaunch,
     timeout: Duration,
 ) -> Result<(), String> {
     let model = launch.model.as_str();
     if launch.embedding {
         let body = json!({"model": model, "input": "Hello"});
-        let (status, answer) = post(socket, "/v1/embeddings", &body, timeout).await?;
+        let (status, answer) = post(address, "/v1/embeddings", &body, timeout).await?;
         let is_vector =
             parse::<EmbeddingBody>(&answer).data.first().is_some_and(|it| !it.embedding.is_empty());
         return if status == StatusCode::OK && is_vector {
@@ -87,12 +97,12 @@ pub(crate) async fn first_token(
         };
     }
     let body = json!({"model": model, "prompt": "Hello", "max_tokens": 1});
-    let (status, answer) = post(socket, "/v1/completions", &body, timeout).await?;
+    let (status, answer) = post(address, "/v1/completions", &body, timeout).await?;
     if status != StatusCode::NOT_FOUND && status != StatusCode::METHOD_NOT_ALLOWED {
         return judge("/v1/completions", status, &answer);
     }
     let body = json!({"model": model, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 1});
-    let (status, answer) = post(socket, "/v1/chat/completions", &body, timeout).await?;
+    let (status, answer) = post(address, "/v1/chat/completions", &body, timeout).await?;
     judge("/v1/chat/completions", status, &answer)
 }
 
@@ -110,12 +120,12 @@ fn parse<T: Default + for<'a> Deserialize<'a>>(body: &[u8]) -> T {
 }
 
 async fn post(
-    socket: &Path,
+    address: &Address,
     path: &str,
     body: &serde_json::Value,
     timeout: Duration,
 ) -> Result<(StatusCode, Bytes), String> {
-    ask(socket, Method::POST, path, body.to_string().into(), timeout).await.map_err(|err| match err {
+    ask(address, Method::POST, path, body.to_string().into(), timeout).await.map_err(|err| match err {
         Trouble::Engine(why) | Trouble::Own(why) => why,
     })
 }
@@ -135,14 +145,14 @@ fn is_own(err: &BoxError) -> bool {
 }
 
 async fn ask(
-    socket: &Path,
+    address: &Address,
     method: Method,
     path: &str,
     body: Bytes,
     timeout: Duration,
 ) -> Result<(StatusCode, Bytes), Trouble> {
     let what = format!("{method} {path}");
-    match tokio::time::timeout(timeout, exchange(socket, method, path, body)).await {
+    match tokio::time::timeout(timeout, exchange(address, method, path, body)).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(err)) if is_own(&err) => Err(Trouble::Own(err.to_string())),
         Ok(Err(err)) => Err(Trouble::Engine(format!("{what}: {err}"))),
@@ -154,12 +164,23 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// One request on a connection of its own; dropping the future closes it.
 async fn exchange(
-    socket: &Path,
+    address: &Address,
+    method: Method,
+    path_of: &str,
+    body: Bytes,
+) -> Result<(StatusCode, Bytes), BoxError> {
+    match address {
+        Address::Unix(path) => converse(UnixStream::connect(path).await?, method, path_of, body).await,
+        Address::Tcp(address) => converse(TcpStream::connect(address).await?, method, path_of, body).await,
+    }
+}
+
+async fn converse<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+    stream: S,
     method: Method,
     path: &str,
     body: Bytes,
 ) -> Result<(StatusCode, Bytes), BoxError> {
-    let stream = UnixStream::connect(socket).await?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let request = Request::builder()
         .method(method)

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use dedi_domain::EngineSpec;
 use dedi_runtime_api::{Finding, ModelResolver, Runtime, RuntimeError, RuntimeProvider, Survey};
 
 use super::config::ProcessConfig;
@@ -21,8 +22,8 @@ pub struct ProcessSetup {
     pub logs: PathBuf,
     /// The program that runs [`dedi_shim::main`] on `shim <folder>`.
     pub shim: PathBuf,
-    /// The engine program.
-    pub engine: PathBuf,
+    /// The engines there are, each of a kind of its own. The first one is asked what it can compute on.
+    pub engines: Vec<EngineSpec>,
     /// Where models' files are.
     pub models: Arc<dyn ModelResolver>,
 }

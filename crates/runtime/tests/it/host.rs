@@ -7,12 +7,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use dedi_domain::engine::ModelFormat;
 use dedi_domain::launch::AssignedDevice;
 use dedi_domain::{
-    DeviceId, DeviceKind, EndpointId, ModelName, Nonce, ObservedReplica, ReplicaId, ReplicaPhase,
+    DeviceId, DeviceKind, EndpointId, EngineKind, EngineSpec, ModelName, Nonce, ObservedReplica, ReplicaId,
+    ReplicaPhase,
 };
 use dedi_runtime::process::{ProcessConfig, ProcessRuntime, ProcessSetup};
-use dedi_runtime_api::{Launch, ModelRef, ModelResolver, ModelUnavailable, Placement, Runtime};
+use dedi_runtime_api::{Launch, ModelFiles, ModelRef, ModelResolver, ModelUnavailable, Placement, Runtime};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -47,7 +49,7 @@ impl Host {
             run: self.root.path().join("run"),
             logs: self.root.path().join("logs"),
             shim: dedi_testing::shim(),
-            engine: dedi_testing::fake_engine(),
+            engines: vec![EngineSpec::embedded(dedi_testing::fake_engine())],
             models: Arc::new(AnyModel),
         }
     }
@@ -127,11 +129,13 @@ pub(crate) struct AnyModel;
 
 #[async_trait]
 impl ModelResolver for AnyModel {
-    async fn resolve(&self, model: &ModelRef) -> Result<PathBuf, ModelUnavailable> {
+    async fn resolve(&self, model: &ModelRef) -> Result<ModelFiles, ModelUnavailable> {
         if model.name.base() == ABSENT {
             return Err(ModelUnavailable::NotNow(format!("there is no {}", model.name)));
         }
-        Ok(model.revision.clone().unwrap_or_else(|| "/nowhere/model.gguf".to_owned()).into())
+        let path: PathBuf = model.revision.as_deref().unwrap_or("/nowhere/model.gguf").into();
+        let format = if path.is_dir() { ModelFormat::Safetensors } else { ModelFormat::Gguf };
+        Ok(ModelFiles { path, format: Some(format) })
     }
 }
 
@@ -147,6 +151,7 @@ pub(crate) fn launch(mode: &str) -> Launch {
         nonce: Nonce::from_uuid(Uuid::new_v4()),
         endpoint: EndpointId::from_uuid(Uuid::new_v4()),
         attempt: 1,
+        engine: EngineKind::default(),
         model: ModelRef { name: ModelName::parse(&format!("fake/{mode}")).unwrap(), revision: None },
         placement: Placement::Devices(vec![AssignedDevice { id: DeviceId::local("cpu-0"), kind, index: 0 }]),
         context_tokens: 128,

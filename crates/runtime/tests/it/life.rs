@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use dedi_domain::{Address, FailureCause, ReplicaPhase};
+use dedi_domain::{Address, EngineSpec, FailureCause, ReplicaPhase};
 use dedi_runtime::process::{ProcessRuntime, ProcessSetup};
 use dedi_runtime_api::{Launch, Runtime};
 
@@ -11,6 +11,10 @@ use crate::host::{
     Host, is_alive, is_listed, launch, phase, until, until_exited, until_gone, until_ready, until_true,
     working_in,
 };
+
+fn embedded(program: &str) -> Vec<EngineSpec> {
+    vec![EngineSpec::embedded(program.into())]
+}
 
 #[tokio::test]
 async fn a_replica_is_launched_answers_and_is_removed_without_a_trace() {
@@ -135,7 +139,7 @@ async fn an_engine_that_crashes_leaves_its_code_and_its_last_words() {
 #[tokio::test]
 async fn an_engine_that_cannot_be_started_says_so() {
     let host = Host::new();
-    let setup = ProcessSetup { engine: "/nowhere/dedi-engine".into(), ..host.setup() };
+    let setup = ProcessSetup { engines: embedded("/nowhere/dedi-engine"), ..host.setup() };
     let runtime = ProcessRuntime::open(setup).await.unwrap();
     let launch = launch("ok");
     runtime.ensure(&launch).await.unwrap();
@@ -147,7 +151,7 @@ async fn an_engine_that_cannot_be_started_says_so() {
 #[tokio::test]
 async fn a_shim_that_ends_before_its_work_is_a_failed_launch_and_not_tried_again_and_again() {
     let host = Host::new();
-    let setup = ProcessSetup { shim: "/bin/false".into(), engine: "/bin/true".into(), ..host.setup() };
+    let setup = ProcessSetup { shim: "/bin/false".into(), engines: embedded("/bin/true"), ..host.setup() };
     let runtime = ProcessRuntime::open(setup).await.unwrap();
     let launch = launch("ok");
     runtime.ensure(&launch).await.unwrap();

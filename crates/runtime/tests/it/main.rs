@@ -2,9 +2,12 @@
 
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
 mod copies;
 #[cfg(test)]
 mod disk;
+#[cfg(test)]
+mod engines;
 #[cfg(test)]
 mod escape;
 #[cfg(test)]

@@ -140,31 +140,32 @@ const SOCKET_KIND: u64 = 0xf;
 
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
-/// The filters, each to be put in force.
-pub(super) fn filters() -> Result<[BpfProgram; 2], BackendError> {
+/// The filters, each to be put in force. One that listens on TCP may make sockets for that; Landlock holds it to its port.
+pub(super) fn filters(listens_on_tcp: bool) -> Result<[BpfProgram; 2], BackendError> {
     let always = |calls: &[libc::c_long]| calls.iter().map(|it| (*it, Vec::new())).collect::<Rules>();
     let mut refused = always(REFUSED);
     refused.extend(always(REFUSED_HERE));
-    refused.extend(by_arguments()?);
+    refused.extend(by_arguments(listens_on_tcp)?);
     Ok([filter(refused, libc::EPERM)?, filter(always(UNKNOWN), libc::ENOSYS)?])
 }
 
 /// Refused for some arguments.
-fn by_arguments() -> Result<Rules, BackendError> {
+fn by_arguments(listens_on_tcp: bool) -> Result<Rules, BackendError> {
     let mut rules = Rules::new();
     let (unix, netlink) = (number(libc::AF_UNIX), number(libc::AF_NETLINK));
     let mut other_netlink = vec![is(0, netlink)?];
     for protocol in NETLINK_ASKED {
         other_netlink.push(is_not(2, number(protocol))?);
     }
-    rules.insert(
-        libc::SYS_socket,
-        vec![
-            // No network: neither the internet's nor that of machines, radios and cables.
-            SeccompRule::new(vec![is_not(0, unix)?, is_not(0, netlink)?])?,
-            SeccompRule::new(other_netlink)?,
-        ],
-    );
+    // No network: neither the internet's nor that of machines, radios and cables.
+    let mut networks = vec![is_not(0, unix)?, is_not(0, netlink)?];
+    if listens_on_tcp {
+        networks.push(is_not(0, number(libc::AF_INET))?);
+    }
+    rules.insert(libc::SYS_socket, vec![SeccompRule::new(networks)?, SeccompRule::new(other_netlink)?]);
+    if listens_on_tcp {
+        not_tcp(&mut rules)?;
+    }
     // A datagram goes to any socket that is a file, without a `connect`. Raw ones are datagrams here.
     for kind in [libc::SOCK_DGRAM, libc::SOCK_RAW] {
         let is_datagram = || is_masked(1, SOCKET_KIND, number(kind));
@@ -189,6 +190,23 @@ fn by_arguments() -> Result<Rules, BackendError> {
     }
     rules.insert(libc::SYS_clone, namespaces);
     Ok(rules)
+}
+
+/// Of the internet's sockets (version 4), those that are not plain TCP, which Landlock's rules for ports do not cover; and
+/// the sends that connect.
+fn not_tcp(rules: &mut Rules) -> Result<(), BackendError> {
+    let inet = number(libc::AF_INET);
+    let sockets = rules.entry(libc::SYS_socket).or_default();
+    for kind in (0..=SOCKET_KIND).filter(|it| *it != number(libc::SOCK_STREAM)) {
+        sockets.push(SeccompRule::new(vec![is(0, inet)?, is_masked(1, SOCKET_KIND, kind)?])?);
+    }
+    let tcp = number(libc::IPPROTO_TCP);
+    sockets.push(SeccompRule::new(vec![is(0, inet)?, is_not(2, 0)?, is_not(2, tcp)?])?);
+    let connects = number(libc::MSG_FASTOPEN);
+    for (call, flags) in [(libc::SYS_sendto, 3), (libc::SYS_sendmsg, 2), (libc::SYS_sendmmsg, 3)] {
+        rules.insert(call, vec![SeccompRule::new(vec![is_masked(flags, connects, connects)?])?]);
+    }
+    Ok(())
 }
 
 /// Another architecture's calls on this processor (32-bit programs) end the process: their numbers mean other things.

@@ -5,8 +5,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, BitFlags, Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr,
-    RulesetError, Scope, make_bitflags, path_beneath_rules,
+    ABI, Access, AccessFs, AccessNet, BitFlags, NetPort, Ruleset, RulesetAttr, RulesetCreated,
+    RulesetCreatedAttr, RulesetError, Scope, make_bitflags, path_beneath_rules,
 };
 
 use super::Confinement;
@@ -75,7 +75,7 @@ const OWN: BitFlags<AccessFs> = make_bitflags!(AccessFs::{
         | ResolveUnix
 });
 
-/// The rules, ready to be put in force. No TCP, whatever the port; signals and abstract sockets stay among the
+/// The rules, ready to be put in force. No TCP but the one port to listen on, where there is one; signals and abstract sockets stay among the
 /// engine's own processes.
 pub(super) fn rules(it: &Confinement) -> Result<RulesetCreated, RulesetError> {
     let mut rules = Ruleset::default()
@@ -89,14 +89,18 @@ pub(super) fn rules(it: &Confinement) -> Result<RulesetCreated, RulesetError> {
         .add_rules(path_beneath_rules(SINKS, make_bitflags!(AccessFs::{ReadFile | WriteFile})))?
         .add_rules(path_beneath_rules(&it.read, RUN))?
         .add_rules(path_beneath_rules(&it.write, OWN))?;
+    if let Some(port) = it.tcp_port {
+        rules = rules.add_rule(NetPort::new(port, AccessNet::BindTcp))?;
+    }
+    if it.has_gpus || it.shares_memory {
+        // Several processes meet there, those of one GPU too; so do other programs of this user.
+        rules = rules.add_rules(path_beneath_rules(["/dev/shm"], OWN))?;
+    }
     if it.has_gpus {
         let devices = GPUS.iter().flat_map(|name| beginning_with("/dev", name));
         let stacks = STACKS.iter().flat_map(|name| beginning_with("/opt", name));
-        rules = rules
-            .add_rules(path_beneath_rules(devices, USE))?
-            .add_rules(path_beneath_rules(stacks, RUN))?
-            // Several processes on one GPU meet there; so do other programs of this user.
-            .add_rules(path_beneath_rules(["/dev/shm"], OWN))?;
+        rules =
+            rules.add_rules(path_beneath_rules(devices, USE))?.add_rules(path_beneath_rules(stacks, RUN))?;
     }
     Ok(rules)
 }

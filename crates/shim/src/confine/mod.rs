@@ -17,6 +17,9 @@ use serde::{Deserialize, Serialize};
 /// Landlock's version from which on signals stay among the engine's own processes (Linux 6.12).
 const SIGNALS_SINCE: i32 = 6;
 
+/// Landlock's version from which on a process is held to certain TCP ports (Linux 6.7).
+const PORTS_SINCE: i32 = 4;
+
 /// Stack of the thread that goes behind the rules and starts the engine.
 const STACK_BYTES: usize = 256 << 10;
 
@@ -32,6 +35,10 @@ pub struct Confinement {
     pub write: Vec<PathBuf>,
     /// It runs on GPUs: their drivers' files are there for it.
     pub has_gpus: bool,
+    /// The one TCP port that it may listen on.
+    pub tcp_port: Option<u16>,
+    /// Its processes share memory in `/dev/shm`, where other programs of this user do, too.
+    pub shares_memory: bool,
 }
 
 /// Level 1 is in force.
@@ -77,9 +84,13 @@ impl Confinement {
 
     /// For this thread, and for good.
     fn enter(&self) -> Result<Confined, Lacking> {
-        let filters = calls::filters().map_err(|err| lacking("a filter of system calls", err))?;
+        let filters = calls::filters(self.tcp_port.is_some())
+            .map_err(|err| lacking("a filter of system calls", err))?;
         let rules = files::rules(self).map_err(|err| lacking("Landlock", err))?;
         let landlock = version(&rules.restrict_self().map_err(|err| lacking("Landlock", err))?)?;
+        if self.tcp_port.is_some() && landlock < PORTS_SINCE {
+            return Err("this kernel can't hold an engine to one TCP port (Linux 6.7 can)".into());
+        }
         drop_capabilities().map_err(|err| lacking("a way to give up capabilities", err))?;
         for filter in &filters {
             seccompiler::apply_filter(filter).map_err(|err| lacking("a filter of system calls", err))?;
@@ -139,6 +150,42 @@ mod tests {
         assert_eq!(fs::read(&file).unwrap(), b"x");
         let allowed = Confinement { read: vec![file.clone()], ..Confinement::default() };
         assert_eq!(allowed.behind(|| fs::read(&file)).unwrap().0.unwrap(), b"x");
+    }
+
+    #[test]
+    fn engine_on_tcp_listens_on_its_port_and_does_nothing_else_with_the_network() {
+        use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+        let has_ports = tried_out().is_ok_and(|it| it.landlock >= PORTS_SINCE);
+        if !dedi_testing::host::has(has_ports, "Landlock with rules for TCP ports") {
+            return;
+        }
+        let here = |port| (Ipv4Addr::LOCALHOST, port);
+        let others = TcpListener::bind(here(0)).unwrap();
+        // Free a moment ago.
+        let own = TcpListener::bind(here(0)).unwrap().local_addr().unwrap().port();
+        let work = || {
+            let listens = TcpListener::bind(here(own)).is_ok();
+            let elsewhere = [0, own ^ 1].map(|port| TcpListener::bind(here(port)).is_ok());
+            let connects = TcpStream::connect(others.local_addr().unwrap()).is_ok();
+            let sends = UdpSocket::bind(here(0)).is_ok();
+            let tcp =
+                rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::STREAM, None);
+            let opens_fast = tcp.map_err(std::io::Error::from).and_then(|socket| {
+                let flags = rustix::net::SendFlags::from_bits_retain(libc::MSG_FASTOPEN.unsigned_abs());
+                Ok(rustix::net::sendto(&socket, b"x", flags, &others.local_addr()?)?)
+            });
+            let multipath = rustix::net::socket(
+                rustix::net::AddressFamily::INET,
+                rustix::net::SocketType::STREAM,
+                Some(rustix::net::ipproto::MPTCP),
+            );
+            (listens, elsewhere, connects, sends, opens_fast.is_ok(), multipath.is_ok())
+        };
+        let confined = Confinement { tcp_port: Some(own), ..Confinement::default() };
+        let (done, _) = confined.behind(work).unwrap();
+        assert_eq!(done, (true, [false, false], false, false, false, false));
+        let (done, _) = Confinement::default().behind(work).unwrap();
+        assert_eq!(done, (false, [false, false], false, false, false, false));
     }
 
     #[test]

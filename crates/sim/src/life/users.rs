@@ -145,6 +145,7 @@ impl Sim {
             owner: tenant.owner.clone(),
             display_name: display_name.to_owned(),
             model: self.tenants.model.clone(),
+            engine: Default::default(),
             hardware,
             replicas: range,
             run,

@@ -7,8 +7,8 @@ use dedi_domain::fit::{Fit, ModelFacts};
 use dedi_domain::idle::{IdleRule, TimeoutBy, default_timeout};
 use dedi_domain::model_rights::ModelAct;
 use dedi_domain::{
-    Desired, EndpointId, EndpointName, EndpointState, HardwareConfig, HardwareId, Inventory, ModelName,
-    ReplicaRange, Run, Timestamp,
+    Desired, EndpointId, EndpointName, EndpointState, EngineKind, HardwareConfig, HardwareId, Inventory,
+    ModelName, ReplicaRange, Run, Timestamp,
 };
 
 use super::replies::Reply;
@@ -213,6 +213,7 @@ fn desired(id: EndpointId, caller: &Caller, checked: Checked, now: Timestamp) ->
         owner,
         display_name,
         model: checked.model,
+        engine: EngineKind::default(),
         hardware: checked.hardware,
         replicas: checked.replicas,
         run: checked.run,

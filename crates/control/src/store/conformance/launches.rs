@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use dedi_domain::FailureCause;
+use dedi_domain::{EngineKind, FailureCause};
 
 use super::*;
 
@@ -25,6 +25,18 @@ pub(crate) async fn launches_are_newest_first_and_end_with_their_replica(factory
     assert!(store.has_ended(two).await.unwrap());
     assert!(store.has_ended(ids().0).await.unwrap(), "one that nobody knows");
     assert_eq!(shown().await, [(two, 2, true), (one, 1, true)]);
+    assert!(store.attempts(it.id).await.unwrap().iter().all(|it| it.engine == EngineKind::default()));
+}
+
+pub(crate) async fn launches_name_the_engine_of_their_endpoint(factory: &impl Factory) {
+    let store = leading(factory).await;
+    let it = Desired { engine: EngineKind::parse("other").unwrap(), ..unnamed() };
+    store.insert_endpoint(&new(it.clone()), NOW).await.unwrap();
+    reserved(&*store, &it, "a").await;
+    assert_eq!(store.snapshot().await.unwrap()[0].desired.engine, it.engine);
+    assert_eq!(store.attempts(it.id).await.unwrap()[0].engine, it.engine);
+    let events = store.events(it.id, 0, 10).await.unwrap();
+    assert_eq!(events.last().unwrap().message, "attempt 1: launching other on a");
 }
 
 pub(crate) async fn failures_count_since_the_start_and_since_it_last_worked(factory: &impl Factory) {

@@ -77,6 +77,7 @@ macro_rules! conformance {
             ]
             launches: [
                 launches_are_newest_first_and_end_with_their_replica,
+                launches_name_the_engine_of_their_endpoint,
                 failures_count_since_the_start_and_since_it_last_worked,
                 the_usual_start_is_the_median_of_the_last_ones,
             ]

@@ -14,7 +14,12 @@ impl LaunchStore for MemoryStore {
         let tables = self.read()?;
         let of = tables.launches.iter().rev().filter(|it| it.endpoint == endpoint).take(ATTEMPTS_SHOWN);
         Ok(of
-            .map(|it| Attempt { replica: it.replica, attempt: it.attempt, has_ended: it.ended_at.is_some() })
+            .map(|it| Attempt {
+                replica: it.replica,
+                attempt: it.attempt,
+                engine: it.engine.clone(),
+                has_ended: it.ended_at.is_some(),
+            })
             .collect())
     }
 

@@ -8,6 +8,7 @@ use dedi_domain::{
 use super::endpoints::check_step;
 use super::rows::{Launch, Ran};
 use super::{MemoryStore, Tables};
+use crate::store::pass::launching;
 use crate::store::{Ending, EventKind, Moment, PassStore, Ready, StoreError};
 
 const STARTS_KEPT: usize = 5;
@@ -29,6 +30,7 @@ impl PassStore for MemoryStore {
         if desired.run != Run::Started || desired.deleted || desired.generation != generation {
             return Err(StoreError::Conflict);
         }
+        let engine = desired.engine.clone();
         let held = tables.replicas.values().flat_map(|it| &it.devices);
         if held.into_iter().any(|it| devices.contains(it)) {
             return Err(StoreError::Conflict);
@@ -57,6 +59,7 @@ impl PassStore for MemoryStore {
             replica,
             endpoint,
             attempt,
+            engine: engine.clone(),
             ready_at: None,
             ended_at: None,
             cause: None,
@@ -65,9 +68,7 @@ impl PassStore for MemoryStore {
         });
         let is_kept = |it: &Launch| it.endpoint != endpoint || it.attempt + ATTEMPTS_KEPT > attempt;
         tables.launches.retain(|it| it.ended_at.is_none() || is_kept(it));
-        let on = devices.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let on = if devices.is_empty() { "what the runtime finds for it".to_owned() } else { on };
-        let message = format!("attempt {attempt}: launching on {on}");
+        let message = launching(attempt, &engine, devices);
         tables.add_event(now, endpoint, Some(replica), EventKind::ReplicaLaunched, &message);
         Ok(attempt)
     }

@@ -1,7 +1,7 @@
 //! What is kept in other rows than the domain's own.
 
 use dedi_domain::failure::Failure;
-use dedi_domain::{EndpointId, FailureCause, Owner, ReplicaId, Timestamp};
+use dedi_domain::{EndpointId, EngineKind, FailureCause, Owner, ReplicaId, Timestamp};
 
 use crate::store::{Moment, StoredKey};
 
@@ -26,6 +26,7 @@ pub(super) struct Launch {
     pub(super) replica: ReplicaId,
     pub(super) endpoint: EndpointId,
     pub(super) attempt: u32,
+    pub(super) engine: EngineKind,
     pub(super) ready_at: Option<Timestamp>,
     pub(super) ended_at: Option<Timestamp>,
     pub(super) cause: Option<FailureCause>,

@@ -157,7 +157,7 @@ async fn insert(tx: &mut Transaction<'static, Sqlite>, it: &Desired) -> Result<(
         sql!("INSERT INTO endpoints (id, name, owner, display_name, model, hardware, min_replicas, max_replicas, \
          run, run_cause, deleted, inactive_timeout_minutes, availability_zone, disable_speculative_decoding, \
          generation, observed_generation, published, published_at, created_at, started_at, inactive_timeout_by, \
-         inactive_timeout_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
+         inactive_timeout_at, engine) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
     )
     .bind(it.id.to_string())
     .bind(it.name.as_str())
@@ -181,6 +181,7 @@ async fn insert(tx: &mut Transaction<'static, Sqlite>, it: &Desired) -> Result<(
     .bind(it.started_at.0)
     .bind(timeout_by_word(it.idle.set_by))
     .bind(it.idle.counts_from.0)
+    .bind(it.engine.as_str())
     .execute(&mut **tx)
     .await?;
     Ok(())

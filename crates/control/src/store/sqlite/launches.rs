@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use dedi_domain::{EndpointId, HardwareId, ModelName, ReplicaId, Timestamp};
+use dedi_domain::{EndpointId, EngineKind, HardwareId, ModelName, ReplicaId, Timestamp};
 
 use super::SqliteStore;
 use super::rows::{bad, small};
@@ -13,17 +13,18 @@ use crate::store::{Attempt, LaunchStore, StoreError};
 #[async_trait]
 impl LaunchStore for SqliteStore {
     async fn attempts(&self, endpoint: EndpointId) -> Result<Vec<Attempt>, StoreError> {
-        let rows: Vec<(String, i64, Option<i64>)> = sqlx::query_as(
-            sql!("SELECT replica, attempt, ended_at FROM attempts WHERE endpoint = ? ORDER BY attempt DESC LIMIT 200"),
+        let rows: Vec<(String, i64, String, Option<i64>)> = sqlx::query_as(
+            sql!("SELECT replica, attempt, engine, ended_at FROM attempts WHERE endpoint = ? ORDER BY attempt DESC LIMIT 200"),
         )
         .bind(endpoint.to_string())
         .fetch_all(&self.reader)
         .await?;
         rows.into_iter()
-            .map(|(replica, attempt, ended_at)| {
+            .map(|(replica, attempt, engine, ended_at)| {
                 Ok(Attempt {
                     replica: replica.parse().map_err(bad)?,
                     attempt: small(attempt)?,
+                    engine: EngineKind::parse(&engine).map_err(bad)?,
                     has_ended: ended_at.is_some(),
                 })
             })

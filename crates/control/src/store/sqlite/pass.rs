@@ -2,14 +2,15 @@
 
 use async_trait::async_trait;
 use dedi_domain::idle::IdleStop;
-use dedi_domain::{DeviceId, EndReason, EndpointId, EndpointState, Nonce, ReplicaId, Timestamp};
+use dedi_domain::{DeviceId, EndReason, EndpointId, EndpointState, EngineKind, Nonce, ReplicaId, Timestamp};
 use sqlx::{Sqlite, Transaction};
 
 use super::SqliteStore;
 use super::events::{add_event, endpoint_of};
-use super::rows::{cause_word, end_reason_text, parse_end_reason, small, stored, timeout_by};
+use super::rows::{bad, cause_word, end_reason_text, parse_end_reason, small, stored, timeout_by};
 use super::start_times::remember_start;
 use super::usage;
+use crate::store::pass::launching;
 use crate::store::{Ending, EventKind, Moment, PassStore, Ready, StoreError};
 
 /// Launches kept in an endpoint's history.
@@ -28,8 +29,8 @@ impl PassStore for SqliteStore {
     ) -> Result<u32, StoreError> {
         let mut tx = self.write_leading().await?;
         let id = endpoint.to_string();
-        let row: Option<(String, i64)> = sqlx::query_as(
-            sql!("SELECT e.model, max(coalesce((SELECT max(attempt) FROM attempts WHERE endpoint = e.id), 0), ?) + 1 \
+        let row: Option<(String, String, i64)> = sqlx::query_as(
+            sql!("SELECT e.model, e.engine, max(coalesce((SELECT max(attempt) FROM attempts WHERE endpoint = e.id), 0), ?) + 1 \
              FROM endpoints e WHERE e.id = ? AND e.run = 'STARTED' AND e.deleted = 0 \
                AND e.generation = ?"),
         )
@@ -38,7 +39,7 @@ impl PassStore for SqliteStore {
         .bind(stored(generation))
         .fetch_optional(&mut *tx)
         .await?;
-        let (model, attempt) = row.ok_or(StoreError::Conflict)?;
+        let (model, engine, attempt) = row.ok_or(StoreError::Conflict)?;
         sqlx::query(sql!(
             "INSERT INTO replicas (id, endpoint, nonce, attempt, intent, intent_since, seen, reserved_at) \
              VALUES (?, ?, ?, ?, 'run', ?, 0, ?)"
@@ -67,12 +68,13 @@ impl PassStore for SqliteStore {
             }
         }
         sqlx::query(sql!(
-            "INSERT INTO attempts (replica, endpoint, attempt, model, reserved_at) VALUES (?, ?, ?, ?, ?)"
+            "INSERT INTO attempts (replica, endpoint, attempt, model, engine, reserved_at) VALUES (?, ?, ?, ?, ?, ?)"
         ))
         .bind(replica.to_string())
         .bind(&id)
         .bind(attempt)
         .bind(model)
+        .bind(&engine)
         .bind(now.0)
         .execute(&mut *tx)
         .await?;
@@ -83,12 +85,12 @@ impl PassStore for SqliteStore {
         .bind(attempt - ATTEMPTS_KEPT)
         .execute(&mut *tx)
         .await?;
-        let on = devices.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let on = if devices.is_empty() { "what the runtime finds for it".to_owned() } else { on };
-        let message = format!("attempt {attempt}: launching on {on}");
+        let engine = EngineKind::parse(&engine).map_err(bad)?;
+        let attempt = small(attempt)?;
+        let message = launching(attempt, &engine, devices);
         add_event(&mut tx, now, endpoint, Some(replica), EventKind::ReplicaLaunched, &message).await?;
         self.commit(tx, "reserve").await?;
-        small(attempt)
+        Ok(attempt)
     }
 
     async fn mark_seen(&self, replica: ReplicaId) -> Result<(), StoreError> {

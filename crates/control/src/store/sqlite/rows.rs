@@ -3,8 +3,8 @@
 use dedi_domain::endpoint::RunCause;
 use dedi_domain::idle::{IdleRule, IdleStop, TimeoutBy};
 use dedi_domain::{
-    Desired, DeviceId, EndReason, EndpointState, FailureCause, HardwareId, Intent, ReplicaRange, ReplicaRow,
-    Run, Timestamp,
+    Desired, DeviceId, EndReason, EndpointState, EngineKind, FailureCause, HardwareId, Intent, ReplicaRange,
+    ReplicaRow, Run, Timestamp,
 };
 use sqlx::FromRow;
 
@@ -18,6 +18,7 @@ pub(super) struct EndpointRecord {
     owner: String,
     display_name: String,
     model: String,
+    engine: String,
     hardware: String,
     min_replicas: i64,
     max_replicas: i64,
@@ -107,6 +108,7 @@ impl TryFrom<EndpointRecord> for Desired {
             owner: dedi_domain::Owner::parse(&row.owner).map_err(bad)?,
             display_name: row.display_name,
             model: dedi_domain::ModelName::parse(&row.model).map_err(bad)?,
+            engine: EngineKind::parse(&row.engine).map_err(bad)?,
             hardware: HardwareId::parse(&row.hardware).map_err(bad)?,
             replicas: ReplicaRange::new(row.min_replicas, row.max_replicas).map_err(bad)?,
             run,
