@@ -26,7 +26,7 @@ KILLABLE := --features dedi-server/failpoints
 # The shim is built by itself, since it is linked otherwise than everything else.
 KILLABLE_SHIM := --features dedi-shim/failpoints
 
-.PHONY: help tools up engine engine-cuda-check test-vulkan down test lint deny build-test sdk-test schemathesis schemathesis-long sim kill-sweep template-sweep demo-model bench fmt
+.PHONY: help tools up engine engine-cuda-check test-vulkan down test lint deny build-test sdk-test schemathesis schemathesis-long sim kill-sweep template-sweep fuzz demo-model bench fmt
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -92,6 +92,9 @@ kill-sweep: tools ## Kill server, shims and engines at every step of every opera
 
 template-sweep: tools ## Render the published chat templates, and hold every prompt against Jinja2's
 	@scripts/template-sweep
+
+fuzz: tools ## Run each fuzz target for a while (FUZZ_SECONDS=60); the tests replay what is kept in fuzz/corpus
+	@scripts/fuzz
 
 demo-model: ## Train the bundled demo model again (MINUTES=60 on all cores)
 	@scripts/need python

@@ -24,6 +24,8 @@ pub use clock::{Clock, clock_trouble};
 pub use config::ControlConfig;
 pub use http::LastReply;
 pub use hub::HubConfig;
+#[cfg(any(test, feature = "fuzzing"))]
+pub use hub::fuzzing;
 pub use plane::{ControlError, ControlPlane, DataPaths};
 
 #[cfg(test)]

@@ -12,6 +12,8 @@ pub mod cli;
 pub mod constrain;
 pub mod conversation;
 pub mod exit;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod gguf;
 pub mod http;
 pub mod logging;

@@ -11,6 +11,8 @@ mod config;
 mod core;
 mod error;
 mod gauges;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod health;
 mod http;
 mod load;

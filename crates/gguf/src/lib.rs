@@ -4,6 +4,8 @@
 //! and a file that ends too early or points outside itself is refused with a sentence. No tensor is read, so
 //! it is not promised that the weights make sense.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod kind;
 mod reader;
 mod tensor_type;

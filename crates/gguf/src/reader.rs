@@ -61,6 +61,10 @@ impl<R: Read + Seek> Reader<R> {
         let kind = self.u32("a metadata type")?;
         let value = self.value(kind, 0)?;
         if let Some(value) = value.filter(|_| name.len() as u64 <= KEPT_BYTES_MAX) {
+            // Engines refuse such a file; which of the two values would count is anybody's guess.
+            if metadata.contains_key(&name) {
+                return Err(damaged(format!("it has the metadata key `{}` twice", name.escape_debug())));
+            }
             metadata.insert(name, value);
         }
         Ok(())

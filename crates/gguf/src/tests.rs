@@ -169,3 +169,18 @@ fn beginning_of_a_file_says_what_it_is() {
     }
     assert_eq!(Kind::told(&beginning(b"<html>")), Kind::Model, "nothing is known");
 }
+
+#[test]
+fn metadata_key_that_stands_twice_is_refused() {
+    let mut file = b"GGUF".to_vec();
+    file.extend(3_u32.to_le_bytes());
+    file.extend(0_u64.to_le_bytes());
+    file.extend(2_u64.to_le_bytes());
+    for value in ["llama", "bert"] {
+        text(&mut file, "general.architecture");
+        file.extend(8_u32.to_le_bytes());
+        text(&mut file, value);
+    }
+    let said = checked(&file).unwrap_err().to_string();
+    assert_eq!(said, "it has the metadata key `general.architecture` twice");
+}

@@ -15,6 +15,10 @@ use parking_lot::Mutex;
 
 use crate::limits::HEAD_BYTES_READ_MAX;
 
+#[cfg(any(test, feature = "fuzzing"))]
+#[path = "framing/fuzzing.rs"]
+pub(crate) mod fuzzing;
+
 const TWO_LENGTHS: &str = "the request has both Content-Length and Transfer-Encoding; send one of them";
 const LENGTHS: &str = "the request has more than one Content-Length header; send one";
 const ENCODING: &str = "Transfer-Encoding may be `chunked`, once, and nothing else; send the body as it is";

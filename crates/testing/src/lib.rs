@@ -5,12 +5,14 @@
 //! said by the model's name, `fake/<mode>` or `fake/<mode>.<number>`, so that a test that only speaks the
 //! public API can choose; see [`Mode`]. `GET /fake/stats` tells what it was asked and what was cancelled.
 
+mod corpus;
 pub mod host;
 pub mod hub;
 mod mode;
 mod program;
 mod targets;
 
+pub use corpus::replay;
 pub use mode::{Behaviour, Mode};
 pub use program::{demo_model, fake_engine, fake_nvml, program, shim, tree};
 pub use targets::{ESCAPE_REPORT, EscapeTargets};

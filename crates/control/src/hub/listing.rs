@@ -1,5 +1,6 @@
 //! What the hub says a revision consists of: the commit, and each file with its size and hash.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -95,7 +96,7 @@ pub(super) async fn list(line: &Line, source: &Source) -> Result<Listing, HubErr
     read(&bytes)
 }
 
-fn read(bytes: &[u8]) -> Result<Listing, HubError> {
+pub(super) fn read(bytes: &[u8]) -> Result<Listing, HubError> {
     let foreign = |what: String| HubError::Foreign(what);
     let wire: WireModel =
         serde_json::from_slice(bytes).map_err(|err| foreign(format!("it is not a list of files ({err})")))?;
@@ -103,6 +104,11 @@ fn read(bytes: &[u8]) -> Result<Listing, HubError> {
     let commit = commit.ok_or_else(|| foreign("it names no commit".to_owned()))?;
     if wire.siblings.len() > FILES_MAX {
         return Err(foreign(format!("it lists {} files; {FILES_MAX} are looked at", wire.siblings.len())));
+    }
+    // One part of a split model that is listed twice would stand for a part that is missing.
+    let mut paths = BTreeSet::new();
+    if let Some(it) = wire.siblings.iter().find(|it| !paths.insert(&it.rfilename)) {
+        return Err(foreign(format!("it lists {} twice", it.rfilename.escape_debug())));
     }
     let license = wire.tags.iter().find_map(|it| it.strip_prefix("license:")).unwrap_or_default();
     let license = license.chars().filter(|it| !it.is_control()).take(64).collect();
@@ -139,6 +145,15 @@ mod tests {
         assert_eq!(listing.files[0].hash, Some(Hash::GitBlob("d".repeat(40))));
         assert_eq!(listing.files[1].hash, Some(Hash::Sha256(sha256)));
         assert_eq!((listing.files[1].n_bytes, listing.files[2].n_bytes), (Some(10), None));
+    }
+
+    #[test]
+    fn listing_that_has_a_path_twice_is_refused() {
+        let commit = "c".repeat(40);
+        let part = r#"{"rfilename":"model-00002-of-00002.safetensors","size":5}"#;
+        let text = format!(r#"{{"sha":"{commit}","siblings":[{part},{part}]}}"#);
+        let said = read(text.as_bytes()).unwrap_err().to_string();
+        assert!(said.contains("it lists model-00002-of-00002.safetensors twice"), "{said}");
     }
 
     #[test]

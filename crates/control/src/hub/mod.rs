@@ -5,6 +5,8 @@
 mod config;
 mod error;
 mod fetch;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod job;
 mod line;
 mod listing;

@@ -101,6 +101,7 @@ fn deeper_than(body: &[u8], max: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Kind, Parsed};
     use super::*;
 
     fn refusal(body: &str) -> (Option<String>, String) {
@@ -130,21 +131,40 @@ mod tests {
 
     #[test]
     fn a_refusal_repeats_no_text_of_the_request() {
-        for body in [
-            r#"{"temperature":"SECRET"}"#,
-            r#"{"temperature":"SECRET\", expected `SECRET`"}"#,
-            r#"{"messages":"SECRET"}"#,
-            r#"{"messages":[{"role":"SECRET","content":"SECRET"}]}"#,
-            r#"{"messages":[{"role":"user","content":[{"type":"SECRET"}]}]}"#,
-            r#"{"stop":{"SECRET":1}}"#,
-            r#"{"tool_choice":"SECRET"}"#,
-            r#"{"response_format":{"type":"SECRET"}}"#,
-            r#"{"messages":[{"role":"user","content":"SECRET"}"#,
+        for (body, param) in [
+            (r#"{"temperature":"SECRET"}"#, Some("temperature")),
+            (r#"{"temperature":"SECRET\", expected `SECRET`"}"#, Some("temperature")),
+            (r#"{"messages":"SECRET"}"#, Some("messages")),
+            (
+                r#"{"messages":[{"role":"user","content":[{"type":7,"SECRET":"SECRET"}]}]}"#,
+                Some("messages[0].content[0].type"),
+            ),
+            (r#"{"stop":{"SECRET":1}}"#, Some("stop")),
+            (r#"{"messages":[{"role":"user","content":"SECRET"}"#, None),
         ] {
-            if let Err(ApiError::Invalid { param, message }) = generate(body.as_bytes()) {
-                assert!(!message.contains("SECRET"), "{body}: {message}");
-                assert!(!param.unwrap_or_default().contains("SECRET"), "{body}");
-            }
+            let (refused, message) = refusal(body);
+            assert_eq!(refused.as_deref(), param, "{body}: {message}");
+            assert!(!message.contains("SECRET"), "{body}: {message}");
+        }
+        // The reader takes these, and the check behind it refuses the odd word and repeats nothing else.
+        for (fields, param) in [
+            (r#""messages":[{"role":"odd","content":"SECRET"}]"#, "messages[0].role"),
+            (
+                r#""messages":[{"role":"user","content":[{"type":"odd","text":"SECRET"}]}]"#,
+                "messages[0].content[0]",
+            ),
+            (r#""messages":[{"role":"user","content":"SECRET"}],"tool_choice":"odd""#, "tool_choice"),
+            (
+                r#""messages":[{"role":"user","content":"SECRET"}],"response_format":{"type":"odd"}"#,
+                "response_format.type",
+            ),
+        ] {
+            let body = format!(r#"{{"model":"m",{fields}}}"#);
+            let parsed = Parsed::read(Kind::Chat, body.as_bytes()).unwrap();
+            let refused = parsed.translate(4_096).unwrap_err();
+            let ApiError::Invalid { param: named, message } = refused else { panic!("{body}: {refused:?}") };
+            assert_eq!(named.as_deref(), Some(param), "{body}: {message}");
+            assert!(!message.contains("SECRET"), "{body}: {message}");
         }
         assert_eq!(
             refusal(r#"{"temperature":"SECRET"}"#).1,

@@ -22,7 +22,9 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use self::client::{Client, End};
-use self::rewrite::{Broken, Rewriter};
+pub(crate) use self::rewrite::{Broken, Rewriter};
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use self::sse::{Events, TooLong};
 use crate::admission::InFlight;
 use crate::attempt::{Accepted, Begun, begin, give_back, words};
 use crate::config::ms;
