@@ -425,6 +425,55 @@ mod tests {
         .await;
     }
 
+    /// The next frame: its kind, its stream and its payload.
+    async fn read_frame(client: &mut TcpStream) -> (u8, u32, Vec<u8>) {
+        let mut head = [0; 9];
+        let read = async {
+            client.read_exact(&mut head).await.unwrap();
+            let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
+            client.read_exact(&mut payload).await.unwrap();
+            payload
+        };
+        let payload = tokio::time::timeout(PATIENCE, read).await.expect("a frame comes");
+        (head[3], u32::from_be_bytes([head[5], head[6], head[7], head[8]]), payload)
+    }
+
+    #[tokio::test]
+    async fn a_client_of_http_2_that_has_more_requests_at_once_than_it_may_is_refused_the_next_one() {
+        let begun = Arc::new(std::sync::atomic::AtomicU32::new(0));
+        let counts = begun.clone();
+        let app = Router::new().route(
+            "/",
+            axum::routing::get(move || {
+                counts.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                std::future::pending::<()>()
+            }),
+        );
+        let mut server = JoinSet::new();
+        let mut client = TcpStream::connect(served(app, &mut server).await).await.unwrap();
+        let mut bytes = preface(&[]);
+        let nth = |n: u32| 2 * n + 1;
+        for n in 0..=HTTP2_STREAMS_MAX {
+            bytes.extend(frame(HEADERS, END_STREAM | END_HEADERS, nth(n), &get("/")));
+        }
+        client.write_all(&bytes).await.unwrap();
+        let refused = loop {
+            let (kind, stream, payload) = read_frame(&mut client).await;
+            if kind == RST_STREAM {
+                break (stream, payload);
+            }
+        };
+        const REFUSED_STREAM: u32 = 7;
+        assert_eq!(refused, (nth(HTTP2_STREAMS_MAX), REFUSED_STREAM.to_be_bytes().to_vec()));
+        let all_others = async {
+            while begun.load(std::sync::atomic::Ordering::SeqCst) < HTTP2_STREAMS_MAX {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, all_others).await.expect("the others are handled");
+        assert_eq!(begun.load(std::sync::atomic::Ordering::SeqCst), HTTP2_STREAMS_MAX);
+    }
+
     #[tokio::test]
     async fn a_head_of_http_2_that_goes_on_for_ever_is_cut() {
         let mut server = JoinSet::new();

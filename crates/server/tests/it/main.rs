@@ -25,6 +25,7 @@ mod gpu_faults;
 mod gpus;
 mod hanging;
 mod held;
+mod http2;
 mod hub;
 mod load;
 mod logging;
