@@ -47,6 +47,10 @@ class Refusal:
 class Asks:
     """One client and the model it asks. Suites say how a body is sent and what a refusal looks like."""
 
+    # Forms of a field that the client's own types refuse: `tool_choice by name`, `tool_choice none`, `stop as text`,
+    # `response_format text`.
+    lacks = frozenset()
+
     def __init__(self, client, model):
         self.client, self.model = client, model
 

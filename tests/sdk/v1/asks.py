@@ -6,6 +6,8 @@ from together.error import TogetherException
 
 
 class V1(Asks):
+    lacks = frozenset({"tool_choice by name", "tool_choice none", "stop as text", "response_format text"})
+
     def send(self, kind, **body):
         client = self.client
         routes = {"chat": client.chat.completions, "completion": client.completions, "embedding": client.embeddings}
