@@ -71,6 +71,12 @@ impl Looks {
         self.begun.load(Ordering::SeqCst)
     }
 
+    /// Whether the last look that began has not told the gateway yet.
+    #[cfg(test)]
+    pub(crate) fn is_looking(&self) -> bool {
+        *self.told.borrow() < self.n_begun()
+    }
+
     /// What the look of that number found is with the gateway.
     pub(crate) fn tell(&self, look: u64) {
         self.told.send_replace(look);
@@ -101,11 +107,13 @@ mod tests {
         tasks.join_next().await.unwrap().unwrap();
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_stuck_loop_is_not_waited_for_for_ever() {
         let looks = Looks::new();
         looks.set_running(true);
+        let begun = tokio::time::Instant::now();
         looks.ask().await;
+        assert_eq!(begun.elapsed(), TOLD_MAX);
         assert_eq!(looks.begin(), 1, "nobody looked meanwhile");
     }
 }

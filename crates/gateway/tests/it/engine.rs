@@ -25,6 +25,8 @@ pub(crate) enum Step {
     Chunk(String),
     /// Writes so many chunks of a kilobyte each as fast as they are taken.
     Flood(usize),
+    /// Notes that all before has been written.
+    Written,
     /// Waits until the test opens the gate.
     Gate,
     /// Waits until the other side hangs up.
@@ -39,7 +41,7 @@ impl Step {
         match self {
             Self::Raw(bytes) => bytes.clone(),
             Self::Chunk(text) => chunk(text).into(),
-            Self::Flood(_) | Self::Gate | Self::UntilHangUp | Self::Cut => Vec::new(),
+            Self::Flood(_) | Self::Written | Self::Gate | Self::UntilHangUp | Self::Cut => Vec::new(),
         }
     }
 }
@@ -59,6 +61,7 @@ pub(crate) struct Engine {
     connections: watch::Sender<u32>,
     hang_ups: watch::Sender<u32>,
     gate: watch::Sender<u32>,
+    written: watch::Sender<u32>,
     _tasks: JoinSet<()>,
 }
 
@@ -76,13 +79,14 @@ impl Engine {
         let script = Arc::new(Script { answers: Mutex::new(answers.into()), default });
         let requests = watch::Sender::new(Vec::new());
         let (connections, hang_ups) = (watch::Sender::new(0), watch::Sender::new(0));
-        let gate = watch::Sender::new(0);
+        let (gate, written) = (watch::Sender::new(0), watch::Sender::new(0));
         let mut tasks = JoinSet::new();
         let worker = Worker {
             script: script.clone(),
             requests: requests.clone(),
             hang_ups: hang_ups.clone(),
             gate: gate.clone(),
+            written: written.clone(),
         };
         let accepted = connections.clone();
         tasks.spawn(async move {
@@ -92,7 +96,7 @@ impl Engine {
                 open.spawn(worker.clone().serve(stream));
             }
         });
-        Self { _dir: dir, path, script, requests, connections, hang_ups, gate, _tasks: tasks }
+        Self { _dir: dir, path, script, requests, connections, hang_ups, gate, written, _tasks: tasks }
     }
 
     pub(crate) fn address(&self) -> Address {
@@ -122,6 +126,13 @@ impl Engine {
         tokio::time::timeout(BOUND, seen).await.expect("the engine gets the requests").unwrap().clone()
     }
 
+    /// Waits until it has come past [`Step::Written`].
+    pub(crate) async fn until_written(&self) {
+        let mut written = self.written.subscribe();
+        let seen = written.wait_for(|it| *it > 0);
+        tokio::time::timeout(BOUND, seen).await.expect("the engine has written").unwrap();
+    }
+
     /// Waits until so many clients have hung up in the middle.
     pub(crate) async fn until_hang_ups(&self, n: u32) {
         let mut hang_ups = self.hang_ups.subscribe();
@@ -136,6 +147,7 @@ struct Worker {
     requests: watch::Sender<Vec<Value>>,
     hang_ups: watch::Sender<u32>,
     gate: watch::Sender<u32>,
+    written: watch::Sender<u32>,
 }
 
 impl Worker {
@@ -150,6 +162,10 @@ impl Worker {
                     Step::Raw(bytes) => stream.write_all(&bytes).await,
                     Step::Chunk(text) => stream.write_all(chunk(&text).as_bytes()).await,
                     Step::Flood(n) => flood(&mut stream, n).await,
+                    Step::Written => {
+                        self.written.send_modify(|it| *it += 1);
+                        Ok(())
+                    }
                     Step::Gate => {
                         gate.changed().await.unwrap();
                         Ok(())

@@ -2,7 +2,6 @@
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;
-use std::time::Duration;
 
 use serde_json::json;
 
@@ -47,8 +46,14 @@ fn signal_hangup_does_nothing_where_the_server_was_started_to_ignore_it() {
     nohup.arg(dedi());
     plane.launch_by(plane.serve(nohup, "127.0.0.1:0"));
     assert_eq!(last_event_of_a_stream_during(&plane, "HUP"), "[DONE]");
-    std::thread::sleep(Duration::from_millis(300));
     assert!(plane.is_running(), "{}", plane.log());
+    // The first signal that it hears of is the one that ends it.
+    signal(plane.server_pid(), "TERM");
+    let mut server = plane.take_server();
+    let code = until("the server's end", || server.try_wait().unwrap()).code();
+    assert_eq!(code, Some(0), "{}", plane.log());
+    let log = plane.log();
+    assert!(log.contains("asked to stop by SIGTERM") && !log.contains("SIGHUP"), "{log}");
 }
 
 #[test]

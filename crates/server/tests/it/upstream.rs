@@ -86,7 +86,9 @@ fn a_request_to_a_stopped_endpoint_starts_nothing() {
     plane.patch(&format!("/endpoints/{id}"), &json!({"state": "STOPPED"}));
     plane.until_state(&id, "STOPPED");
     let n_before = fakes::n_events(&plane, &id, "replica_launched");
-    for _ in 0..5 {
+    let other = fakes::create(&plane, "ok");
+    plane.until_state(&other, "STARTED");
+    for state in ["STOPPED", "STARTED", "STOPPED"] {
         let refused = plane.chat(&id, "wake up");
         assert_eq!(
             (refused.status, refused.error().0),
@@ -94,8 +96,9 @@ fn a_request_to_a_stopped_endpoint_starts_nothing() {
             "{}",
             refused.body
         );
-        // Several looks of the reconciler.
-        std::thread::sleep(Duration::from_millis(300));
+        // Another endpoint takes several passes, each of which would have woken this one.
+        plane.patch(&format!("/endpoints/{other}"), &json!({"state": state}));
+        plane.until_state(&other, state);
     }
     assert_eq!(plane.get(&format!("/endpoints/{id}")).body["state"], "STOPPED");
     assert_eq!(fakes::n_events(&plane, &id, "replica_launched"), n_before);
