@@ -27,6 +27,7 @@ pub use hub::HubConfig;
 #[cfg(any(test, feature = "fuzzing"))]
 pub use hub::fuzzing;
 pub use plane::{ControlError, ControlPlane, DataPaths};
+pub use reconciler::{Carried, Environment, carry_out};
 
 #[cfg(test)]
 mod testing;

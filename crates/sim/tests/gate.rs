@@ -9,7 +9,7 @@ use dedi_sim::{Bug, live, sweep, tell};
 
 /// Lives in the short form; `make sim SEEDS=…` lives more.
 const N_SEEDS: u64 = 100_000;
-/// Lives within which a planted bug must show. The deepest shows after some 7,000.
+/// Lives within which a planted bug must show. The deepest shows after some 32,000.
 const N_SEEDS_FOR_BUG: u64 = 50_000;
 /// Bugs there must at least be.
 const N_BUGS_MIN: usize = 25;

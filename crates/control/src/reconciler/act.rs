@@ -13,12 +13,9 @@ use dedi_runtime_api::{Launch, ModelRef, ModelUnavailable, Placement, Resources,
 use tokio::time::timeout;
 
 use super::ending::{ending, held, plain, stopping};
-use super::parts::Actor;
+use super::environment::Environment;
 use super::running;
 use crate::last_pass::view_of;
-use crate::models::{ModelError, ModelStore, NoAnswer, READ_MAX, Verdict, mismatch};
-
-use crate::random::random_uuid;
 use crate::store::StoreError;
 use crate::text::chain;
 
@@ -59,46 +56,51 @@ impl From<StoreError> for Trouble {
     }
 }
 
-pub(super) async fn act(actor: &Actor, world: &World, action: &Action) -> Result<(), Trouble> {
+/// One action. What it changes is visible to the next look, whatever becomes of the answer.
+pub(super) async fn act(
+    environment: &dyn Environment,
+    world: &World,
+    action: &Action,
+) -> Result<(), Trouble> {
     failpoint::hit("act.before", word(action));
-    let done = carry_out(actor, world, action).await;
+    let done = carry_out(environment, world, action).await;
     failpoint::hit("act.after", word(action));
     done
 }
 
-async fn carry_out(actor: &Actor, world: &World, action: &Action) -> Result<(), Trouble> {
-    let now = actor.clock.now();
-    let store = &actor.store;
+async fn carry_out(environment: &dyn Environment, world: &World, action: &Action) -> Result<(), Trouble> {
+    let now = environment.now();
+    let store = environment.pass();
     match action {
         Action::Reserve { endpoint, devices } => {
-            let replica = ReplicaId::from_uuid(random_uuid());
-            let nonce = Nonce::from_uuid(random_uuid());
+            let replica = ReplicaId::from_uuid(environment.new_id());
+            let nonce = Nonce::from_uuid(environment.new_id());
             let generation = generation(world, *endpoint).ok_or(Trouble::Moved)?;
-            let logged = last_logged(actor, *endpoint).await;
+            let logged = last_logged(environment, *endpoint).await;
             let attempt =
                 store.reserve(*endpoint, generation, (replica, nonce), devices, logged, now).await?;
             tracing::info!(endpoint.id = %endpoint, replica.id = %replica, attempt, "reserved devices for a replica");
         }
-        Action::Spawn { replica } => spawn(actor, world, *replica).await?,
+        Action::Spawn { replica } => spawn(environment, world, *replica).await?,
         Action::MarkSeen { replica } => store.mark_seen(*replica).await?,
         Action::MarkReady { replica } => {
-            store.mark_ready(*replica, &running::ready(actor, world, *replica)).await?;
+            store.mark_ready(*replica, &running::ready(environment, world, *replica)).await?;
             tracing::info!(replica.id = %replica, "a replica is ready");
         }
         Action::Fail { replica, cause } => {
-            let ending = ending(actor, world, *replica, *cause).await;
-            store.fail(*replica, &ending, running::last_moment(actor, world, *replica), now).await?;
+            let ending = ending(environment, world, *replica, *cause).await;
+            store.fail(*replica, &ending, running::last_moment(environment, world, *replica), now).await?;
             tracing::warn!(replica.id = %replica, detail = ending.detail, "a replica ended: {}", cause.sentence());
         }
         Action::Drain { replica, reason } => store.drain(*replica, *reason, now).await?,
         Action::Stop { replica, reason, drain } => {
-            let ran = running::last_moment(actor, world, *replica);
+            let ran = running::last_moment(environment, world, *replica);
             let how = stopping(world, *replica, *reason, *drain);
             store.stop(*replica, *reason, ran, &how, now).await?;
         }
         Action::Remove { replica, nonce, reason } => {
             tracing::info!(replica.id = %replica, "ending the processes of a replica: {}", reason.sentence());
-            match timeout(DO_MAX, actor.runtime.remove(*replica, *nonce)).await {
+            match timeout(DO_MAX, environment.runtime().remove(*replica, *nonce)).await {
                 Ok(Ok(())) => {}
                 Ok(Err(err)) => {
                     return Err(Trouble::Failed(format!("{replica} could not be removed: {}", chain(&err))));
@@ -132,7 +134,7 @@ async fn carry_out(actor: &Actor, world: &World, action: &Action) -> Result<(), 
         }
         Action::Erase { endpoint } => {
             store.erase(*endpoint, now).await?;
-            forget_logs(actor, *endpoint).await;
+            forget_logs(environment, *endpoint).await;
             tracing::info!(endpoint.id = %endpoint, "a deleted endpoint is gone");
         }
     }
@@ -141,8 +143,8 @@ async fn carry_out(actor: &Actor, world: &World, action: &Action) -> Result<(), 
 
 /// The last launch that has a log. After a backup was put back it may be one that the store does not know; the next
 /// launch must not write into its log. A launch does not wait for a disk that does not answer.
-async fn last_logged(actor: &Actor, endpoint: EndpointId) -> u32 {
-    match timeout(LOOK_MAX, actor.runtime.last_logged_attempt(endpoint)).await {
+async fn last_logged(environment: &dyn Environment, endpoint: EndpointId) -> u32 {
+    match timeout(LOOK_MAX, environment.runtime().last_logged_attempt(endpoint)).await {
         Ok(Ok(attempt)) => attempt,
         Ok(Err(err)) => {
             tracing::warn!(endpoint.id = %endpoint, "which launches have logs is unknown: {err}");
@@ -156,8 +158,8 @@ async fn last_logged(actor: &Actor, endpoint: EndpointId) -> u32 {
 }
 
 /// Removes what an erased endpoint has logged. What fails here is done by the next sweep.
-pub(super) async fn forget_logs(actor: &Actor, endpoint: EndpointId) {
-    if let Err(err) = actor.runtime.forget_logs(endpoint).await {
+pub(super) async fn forget_logs(environment: &dyn Environment, endpoint: EndpointId) {
+    if let Err(err) = environment.runtime().forget_logs(endpoint).await {
         tracing::warn!(endpoint.id = %endpoint, "the logs of an erased endpoint could not be removed: {err}");
     }
 }
@@ -180,56 +182,21 @@ fn word(action: &Action) -> &'static str {
     }
 }
 
-async fn spawn(actor: &Actor, world: &World, replica: ReplicaId) -> Result<(), Trouble> {
+async fn spawn(environment: &dyn Environment, world: &World, replica: ReplicaId) -> Result<(), Trouble> {
     let Some((view, own)) = find(world, replica) else { return Err(Trouble::Moved) };
-    // Between the look and now somebody may have written to the files, or taken them away.
-    let name = view.desired.model.clone();
-    let read = move |models: &ModelStore| (models.stamps(&name), models.facts(&name), models.pin(&name));
-    let pinned = actor.store.model_pin(view.desired.id).await?;
-    let launch = match actor.desk.ask_now(READ_MAX, read).await {
-        Ok((stamps, facts, here)) => match actor.checks.verdict(&view.desired.model, stamps) {
-            Ok(Verdict::Right) => {
-                let here = here.and_then(|here| match &pinned {
-                    Some(pinned) => mismatch(&view.desired.model, pinned, here.as_deref())
-                        .map_or(Ok(()), |why| Err(ModelError::Unusable(why))),
-                    None => Ok(()),
-                });
-                here.and(facts).map(|facts| launch(actor, world, (view, own), &facts, pinned))
-            }
-            Ok(Verdict::Unknown) => return Err(Trouble::Moved),
-            Err(err) => Err(err),
-        },
-        // What the files are is unknown, and the next look says so.
-        Err(NoAnswer::Late(_)) => return Err(Trouble::Moved),
-        Err(why @ NoAnswer::Panicked) => Err(why.into()),
+    let pinned = environment.pins().model_pin(view.desired.id).await?;
+    let facts = match environment.loadable(&view.desired.model, pinned.as_deref()).await {
+        Ok(facts) => facts,
+        Err(why) => return Err(not_loadable(environment, replica, why).await?),
     };
-    let launch = match launch {
-        Ok(launch) => launch,
-        // It may be there again in a moment, and the next look says whether it is.
-        Err(err @ (ModelError::Absent(_) | ModelError::Unreadable(_))) => {
-            return Err(Trouble::Failed(format!("{replica} was not launched: {err}")));
-        }
-        Err(err @ ModelError::Unusable(_)) => {
-            let ending = plain(FailureCause::ModelUnusable, err.to_string());
-            actor.store.fail(replica, &ending, None, actor.clock.now()).await?;
-            return Err(Trouble::Overtaken);
-        }
-    };
-    match timeout(DO_MAX, actor.runtime.ensure(&launch)).await {
+    let launch = launch(environment, world, (view, own), &facts, pinned);
+    match timeout(DO_MAX, environment.runtime().ensure(&launch)).await {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(RuntimeError::Model { why: ModelUnavailable::Unknown(_), .. })) => Err(Trouble::Moved),
-        Ok(Err(RuntimeError::Model { replica, why: ModelUnavailable::NotNow(why) })) => {
-            Err(Trouble::Failed(format!("{replica} was not launched: {why}")))
-        }
-        Ok(Err(RuntimeError::Model { replica, why: ModelUnavailable::Unusable(why) })) => {
-            let ending = plain(FailureCause::ModelUnusable, why);
-            actor.store.fail(replica, &ending, None, actor.clock.now()).await?;
-            Err(Trouble::Overtaken)
-        }
+        Ok(Err(RuntimeError::Model { replica, why })) => Err(not_loadable(environment, replica, why).await?),
         Ok(Err(err @ (RuntimeError::Launch { .. } | RuntimeError::Unavailable { .. }))) => {
             let ending = plain(FailureCause::SpawnFailed, chain(&err));
             tracing::warn!(replica.id = %replica, detail = ending.detail, "a replica could not be launched");
-            actor.store.fail(replica, &ending, None, actor.clock.now()).await?;
+            environment.pass().fail(replica, &ending, None, environment.now()).await?;
             Err(Trouble::Overtaken)
         }
         // Whether it was started is not known; the next look tells.
@@ -237,15 +204,32 @@ async fn spawn(actor: &Actor, world: &World, replica: ReplicaId) -> Result<(), T
     }
 }
 
+/// What follows when the files of a replica's model are not to be had.
+async fn not_loadable(
+    environment: &dyn Environment,
+    replica: ReplicaId,
+    why: ModelUnavailable,
+) -> Result<Trouble, Trouble> {
+    match why {
+        ModelUnavailable::Unknown(_) => Ok(Trouble::Moved),
+        ModelUnavailable::NotNow(why) => Ok(Trouble::Failed(format!("{replica} was not launched: {why}"))),
+        ModelUnavailable::Unusable(why) => {
+            let ending = plain(FailureCause::ModelUnusable, why);
+            environment.pass().fail(replica, &ending, None, environment.now()).await?;
+            Ok(Trouble::Overtaken)
+        }
+    }
+}
+
 fn launch(
-    actor: &Actor,
+    environment: &dyn Environment,
     world: &World,
     (view, own): (&EndpointView, &ReplicaView),
     facts: &ModelFacts,
     revision: Option<String>,
 ) -> Launch {
     let desired = &view.desired;
-    let (serving, need) = actor.config.need(facts);
+    let (serving, need) = environment.need(facts);
     let devices: Vec<AssignedDevice> = own
         .row
         .devices
@@ -268,7 +252,7 @@ fn launch(
         Some(share.max(bytes_per_device(need, 1)))
     } else {
         // One that leaks must end itself and not its neighbours.
-        let each = u64::from(actor.config.gpu_host_memory_gb).saturating_mul(1_000_000_000);
+        let each = u64::from(environment.gpu_host_memory_gb()).saturating_mul(1_000_000_000);
         (each > 0).then(|| need.weights_bytes.saturating_add(each.saturating_mul(n_devices)))
     };
     let placement = match world.capabilities.placed_by {

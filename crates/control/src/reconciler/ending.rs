@@ -13,7 +13,7 @@ use dedi_runtime_api::LogName;
 use tokio::time::timeout;
 
 use super::act::find;
-use super::parts::Actor;
+use super::environment::Environment;
 use crate::store::Ending;
 
 /// Longest clause that says how an attempt ended, in characters.
@@ -31,7 +31,12 @@ pub(super) fn plain(cause: FailureCause, text: String) -> Ending {
 
 /// How an attempt ended, from what the look showed of its process. One that did not exit by itself has no record
 /// of its end, so its last lines come from its log.
-pub(super) async fn ending(actor: &Actor, world: &World, replica: ReplicaId, cause: FailureCause) -> Ending {
+pub(super) async fn ending(
+    environment: &dyn Environment,
+    world: &World,
+    replica: ReplicaId,
+    cause: FailureCause,
+) -> Ending {
     let phase = phase(world, replica);
     let (how, log_tail) = match phase {
         Some(ReplicaPhase::Exited(exit)) => (how(exit), exit.log_tail.clone()),
@@ -43,7 +48,7 @@ pub(super) async fn ending(actor: &Actor, world: &World, replica: ReplicaId, cau
             | ReplicaPhase::Stopping
             | ReplicaPhase::Orphaned,
         )
-        | None => (silence(world, replica, cause), log_tail(actor, world, replica).await),
+        | None => (silence(world, replica, cause), log_tail(environment, world, replica).await),
     };
     let (code, signal) = match phase {
         Some(ReplicaPhase::Exited(exit)) => (exit.code, exit.signal),
@@ -99,10 +104,10 @@ fn silence(world: &World, replica: ReplicaId, cause: FailureCause) -> Option<Str
     }
 }
 
-async fn log_tail(actor: &Actor, world: &World, replica: ReplicaId) -> Vec<String> {
+async fn log_tail(environment: &dyn Environment, world: &World, replica: ReplicaId) -> Vec<String> {
     let Some((view, own)) = find(world, replica) else { return Vec::new() };
     let log = LogName { endpoint: view.desired.id, replica, attempt: own.row.attempt };
-    let read = actor.runtime.tail_log(log, LOG_TAIL_LINES_MAX, LOG_TAIL_BYTES_MAX, true);
+    let read = environment.runtime().tail_log(log, LOG_TAIL_LINES_MAX, LOG_TAIL_BYTES_MAX, true);
     match timeout(LOG_MAX, read).await {
         Ok(Ok(Some(piece))) => String::from_utf8_lossy(&piece.bytes).lines().map(str::to_owned).collect(),
         Ok(Ok(None)) => Vec::new(),

@@ -5,10 +5,12 @@ mod act;
 mod clean_up;
 mod clocks;
 mod ending;
+mod environment;
 mod isolate;
 mod models;
 mod observe;
 mod parts;
+mod plan;
 mod running;
 mod telling;
 
@@ -19,10 +21,10 @@ use std::time::Duration;
 
 use dedi_domain::autoscale::Scaler;
 use dedi_domain::model_rights::Holders;
-use dedi_domain::reconcile::{World, decide};
+use dedi_domain::reconcile::decide;
 use dedi_domain::route::{EndpointLoad, Serving};
 use dedi_domain::time::Span;
-use dedi_domain::{Action, EndpointId, LoadReport};
+use dedi_domain::{EndpointId, LoadReport};
 use dedi_failpoint as failpoint;
 use dedi_runtime_api::Runtime;
 use futures_util::FutureExt;
@@ -41,8 +43,10 @@ use crate::parts::Parts;
 use crate::routing::Routing;
 use crate::store::{Store, StoreError};
 use crate::text::chain;
+pub use environment::Environment;
 use isolate::{Subject, Waits, decide_each};
 use parts::{Actor, Observer};
+pub use plan::{Carried, carry_out};
 
 /// Passes in a row while each does something: a stop takes about six, so this ends only endless ones.
 const PASSES_IN_A_ROW_MAX: u32 = 16;
@@ -231,43 +235,15 @@ impl Reconciler {
         let (actions, culprits) = decide_each(&decided, decide);
         let mut failed: BTreeSet<Subject> = culprits.into_iter().map(Subject::Endpoint).collect();
         let mut panicked = failed.clone();
-        let mut unrecorded = BTreeMap::new();
-        let mut n_done = 0;
-        for action in actions {
-            match self.act(&world, &action).await {
-                Ok(()) => n_done += 1,
-                // Somebody changed the row since the look; the next one decides anew.
-                Err(act::Trouble::Moved) => n_done += 1,
-                Err(act::Trouble::Overtaken) => {
-                    n_done += 1;
-                    break;
-                }
-                Err(act::Trouble::Fenced(what)) if not_leading.is_none() => {
-                    troubles.insert(what);
-                    break;
-                }
-                Err(act::Trouble::NotRecorded(what) | act::Trouble::Fenced(what)) => {
-                    let what = not_leading.clone().unwrap_or(what);
-                    troubles.insert(format!("a step could not be recorded: {what}"));
-                    if let Subject::Endpoint(id) = Subject::of(&action, &world) {
-                        unrecorded.insert(id, what);
-                    }
-                }
-                Err(act::Trouble::Failed(what)) => {
-                    troubles.insert(what);
-                    failed.insert(Subject::of(&action, &world));
-                }
-                Err(act::Trouble::Panicked) => {
-                    failed.insert(Subject::of(&action, &world));
-                    panicked.insert(Subject::of(&action, &world));
-                }
-            }
-        }
-        self.last_pass.set_unrecorded(unrecorded);
+        let carried = carry_out(&self.actor, &world, &actions, not_leading.as_deref()).await;
+        troubles.extend(carried.troubles);
+        failed.extend(carried.failed);
+        panicked.extend(carried.panicked);
+        self.last_pass.set_unrecorded(carried.unrecorded);
         self.waits.note(&failed, self.clock.now());
         self.tell_panicked(&panicked, world.now).await;
         self.tell(troubles);
-        Ok(n_done)
+        Ok(carried.n_done)
     }
 
     /// Takes the lead, once; answers why that could not be done. From one that took it afterwards it is not taken back.
@@ -300,11 +276,6 @@ impl Reconciler {
             Ok(()) | Err(_) => {}
         }
         self.is_lost
-    }
-
-    async fn act(&self, world: &World, action: &Action) -> Result<(), act::Trouble> {
-        let done = AssertUnwindSafe(act::act(&self.actor, world, action)).catch_unwind().await;
-        done.unwrap_or(Err(act::Trouble::Panicked))
     }
 }
 

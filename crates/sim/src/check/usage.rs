@@ -2,8 +2,8 @@
 //! recount of the events.
 
 use dedi_domain::reconcile::{Observation, World};
-use dedi_domain::usage::{BEAT, Beat, beats, ran_until};
-use dedi_domain::{Action, Intent, Nonce, ReplicaId, ReplicaPhase, ReplicaRow, Timestamp};
+use dedi_domain::usage::{BEAT, Beat, beats};
+use dedi_domain::{Intent, Nonce, ReplicaId, ReplicaPhase, ReplicaRow, Timestamp};
 
 use crate::bug::Bug;
 use crate::life::Sim;
@@ -167,14 +167,4 @@ impl Sim {
             }
         }
     }
-}
-
-/// Up to when the replica ran that an action of this look ends.
-pub(crate) fn ran(world: &World, action: &Action) -> Option<Timestamp> {
-    let (Action::Fail { replica, .. } | Action::Stop { replica, .. }) = action else { return None };
-    let Observation::Known(listed) = &world.observation else { return None };
-    let row =
-        world.endpoints.iter().flat_map(|it| &it.replicas).map(|it| &it.row).find(|it| it.id == *replica)?;
-    let seen = dedi_domain::reconcile::by_mark(listed);
-    ran_until(row, seen.get(&(row.id, row.nonce)).map(|it| &it.phase), world.listed_at)
 }

@@ -1,97 +1,112 @@
-//! Carries out one action of a plan on the true state, with what can go wrong, and checks at once what the
-//! action must never do.
+//! Does what a control plane calls for on the true state, with what can go wrong, and checks at once what a call must
+//! never do. Which calls come, and in which order, is the doing of `dedi_control::carry_out`.
 
-use dedi_domain::{Action, EndpointId, FailureCause, Intent, Nonce, ReplicaId, Timestamp};
+use dedi_domain::{EndpointId, FailureCause, Intent, Nonce, ReplicaId, Timestamp};
 
 use crate::bug::Bug;
 use crate::life::Sim;
-use crate::life::controller::Step;
 use crate::life::fault::Fault;
+use crate::life::running::Running;
 use crate::trace::{Checked, broken};
 use crate::world::devices::{DeviceSet, NEEDED_BYTES, set_of};
+use crate::world::handle::{Answer, Call, Refusal};
 use crate::world::runtime::{Done, Landing, Life, Start};
 use crate::world::store::{Refused, Written};
 
 impl Sim {
-    /// The next action of a plan. A control plane that stood still goes on here, whoever leads by now.
+    /// The next call of a plan that is being carried out. A control plane that stood still goes on here, whoever leads
+    /// by now.
     pub(crate) fn act(&mut self, who: usize) -> Checked {
-        let Some(step) = self.controllers[who].plan.pop() else { return Ok(()) };
+        let Some(call) = self.controllers[who].running.as_mut().and_then(Running::take) else {
+            return Ok(());
+        };
         self.n_actions += 1;
-        let is_spawn = matches!(step.action, Action::Spawn { .. } | Action::Remove { .. });
-        let doubt = self.faults.has(Fault::CommitUnknown) && !is_spawn;
+        let is_command = matches!(call, Call::Ensure { .. } | Call::Remove { .. });
+        let doubt = self.faults.has(Fault::CommitUnknown) && !is_command;
         if doubt && self.rng.percent(10) {
-            self.trace
-                .note(self.now, || format!("cp{who} could not {}", crate::life::words::action(&step.action)));
+            self.trace.note(self.now, || format!("cp{who} could not {}", crate::life::words::call(&call)));
+            self.answer(who, Err(Refusal::Unanswered));
             return Ok(());
         }
         // With the other half of the doubt the write is done and its answer lost; the plan goes on alike.
         let now = self.read_clock(who);
         let epoch = self.controllers[who].epoch;
-        let outcome = self.carry_out(who, &step, epoch, now)?;
+        let answer = self.carry_out(who, &call, epoch, now)?;
         self.trace.note(self.now, || {
-            let how = match outcome {
+            let how = match answer {
                 Ok(()) => "does",
-                Err(Refused::Epoch) => "is refused, for its lease is over, to",
-                Err(Refused::Conflict) => "finds it changed and does not",
+                Err(Refusal::Fenced) => "is refused, for its lease is over, to",
+                Err(Refusal::Conflict) => "finds it changed and does not",
+                Err(Refusal::Unanswered | Refusal::NotStarted) => "fails to",
             };
-            format!("cp{who} {how} {}", crate::life::words::action(&step.action))
+            format!("cp{who} {how} {}", crate::life::words::call(&call))
         });
-        if outcome == Err(Refused::Epoch) {
-            self.controllers[who].plan.clear();
-        }
+        self.answer(who, answer);
         Ok(())
+    }
+
+    /// Lets the control plane go on with the answer, up to its next call.
+    fn answer(&mut self, who: usize, answer: Answer) {
+        let now = self.read_clock(who);
+        let running = &mut self.controllers[who].running;
+        // It may have been killed by what it called.
+        let goes_on = running.as_mut().is_some_and(|it| it.answer(now, answer));
+        if !goes_on {
+            *running = None;
+        }
     }
 
     fn carry_out(
         &mut self,
         who: usize,
-        step: &Step,
+        call: &Call,
         epoch: u64,
         now: Timestamp,
-    ) -> Result<Written, Box<crate::trace::Violation>> {
+    ) -> Result<Answer, Box<crate::trace::Violation>> {
         let store = &mut self.store;
-        Ok(match &step.action {
-            Action::Reserve { endpoint, devices } => {
-                let ids = (ReplicaId::from_uuid(self.rng.uuid()), Nonce::from_uuid(self.rng.uuid()));
+        let done: Written = match call {
+            Call::Reserve { endpoint, generation, ids, devices } => {
                 if self.bug == Some(Bug::SpawnBeforeReserve) {
                     let start =
                         Start { replica: ids.0, nonce: ids.1, devices: set_of(devices), epoch, next: None };
                     self.runtime.ensure(start, self.now, self.store.lease.epoch);
                     self.check()?;
                 }
-                let done = self.store.reserve(epoch, *endpoint, step.generation, ids, devices, now);
+                let done = self.store.reserve(epoch, *endpoint, *generation, *ids, devices, now);
                 if done.is_ok() {
                     self.check_reserved(*endpoint, ids.0)?;
                 }
                 done
             }
-            Action::Spawn { replica } => self.spawn(who, *replica, epoch),
-            Action::MarkSeen { replica } => store.mark_seen(epoch, *replica, now),
-            Action::MarkReady { replica } => store.mark_ready(epoch, *replica, now),
-            Action::Fail { replica, cause } => self.fail(*replica, (*cause, step.ran_until), epoch, now),
-            Action::Drain { replica, reason } => store.drain(epoch, *replica, *reason, now),
-            Action::Stop { replica, reason, .. } => {
+            Call::Ensure { replica, nonce, devices } => {
+                return Ok(self.ensure(who, (*replica, *nonce), *devices, epoch));
+            }
+            Call::MarkSeen { replica } => store.mark_seen(epoch, *replica, now),
+            Call::MarkReady { replica } => store.mark_ready(epoch, *replica, now),
+            Call::Fail { replica, cause, ran_until } => self.fail(*replica, (*cause, *ran_until), epoch, now),
+            Call::Drain { replica, reason } => store.drain(epoch, *replica, *reason, now),
+            Call::Stop { replica, reason, ran_until } => {
                 if epoch == store.lease.epoch {
                     self.check_stop(*replica, now)?;
                 }
-                self.store.stop(epoch, *replica, *reason, step.ran_until, now)
+                self.store.stop(epoch, *replica, *reason, *ran_until, now)
             }
-            Action::Remove { replica, nonce, .. } => self.remove(*replica, *nonce, epoch)?,
-            Action::MarkGone { replica } => store.mark_gone(epoch, *replica, now),
-            Action::Release { replica, leftover_bytes, unmeasured } => {
+            Call::Remove { replica, nonce } => self.remove(*replica, *nonce, epoch)?,
+            Call::MarkGone { replica } => store.mark_gone(epoch, *replica, now),
+            Call::Release { replica, is_all_back } => {
                 if epoch == store.lease.epoch {
-                    self.check_release(*replica, (*leftover_bytes, set_of(unmeasured)), step, now)?;
+                    self.check_release(who, *replica, *is_all_back, now)?;
                 }
                 self.release(*replica, epoch, now)
             }
-            Action::StopIdle { endpoint, generation } => {
+            Call::StopIdle { endpoint, generation } => {
                 let done = store.stop_idle(epoch, *endpoint, *generation, now);
                 if done.is_ok() {
                     self.ledger.stopped_idle(*endpoint, *generation);
                 }
                 done
             }
-            Action::Publish { endpoint, from, state, generation } => {
+            Call::Publish { endpoint, from, state, generation } => {
                 let before = store.view(*endpoint).map(|it| it.desired.clone());
                 let done = store.publish(epoch, *endpoint, (*from, *state), *generation, now);
                 if let (Ok(()), Some(before)) = (done, before) {
@@ -99,7 +114,7 @@ impl Sim {
                 }
                 done
             }
-            Action::Erase { endpoint } => {
+            Call::Erase { endpoint } => {
                 let before = store.view(*endpoint).map(|it| it.desired.published);
                 let done = store.erase(epoch, *endpoint, now);
                 if let (Ok(()), Some(before)) = (done, before) {
@@ -108,12 +123,20 @@ impl Sim {
                 }
                 done
             }
-        })
+        };
+        Ok(done.map_err(|refused| match refused {
+            Refused::Epoch => Refusal::Fenced,
+            Refused::Conflict => Refusal::Conflict,
+        }))
     }
 
-    fn spawn(&mut self, who: usize, replica: ReplicaId, epoch: u64) -> Written {
-        let Some(row) = self.store.row(replica) else { return Err(Refused::Conflict) };
-        let (nonce, devices) = (row.nonce, set_of(&row.devices));
+    fn ensure(
+        &mut self,
+        who: usize,
+        (replica, nonce): (ReplicaId, Nonce),
+        devices: DeviceSet,
+        epoch: u64,
+    ) -> Answer {
         let next = self.fate();
         let start = Start { replica, nonce, devices, epoch, next };
         if self.faults.has(Fault::LateSpawn) && self.rng.percent(15) {
@@ -132,17 +155,12 @@ impl Sim {
         } else {
             self.runtime.ensure(start, self.now, self.store.lease.epoch)
         };
-        if done == Done::Refused {
-            return Err(Refused::Epoch);
+        match done {
+            Done::Refused => Err(Refusal::Fenced),
+            // The control plane records it next, so that a crash can come between.
+            Done::Started | Done::Nothing if fails => Err(Refusal::NotStarted),
+            Done::Started | Done::Nothing => Ok(()),
         }
-        if fails {
-            // Recorded as the next step, so that a crash can come between; the rest of the plan was made without
-            // knowing.
-            self.controllers[who].plan.clear();
-            let action = Action::Fail { replica, cause: FailureCause::SpawnFailed };
-            self.controllers[who].plan.push(Step { action, generation: 0, measured: 0, ran_until: None });
-        }
-        Ok(())
     }
 
     /// What a new engine will do by itself.
@@ -267,16 +285,16 @@ impl Sim {
 
     /// S2: devices are freed only when processes are gone and their memory is back, or said not to be. What was not
     /// measured is not back.
-    fn check_release(
-        &self,
-        replica: ReplicaId,
-        (leftover_bytes, said_unmeasured): (u64, DeviceSet),
-        step: &Step,
-        now: Timestamp,
-    ) -> Checked {
+    fn check_release(&self, who: usize, replica: ReplicaId, is_all_back: bool, now: Timestamp) -> Checked {
+        let Some(running) = &self.controllers[who].running else { return Ok(()) };
+        let measured = running.measured;
+        let (leftover_bytes, said_unmeasured) = running.release_of(replica);
+        if is_all_back && (leftover_bytes > 0 || said_unmeasured != 0) {
+            return broken("S2", format!("{replica} is released and recorded as if all were back"));
+        }
         let Some(row) = self.store.row(replica) else { return Ok(()) };
         let devices = set_of(&row.devices);
-        let unmeasured = devices & !step.measured;
+        let unmeasured = devices & !measured;
         if self.runtime.live(row.nonce).is_some() {
             return broken("S2", format!("{replica} is released while its process lives"));
         }
@@ -287,7 +305,7 @@ impl Sim {
         if unmeasured != 0 && !was_awaited {
             return broken("S2", format!("{replica} is released at once though nothing was measured"));
         }
-        let is_held = self.devices.leftover(devices & step.measured, self.now);
+        let is_held = self.devices.leftover(devices & measured, self.now);
         if is_held && leftover_bytes == 0 {
             return broken("S2", format!("{replica} is released as if its memory were back"));
         }

@@ -5,34 +5,22 @@ use std::sync::Arc;
 
 use dedi_domain::reconcile::{EndpointView, Observation, World};
 use dedi_domain::route::{Published, RouteTable};
-use dedi_domain::{Action, Capabilities, Intent, ReplicaPhase, SetAside, Timestamp};
+use dedi_domain::{Capabilities, Intent, ReplicaPhase, SetAside, Timestamp};
 
 use crate::bug::Bug;
 use crate::life::fault::Fault;
+use crate::life::running::Running;
 use crate::life::scaler::Scaler;
 use crate::life::{LEASE_MS, Sim};
 use crate::trace::Checked;
 use crate::world::clock::Clock;
-use crate::world::devices::DeviceSet;
 use crate::world::gateway::REPORT_AGE_MAX;
 
-/// An action with what the decision knew and the action does not say.
-#[derive(Clone, Debug)]
-pub(crate) struct Step {
-    pub(crate) action: Action,
-    /// Of the endpoint that devices are reserved for.
-    pub(crate) generation: u64,
-    /// The devices that were measured when this was decided.
-    pub(crate) measured: DeviceSet,
-    /// Up to when the replica ran that this ends.
-    pub(crate) ran_until: Option<Timestamp>,
-}
-
-#[derive(Clone, Debug)]
 pub(crate) struct Controller {
     pub(crate) is_up: bool,
     pub(crate) epoch: u64,
-    pub(crate) plan: Vec<Step>,
+    /// The plan that is being carried out.
+    pub(crate) running: Option<Running>,
     pub(crate) clock: Clock,
     pub(crate) opened_at: Timestamp,
     scaler: Scaler,
@@ -50,7 +38,7 @@ impl Controller {
         Self {
             is_up: true,
             epoch: 0,
-            plan: Vec::new(),
+            running: None,
             clock,
             opened_at,
             scaler: Scaler::default(),
@@ -62,7 +50,7 @@ impl Controller {
 
     fn kill(&mut self) {
         self.is_up = false;
-        self.plan.clear();
+        self.running = None;
         self.early_rows = None;
     }
 }

@@ -9,6 +9,7 @@ mod mutate;
 mod plan;
 mod quiet;
 mod routes;
+pub(crate) mod running;
 mod scaler;
 mod storm;
 mod time;
@@ -16,7 +17,7 @@ pub(crate) mod users;
 mod words;
 
 use dedi_domain::reconcile::Settings;
-use dedi_domain::{Action, EndReason, Nonce, ReplicaId, ReplicaRange};
+use dedi_domain::{EndReason, Nonce, ReplicaId, ReplicaRange};
 
 use crate::bug::Bug;
 use crate::check::ledger::{Ledger, Watch};
@@ -25,12 +26,14 @@ use crate::check::usage::Meter;
 use crate::life::controller::Controller;
 use crate::life::fault::{Fault, Faults};
 use crate::life::fetches::Download;
+use crate::life::running::Running;
 use crate::life::users::Racing;
 use crate::rng::Rng;
 use crate::trace::{Checked, Trace};
 use crate::world::clock::Clock;
 use crate::world::devices::Devices;
 use crate::world::gateway::Gateway;
+use crate::world::handle::Call;
 use crate::world::runtime::Runtime;
 use crate::world::store::Store;
 use crate::world::tenants::Tenants;
@@ -189,16 +192,16 @@ impl Sim {
 
     /// A few steps of a control plane: the rest of its plan, or a new look.
     fn turn(&mut self, who: usize) -> Checked {
-        if self.faults.has(Fault::Pause) && !self.controllers[who].plan.is_empty() && self.rng.percent(30) {
+        if self.faults.has(Fault::Pause) && self.controllers[who].running.is_some() && self.rng.percent(30) {
             return Ok(());
         }
-        if self.controllers[who].plan.is_empty() {
+        if self.controllers[who].running.is_none() {
             self.look(who)?;
             self.check()?;
         }
         let n_steps = self.rng.between(1, 6);
         for _ in 0..n_steps {
-            if self.controllers[who].plan.is_empty() {
+            if self.controllers[who].running.is_none() {
                 break;
             }
             if self.faults.has(Fault::Crash) && self.rng.percent(4) {
@@ -206,8 +209,8 @@ impl Sim {
                 break;
             }
             // The idle rule is the one that can overrule a user, so users race it more often.
-            let next = self.controllers[who].plan.last();
-            let stops_idle = next.is_some_and(|it| matches!(it.action, Action::StopIdle { .. }));
+            let next = self.controllers[who].running.as_ref().and_then(Running::next);
+            let stops_idle = matches!(next, Some(Call::StopIdle { .. }));
             let chance = if stops_idle { 60 } else { 5 };
             if self.faults.has(Fault::RacingChange) && self.rng.percent(chance) {
                 self.user()?;

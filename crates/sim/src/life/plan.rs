@@ -4,13 +4,12 @@ use dedi_domain::hardware::Health;
 use dedi_domain::reconcile::{Observation, World};
 use dedi_domain::{Action, SetAside};
 
-use super::controller::Step;
 use super::mutate;
 use crate::bug::Bug;
 use crate::check::plan::check_plan;
-use crate::check::usage::ran;
 use crate::life::Sim;
 use crate::life::fault::Fault;
+use crate::life::running::Running;
 use crate::trace::{Checked, broken};
 use crate::world::devices::{DeviceSet, bit};
 
@@ -33,6 +32,7 @@ impl Sim {
         if self.faults.has(Fault::Shuffle) && self.rng.percent(10) {
             self.check_order(world)?;
         }
+        self.controllers[who].running = None;
         let measured = world
             .inventory
             .devices
@@ -48,20 +48,12 @@ impl Sim {
                 if words.is_empty() { "nothing".to_owned() } else { words.join(", ") }
             )
         });
-        let steps = actions.into_iter().map(|action| {
-            let generation = if let Action::Reserve { endpoint, .. } = &action {
-                let view = world.endpoints.iter().find(|it| it.desired.id == *endpoint);
-                view.map_or(0, |it| it.desired.generation)
-            } else {
-                0
-            };
-            let ran_until = ran(world, &action);
-            Step { action, generation, measured, ran_until }
-        });
-        let plan = &mut self.controllers[who].plan;
-        plan.clear();
-        plan.extend(steps);
-        plan.reverse();
+        if actions.is_empty() {
+            return Ok(());
+        }
+        let seed = self.rng.between(0, i64::MAX - 1).unsigned_abs();
+        let running = Running::start(world.clone(), actions, measured, seed, world.now);
+        self.controllers[who].running = running.next().is_some().then_some(running);
         Ok(())
     }
 

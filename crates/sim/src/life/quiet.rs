@@ -83,13 +83,13 @@ impl Sim {
         self.gateway.apply(usize::MAX);
         self.gateway.tell(self.now);
         for who in 0..self.controllers.len() {
-            while !self.controllers[who].plan.is_empty() {
+            while self.controllers[who].running.is_some() {
                 self.act(who)?;
                 self.check()?;
             }
             self.look(who)?;
             self.check()?;
-            while !self.controllers[who].plan.is_empty() {
+            while self.controllers[who].running.is_some() {
                 self.act(who)?;
                 self.check()?;
             }

@@ -1,6 +1,8 @@
-//! Actions as short lines of a trace.
+//! Actions and calls as short lines of a trace.
 
 use dedi_domain::Action;
+
+use crate::world::handle::Call;
 
 pub(crate) fn action(it: &Action) -> String {
     match it {
@@ -31,6 +33,33 @@ pub(crate) fn action(it: &Action) -> String {
             format!("show {} {from} -> {state} at generation {generation}", short(endpoint))
         }
         Action::Erase { endpoint } => format!("erase {}", short(endpoint)),
+    }
+}
+
+pub(crate) fn call(it: &Call) -> String {
+    match it {
+        Call::Reserve { endpoint, ids, devices, .. } => {
+            let devices: Vec<String> = devices.iter().map(ToString::to_string).collect();
+            format!("reserve {} for {} of {}", devices.join("+"), short(ids.0), short(endpoint))
+        }
+        Call::Ensure { replica, .. } => format!("spawn {}", short(replica)),
+        Call::Remove { replica, nonce } => format!("remove {} ({})", short(replica), short(nonce)),
+        Call::MarkSeen { replica } => format!("mark seen {}", short(replica)),
+        Call::MarkReady { replica } => format!("mark ready {}", short(replica)),
+        Call::Fail { replica, cause, .. } => format!("fail {} ({cause:?})", short(replica)),
+        Call::Drain { replica, reason } => format!("drain {} ({})", short(replica), reason.sentence()),
+        Call::Stop { replica, reason, .. } => format!("stop {} ({})", short(replica), reason.sentence()),
+        Call::MarkGone { replica } => format!("mark gone {}", short(replica)),
+        Call::Release { replica, is_all_back } => {
+            format!("release {}{}", short(replica), if *is_all_back { "" } else { ", not all of it back" })
+        }
+        Call::StopIdle { endpoint, generation } => {
+            format!("stop idle {} at generation {generation}", short(endpoint))
+        }
+        Call::Publish { endpoint, from, state, generation } => {
+            format!("show {} {from} -> {state} at generation {generation}", short(endpoint))
+        }
+        Call::Erase { endpoint } => format!("erase {}", short(endpoint)),
     }
 }
 

@@ -3,6 +3,7 @@
 pub(crate) mod clock;
 pub(crate) mod devices;
 pub(crate) mod gateway;
+pub(crate) mod handle;
 pub(crate) mod requests;
 pub(crate) mod runtime;
 pub(crate) mod store;
