@@ -2,11 +2,12 @@
 //! two are told apart where somebody sets the wall clock.
 
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use dedi_domain::Timestamp;
 use dedi_domain::time::{ClockNews, Span, Timeline};
+use parking_lot::RwLock;
 
 use crate::store::Moment;
 use crate::text;
@@ -14,10 +15,9 @@ use crate::text;
 /// Both clocks. Clones are the same ones.
 #[derive(Clone)]
 pub struct Clock {
-    now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    read: dedi_domain::Clock,
     uptime: Arc<dyn Fn() -> Duration + Send + Sync>,
     begin_not_before: Arc<dyn Fn(Timestamp) + Send + Sync>,
-    wall: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     times: Arc<RwLock<Timeline>>,
 }
 
@@ -32,28 +32,33 @@ impl Clock {
         wall: impl Fn() -> Timestamp + Send + Sync + 'static,
     ) -> Self {
         Self {
-            now: Arc::new(now),
+            read: dedi_domain::Clock::new(now).with_wall(wall),
             uptime: Arc::new(uptime),
             begin_not_before: Arc::new(begin_not_before),
-            wall: Arc::new(wall),
             times: Arc::default(),
         }
     }
 
     /// A stamp of now.
     pub fn now(&self) -> Timestamp {
-        (self.now)()
+        self.read.now()
     }
 
     /// What time it is for people and for keys.
     pub fn judged(&self) -> Timestamp {
-        self.read().judged(self.now(), (self.wall)())
+        self.times.read().judged(self.now(), self.read.wall())
+    }
+
+    /// The same for those who do not know the two apart: its wall clock is the one that is judged right.
+    pub fn judging(&self) -> dedi_domain::Clock {
+        let (now, wall) = (self.read.clone(), self.clone());
+        dedi_domain::Clock::new(move || now.now()).with_wall(move || wall.judged())
     }
 
     /// Why the wall clock can't be right, as a sentence.
     pub(crate) fn trouble(&self) -> Option<String> {
-        let wall = (self.wall)();
-        let record = self.read().behind(wall)?;
+        let wall = self.read.wall();
+        let record = self.times.read().behind(wall)?;
         Some(format!(
             "{}; times and the expiry of keys are counted on from that record. Set the clock right, or, if it is right and \
              that record was written under a wrong one, start once with control.clock_is_right = true",
@@ -63,12 +68,12 @@ impl Clock {
 
     /// A stamp as it is shown.
     pub(crate) fn show(&self, stamp: Timestamp) -> String {
-        text::time(self.read().shown(stamp))
+        text::time(self.times.read().shown(stamp))
     }
 
     /// How stamps are shown now.
     pub(crate) fn times(&self) -> Timeline {
-        self.read().clone()
+        self.times.read().clone()
     }
 
     /// The moment at which this clock read `then`.
@@ -82,8 +87,8 @@ impl Clock {
     pub(crate) fn begin(&self, spans: Vec<Span>, newest: Timestamp, is_right: bool) {
         (self.begin_not_before)(newest);
         let last = (!is_right && newest > Timestamp::default()).then_some(newest);
-        let times = Timeline::begin(spans, last, self.now(), (self.wall)());
-        *self.times.write().unwrap_or_else(PoisonError::into_inner) = times;
+        let times = Timeline::begin(spans, last, self.now(), self.read.wall());
+        *self.times.write() = times;
         if let Some(trouble) = self.trouble() {
             tracing::warn!("{trouble}");
         }
@@ -91,12 +96,8 @@ impl Clock {
 
     /// Looks at both clocks; answers what has changed.
     pub(crate) fn observe(&self) -> Option<ClockNews> {
-        let (now, wall) = (self.now(), (self.wall)());
-        self.times.write().unwrap_or_else(PoisonError::into_inner).observe(now, wall)
-    }
-
-    fn read(&self) -> std::sync::RwLockReadGuard<'_, Timeline> {
-        self.times.read().unwrap_or_else(PoisonError::into_inner)
+        let (now, wall) = (self.now(), self.read.wall());
+        self.times.write().observe(now, wall)
     }
 }
 

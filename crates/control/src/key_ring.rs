@@ -1,9 +1,11 @@
 //! The API keys that are valid now: read from the store after each change and by each pass, and published to the gateway.
 
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::net::IpAddr;
+use std::sync::Arc;
 
-use dedi_domain::{KeyTable, Principal};
+use dedi_domain::{KeyFailures, KeyRefusal, KeyTable, Principal};
+use parking_lot::RwLock;
 
 use crate::clock::Clock;
 use crate::key_uses::KeyUses;
@@ -13,6 +15,8 @@ use crate::store::{KeyStore, StoreError};
 pub(crate) struct KeyRing {
     store: Arc<dyn KeyStore>,
     clock: Clock,
+    /// By which keys expire.
+    judging: dedi_domain::Clock,
     routing: Arc<Routing>,
     table: RwLock<Arc<KeyTable>>,
     /// Held from the read of the keys until they are published, so that an older read is never published later.
@@ -39,6 +43,7 @@ impl KeyRing {
         let table = RwLock::new(Arc::new(store.key_table(&clock.times()).await?));
         Ok(Self {
             store,
+            judging: clock.judging(),
             clock,
             routing,
             table,
@@ -49,19 +54,28 @@ impl KeyRing {
 
     /// The keys that are not revoked; whether one has expired is asked of the table.
     pub(crate) fn table(&self) -> Arc<KeyTable> {
-        self.table.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.table.read().clone()
     }
 
-    /// Whose key this is, if it is valid; that it was used is noted.
-    pub(crate) fn check(&self, text: &str) -> Option<Principal> {
-        let principal = self.table().check(text, self.clock.judged())?;
-        self.uses.note(&principal.key, self.clock.now());
-        Some(principal)
+    /// Whose key this is; that it was used is noted.
+    ///
+    /// # Errors
+    ///
+    /// If it is not valid, or there is none; that counts in `failures`.
+    pub(crate) fn check(
+        &self,
+        key: Option<&str>,
+        peer: IpAddr,
+        failures: &KeyFailures,
+    ) -> Result<Principal, KeyRefusal> {
+        let principal = failures.check(&self.table(), key, peer, &self.judging)?;
+        self.uses.note(&principal.key, self.judging.now());
+        Ok(principal)
     }
 
     /// Whether a caller's key is still valid: it may have been revoked, or have expired, since it was checked.
     pub(crate) fn is_still_valid(&self, caller: &Principal) -> bool {
-        self.table().is_valid(&caller.key, self.clock.judged())
+        self.table().is_valid(&caller.key, self.judging.wall())
     }
 
     /// Reads the keys anew and publishes them. A change of keys does not wait for a pass, which may take long.
@@ -73,7 +87,7 @@ impl KeyRing {
         let _reloading = self.reloading.lock().await;
         let fresh = Arc::new(self.store.key_table(&self.clock.times()).await?);
         {
-            let mut held = self.table.write().unwrap_or_else(PoisonError::into_inner);
+            let mut held = self.table.write();
             if **held != *fresh {
                 *held = fresh;
             }

@@ -1,10 +1,10 @@
 //! When keys were last used: noted in memory by each request, written down once a minute.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dedi_domain::{KeyId, Timestamp};
+use parking_lot::Mutex;
 
 /// Between two writes. What is shown is as old at most, and a server that dies loses no more.
 const WRITE_EVERY: Duration = Duration::from_secs(60);
@@ -24,7 +24,7 @@ struct Inner {
 impl KeyUses {
     /// A key was used.
     pub(crate) fn note(&self, key: &KeyId, at: Timestamp) {
-        let mut inner = self.inner();
+        let mut inner = self.0.lock();
         if inner.written.get(key).is_some_and(|last| at.since(*last) < WRITE_EVERY) {
             return;
         }
@@ -34,7 +34,7 @@ impl KeyUses {
 
     /// What is to be written down now; nothing within a minute of the last time.
     pub(crate) fn due(&self, now: Timestamp) -> BTreeMap<KeyId, Timestamp> {
-        let mut inner = self.inner();
+        let mut inner = self.0.lock();
         let is_soon = inner.written_at.is_some_and(|it| now.since(it) < WRITE_EVERY);
         if is_soon || inner.used.is_empty() {
             return BTreeMap::new();
@@ -45,10 +45,6 @@ impl KeyUses {
         let used = std::mem::take(&mut inner.used);
         inner.written.extend(used.iter().map(|(key, at)| (key.clone(), *at)));
         used
-    }
-
-    fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

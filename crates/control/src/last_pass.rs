@@ -2,10 +2,11 @@
 //! runtime are the truth.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use dedi_domain::reconcile::{EndpointView, Settings, World};
 use dedi_domain::{Capabilities, EndpointId, Inventory, Observation, SetAside, Timestamp};
+use parking_lot::RwLock;
 
 #[derive(Debug)]
 pub(crate) struct LastPass {
@@ -31,20 +32,20 @@ impl LastPass {
     }
 
     pub(crate) fn world(&self) -> Arc<World> {
-        self.world.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.world.read().clone()
     }
 
     pub(crate) fn set_world(&self, world: Arc<World>) {
-        *self.world.write().unwrap_or_else(PoisonError::into_inner) = world;
+        *self.world.write() = world;
     }
 
     /// Why the next step of an endpoint could not be recorded, if that is so.
     pub(crate) fn unrecorded(&self, endpoint: EndpointId) -> Option<String> {
-        self.unrecorded.read().unwrap_or_else(PoisonError::into_inner).get(&endpoint).cloned()
+        self.unrecorded.read().get(&endpoint).cloned()
     }
 
     pub(crate) fn set_unrecorded(&self, unrecorded: BTreeMap<EndpointId, String>) {
-        *self.unrecorded.write().unwrap_or_else(PoisonError::into_inner) = unrecorded;
+        *self.unrecorded.write() = unrecorded;
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use dedi_domain::keys::KeyText;
@@ -109,7 +109,7 @@ pub struct ControlPlane {
     /// Whether this server ends: answers without an end of their own are cut then.
     closing: CancellationToken,
     reconciler: Arc<Mutex<Reconciler>>,
-    lock: Arc<std::sync::Mutex<Option<Box<dyn LeaderLock>>>>,
+    lock: Arc<parking_lot::Mutex<Option<Box<dyn LeaderLock>>>>,
 }
 
 impl fmt::Debug for ControlPlane {
@@ -149,7 +149,7 @@ impl ControlPlane {
         let closing = CancellationToken::new();
         let services = Services::new(&parts, closing.clone());
         let reconciler = Arc::new(Mutex::new(Reconciler::new(&parts)));
-        Ok(Self { parts, services, closing, reconciler, lock: Arc::new(std::sync::Mutex::new(Some(lock))) })
+        Ok(Self { parts, services, closing, reconciler, lock: Arc::new(parking_lot::Mutex::new(Some(lock))) })
     }
 
     /// Makes the host's first key, an admin of `owner`, if there is no key at all. `keep` is given its text,
@@ -199,15 +199,17 @@ impl ControlPlane {
     }
 
     /// The management API, JSON 404 for every unknown route included. A client's address is read from the
-    /// request extension `ConnectInfo<SocketAddr>`; its wrong keys count in `failures`.
+    /// request extension `ConnectInfo<SocketAddr>`; its wrong keys, and requests without one, count in `failures`. To be
+    /// answered behind [`dedi_http::assign_request_id`], which also ends panics.
     pub fn router(&self, failures: Arc<KeyFailures>) -> axum::Router {
         let api = Api {
             services: self.services.clone(),
             keys: self.parts.keys.clone(),
+            failures,
             clock: self.parts.clock.clone(),
             config: self.parts.config.clone(),
         };
-        http::router(api).layer(axum::Extension(failures))
+        http::router(api)
     }
 
     /// What the gateway routes by.
@@ -259,7 +261,7 @@ impl ControlPlane {
     pub async fn resume(&self, lock: Box<dyn LeaderLock>) -> Result<(), ControlError> {
         self.parts.store.resume().await?;
         self.reconciler.lock().await.lead_again();
-        *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = Some(lock);
+        *self.lock.lock() = Some(lock);
         self.parts.pulls.reopen();
         self.parts.checks.reopen();
         Ok(())
@@ -297,14 +299,14 @@ impl ControlPlane {
 
     /// Lets others know that this server is ending, and how long its running requests may take.
     pub fn say_ending(&self, within: Duration) {
-        if let Some(lock) = self.lock.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+        if let Some(lock) = self.lock.lock().as_mut() {
             lock.say_ending(within);
         }
     }
 
     /// Gives the lock away. Nothing may be written here after that.
     pub fn release_lock(&self) -> Option<Box<dyn LeaderLock>> {
-        self.lock.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.lock.lock().take()
     }
 
     #[cfg(test)]

@@ -1,11 +1,12 @@
 //! The route table that the gateway reads, and what has been published in it. Each change is published under one lock,
 //! so that versions grow and none is lost.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use dedi_domain::reconcile::World;
 use dedi_domain::route::{Published, Serving};
 use dedi_domain::{Desired, KeyTable, RouteTable, Timestamp};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 #[derive(Debug, Default)]
@@ -20,7 +21,7 @@ impl Routing {
     }
 
     pub(crate) fn published(&self) -> Published {
-        self.published.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.published.lock().clone()
     }
 
     /// Publishes what a pass shows, where that is new. `keys` is read under the lock: a pass must not bring back keys
@@ -45,7 +46,7 @@ impl Routing {
     }
 
     fn publish(&self, next: impl FnOnce(&mut Published, &RouteTable) -> Option<RouteTable>) {
-        let mut published = self.published.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut published = self.published.lock();
         let table = next(&mut published, &self.table.borrow());
         if let Some(table) = table {
             self.table.send_replace(table);

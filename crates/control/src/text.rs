@@ -23,21 +23,6 @@ pub(crate) fn shown(text: &str) -> String {
     text.chars().filter(|it| !it.is_control()).take(256).collect()
 }
 
-/// An error with its causes, for the log.
-pub(crate) fn chain(err: &dyn std::error::Error) -> String {
-    let mut text = err.to_string();
-    let mut source = err.source();
-    while let Some(cause) = source {
-        let said = cause.to_string();
-        if !text.contains(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
-        }
-        source = cause.source();
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,9 +10,9 @@ mod balance;
 mod config;
 mod core;
 mod error;
-mod gauges;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
+mod gauges;
 mod health;
 mod http;
 mod load;

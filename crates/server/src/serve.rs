@@ -150,8 +150,7 @@ async fn start(
     let (loads, loads_seen) = watch::channel(LoadReport::default());
     // After the first passes, so that the first request meets their table and not an empty one.
     let settings = folder.config.gateway.clone();
-    let clocks = folder.control.clock();
-    let clocks = dedi_domain::Clock::new(clock::now).with_wall(move || clocks.judged());
+    let clocks = folder.control.clock().judging();
     let gateway = Gateway::new(settings, folder.control.routes(), loads, clocks);
 
     let loads = carried::Loads { own: loads_seen, predecessor };

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::FromRef;
+use dedi_domain::KeyFailures;
 
 use crate::clock::Clock;
 use crate::config::ControlConfig;
@@ -19,6 +20,8 @@ use crate::service::{AuditLog, ModelChecks, Services, UsageReports};
 pub(crate) struct Api {
     pub(crate) services: Services,
     pub(crate) keys: Arc<KeyRing>,
+    /// Wrong keys, here and at the gateway.
+    pub(crate) failures: Arc<KeyFailures>,
     pub(crate) clock: Clock,
     pub(crate) config: Arc<ControlConfig>,
 }

@@ -2,7 +2,7 @@
 //! breaks before it was read.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use axum::body::Body;
@@ -10,6 +10,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::Extensions;
 use http_body::{Frame, SizeHint};
+use parking_lot::Mutex;
 
 use crate::service::endpoints::{Reply, WrittenReply};
 
@@ -26,7 +27,7 @@ pub struct LastReply(Arc<Mutex<Option<WrittenReply>>>);
 impl LastReply {
     /// The connection was reset, or could not be written to.
     pub fn broken(&self) {
-        if let Some(reply) = self.slot().take() {
+        if let Some(reply) = self.0.lock().take() {
             reply.lost();
         }
     }
@@ -34,12 +35,8 @@ impl LastReply {
     /// The next request is here, so the answer before it was read.
     pub(crate) fn was_read(extensions: &Extensions) {
         if let Some(it) = extensions.get::<Self>() {
-            it.slot().take();
+            it.0.lock().take();
         }
-    }
-
-    fn slot(&self) -> MutexGuard<'_, Option<WrittenReply>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -63,7 +60,7 @@ impl http_body::Body for Watched {
         if it.inner.is_end_stream() {
             let written = it.reply.written();
             if let Some(connection) = &it.connection {
-                *connection.slot() = Some(written);
+                *connection.0.lock() = Some(written);
             }
         }
         Poll::Ready(frame)

@@ -2,12 +2,12 @@
 //! comes, and kept only if its content is what the list says.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use dedi_domain::ModelName;
 use dedi_gguf::Kind;
 use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, ETAG};
 use http::{HeaderMap, HeaderValue, StatusCode};
+use parking_lot::Mutex;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use tokio::fs::{File, OpenOptions};
@@ -43,12 +43,12 @@ impl Progress {
     }
 
     pub(super) fn hold_off(&self, why: Option<(String, Instant)>) {
-        *self.held_off.lock().unwrap_or_else(PoisonError::into_inner) = why;
+        *self.held_off.lock() = why;
     }
 
     /// Why the hub is not asked now, and how much longer.
     pub(super) fn held_off(&self) -> Option<(String, std::time::Duration)> {
-        let held = self.held_off.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let held = self.held_off.lock().clone();
         held.map(|(what, until)| (what, until.saturating_duration_since(Instant::now())))
     }
 }

@@ -6,12 +6,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use dedi_domain::{Fetch, ModelName, Owner, Timestamp};
+use dedi_domain::{Fetch, ModelName, Owner, Timestamp, with_causes};
 use futures_util::FutureExt;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -97,7 +98,7 @@ impl Pulls {
     /// Begins a download that somebody asked for, or joins the one that runs. Says why not if another revision or
     /// file of the model is on its way.
     pub(crate) fn start(&self, source: Source, ask: Ask) -> Result<Pull, String> {
-        let mut jobs = self.jobs();
+        let mut jobs = self.0.jobs.lock();
         if let Some(job) = jobs.get_mut(&source.model)
             && job.pull.phase.is_on_its_way()
         {
@@ -132,18 +133,18 @@ impl Pulls {
 
     /// Whether a download of the model that others began is of another source.
     pub(crate) fn is_other(&self, source: &Source) -> bool {
-        let jobs = self.jobs();
+        let jobs = self.0.jobs.lock();
         jobs.get(&source.model).is_some_and(|it| it.pull.source != *source && it.pull.phase.is_on_its_way())
     }
 
     /// Whether a download of the model has not ended, or what is due for it is not done.
     pub(crate) fn is_under_way(&self, model: &ModelName) -> bool {
-        self.jobs().get(model).is_some_and(|it| it.pull.phase.is_on_its_way() || !it.dues.is_empty())
+        self.0.jobs.lock().get(model).is_some_and(|it| it.pull.phase.is_on_its_way() || !it.dues.is_empty())
     }
 
     /// What is to be done for downloads that have ended; each is told once.
     pub(crate) fn take_dues(&self) -> Vec<(ModelName, Due)> {
-        let mut jobs = self.jobs();
+        let mut jobs = self.0.jobs.lock();
         let ended = jobs.iter_mut().filter(|(_, job)| !job.pull.phase.is_on_its_way());
         ended
             .flat_map(|(model, job)| {
@@ -157,7 +158,7 @@ impl Pulls {
 
     /// The tenant asks for the model no more; a download goes on for others that do.
     pub(crate) fn leave(&self, model: &ModelName, tenant: &Owner) {
-        if let Some(job) = self.jobs().get_mut(model) {
+        if let Some(job) = self.0.jobs.lock().get_mut(model) {
             job.pull.askers.remove(tenant);
             job.dues.retain(|it| *it != Due::Hold(tenant.clone()));
         }
@@ -167,7 +168,7 @@ impl Pulls {
     /// besides those that somebody asked for. Each is the named tenant's turn. May be repeated freely.
     pub(crate) fn want(&self, wanted: &BTreeMap<ModelName, (Timestamp, Owner)>) {
         let now = self.0.clock.now();
-        let mut jobs = self.jobs();
+        let mut jobs = self.0.jobs.lock();
         jobs.retain(|model, job| {
             let is_kept = job.pull.is_asked_for || wanted.contains_key(model);
             if !is_kept {
@@ -236,7 +237,7 @@ impl Pulls {
 
     /// What is before a download that waits for its turn.
     pub(crate) fn ahead(&self, pull: &Pull) -> Ahead {
-        let jobs = self.jobs();
+        let jobs = self.0.jobs.lock();
         let before = jobs.values().filter(|it| {
             it.pull.phase.is_on_its_way()
                 && (matches!(it.pull.phase, Phase::Running) || it.pull.number < pull.number)
@@ -257,19 +258,19 @@ impl Pulls {
 
     /// One download, the last of its model.
     pub(crate) fn get(&self, model: &ModelName) -> Option<Pull> {
-        self.jobs().get(model).map(Job::seen)
+        self.0.jobs.lock().get(model).map(Job::seen)
     }
 
     /// The last download of each model.
     pub(crate) fn all(&self) -> Vec<Pull> {
-        self.jobs().values().map(Job::seen).collect()
+        self.0.jobs.lock().values().map(Job::seen).collect()
     }
 
     /// Ends a model's download and removes what came of it. Answers whether there was any.
     pub(crate) async fn call_off(&self, model: &ModelName) -> bool {
         let mut was_on_its_way = false;
         let mut task = None;
-        if let Some(job) = self.jobs().get_mut(model) {
+        if let Some(job) = self.0.jobs.lock().get_mut(model) {
             was_on_its_way = job.pull.phase.is_on_its_way();
             job.cancel.cancel();
             task = job.task.take();
@@ -285,7 +286,7 @@ impl Pulls {
 
     /// Removes beginnings of models that nobody has gone on with for a week.
     pub(crate) async fn forget_stale(&self) {
-        let busy: Vec<ModelName> = self.jobs().keys().cloned().collect();
+        let busy: Vec<ModelName> = self.0.jobs.lock().keys().cloned().collect();
         let removed = self.0.desk.ask_now(READ_MAX, move |models| {
             for model in staging::remove_stale(models.folder(), STALE_AFTER, &busy) {
                 tracing::info!(%model, "removed the beginning of a model that nobody has gone on with for a week");
@@ -306,17 +307,13 @@ impl Pulls {
 
     /// Takes up work again after [`Pulls::close`]. Who still waits asks anew.
     pub(crate) fn reopen(&self) {
-        self.jobs().clear();
-        *self.0.end.lock().unwrap_or_else(PoisonError::into_inner) = CancellationToken::new();
+        self.0.jobs.lock().clear();
+        *self.0.end.lock() = CancellationToken::new();
         self.0.tasks.reopen();
     }
 
     fn end(&self) -> CancellationToken {
-        self.0.end.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn jobs(&self) -> MutexGuard<'_, BTreeMap<ModelName, Job>> {
-        self.0.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.end.lock().clone()
     }
 
     fn launch(
@@ -412,7 +409,7 @@ impl Inner {
 
     /// Bytes that downloads beside this one will still take.
     fn others_need(&self, number: u64) -> u64 {
-        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        let jobs = self.jobs.lock();
         let others = jobs.values().filter(|it| it.pull.number != number && it.pull.phase == Phase::Running);
         others
             .map(|it| {
@@ -443,7 +440,7 @@ impl Inner {
             }
             Err(err) => {
                 let is_final = !err.may_pass();
-                let what = crate::text::chain(&err);
+                let what = with_causes(&err);
                 tracing::warn!(model = %source.model, "{source} could not be fetched: {what}");
                 self.set(source, number, |pull| {
                     pull.n_failures = pull.n_failures.saturating_add(1);
@@ -469,7 +466,7 @@ impl Inner {
 
     /// Changes the download, unless it is another one by now.
     fn set(&self, source: &Source, number: u64, change: impl FnOnce(&mut Pull)) {
-        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut jobs = self.jobs.lock();
         if let Some(job) = jobs.get_mut(&source.model).filter(|it| it.pull.number == number) {
             change(&mut job.pull);
         }

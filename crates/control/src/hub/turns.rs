@@ -2,11 +2,12 @@
 //! gives its place to who waits.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use dedi_domain::Owner;
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 
@@ -79,7 +80,7 @@ impl Turns {
     }
 
     fn own(&self, of: &Option<Owner>) -> Arc<Semaphore> {
-        let mut all = self.of_each.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.of_each.lock();
         // Those that nobody holds or waits for.
         all.retain(|_, it| it.available_permits() == 0 || Arc::strong_count(it) > 1);
         all.entry(of.clone()).or_insert_with(|| Arc::new(Semaphore::new(1))).clone()

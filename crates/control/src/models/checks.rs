@@ -2,11 +2,12 @@
 //! that nobody needs any more ends.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dedi_domain::{Fetch, ModelName, Timestamp};
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -98,13 +99,13 @@ impl Checks {
     /// Begins a check of a model whose files, with these stamps, are not known to be right, and says how far it is while
     /// it lasts.
     pub(crate) async fn look(&self, model: &ModelName, stamps: &Stamps) -> Option<Fetch> {
-        let known = self.jobs().get(model).cloned();
+        let known = self.0.jobs.lock().get(model).cloned();
         let now = self.0.clock.now();
         if !known.is_some_and(|it| it.answers(stamps, now)) {
             let job = self.begin(model, Scope::Changed, Some(stamps.clone()), false);
             let _ended = timeout(LOOK_WAIT, job.ended.cancelled()).await;
         }
-        let jobs = self.jobs();
+        let jobs = self.0.jobs.lock();
         let job = jobs.get(model)?;
         match &job.check.ended {
             None => Some(queued(&jobs, job).unwrap_or_else(|| Fetch::Checking {
@@ -128,7 +129,7 @@ impl Checks {
         if is_right {
             return Ok(Verdict::Right);
         }
-        let jobs = self.jobs();
+        let jobs = self.0.jobs.lock();
         let same = jobs.get(model).filter(|it| it.stamps.as_ref() == Some(&stamps));
         match same.and_then(|it| it.check.ended.as_ref()) {
             Some((_, Err(wrong))) => Err(wrong.clone()),
@@ -143,7 +144,7 @@ impl Checks {
 
     /// Ends the checks that nobody asked for and no endpoint needs any more.
     pub(crate) fn keep(&self, needed: &BTreeSet<&ModelName>) {
-        for (model, job) in self.jobs().iter() {
+        for (model, job) in self.0.jobs.lock().iter() {
             if job.check.ended.is_none() && !job.is_asked_for && !needed.contains(model) {
                 job.call_off();
             }
@@ -152,19 +153,19 @@ impl Checks {
 
     /// Ends the check of a model that is to go.
     pub(crate) fn call_off(&self, model: &ModelName) {
-        if let Some(job) = self.jobs().get(model) {
+        if let Some(job) = self.0.jobs.lock().get(model) {
             job.call_off();
         }
     }
 
     /// The last check of a model.
     pub(crate) fn get(&self, model: &ModelName) -> Option<Check> {
-        self.jobs().get(model).map(Job::seen)
+        self.0.jobs.lock().get(model).map(Job::seen)
     }
 
     /// Ends every check.
     pub(crate) async fn close(&self) {
-        for job in self.jobs().values() {
+        for job in self.0.jobs.lock().values() {
             job.call_off();
         }
         self.0.tasks.close();
@@ -175,12 +176,8 @@ impl Checks {
 
     /// Takes up work again after [`Checks::close`]; what was ended begins anew when it is asked for.
     pub(crate) fn reopen(&self) {
-        self.jobs().clear();
+        self.0.jobs.lock().clear();
         self.0.tasks.reopen();
-    }
-
-    fn jobs(&self) -> MutexGuard<'_, BTreeMap<ModelName, Job>> {
-        self.0.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn begin(&self, model: &ModelName, scope: Scope, stamps: Option<Stamps>, is_asked_for: bool) -> Job {
@@ -191,7 +188,7 @@ impl Checks {
             bytes_total: 0,
             ended: None,
         };
-        let mut jobs = self.jobs();
+        let mut jobs = self.0.jobs.lock();
         let n_unread = jobs.get(model).map_or(0, Job::n_unread);
         // The same files are not read twice at once: the last one says, after the one before has ended.
         let before = jobs.get(model).filter(|it| it.check.ended.is_none()).map(|it| {
@@ -256,7 +253,7 @@ impl Inner {
     /// It was called off, and nothing is known of the files.
     fn gone(&self, job: &Job) {
         tracing::debug!(model = %job.check.model, "a check of a model's files was called off");
-        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut jobs = self.jobs.lock();
         if jobs.get(&job.check.model).is_some_and(|it| it.number == job.number) {
             jobs.remove(&job.check.model);
         }
@@ -278,7 +275,7 @@ impl Inner {
                 tracing::error!(%model, "a model's files are not what they must be: {wrong}");
             }
         }
-        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut jobs = self.jobs.lock();
         // Another one may have begun meanwhile.
         if let Some(shown) = jobs.get_mut(model).filter(|it| it.number == job.number) {
             shown.check.ended = Some((self.clock.now(), verdict));
@@ -379,7 +376,7 @@ mod tests {
         let stamps = models.stamps(&model).unwrap().0;
         let begun = || checks.get(&model).unwrap().started_at;
         let fail = |what| {
-            let job = checks.jobs().get(&model).cloned().unwrap();
+            let job = checks.0.jobs.lock().get(&model).cloned().unwrap();
             checks.0.ended(&job, Err(what));
         };
         assert_eq!(checks.look(&model, &stamps).await, None, "it is right");

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use dedi_gguf::{Fault, Kind};
+use parking_lot::Mutex;
 
 /// Files whose kind is remembered; more are looked at again.
 const REMEMBERED_MAX: usize = 10_000;
@@ -28,7 +28,7 @@ impl Kinds {
     pub(super) fn of(&self, file: &Path) -> Option<Kind> {
         let meta = fs::metadata(file).ok()?;
         let state = (meta.len(), meta.modified().ok());
-        let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = || self.0.lock();
         if let Some((of, kind)) = known().get(file)
             && *of == state
         {

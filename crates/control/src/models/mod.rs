@@ -19,11 +19,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use dedi_domain::ModelName;
 use dedi_domain::fit::ModelFacts;
+use parking_lot::Mutex;
 
 use crate::hub::Manifest;
 
@@ -91,7 +91,7 @@ impl ModelStore {
 
     /// Removes a model and everything in its folder. Answers whether there was one.
     pub fn remove(&self, model: &ModelName) -> io::Result<bool> {
-        self.judged.lock().unwrap_or_else(PoisonError::into_inner).remove(model);
+        self.judged.lock().remove(model);
         let org = self.folder.join(model.org());
         // A link is removed as such, and one out of the store leads nowhere here either.
         let is_inside = |root: PathBuf| org.canonicalize().is_ok_and(|it| it.starts_with(root));
@@ -186,7 +186,7 @@ impl ModelStore {
             .into_iter()
             .filter_map(|path| fs::metadata(&path).ok().map(|meta| (path, meta.len(), meta.modified().ok())))
             .collect();
-        let judged = || self.judged.lock().unwrap_or_else(PoisonError::into_inner);
+        let judged = || self.judged.lock();
         if let Some((of, facts)) = judged().get(model)
             && *of == stamp
         {

@@ -8,7 +8,6 @@ use std::fs;
 use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use dedi_domain::ModelName;
@@ -105,7 +104,7 @@ impl ModelStore {
         }
         let record = self.read_record(model)?;
         let is_right = is_right(&record);
-        self.records().insert(model.clone(), record);
+        self.records.lock().insert(model.clone(), record);
         Ok((stamps, is_right))
     }
 
@@ -158,7 +157,7 @@ impl ModelStore {
         if let Err(err) = write_record(self.folder(), model, &record) {
             tracing::warn!(%model, error = %err, "what its files are can't be written down; they are read again after a restart");
         }
-        self.records().insert(model.clone(), record);
+        self.records.lock().insert(model.clone(), record);
         if !wrong.is_empty() {
             return Err(ModelError::Unusable(wrong.join("; ")));
         }
@@ -166,16 +165,12 @@ impl ModelStore {
     }
 
     pub(super) fn forget_record(&self, model: &ModelName) {
-        self.records().remove(model);
+        self.records.lock().remove(model);
         let _ = fs::remove_file(record_file(self.folder(), model));
     }
 
-    fn records(&self) -> std::sync::MutexGuard<'_, BTreeMap<ModelName, Record>> {
-        self.records.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn remembered(&self, model: &ModelName) -> Option<Record> {
-        self.records().get(model).cloned()
+        self.records.lock().get(model).cloned()
     }
 
     /// What is written down, or, where that can't be, what is remembered. An error: neither, but something is there.

@@ -7,7 +7,7 @@ use dedi_domain::fit::{ModelFacts, bytes_per_device};
 use dedi_domain::launch::AssignedDevice;
 use dedi_domain::reconcile::{EndpointView, ReplicaView, World};
 use dedi_domain::status::explain;
-use dedi_domain::{Action, EndpointId, EndpointState, FailureCause, Nonce, PlacedBy, ReplicaId};
+use dedi_domain::{Action, EndpointId, EndpointState, FailureCause, Nonce, PlacedBy, ReplicaId, with_causes};
 use dedi_failpoint as failpoint;
 use dedi_runtime_api::{Launch, ModelRef, ModelUnavailable, Placement, Resources, RuntimeError};
 use tokio::time::timeout;
@@ -17,7 +17,6 @@ use super::environment::Environment;
 use super::running;
 use crate::last_pass::view_of;
 use crate::store::StoreError;
-use crate::text::chain;
 
 /// Longest wait for the runtime to start or end a process.
 const DO_MAX: Duration = Duration::from_secs(30);
@@ -45,7 +44,7 @@ impl From<StoreError> for Trouble {
         if matches!(err, StoreError::Conflict | StoreError::NotFound) {
             return Self::Moved;
         }
-        let what = chain(&err);
+        let what = with_causes(&err);
         if matches!(err, StoreError::Fenced) {
             Self::Fenced(what)
         } else if err.is_passing() {
@@ -103,7 +102,10 @@ async fn carry_out(environment: &dyn Environment, world: &World, action: &Action
             match timeout(DO_MAX, environment.runtime().remove(*replica, *nonce)).await {
                 Ok(Ok(())) => {}
                 Ok(Err(err)) => {
-                    return Err(Trouble::Failed(format!("{replica} could not be removed: {}", chain(&err))));
+                    return Err(Trouble::Failed(format!(
+                        "{replica} could not be removed: {}",
+                        with_causes(&err)
+                    )));
                 }
                 Err(_elapsed) => return Err(Trouble::Failed(format!("{replica} was not removed in time"))),
             }
@@ -194,7 +196,7 @@ async fn spawn(environment: &dyn Environment, world: &World, replica: ReplicaId)
         Ok(Ok(())) => Ok(()),
         Ok(Err(RuntimeError::Model { replica, why })) => Err(not_loadable(environment, replica, why).await?),
         Ok(Err(err @ (RuntimeError::Launch { .. } | RuntimeError::Unavailable { .. }))) => {
-            let ending = plain(FailureCause::SpawnFailed, chain(&err));
+            let ending = plain(FailureCause::SpawnFailed, with_causes(&err));
             tracing::warn!(replica.id = %replica, detail = ending.detail, "a replica could not be launched");
             environment.pass().fail(replica, &ending, None, environment.now()).await?;
             Err(Trouble::Overtaken)

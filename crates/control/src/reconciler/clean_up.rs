@@ -1,9 +1,8 @@
 //! What is removed once an hour: what is too old to be kept, and what an earlier server left.
 
-use dedi_domain::Timestamp;
+use dedi_domain::{Timestamp, with_causes};
 
 use super::{Reconciler, act};
-use crate::text::chain;
 
 impl Reconciler {
     /// Removes the logs of endpoints that are known to be erased: a server that died between the two left them. One
@@ -28,13 +27,13 @@ impl Reconciler {
     pub(super) async fn forget_old(&self) {
         let Self { config, store, .. } = self;
         if let Err(err) = store.forget_events(self.days_ago(config.events_kept_days)).await {
-            tracing::warn!("old events could not be removed: {}", chain(&err));
+            tracing::warn!("old events could not be removed: {}", with_causes(&err));
         }
         if let Err(err) = store.forget_usage(self.days_ago(config.usage_kept_days)).await {
-            tracing::warn!("old running times could not be removed: {}", chain(&err));
+            tracing::warn!("old running times could not be removed: {}", with_causes(&err));
         }
         if let Err(err) = store.forget_audit(self.days_ago(config.audit_kept_days)).await {
-            tracing::warn!("old entries of the audit log could not be removed: {}", chain(&err));
+            tracing::warn!("old entries of the audit log could not be removed: {}", with_causes(&err));
         }
     }
 

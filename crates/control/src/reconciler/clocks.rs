@@ -1,10 +1,9 @@
 //! What a pass does about the clocks: a wall clock that somebody has set is told, and written down so that times are
 //! shown right after the next start too. And what it writes down of the uses of keys.
 
-use dedi_domain::LoadReport;
+use dedi_domain::{LoadReport, with_causes};
 
 use super::Reconciler;
-use crate::text::chain;
 
 impl Reconciler {
     /// Looks at both clocks.
@@ -30,7 +29,9 @@ impl Reconciler {
         if let Some(span) = span.filter(|it| self.written_span != Some(*it)) {
             match self.store.write_clock_span(span).await {
                 Ok(()) => self.written_span = Some(span),
-                Err(err) => tracing::debug!("how the clocks differ was not written down: {}", chain(&err)),
+                Err(err) => {
+                    tracing::debug!("how the clocks differ was not written down: {}", with_causes(&err))
+                }
             }
         }
     }
@@ -46,7 +47,7 @@ impl Reconciler {
         }
         // What is lost is a minute's precision.
         if let Err(err) = self.store.keys_used(&due).await {
-            tracing::debug!("when keys were last used was not written down: {}", chain(&err));
+            tracing::debug!("when keys were last used was not written down: {}", with_causes(&err));
         }
     }
 }

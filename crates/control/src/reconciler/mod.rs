@@ -24,7 +24,7 @@ use dedi_domain::model_rights::Holders;
 use dedi_domain::reconcile::decide;
 use dedi_domain::route::{EndpointLoad, Serving};
 use dedi_domain::time::Span;
-use dedi_domain::{EndpointId, LoadReport};
+use dedi_domain::{EndpointId, LoadReport, with_causes};
 use dedi_failpoint as failpoint;
 use dedi_runtime_api::Runtime;
 use futures_util::FutureExt;
@@ -42,7 +42,6 @@ use crate::models::Desk;
 use crate::parts::Parts;
 use crate::routing::Routing;
 use crate::store::{Store, StoreError};
-use crate::text::chain;
 pub use environment::Environment;
 use isolate::{Subject, Waits, decide_each};
 use parts::{Actor, Observer};
@@ -168,7 +167,7 @@ impl Reconciler {
                         return;
                     }
                 }
-                Ok(Err(err)) => return self.failed(&format!("a pass failed: {}", chain(&err))),
+                Ok(Err(err)) => return self.failed(&format!("a pass failed: {}", with_causes(&err))),
                 Err(_panic) => return self.failed("a pass panicked; see the message before this one"),
             }
         }
@@ -226,7 +225,10 @@ impl Reconciler {
         self.tell_unread(&seen.unread, world.now).await;
         // Before anything that may take long, and no action: a pass that does nothing else is at rest.
         if let Err(err) = running::beat(&self.actor, &world).await {
-            troubles.insert(format!("the running times of replicas could not be recorded: {}", chain(&err)));
+            troubles.insert(format!(
+                "the running times of replicas could not be recorded: {}",
+                with_causes(&err)
+            ));
         }
         let mut decided = world.clone();
         if !self.waits.is_empty() {
@@ -257,7 +259,7 @@ impl Reconciler {
                 self.leads = true;
                 None
             }
-            Err(err) => Some(chain(&err)),
+            Err(err) => Some(with_causes(&err)),
         }
     }
 

@@ -10,7 +10,7 @@ use dedi_domain::reconcile::{EndpointView, ReplicaView, World};
 use dedi_domain::route::Published;
 use dedi_domain::{
     EndpointId, Fetch, Intent, Inventory, LoadReport, ModelName, Observation, Owner, ReplicaId, ReplicaRow,
-    SetAside, Timestamp,
+    SetAside, Timestamp, with_causes,
 };
 use dedi_runtime_api::{Listing, Unreadable};
 use tokio::time::timeout;
@@ -19,7 +19,6 @@ use super::models::{Looks, Presence, Shown};
 use super::parts::Observer;
 use crate::ownership;
 use crate::store::{EndpointRows, Readable, StoreError, Unread};
-use crate::text::chain;
 
 /// Longest wait for one answer of the runtime: it reads a few files and asks a driver.
 const ASK_MAX: Duration = Duration::from_secs(10);
@@ -60,8 +59,10 @@ pub(super) async fn observe(
         )
         .await
     {
-        troubles
-            .push(format!("which revision of its model an endpoint is of was not recorded: {}", chain(&err)));
+        troubles.push(format!(
+            "which revision of its model an endpoint is of was not recorded: {}",
+            with_causes(&err)
+        ));
     }
     if outcome.is_new
         && let Err(err) = ownership::review_claims(
@@ -73,7 +74,7 @@ pub(super) async fn observe(
         )
         .await
     {
-        troubles.push(format!("claims to models could not be reviewed: {}", chain(&err)));
+        troubles.push(format!("claims to models could not be reviewed: {}", with_causes(&err)));
     }
     let shown = looks.last();
     let checking = match outcome.trouble {
@@ -282,11 +283,11 @@ async fn ask_runtime(observer: &Observer) -> Result<(Listing, Inventory), String
     let listing = timeout(ASK_MAX, observer.runtime.list())
         .await
         .map_err(|_elapsed| late("list its replicas"))?
-        .map_err(|err| format!("the runtime can't list its replicas: {}", chain(&err)))?;
+        .map_err(|err| format!("the runtime can't list its replicas: {}", with_causes(&err)))?;
     let inventory = timeout(ASK_MAX, observer.runtime.inventory())
         .await
         .map_err(|_elapsed| late("measure the devices"))?
-        .map_err(|err| format!("the runtime can't measure the devices: {}", chain(&err)))?;
+        .map_err(|err| format!("the runtime can't measure the devices: {}", with_causes(&err)))?;
     Ok((listing, inventory))
 }
 

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use dedi_domain::{EndpointId, Timestamp};
+use dedi_domain::{EndpointId, Timestamp, with_causes};
 
 use super::Reconciler;
 use super::isolate::Subject;
 use crate::store::{EventKind, Unread};
-use crate::text::chain;
 
 impl Reconciler {
     /// Says of each endpoint whose rows can't be read that it is left as it is, once.
@@ -41,7 +40,7 @@ impl Reconciler {
     async fn add_event(&self, endpoint: EndpointId, message: &str, now: Timestamp) {
         let done = self.store.note(endpoint, EventKind::SetAside, message, now).await;
         if let Err(err) = done {
-            tracing::warn!(endpoint.id = %endpoint, "an event could not be recorded: {}", chain(&err));
+            tracing::warn!(endpoint.id = %endpoint, "an event could not be recorded: {}", with_causes(&err));
         }
     }
 

@@ -1,10 +1,11 @@
 //! The audit log: who did what to which object. A tenant's owners read their own log, an admin the whole one.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use dedi_domain::{KeyId, Owner, Principal, Timestamp};
+use parking_lot::Mutex;
 use tokio::time::timeout;
 
 use super::caller::Caller;
@@ -78,7 +79,7 @@ struct Refusals(Mutex<BTreeMap<KeyId, (Timestamp, u32)>>);
 impl Refusals {
     /// Whether another one is written down.
     fn counts(&self, key: &KeyId, now: Timestamp) -> bool {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.lock();
         all.retain(|_, (since, _)| now.since(*since) < MINUTE);
         let (_, n) = all.entry(key.clone()).or_insert((now, 0));
         *n = n.saturating_add(1);

@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use dedi_domain::{HardwareId, ModelName};
+use dedi_domain::{HardwareId, ModelName, with_causes};
 
 use crate::models::{ModelError, NoAnswer};
 use crate::store::StoreError;
-use crate::text::{chain, gib, shown};
+use crate::text::{gib, shown};
 
 /// When it is worth trying again: a full disk or a backup's lock takes about that long.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
@@ -178,7 +178,7 @@ impl From<StoreError> for ServiceError {
             | StoreError::Library { .. }
             | StoreError::Database(_)
             | StoreError::Value(_) => {
-                tracing::error!("a request failed: {}", chain(&err));
+                tracing::error!("a request failed: {}", with_causes(&err));
                 Self::Internal
             }
         }

@@ -233,16 +233,23 @@ impl Plane {
         text.reveal().to_owned()
     }
 
+    /// The management API behind the layer that the server has around everything.
+    fn app(&self) -> axum::Router {
+        self.control
+            .router(self.failures.clone())
+            .layer(axum::middleware::from_fn(dedi_http::assign_request_id))
+    }
+
     /// The answer as it begins, to a request with the admin's key.
     pub(crate) async fn open(&self, method: &str, path: &str) -> Response<Body> {
         let key = format!("Bearer {}", self.admin);
         let request = Request::builder().method(method).uri(path).header("authorization", key);
         let request = request.body(Body::empty()).unwrap();
-        self.control.router(self.failures.clone()).oneshot(request).await.unwrap()
+        self.app().oneshot(request).await.unwrap()
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
-        let response = self.control.router(self.failures.clone()).oneshot(request).await.unwrap();
+        let response = self.app().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         Answer {

@@ -44,6 +44,26 @@ async fn the_eleventh_wrong_key_of_an_address_is_429_and_a_valid_one_passes() {
     assert_eq!(list(&plane, "2001:db8::1", &wrong).await.status, 403);
 }
 
+#[tokio::test]
+async fn key_failures_count_requests_without_a_readable_key_too() {
+    for authorization in [None, Some("Bearer"), Some("Basic abc"), Some("Bearer ")] {
+        let plane = Plane::start().await;
+        let ask = async || {
+            let mut request =
+                Request::get("/v1/endpoints").extension(ConnectInfo(SocketAddr::from(([192, 0, 2, 1], 1))));
+            if let Some(value) = authorization {
+                request = request.header("authorization", value);
+            }
+            plane.send(request.body(Body::empty()).unwrap()).await.status
+        };
+        for _ in 0..10 {
+            assert_eq!(ask().await, 403, "{authorization:?}");
+        }
+        assert_eq!(ask().await, 429, "{authorization:?}");
+        assert_eq!(list(&plane, "192.0.2.1", &plane.admin).await.status, 200);
+    }
+}
+
 /// A body that begins and never ends.
 struct Slow(Option<&'static [u8]>);
 

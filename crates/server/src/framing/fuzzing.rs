@@ -27,7 +27,7 @@ pub(crate) fn framing(input: &[u8]) {
             framing.push(piece);
             assert!(framing.line.capacity() <= 2 * HEAD_BYTES_READ_MAX);
         }
-        let found = heads.faults();
+        let found = heads.0.lock();
         (found.n_read, found.fault, framing.state)
     };
     let whole = look(bytes.len());

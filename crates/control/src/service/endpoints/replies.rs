@@ -5,9 +5,10 @@
 //! What is known here is how far this process got: an answer that a proxy swallowed counts as written.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use dedi_domain::{EndpointId, Timestamp};
+use parking_lot::Mutex;
 
 /// The answers to creates of the last moments, as far as this process has them. One that is not here was lost:
 /// cut off, or given by a process that has ended.
@@ -28,7 +29,7 @@ impl Replies {
         now: Timestamp,
         forget_before: Timestamp,
     ) -> Reply {
-        let mut fates = self.fates();
+        let mut fates = self.0.lock();
         fates.retain(|_, it| !matches!(it, Fate::Written(at) if *at < forget_before));
         fates.insert(endpoint, Fate::Pending);
         Reply { replies: self.clone(), endpoint, began_at: now, is_written: false }
@@ -36,11 +37,7 @@ impl Replies {
 
     /// Whether the answer did not get out.
     pub(super) fn is_lost(&self, endpoint: EndpointId) -> bool {
-        !self.fates().contains_key(&endpoint)
-    }
-
-    fn fates(&self) -> MutexGuard<'_, HashMap<EndpointId, Fate>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        !self.0.lock().contains_key(&endpoint)
     }
 }
 
@@ -57,7 +54,7 @@ impl Reply {
     /// Its last byte is on its way. What this gives can still say that it was lost.
     pub(crate) fn written(&mut self) -> WrittenReply {
         self.is_written = true;
-        self.replies.fates().insert(self.endpoint, Fate::Written(self.began_at));
+        self.replies.0.lock().insert(self.endpoint, Fate::Written(self.began_at));
         WrittenReply { replies: self.replies.clone(), endpoint: self.endpoint }
     }
 }
@@ -65,7 +62,7 @@ impl Reply {
 impl Drop for Reply {
     fn drop(&mut self) {
         if !self.is_written {
-            self.replies.fates().remove(&self.endpoint);
+            self.replies.0.lock().remove(&self.endpoint);
         }
     }
 }
@@ -79,6 +76,6 @@ pub(crate) struct WrittenReply {
 
 impl WrittenReply {
     pub(crate) fn lost(self) {
-        self.replies.fates().remove(&self.endpoint);
+        self.replies.0.lock().remove(&self.endpoint);
     }
 }

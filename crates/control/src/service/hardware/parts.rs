@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use dedi_domain::Inventory;
+use dedi_domain::{Inventory, with_causes};
 use dedi_runtime_api::Runtime;
 
 use super::Capacity;
@@ -11,7 +11,6 @@ use crate::config::ControlConfig;
 use crate::last_pass::LastPass;
 use crate::service::error::ServiceError;
 use crate::service::models::Models;
-use crate::text::chain;
 
 pub(crate) struct Hardware {
     pub(super) config: Arc<ControlConfig>,
@@ -43,7 +42,7 @@ impl Hardware {
             return Ok(last.clone());
         }
         self.runtime.inventory().await.map_err(|err| {
-            tracing::warn!("the devices can't be measured: {}", chain(&err));
+            tracing::warn!("the devices can't be measured: {}", with_causes(&err));
             ServiceError::unavailable("This host's devices can't be measured now")
         })
     }

@@ -18,11 +18,12 @@ mod upkeep;
 mod usage;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dedi_domain::time::Span;
 use dedi_domain::{Desired, EndpointId, EndpointName, ModelName, Owner, ReplicaId, ReplicaRow, Timestamp};
+use parking_lot::{Mutex, MutexGuard};
 use uuid::Uuid;
 
 use self::rows::{Idempotent, Key, Launch, Ran};
@@ -84,7 +85,7 @@ impl MemoryStore {
         if self.is_closed.load(Ordering::Acquire) {
             return Err(StoreError::Closed);
         }
-        Ok(self.tables.lock().unwrap_or_else(PoisonError::into_inner))
+        Ok(self.tables.lock())
     }
 
     fn write(&self) -> Result<MutexGuard<'_, Tables>, StoreError> {

@@ -29,14 +29,14 @@ impl Leadership for SqliteStore {
 
     async fn pause(&self) -> Result<(), StoreError> {
         let writer = self.writer.acquire().await?;
-        *self.paused() = Some(writer);
+        *self.paused.lock() = Some(writer);
         Ok(())
     }
 
     async fn resume(&self) -> Result<(), StoreError> {
         self.check_place()?;
         known_schema(&self.place.path, &self.reader).await?;
-        *self.paused() = None;
+        *self.paused.lock() = None;
         Ok(())
     }
 }

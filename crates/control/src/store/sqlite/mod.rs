@@ -35,10 +35,11 @@ mod tests;
 mod upkeep;
 mod usage;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use dedi_failpoint as failpoint;
+use parking_lot::Mutex;
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::SqlitePool;
 use sqlx::{Sqlite, Transaction};
@@ -85,7 +86,9 @@ impl SqliteStore {
                         tracing::debug!("it did not close in order: {err}");
                     }
                 }
-                Err(sqlx::Error::PoolTimedOut) if self.paused().is_some() => return Err(StoreError::Paused),
+                Err(sqlx::Error::PoolTimedOut) if self.paused.lock().is_some() => {
+                    return Err(StoreError::Paused);
+                }
                 Ok(begun) => return Ok(begun),
                 Err(err) => return Err(self.with_cause(err.into()).await),
             }
@@ -127,9 +130,5 @@ impl SqliteStore {
             Ok(begun) => Ok(begun),
             Err(err) => Err(self.with_cause(err.into()).await),
         }
-    }
-
-    fn paused(&self) -> std::sync::MutexGuard<'_, Option<PoolConnection<Sqlite>>> {
-        self.paused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

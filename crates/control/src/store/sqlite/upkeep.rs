@@ -24,7 +24,7 @@ impl Upkeep for SqliteStore {
     }
 
     async fn close(&self) {
-        *self.paused() = None;
+        *self.paused.lock() = None;
         self.reader.close().await;
         self.writer.close().await;
     }
