@@ -111,7 +111,7 @@ async fn a_revoked_key_is_refused_at_once_while_a_pass_waits() {
     assert!(knows());
     let _hang = Hang::at(&plane.manifest());
     let running = plane.run();
-    let looks = &plane.shared().looks;
+    let looks = &plane.parts().looks;
     let begins = async {
         while !looks.is_looking() {
             tokio::time::sleep(Duration::from_millis(1)).await;

@@ -94,7 +94,7 @@ async fn a_first_request_that_waits_is_looked_at_at_once_and_those_that_go_on_wa
     running.report(report(0));
     let rest = async || {
         let mut n_before = 0;
-        while n_before != n_looks() || plane.shared().looks.is_looking() {
+        while n_before != n_looks() || plane.parts().looks.is_looking() {
             n_before = n_looks();
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
