@@ -85,7 +85,7 @@ impl Connection {
 
 impl Sent {
     async fn head(&mut self) -> Result<(StatusCode, RecvStream), h2::Error> {
-        let response = timeout(PATIENCE, &mut self.response).await.expect("an answer begins")?;
+        let response = timeout(PATIENCE, &mut self.response).await.unwrap()?;
         let (parts, body) = response.into_parts();
         assert_eq!(parts.version, http::Version::HTTP_2);
         Ok((parts.status, body))
@@ -103,7 +103,7 @@ impl Sent {
 
 /// The next piece of a body, and room for another.
 async fn piece(body: &mut RecvStream) -> Option<Result<Bytes, h2::Error>> {
-    let piece = timeout(PATIENCE, body.data()).await.expect("a piece comes")?;
+    let piece = timeout(PATIENCE, body.data()).await.unwrap()?;
     if let Ok(piece) = &piece {
         body.flow_control().release_capacity(piece.len()).unwrap();
     }
@@ -293,7 +293,7 @@ async fn finishes_while_sent_away(connection: &mut Connection, mut body: RecvStr
     assert_done(&mut body).await;
     let refused = connection.get_with("/healthz", HeaderMap::new()).await;
     assert!(refused.is_err(), "a request was taken after the server had said that it ends: {refused:?}");
-    let ended = timeout(PATIENCE, connection.driver.join_next()).await.expect("the connection ends");
+    let ended = timeout(PATIENCE, connection.driver.join_next()).await.unwrap();
     let ended = ended.unwrap().unwrap();
     assert!(ended.as_ref().is_ok_and(|()| true), "in order: {ended:?}");
 }
