@@ -1,6 +1,8 @@
 //! What must hold of any bytes that clients and engines send. Run by the targets in `fuzz/`, and over their kept inputs
 //! by the tests.
 
+#![expect(clippy::expect_used, reason = "a promise that does not hold ends the fuzzer with a message")]
+
 use crate::request::{Kind, Parsed};
 use crate::stream::{Broken, Events, Rewriter, TooLong};
 
