@@ -1,38 +1,37 @@
 //! `dedi chat`: one question, or a conversation when a person sits at the terminal.
 
-use std::io::BufRead;
 use std::time::Instant;
 
 use clap::Args;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
 
 use crate::console::Console;
 use crate::context::Context;
 use crate::error::{CliError, Result};
 use crate::hints;
+use crate::input::read_lines;
 use crate::resolve::{Match, resolve};
 
 /// Flags of `chat`.
 #[derive(Debug, Args)]
 pub struct ChatArgs {
-    /// Id, name, display name, or a unique beginning of one
+    /// Id, name, display name, or a unique prefix of one
     #[arg(value_name = "ENDPOINT")]
     endpoint: String,
-    /// What to say; `-` or nothing reads stdin, and at a terminal nothing begins a conversation
+    /// The message; `-` reads it from stdin. Without it, a terminal starts a conversation and a pipe is read
     #[arg(value_name = "TEXT")]
     text: Option<String>,
-    /// Instructions that come before everything
+    /// System prompt
     #[arg(long, value_name = "TEXT")]
     system: Option<String>,
-    /// Most tokens of the answer
+    /// Maximum number of tokens in the answer
     #[arg(long, value_name = "N")]
     max_tokens: Option<u32>,
-    /// 0 is always the likeliest token
+    /// Sampling temperature; 0 = always the most likely token
     #[arg(long, value_name = "T")]
     temperature: Option<f32>,
-    /// Print the answer when it is whole
+    /// Print the answer once it is complete, instead of streaming it
     #[arg(long)]
     no_stream: bool,
 }
@@ -42,7 +41,7 @@ pub(crate) async fn run(args: ChatArgs, context: &Context, console: &mut Console
     let model = if args.endpoint.contains('/') {
         args.endpoint.clone()
     } else {
-        resolve(&context.client, &args.endpoint, Match::Beginning).await?
+        resolve(&context.client, &args.endpoint, Match::Prefix).await?
     };
     let mut talk = Talk { context, args: &args, model, messages: Vec::new() };
     if let Some(system) = &args.system {
@@ -56,16 +55,13 @@ pub(crate) async fn run(args: ChatArgs, context: &Context, console: &mut Console
             if let Some(mut input) = console.take_input() {
                 input.read_to_string(&mut text).map_err(|err| {
                     CliError::usage(
-                        format!("stdin can't be read as text: {err}"),
+                        format!("could not read stdin as text: {err}"),
                         "pipe UTF-8 text, or pass it as TEXT",
                     )
                 })?;
             }
             if text.trim().is_empty() {
-                return Err(CliError::usage(
-                    "there is nothing to say: stdin is empty",
-                    "pass the text as TEXT",
-                ));
+                return Err(CliError::usage("no message: stdin is empty", "pass the message as TEXT"));
             }
             talk.once(text.trim_end_matches('\n'), console).await
         }
@@ -89,7 +85,7 @@ impl Talk<'_> {
     async fn converse(&mut self, console: &mut Console) -> Result {
         let Some(input) = console.take_input() else { return Ok(()) };
         let mut lines = read_lines(input)?;
-        console.say("Ctrl-D ends the conversation, Ctrl-C an answer.");
+        console.say("Press Ctrl-D to end the conversation, Ctrl-C to stop an answer.");
         loop {
             console.prompt("> ");
             let interrupted = console.interrupted();
@@ -110,7 +106,7 @@ impl Talk<'_> {
                 Err(err) if err.message.is_empty() => return Err(err),
                 Err(err) => {
                     // The turn that failed is forgotten, so that the next one is a valid conversation.
-                    console.report(&err, false);
+                    console.report(&err, None);
                     self.messages.pop();
                 }
             }
@@ -127,7 +123,7 @@ impl Talk<'_> {
     }
 
     async fn ask(&self, console: &mut Console) -> Result<String> {
-        let streaming = !self.args.no_stream && !self.context.json;
+        let streaming = !self.args.no_stream && !self.context.is_data();
         let mut body = json!({"model": self.model, "messages": self.messages, "stream": streaming});
         if let Some(max_tokens) = self.args.max_tokens {
             body["max_tokens"] = json!(max_tokens);
@@ -165,13 +161,13 @@ impl Talk<'_> {
             if !told.done {
                 return Err(CliError::failed("the answer broke off", Some("ask again".to_owned())));
             }
-        } else if self.context.json {
+        } else if self.context.is_data() {
             let answer: Value = serde_json::from_slice(&whole).map_err(|err| garbled(&err))?;
-            console.json(&answer)?;
+            self.context.print_data(console, &answer, [&self.model])?;
         } else {
             told.take_whole(&whole, console)?;
         }
-        if !self.context.json {
+        if !self.context.is_data() {
             told.finish(begun, console)?;
         }
         Ok(told.text)
@@ -187,7 +183,7 @@ fn about(endpoint: &str, err: CliError) -> CliError {
 }
 
 fn garbled(err: &serde_json::Error) -> CliError {
-    CliError::failed(format!("the answer can't be read: {err}"), None)
+    CliError::failed(format!("could not read the answer: {err}"), None)
 }
 
 /// What has been heard of one answer.
@@ -264,7 +260,7 @@ impl Told {
             console.foreign("\n")?;
         }
         if self.finish_reason.as_deref() == Some("length") {
-            console.say("(stopped at the token limit; --max-tokens N raises it)");
+            console.say("(stopped at the token limit; raise it with --max-tokens N)");
         }
         if let Some(usage) = self.usage.filter(|_| console.terminals().err) {
             let secs = begun.elapsed().as_secs_f64();
@@ -296,23 +292,6 @@ impl Events {
         }
         events
     }
-}
-
-/// Lines of a blocking reader. A thread of its own, not the runtime's: the runtime would wait for it at exit.
-fn read_lines(input: Box<dyn BufRead + Send>) -> Result<mpsc::Receiver<String>> {
-    let (sender, receiver) = mpsc::channel(1);
-    std::thread::Builder::new()
-        .name("stdin".to_owned())
-        .spawn(move || {
-            for line in input.lines() {
-                let Ok(line) = line else { return };
-                if sender.blocking_send(line).is_err() {
-                    return;
-                }
-            }
-        })
-        .map_err(|err| CliError::failed(format!("stdin can't be read: {err}"), None))?;
-    Ok(receiver)
 }
 
 #[cfg(test)]

@@ -25,12 +25,12 @@ impl ClientError {
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::Unreachable { .. } => Some(
-                "start one with `dedi serve` or `make up`, or say where it is with --base-url".to_owned(),
+                "start one with `dedi serve` or `make up`, or pass its address with --base-url".to_owned(),
             ),
             Self::TimedOut { .. } => {
-                Some("wait longer with --timeout SECONDS; `dedi doctor` checks the host".to_owned())
+                Some("allow more time with --timeout 5m; check the host with `dedi doctor`".to_owned())
             }
-            Self::Broken { .. } => Some("if the server was restarted, run the command again".to_owned()),
+            Self::Broken { .. } => Some("if the server was restarted, rerun the command".to_owned()),
             Self::Foreign { .. } => {
                 Some("check --base-url; it looks like http://127.0.0.1:7437/v1".to_owned())
             }

@@ -7,10 +7,12 @@ use std::time::Duration;
 use anstyle::{AnsiColor, Style};
 use dedi_api::{ErrorBody, ErrorDetail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::Notify;
 
 use crate::error::{CliError, Exit, Result};
+use crate::output::Output;
 
 /// Where a command writes, reads, and hears Ctrl-C.
 pub struct Console {
@@ -20,7 +22,11 @@ pub struct Console {
     terminals: Terminals,
     colours: bool,
     interrupt: Option<Arc<Notify>>,
+    now: Option<Timestamp>,
 }
+
+/// Columns of a terminal that does not say how many it has.
+const COLUMNS: usize = 80;
 
 /// Which of the three streams a person sits at.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,6 +37,8 @@ pub struct Terminals {
     pub out: bool,
     /// Stderr.
     pub err: bool,
+    /// Columns of stdout, where they are known.
+    pub columns: Option<usize>,
 }
 
 impl Console {
@@ -46,9 +54,11 @@ impl Console {
                 input: io::stdin().is_terminal(),
                 out: io::stdout().is_terminal(),
                 err: io::stderr().is_terminal(),
+                columns: columns(),
             },
             colours: !is_set("NO_COLOR") && !dumb,
             interrupt: None,
+            now: None,
         }
     }
 
@@ -60,7 +70,20 @@ impl Console {
         terminals: Terminals,
         interrupt: Arc<Notify>,
     ) -> Self {
-        Self { out, err, input: Some(input), terminals, colours: false, interrupt: Some(interrupt) }
+        Self {
+            out,
+            err,
+            input: Some(input),
+            terminals,
+            colours: false,
+            interrupt: Some(interrupt),
+            now: None,
+        }
+    }
+
+    /// The same at a time that stands still.
+    pub fn at(self, now: Timestamp) -> Self {
+        Self { now: Some(now), ..self }
     }
 
     pub(crate) fn terminals(&self) -> Terminals {
@@ -97,12 +120,13 @@ impl Console {
         }
     }
 
-    /// Says why a command did not do what it was told: on stderr for people, and with `--json` as the API's error object on stdout.
-    pub(crate) fn report(&mut self, error: &CliError, json: bool) -> Exit {
+    /// Says why a command did not do what it was told: on stderr for people, and as the API's error object on stdout where
+    /// that carries JSON or YAML.
+    pub(crate) fn report(&mut self, error: &CliError, output: Option<Output>) -> Exit {
         if error.message.is_empty() {
             return error.exit;
         }
-        if json {
+        if let Some(Output::Json | Output::Yaml) = output {
             let detail = error.detail.as_deref().cloned().unwrap_or_else(|| ErrorDetail {
                 message: error.message.clone(),
                 kind: "client_error".to_owned(),
@@ -110,7 +134,8 @@ impl Console {
                 code: None,
             });
             // A closed stdout leaves stderr, which is written next.
-            let _ = self.json(&ErrorBody { id: None, error: detail });
+            let body = ErrorBody { id: None, error: detail };
+            let _ = if output == Some(Output::Yaml) { self.yaml(&body) } else { self.json(&body) };
         }
         let label = if error.exit == Exit::Interrupted { "interrupted" } else { "error" };
         self.say_labelled(label, &error.message);
@@ -118,6 +143,29 @@ impl Console {
             self.say_labelled("hint", hint);
         }
         error.exit
+    }
+
+    /// Writes a value as one line of JSON to stdout.
+    pub(crate) fn json_line(&mut self, value: &impl Serialize) -> Result {
+        match serde_json::to_string(value) {
+            Ok(text) => self.data(&text),
+            Err(err) => Err(CliError::failed(format!("could not write the answer as JSON: {err}"), None)),
+        }
+    }
+
+    /// Writes a value as YAML to stdout.
+    pub(crate) fn yaml(&mut self, value: &impl Serialize) -> Result {
+        match Output::Yaml.render(value) {
+            Ok(text) => self.data(&text.unwrap_or_default()),
+            Err(message) => Err(CliError::failed(message, None)),
+        }
+    }
+
+    /// Writes texts of others to stdout, one per line.
+    pub(crate) fn lines(&mut self, texts: impl IntoIterator<Item = impl AsRef<str>>) -> Result {
+        let lines: String =
+            texts.into_iter().map(|it| format!("{}\n", harmless(it.as_ref()).replace('\n', " "))).collect();
+        self.data(&lines)
     }
 
     /// Says a line on stderr. Nothing better can be done about a closed stderr than to go on.
@@ -147,6 +195,15 @@ impl Console {
         self.terminals.out && self.colours
     }
 
+    /// Columns of the terminal that stdout is; none where it is no terminal.
+    pub fn width(&self) -> Option<usize> {
+        self.terminals.out.then(|| self.terminals.columns.unwrap_or(COLUMNS))
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.now.unwrap_or_else(Timestamp::now)
+    }
+
     /// Stdin; a second call gets none.
     pub(crate) fn take_input(&mut self) -> Option<Box<dyn BufRead + Send>> {
         self.input.take()
@@ -167,6 +224,12 @@ impl Console {
             }
         }
     }
+}
+
+/// What the environment says of a terminal's width, else what the terminal itself says.
+fn columns() -> Option<usize> {
+    let named = std::env::var("COLUMNS").ok().and_then(|it| it.parse().ok()).filter(|it| *it > 0);
+    named.or_else(|| terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| width.0.into()))
 }
 
 /// `text` in `style` where colours are wanted.
@@ -192,8 +255,29 @@ pub(crate) fn harmless(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use std::sync::Mutex;
+
     use super::*;
+
+    struct Shared(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Shared {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// A console whose stderr is `err`, and which no person sits at.
+    pub(crate) fn console_of(err: Arc<Mutex<Vec<u8>>>) -> Console {
+        let (input, out) = (Box::new(io::empty()), Box::new(io::sink()));
+        let interrupt = Arc::new(Notify::new());
+        Console::scripted(input, out, Box::new(Shared(err)), Terminals::default(), interrupt)
+    }
 
     #[test]
     fn an_escape_in_foreign_text_is_shown_instead_of_obeyed() {

@@ -8,28 +8,28 @@ pub(crate) fn refused(status: StatusCode, detail: &ErrorDetail, key_source: &str
     let code = detail.code.as_deref().unwrap_or_default();
     match (status, code, detail.param.as_deref()) {
         (_, "invalid_api_key", _) => Some(format!(
-            "the key was read from {key_source}; `dedi keys list` with a key that works shows which exist"
+            "the key was read from {key_source}; list valid keys with `dedi keys list` and another key"
         )),
         (StatusCode::FORBIDDEN, _, _) => {
-            Some(format!("the key from {key_source} may not do this; `dedi whoami` says whose it is"))
+            Some(format!("the key from {key_source} is not allowed to do this; check it with `dedi whoami`"))
         }
         (_, "dedicated_endpoint_not_running", _) => Some(not_running("ENDPOINT", &detail.message)),
-        (_, "model_not_available", _) => Some("`dedi endpoints list` shows what can be asked".to_owned()),
+        (_, "model_not_available", _) => Some("list the endpoints with `dedi endpoints list`".to_owned()),
         (_, _, Some("hardware")) => {
-            Some("`dedi endpoints hardware --model MODEL` lists what the model fits on".to_owned())
+            Some("list hardware that fits with `dedi endpoints hardware --model MODEL`".to_owned())
         }
         (_, "model_in_use", _) => {
-            Some("`dedi endpoints list` shows which endpoints use which model".to_owned())
+            Some("`dedi endpoints list` shows which endpoints use the model".to_owned())
         }
-        (_, "pull_in_progress", _) => Some("`dedi models list` shows what is being fetched".to_owned()),
-        (_, _, Some("model")) => Some("`dedi models list` shows what can be deployed".to_owned()),
+        (_, "pull_in_progress", _) => Some("see running downloads with `dedi models list`".to_owned()),
+        (_, _, Some("model")) => Some("list available models with `dedi models list`".to_owned()),
         (_, _, Some("availability_zone")) => {
-            Some("`dedi endpoints availability-zones` lists them".to_owned())
+            Some("list the zones with `dedi endpoints availability-zones`".to_owned())
         }
         (StatusCode::NOT_FOUND, _, _) if detail.message.starts_with("Model ") => {
-            Some("`dedi models list` shows what can be deployed".to_owned())
+            Some("list available models with `dedi models list`".to_owned())
         }
-        (StatusCode::NOT_FOUND, _, _) => Some("`dedi endpoints list` shows what there is".to_owned()),
+        (StatusCode::NOT_FOUND, _, _) => Some("list the endpoints with `dedi endpoints list`".to_owned()),
         // What passes by itself, unless the message has a step of its own, as it has where somebody must act.
         (
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE,
@@ -44,7 +44,7 @@ pub(crate) fn refused(status: StatusCode, detail: &ErrorDetail, key_source: &str
             _,
         ) => (!names_a_step(&detail.message)).then(|| "try again in a moment".to_owned()),
         (StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE, _, _) => None,
-        (status, _, _) if status.is_server_error() => Some("the server's log says more".to_owned()),
+        (status, _, _) if status.is_server_error() => Some("see the server's log".to_owned()),
         (_, _, _) => None,
     }
 }
@@ -60,10 +60,10 @@ pub(crate) fn not_running(endpoint: &str, message: &str) -> String {
     let is = |state: &str| message.contains(&format!(" It is {state}"));
     if is("PENDING") || is("STARTING") {
         return format!(
-            "it starts by itself as soon as it can: `dedi endpoints start {endpoint} --wait` waits for it, {why} says what it waits for"
+            "it starts automatically as soon as it can; wait for it with `dedi endpoints wait {endpoint}`, see what it waits for with {why}"
         );
     }
-    format!("start it with `dedi endpoints start {endpoint} --wait`; {why} says why it is not running")
+    format!("start it with `dedi endpoints start {endpoint} --wait`; see why it is not running with {why}")
 }
 
 #[cfg(test)]
@@ -98,9 +98,9 @@ mod tests {
     #[test]
     fn a_model_in_use_points_to_the_endpoints() {
         let said = hint(400, "model_in_use", Some("model"), "t/two is in use by endpoint-1").unwrap();
-        assert_eq!(said, "`dedi endpoints list` shows which endpoints use which model");
+        assert_eq!(said, "`dedi endpoints list` shows which endpoints use the model");
         let said = hint(400, "invalid_value", Some("model"), "model is required").unwrap();
-        assert_eq!(said, "`dedi models list` shows what can be deployed");
+        assert_eq!(said, "list available models with `dedi models list`");
     }
 
     #[test]
@@ -110,7 +110,7 @@ mod tests {
         assert!(stopped.starts_with("start it with `dedi endpoints start endpoint-1 --wait`"), "{stopped}");
         for state in ["PENDING", "STARTING"] {
             let said = not_running("endpoint-1", &message(state));
-            assert!(said.starts_with("it starts by itself as soon as it can"), "{said}");
+            assert!(said.starts_with("it starts automatically as soon as it can"), "{said}");
             assert!(said.contains("`dedi endpoints why endpoint-1`"), "{said}");
         }
     }

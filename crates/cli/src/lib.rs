@@ -7,10 +7,18 @@ mod client;
 mod client_error;
 pub mod console;
 mod context;
+pub mod durations;
 mod endpoints;
 mod error;
+mod examples;
 mod hints;
+mod ids;
+mod input;
+mod man;
 mod models;
+mod output;
+mod patience;
+mod program;
 mod pull;
 mod render;
 mod resolve;
@@ -29,44 +37,48 @@ use crate::context::Context;
 use crate::settings::Settings;
 
 pub use crate::error::Exit;
+pub use crate::examples::Examples;
+pub use crate::output::Output;
+pub use crate::program::finished;
 pub use crate::settings::{ApiKey, Globals};
 
 /// What the exit codes of every client command mean; for the program's `--help`.
-pub const EXIT_CODES: &str = "Exit codes: 0 done; 1 the server said no, or what was waited for failed; \
+pub const EXIT_CODES: &str = "Exit codes: 0 done; 1 refused by the server, or the wait failed; \
 2 wrong usage or configuration; 3 no server answers; 130 interrupted.";
 
 /// Everything that only needs a server to talk to.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Create, watch, change and end endpoints
+    /// Create, list, inspect, change and delete endpoints
     #[command(subcommand, visible_alias = "endpoint", after_help = EXIT_CODES)]
     Endpoints(endpoints::EndpointsCommand),
-    /// Talk to an endpoint
-    #[command(after_help = EXIT_CODES)]
+    /// The same without the word `endpoints`; [`finished`] hides them.
+    #[command(flatten)]
+    Endpoint(endpoints::EndpointsCommand),
+    /// Chat with an endpoint
     Chat(chat::ChatArgs),
-    /// Models: what can be deployed, fetched and removed
-    #[command(subcommand, after_help = EXIT_CODES)]
+    /// List, download, check and remove models
+    #[command(subcommand, visible_alias = "model", after_help = EXIT_CODES)]
     Models(models::ModelsCommand),
-    /// API keys
-    #[command(subcommand, after_help = EXIT_CODES)]
+    /// The same as `dedi models pull`
+    #[command(hide = true)]
+    Pull(pull::PullArgs),
+    /// Create, list and revoke API keys
+    #[command(subcommand, visible_alias = "key", after_help = EXIT_CODES)]
     Keys(account::KeysCommand),
-    /// How long endpoints ran, and what that costs
-    #[command(after_help = EXIT_CODES)]
+    /// Show how long endpoints ran, and what that costs
     Usage(usage::UsageArgs),
     /// Show the audit log: who did what to which object
-    #[command(after_help = EXIT_CODES)]
     Audit(account::AuditArgs),
-    /// Whose key is used
-    #[command(after_help = EXIT_CODES)]
+    /// Show the current key, account and server
     Whoami,
-    /// Print the completion script of a shell
-    #[command(
-        after_help = "Example for bash: dedi completions bash > ~/.local/share/bash-completion/completions/dedi"
-    )]
+    /// Print a completion script for a shell
     Completions {
-        /// Which shell
+        /// Name of the shell
         shell: Shell,
     },
+    /// Print the man page, or write one per command
+    Man(man::ManArgs),
 }
 
 /// Runs one command on the process's own terminal. `program` is the whole program's command, for completions.
@@ -88,9 +100,12 @@ pub async fn run_on(
             clap_complete::generate(shell, program, name, &mut script);
             console.data(&String::from_utf8_lossy(&script))
         }
+        Command::Man(args) => man::run(args, program, console),
         Command::Endpoints(_)
+        | Command::Endpoint(_)
         | Command::Chat(_)
         | Command::Models(_)
+        | Command::Pull(_)
         | Command::Keys(_)
         | Command::Usage(_)
         | Command::Audit(_)
@@ -98,21 +113,24 @@ pub async fn run_on(
     };
     match done {
         Ok(()) => Exit::Done,
-        Err(err) => console.report(&err, globals.json),
+        Err(err) => console.report(&err, globals.output()),
     }
 }
 
 async fn ask_server(command: Command, globals: &Globals, console: &mut Console) -> error::Result {
     let settings = Settings::resolve(globals, |name| std::env::var_os(name))?;
-    let context = Context { json: globals.json, client: Client::new(settings)? };
+    let context = Context { output: globals.output(), client: Client::new(settings)? };
     match command {
-        Command::Endpoints(command) => endpoints::run(command, &context, console).await,
+        Command::Endpoints(command) | Command::Endpoint(command) => {
+            endpoints::run(command, &context, console).await
+        }
         Command::Chat(args) => chat::run(args, &context, console).await,
         Command::Models(command) => models::run(command, &context, console).await,
+        Command::Pull(args) => pull::run(args, &context, console).await,
         Command::Keys(command) => account::run(command, &context, console).await,
         Command::Usage(args) => usage::run(args, &context, console).await,
         Command::Audit(args) => account::audit(args, &context, console).await,
         Command::Whoami => account::whoami(&context, console).await,
-        Command::Completions { .. } => Ok(()),
+        Command::Completions { .. } | Command::Man(_) => Ok(()),
     }
 }

@@ -9,45 +9,50 @@ use crate::client::encoded;
 use crate::console::Console;
 use crate::context::Context;
 use crate::error::{CliError, Result};
+use crate::input;
 use crate::pull::{self, PullArgs};
 use crate::render;
 
 /// What can be done with models.
 #[derive(Debug, Subcommand)]
 pub enum ModelsCommand {
-    /// List what can be deployed or asked, and what is being fetched
+    /// List models that can be deployed or used, and running downloads
     #[command(visible_alias = "ls")]
     List,
-    /// Fetch a model from the hub into the server's model store
+    /// Download a model from the hub into the server's model store
+    #[command(alias = "fetch", alias = "download")]
     Pull(PullArgs),
-    /// Read a model's files and compare them with what they must be
+    /// Compare a model's files with their checksums
     Verify {
         /// `ORG/NAME`
         #[arg(value_name = "MODEL")]
         model: String,
-        /// What is there is right from now on: for a model you put there and have replaced
+        /// Accept the current files as the new reference, after you replaced them
         #[arg(long)]
         accept: bool,
     },
-    /// Remove a model from the store, or call its download off
-    #[command(visible_alias = "remove")]
+    /// Remove a model from the store, or cancel its download
+    #[command(visible_alias = "remove", alias = "delete")]
     Rm {
         /// `ORG/NAME`
         #[arg(value_name = "MODEL")]
         model: String,
-        /// Also where stopped endpoints were created with it; they can't start until it is back
+        /// Remove it even if stopped endpoints use it; they can't start until it is back
         #[arg(long)]
         force: bool,
+        /// Don't ask for confirmation
+        #[arg(long, short)]
+        yes: bool,
     },
-    /// Say whose a model is, with an admin key; without flags, show it
+    /// Show or set which accounts can use a model (admin keys)
     Share {
         /// `ORG/NAME`
         #[arg(value_name = "MODEL")]
         model: String,
-        /// Account that holds it, repeatable; nobody else sees it then
+        /// Account that can use it; repeatable; nobody else sees it then
         #[arg(long, value_name = "OWNER")]
         with: Vec<String>,
-        /// Everyone sees it
+        /// Every account can use it
         #[arg(long, conflicts_with = "with")]
         everyone: bool,
     },
@@ -61,20 +66,21 @@ pub(crate) async fn run(command: ModelsCommand, context: &Context, console: &mut
         ModelsCommand::Share { model, with, everyone } => {
             share(model, with, everyone, context, console).await
         }
-        ModelsCommand::Rm { model, force } => {
+        ModelsCommand::Rm { model, force, yes } => {
+            if !yes && input::can_ask(console) {
+                input::confirm(&format!("Remove model {model} and its files?"), console).await?;
+            }
             let query = if force { vec!["force=true".to_owned()] } else { Vec::new() };
             let path = crate::context::with_query(&format!("/models/{}", encoded(&model)), &query);
             if let Err(err) = context.client.delete(&path).await {
                 let is_not_found = err.is_not_found();
                 let err = CliError::from(err);
-                let hint = is_not_found.then(|| "`dedi models list` shows what there is".to_owned());
+                let hint = is_not_found.then(|| "list available models with `dedi models list`".to_owned());
                 return Err(CliError { hint: hint.or(err.hint), ..err });
             }
-            if context.json {
-                return console.json(&serde_json::json!({"object": "model", "id": model, "deleted": true}));
-            }
             console.say(&format!("Removed {model}."));
-            Ok(())
+            let removed = serde_json::json!({"object": "model", "id": model, "deleted": true});
+            context.print_data(console, &removed, [&model])
         }
     }
 }
@@ -93,8 +99,8 @@ async fn share(
         let request = ShareModelRequest { holders: Some((!everyone).then_some(with)) };
         context.client.patch(&path, &request).await?
     };
-    if context.json {
-        return console.json(&held);
+    if !context.is_text() {
+        return context.print_data(console, &held, [&held.model]);
     }
     console.say(&match held.holders {
         None => format!("{} can be used by every account.", held.model),
@@ -118,20 +124,17 @@ async fn verify(model: String, accept: bool, context: &Context, console: &mut Co
         let message = check.message.unwrap_or_else(|| "the check failed".to_owned());
         return Err(CliError::failed(message, None));
     }
-    if context.json {
-        return console.json(&check);
+    if !context.is_text() {
+        return context.print_data(console, &check, [&check.model]);
     }
     let (files, bytes) = (check.files.unwrap_or_default(), render::bytes(check.bytes_total));
     let s = if files == 1 { "" } else { "s" };
     let found = match check.files_new.unwrap_or(0) {
-        0 => "all as they must be.".to_owned(),
+        0 => "all files match their checksums.".to_owned(),
         new if new == files => {
-            "readable as a model. Nothing was known to compare with: what they are now is written down."
-                .to_owned()
+            "readable as a model. There were no checksums to compare with; they were recorded now.".to_owned()
         }
-        new => format!(
-            "all as they must be, but for {new} that nothing was known of: what they are now is written down."
-        ),
+        new => format!("all files match their checksums, except {new} without one; it was recorded now."),
     };
     console.say(&format!("{}: {files} file{s}, {bytes}, {found}", check.model));
     Ok(())
@@ -139,18 +142,20 @@ async fn verify(model: String, accept: bool, context: &Context, console: &mut Co
 
 async fn list(context: &Context, console: &mut Console) -> Result {
     let list: Vec<Model> = context.client.get("/models").await?;
-    if context.json {
-        return console.json(&list);
+    if !context.is_text() {
+        let ids: Vec<&str> = list.iter().map(|it| it.id.as_str()).collect();
+        return context.print_data(console, &list, ids);
     }
     if list.is_empty() {
-        console.say("The server has no models; `dedi models pull ORG/NAME` fetches one.");
+        console.say("No models. Download one with `dedi models pull ORG/NAME`.");
     } else {
-        console.data(&render::models(&list))?;
+        let text = render::models(&list, &context.view(console));
+        console.data(&text)?;
     }
     // Keys that may not see downloads have a list all the same.
     if let Ok(pulls) = context.client.get::<List<ModelPull>>("/pulls").await {
         for it in pulls.data.iter().filter(|it| matches!(it.state.as_str(), "queued" | "running")) {
-            console.say(&format!("Being fetched: {}", pull::line(it)));
+            console.say(&format!("Downloading {}", pull::line(it)));
         }
     }
     Ok(())

@@ -12,45 +12,40 @@ use crate::client::encoded;
 use crate::console::{self, Console};
 use crate::context::Context;
 use crate::error::{CliError, Exit, Result};
+use crate::patience::AWAY_MAX;
 use crate::render;
 
 /// Flags of `pull`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Of a repository with GGUF files one quantisation is fetched: the named one, else Q4_K_M, else the \
-nearest there is. Without GGUF: config.json, the safetensors and the tokenizer. Pickled weights are never fetched.\n\n\
-Examples:\n  dedi models pull ORG/NAME\n  dedi models pull ORG/NAME@v1.0:Q8_0\n  dedi models pull ORG/NAME:NAME-Q5_K_M.gguf"
+    after_help = "From a repository with GGUF files, one quantisation is downloaded: the named one, else Q4_K_M, else the \
+nearest to it. From others: config.json, the safetensors files and the tokenizer. Pickled weights are never downloaded."
 )]
 pub struct PullArgs {
     /// `ORG/NAME`, with `@REVISION` for a branch, tag or commit and `:FILE` for a GGUF file or quantisation
     #[arg(value_name = "MODEL")]
     model: String,
-    /// Only begin; `dedi models list` shows how far it is
+    /// Return immediately; `dedi models list` shows the progress
     #[arg(long)]
     no_wait: bool,
-    /// Give this revision to your endpoints that were created with another one, from their next launch on
+    /// Switch your endpoints that use another revision of the model to this one at their next launch
     #[arg(long)]
     replace: bool,
-    /// Account that the model is for; only an admin key may name another than its own, and fetches for all without it
+    /// Account the model is for; needs an admin key, whose downloads are for every account without it
     #[arg(long, value_name = "OWNER")]
     owner: Option<String>,
 }
 
 /// Between two looks.
 const POLL: Duration = Duration::from_millis(250);
-/// How long the server may be away before the wait gives up: several times what a restart takes.
-const AWAY_MAX: Duration = Duration::from_secs(60);
 
 pub(crate) async fn run(args: PullArgs, context: &Context, console: &mut Console) -> Result {
     let request =
         CreatePullRequest { model: args.model, owner: args.owner, replace: args.replace.then_some(true) };
     let begun: ModelPull = context.client.post("/pulls", &request).await?;
     if args.no_wait {
-        if context.json {
-            return console.json(&begun);
-        }
-        console.say(&format!("{} is being fetched; `dedi models list` shows how far it is.", begun.model));
-        return Ok(());
+        console.say(&format!("Downloading {}. Follow progress with `dedi models list`.", begun.model));
+        return context.print_data(console, &begun, [&begun.model]);
     }
     let interrupted = console.interrupted();
     tokio::pin!(interrupted);
@@ -59,14 +54,14 @@ pub(crate) async fn run(args: PullArgs, context: &Context, console: &mut Console
     let ended = tokio::select! {
         ended = until_end(&request, begun, context, console, &mut reporter) => ended,
         () = &mut interrupted => Err(CliError::interrupted(
-            "the server goes on fetching",
-            Some(format!("`dedi models pull {}` shows it again, `dedi models rm {model}` calls it off", request.model)),
+            "the download continues on the server",
+            Some(format!("follow it again with `dedi models pull {}`, cancel it with `dedi models rm {model}`", request.model)),
         )),
     };
     reporter.clear();
     let done = ended?;
-    if context.json {
-        return console.json(&done);
+    if !context.is_text() {
+        return context.print_data(console, &done, [&done.model]);
     }
     let commit =
         done.commit.as_deref().map(|it| format!(" (commit {})", it.chars().take(12).collect::<String>()));
@@ -108,18 +103,18 @@ fn failed(pull: &ModelPull) -> CliError {
     let message = pull.message.clone().unwrap_or_else(|| "the download failed".to_owned());
     let hint = match pull.code.as_deref() {
         Some("connection" | "hub_unavailable") => Some(match pull.bytes_kept.unwrap_or(0) {
-            0 => "rerun the command; it begins anew".to_owned(),
-            kept => format!("rerun the command; the {} that came are kept", render::bytes(kept)),
+            0 => "rerun the command; it starts from the beginning".to_owned(),
+            kept => format!("rerun the command; the partial download ({}) is kept", render::bytes(kept)),
         }),
         Some("read_only") => {
-            Some("models can be run from a read-only store; `dedi doctor` says more".to_owned())
+            Some("models can be served from a read-only store, but not downloaded to it; check it with `dedi doctor`".to_owned())
         }
         Some("certificate") => Some(
-            "the server takes the certificates of its host; SSL_CERT_FILE names others when it starts"
+            "the server trusts its host's certificates; set SSL_CERT_FILE when it starts to use others"
                 .to_owned(),
         ),
         Some("disk_full") => {
-            Some("`dedi models list` shows what could go, `dedi models rm MODEL` removes it".to_owned())
+            Some("remove models that are not needed: `dedi models list`, then `dedi models rm MODEL`".to_owned())
         }
         Some(_) | None => None,
     };
@@ -146,8 +141,8 @@ pub(crate) fn line(pull: &ModelPull) -> String {
                 render::bytes(total)
             )
         }
-        (_, _) if pull.state == "queued" => format!("{}: waits for another download", pull.model),
-        (_, _) => format!("{}: asking the hub for its files", pull.model),
+        (_, _) if pull.state == "queued" => format!("{}: queued behind another download", pull.model),
+        (_, _) => format!("{}: reading the file list from the hub", pull.model),
     }
 }
 

@@ -1,4 +1,4 @@
-//! From what a person calls an endpoint to its id: the id, the name, the display name, or a unique beginning.
+//! From what a person calls an endpoint to its id: the id, the name, the display name, or a unique prefix.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,18 +8,19 @@ use serde::{Deserialize, Serialize};
 use crate::client::{Client, encoded};
 use crate::client_error::ClientError;
 use crate::error::{CliError, Result};
+use crate::ids::is_uuid;
 
 /// How loosely a text may name an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Match {
-    /// A unique beginning is enough.
-    Beginning,
+    /// A unique prefix is enough.
+    Prefix,
     /// Only a whole id, name or display name: for what can't be undone.
     Whole,
 }
 
 /// A list item; the display name where the server lists it.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub(crate) struct Item {
     #[serde(flatten)]
     pub listed: ListEndpoint,
@@ -37,9 +38,9 @@ pub(crate) async fn resolve(client: &Client, text: &str, how: Match) -> Result<S
 
 /// As [`resolve`], but `text` itself where no endpoint is called so: it may be one that is gone.
 pub(crate) async fn resolve_or_gone(client: &Client, text: &str) -> Result<String> {
-    match look_up(client, text, Match::Beginning).await? {
+    match look_up(client, text, Match::Prefix).await? {
         Picked::None => Ok(text.to_owned()),
-        picked @ (Picked::One(_) | Picked::Many(_)) => picked.or_explain(text, Match::Beginning),
+        picked @ (Picked::One(_) | Picked::Many(_)) => picked.or_explain(text, Match::Prefix),
     }
 }
 
@@ -64,7 +65,7 @@ async fn look_up(client: &Client, text: &str, how: Match) -> Result<Picked> {
 }
 
 /// Adds the display names that the server does not list, for as many as are asked for one by one.
-pub(crate) async fn add_names(client: &Client, items: &mut [Item]) -> Result {
+pub(crate) async fn add_names(client: &Client, items: &mut [Item]) -> std::result::Result<(), ClientError> {
     for item in items.iter_mut().filter(|it| it.display_name.is_none()).take(LOOK_UPS_MAX) {
         item.display_name = display_name(client, &item.listed.id).await?;
     }
@@ -83,23 +84,17 @@ pub(crate) async fn names_of(client: &Client, ids: BTreeSet<&str>) -> Result<BTr
 }
 
 /// One endpoint's display name; none where the server does not show the endpoint, such as one that is gone.
-async fn display_name(client: &Client, id: &str) -> Result<Option<String>> {
+async fn display_name(client: &Client, id: &str) -> std::result::Result<Option<String>, ClientError> {
     match client.get::<DedicatedEndpoint>(&format!("/endpoints/{}", encoded(id))).await {
         Ok(whole) => Ok(Some(whole.display_name)),
         Err(ClientError::Refused { .. }) => Ok(None),
-        Err(err) => Err(err.into()),
+        Err(err) => Err(err),
     }
 }
 
 /// `endpoint-` and a whole uuid.
 pub(crate) fn is_id(text: &str) -> bool {
-    text.strip_prefix("endpoint-").is_some_and(|uuid| {
-        uuid.len() == 36
-            && uuid.bytes().enumerate().all(|(at, it)| match at {
-                8 | 13 | 18 | 23 => it == b'-',
-                _ => it.is_ascii_hexdigit(),
-            })
-    })
+    text.strip_prefix("endpoint-").is_some_and(is_uuid)
 }
 
 enum Picked {
@@ -114,18 +109,16 @@ impl Picked {
             Self::One(id) => Ok(id),
             Self::None => {
                 let what = match how {
-                    Match::Beginning => {
-                        "no endpoint has this id, name or display name, or one that begins so"
-                    }
+                    Match::Prefix => "no endpoint has this id, name or display name, or one with this prefix",
                     Match::Whole => "no endpoint has exactly this id, name or display name",
                 };
                 Err(CliError::failed(
                     format!("`{text}`: {what}"),
-                    Some("`dedi endpoints list` shows what there is".to_owned()),
+                    Some("list the endpoints with `dedi endpoints list`".to_owned()),
                 ))
             }
             Self::Many(ids) => Err(CliError::failed(
-                format!("`{text}` could be any of {} endpoints", ids.len()),
+                format!("`{text}` matches {} endpoints", ids.len()),
                 Some(format!("use an id: {}", ids.join(", "))),
             )),
         }
@@ -153,7 +146,7 @@ fn pick(items: &[Item], text: &str, how: Match) -> Picked {
     ];
     let ways = match how {
         Match::Whole => whole.to_vec(),
-        Match::Beginning => [whole, beginning].concat(),
+        Match::Prefix => [whole, beginning].concat(),
     };
     if text.is_empty() {
         return Picked::None;
@@ -197,7 +190,7 @@ mod tests {
             item(1, "local/dedi/demo-a32b82a1", Some("demo")),
             item(2, "local/dedi/demo-b32b82a1", Some("demo two")),
         ];
-        let say = |text| found(&items, text, Match::Beginning);
+        let say = |text| found(&items, text, Match::Prefix);
         assert_eq!(say("demo"), "1"); // a whole display name beats the beginning of another
         assert_eq!(say("demo t"), "2");
         assert_eq!(say("00000002"), "2");

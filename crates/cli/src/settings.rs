@@ -9,27 +9,39 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::durations;
 use crate::error::{CliError, Result};
+use crate::output::Output;
 
 /// Options of every client command.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Client options")]
 pub struct Globals {
-    /// Where the API is; without a path it is under /v1; else DEDI_BASE_URL, TOGETHER_BASE_URL, or the local server
+    /// URL of the API; `/v1` is added if it has no path [default: DEDI_BASE_URL, TOGETHER_BASE_URL, or the local server]
     #[arg(long, global = true, value_name = "URL")]
     pub base_url: Option<String>,
-    /// API key; else DEDI_API_KEY, TOGETHER_API_KEY, or the data folder's admin.key
+    /// API key [default: DEDI_API_KEY, TOGETHER_API_KEY, or the data folder's admin.key]
     #[arg(long, global = true, value_name = "KEY")]
     pub api_key: Option<ApiKey>,
     /// Data folder of the local server [default: $XDG_DATA_HOME/dedi or ~/.local/share/dedi]
     #[arg(long, global = true, env = "DEDI_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Print JSON instead of text
+    /// Output format instead of text
+    #[arg(long, short, global = true, value_enum, value_name = "FORMAT", conflicts_with = "json")]
+    pub output: Option<Output>,
+    /// Same as --output json
     #[arg(long, global = true)]
     pub json: bool,
-    /// Seconds without an answer after which a request is given up [default: 60, chat 300]
-    #[arg(long, global = true, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    /// Request timeout, such as 30s or 5m; a plain number is seconds [default: 60s, chat 5m]
+    #[arg(long, global = true, value_name = "DURATION", value_parser = durations::seconds)]
     pub timeout: Option<u64>,
+}
+
+impl Globals {
+    /// The form to print in; none is text for people.
+    pub fn output(&self) -> Option<Output> {
+        if self.json { Some(Output::Json) } else { self.output }
+    }
 }
 
 /// An API key. Its `Debug` prints dots.

@@ -13,13 +13,13 @@ use crate::resolve::{names_of, resolve_or_gone};
 /// Whose usage, and when.
 #[derive(Debug, Args)]
 pub struct UsageArgs {
-    /// First moment or day, as 2026-11-21T07:00:00Z or 2026-11-21, UTC [default: 30 days before the end]
+    /// Start of the period, as 2026-11-21T07:00:00Z or 2026-11-21, UTC [default: 30 days before its end]
     #[arg(long, value_name = "TIME")]
     from: Option<String>,
-    /// First moment or day that does not count any more [default: now]
+    /// End of the period (exclusive) [default: now]
     #[arg(long, value_name = "TIME")]
     to: Option<String>,
-    /// Only this endpoint, as in every other command; one that was deleted by its id or name
+    /// Show this endpoint only; a deleted one by its whole id or name
     #[arg(long, value_name = "ENDPOINT")]
     endpoint: Option<String>,
 }
@@ -35,16 +35,18 @@ pub(crate) async fn run(args: UsageArgs, context: &Context, console: &mut Consol
         .filter_map(|(name, value)| value.map(|it| format!("{name}={}", encoded(&it))))
         .collect();
     let report: UsageReport = context.client.get(&crate::context::with_query("/usage", &query)).await?;
-    if context.json {
-        return console.json(&report);
+    if !context.is_text() {
+        let ids: Vec<&str> = report.data.iter().map(|it| it.endpoint.as_str()).collect();
+        return context.print_data(console, &report, ids);
     }
     let period = format!("from {} to {}", render::moment(&report.from), render::moment(&report.to));
     if report.data.is_empty() {
-        console.say(&format!("Nothing ran {period}."));
+        console.say(&format!("No usage {period}."));
         return Ok(());
     }
-    console.say(&format!("What ran {period}:"));
+    console.say(&format!("Usage {period}:"));
     let ids = report.data.iter().map(|it| it.endpoint.as_str()).collect();
     let names = names_of(&context.client, ids).await?;
-    console.data(&render::usage(&report, &names))
+    let text = render::usage(&report, &names, &context.view(console));
+    console.data(&text)
 }

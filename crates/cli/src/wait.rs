@@ -1,6 +1,7 @@
 //! Waiting for an endpoint: a line that says what it is doing, and an end for every way it can go. The server
 //! may be restarted meanwhile.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use dedi_api::DedicatedEndpoint;
@@ -10,6 +11,7 @@ use tokio::time::Instant;
 use crate::client::{Client, encoded};
 use crate::console::{self, Console};
 use crate::error::{CliError, Result};
+use crate::patience::AWAY_MAX;
 use crate::render;
 
 /// What is waited for.
@@ -17,6 +19,7 @@ use crate::render;
 pub(crate) enum Goal {
     Started,
     Stopped,
+    Deleted,
 }
 
 impl Goal {
@@ -24,6 +27,7 @@ impl Goal {
         match self {
             Self::Started => "STARTED",
             Self::Stopped => "STOPPED",
+            Self::Deleted => "deleted",
         }
     }
 
@@ -32,25 +36,37 @@ impl Goal {
         match self {
             Self::Started => format!("dedi endpoints start {id} --wait"),
             Self::Stopped => format!("dedi endpoints stop {id} --wait"),
+            Self::Deleted => format!("dedi endpoints wait {id} --for deleted"),
         }
+    }
+}
+
+impl FromStr for Goal {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let word = text.strip_prefix("state=").unwrap_or(text);
+        [Self::Started, Self::Stopped, Self::Deleted]
+            .into_iter()
+            .find(|it| it.state().eq_ignore_ascii_case(word))
+            .ok_or_else(|| "must be state=STARTED, state=STOPPED or deleted".to_owned())
     }
 }
 
 /// Between two looks. Half of what the original clients do: looks are cheap, and a small model loads in a second.
 const POLL: Duration = Duration::from_millis(500);
-/// How long the server may be away before the wait gives up: several times what a restart takes.
-const AWAY_MAX: Duration = Duration::from_secs(60);
-/// On a pipe, how long a stage may go without a line.
-const LINE_EVERY: Duration = Duration::from_secs(10);
+/// Where stderr is no terminal, how long nothing may change without a line.
+const REMINDER_EVERY: Duration = Duration::from_secs(60);
 
-/// Looks at the endpoint until it is where it should be, failed, or `limit` has passed.
+/// Looks at the endpoint until it is where it should be, failed, or `limit` has passed. `None` where it is gone, as it
+/// was waited for.
 pub(crate) async fn until(
     client: &Client,
     console: &mut Console,
     id: &str,
     goal: Goal,
     limit: Duration,
-) -> Result<DedicatedEndpoint> {
+) -> Result<Option<DedicatedEndpoint>> {
     let interrupted = console.interrupted();
     tokio::pin!(interrupted);
     let mut reporter = Reporter::new(console.terminals().err);
@@ -72,48 +88,56 @@ async fn look(
     goal: Goal,
     limit: Duration,
     reporter: &mut Reporter,
-) -> Result<DedicatedEndpoint> {
+) -> Result<Option<DedicatedEndpoint>> {
     let path = format!("/endpoints/{}", encoded(id));
     let begun = Instant::now();
     let mut answered_at = begun;
     let mut last = String::from("unknown");
     loop {
-        match client.get::<DedicatedEndpoint>(&path).await {
+        let left = limit.saturating_sub(begun.elapsed());
+        let Ok(seen) = tokio::time::timeout(left, client.get::<DedicatedEndpoint>(&path)).await else {
+            return Err(too_late(id, &last, goal, limit));
+        };
+        match seen {
             Ok(endpoint) => {
                 answered_at = Instant::now();
                 last.clone_from(&endpoint.state);
                 match verdict(&endpoint, goal) {
-                    Verdict::There => return Ok(endpoint),
+                    Verdict::There => return Ok(Some(endpoint)),
                     Verdict::Failed(err) => return Err(*err),
-                    Verdict::OnItsWay => reporter.show(console, &line(&endpoint), &key(&endpoint)),
+                    Verdict::OnItsWay => {
+                        reporter.show(console, &line(&endpoint), &key(&endpoint), answered_at)
+                    }
                 }
             }
+            Err(err) if err.is_not_found() && goal == Goal::Deleted => return Ok(None),
             Err(err) if err.is_not_found() => {
                 return Err(CliError::failed(
-                    format!("{id} was deleted while it was waited for"),
-                    Some("`dedi endpoints list` shows what there is".to_owned()),
+                    format!("{id} was deleted in the meantime"),
+                    Some("list the endpoints with `dedi endpoints list`".to_owned()),
                 ));
             }
             Err(err) if err.is_passing() && answered_at.elapsed() < AWAY_MAX => {
                 let line = format!(
-                    "the server does not answer ({}); still trying",
+                    "the server has not answered for {}; still trying",
                     render::duration(answered_at.elapsed().as_secs())
                 );
-                reporter.show(console, &line, "away");
+                reporter.show(console, &line, "away", Instant::now());
             }
             Err(err) => return Err(err.into()),
         }
         if begun.elapsed() >= limit {
-            return Err(CliError::failed(
-                format!(
-                    "it is {last} after {}; the endpoint is unaffected",
-                    render::duration(limit.as_secs())
-                ),
-                Some(format!("`dedi endpoints why {id}` says why; resume with `{}`", goal.resume(id))),
-            ));
+            return Err(too_late(id, &last, goal, limit));
         }
         tokio::time::sleep(POLL.min(limit.saturating_sub(begun.elapsed()))).await;
     }
+}
+
+fn too_late(id: &str, last: &str, goal: Goal, limit: Duration) -> CliError {
+    CliError::failed(
+        format!("it is {last} after {}; the endpoint is unaffected", render::duration(limit.as_secs())),
+        Some(format!("see why with `dedi endpoints why {id}`; resume with `{}`", goal.resume(id))),
+    )
 }
 
 enum Verdict {
@@ -132,16 +156,16 @@ fn verdict(endpoint: &DedicatedEndpoint, goal: Goal) -> Verdict {
         // Right after a start the state may still say STOPPED; with these reasons nobody wants it up any more.
         (Goal::Started, "STOPPED") if reason.starts_with("stopped_") => {
             Verdict::Failed(Box::new(CliError::failed(
-                format!("{} was stopped while it was waited for", endpoint.id),
+                format!("{} was stopped in the meantime", endpoint.id),
                 Some(format!("start it again with `dedi endpoints start {} --wait`", endpoint.id)),
             )))
         }
-        (Goal::Started | Goal::Stopped, _) => Verdict::OnItsWay,
+        (Goal::Started | Goal::Stopped | Goal::Deleted, _) => Verdict::OnItsWay,
     }
 }
 
 fn broken(endpoint: &DedicatedEndpoint) -> CliError {
-    let why = format!("`dedi endpoints why {}` says what is known", endpoint.id);
+    let why = format!("see the details with `dedi endpoints why {}`", endpoint.id);
     match &endpoint.status {
         Some(status) => CliError::failed(
             format!("{} failed: {} ({})", endpoint.id, status.message, status.reason),
@@ -172,10 +196,16 @@ fn key(endpoint: &DedicatedEndpoint) -> String {
     format!("{} {reason} {stage} {tenth:?}", endpoint.state)
 }
 
-/// One line that changes on a terminal; a line per change elsewhere.
+/// One line that changes on a terminal; elsewhere a line per change, and a reminder a minute.
 struct Reporter {
     bar: Option<ProgressBar>,
-    said: Option<(String, Instant)>,
+    said: Option<Said>,
+}
+
+struct Said {
+    key: String,
+    changed_at: Instant,
+    at: Instant,
 }
 
 impl Reporter {
@@ -183,15 +213,23 @@ impl Reporter {
         Self { bar: on_terminal.then(console::spinner), said: None }
     }
 
-    fn show(&mut self, console: &mut Console, line: &str, key: &str) {
+    fn show(&mut self, console: &mut Console, line: &str, key: &str, now: Instant) {
         if let Some(bar) = &self.bar {
             bar.set_message(render::one_line(line));
             return;
         }
-        let due = self.said.as_ref().is_none_or(|(said, at)| said != key || at.elapsed() >= LINE_EVERY);
-        if due {
-            console.say(line);
-            self.said = Some((key.to_owned(), Instant::now()));
+        match &mut self.said {
+            Some(said) if said.key == key => {
+                if now - said.at >= REMINDER_EVERY {
+                    let waited = render::duration((now - said.changed_at).as_secs());
+                    console.say(&format!("still waiting after {waited}: {line}"));
+                    said.at = now;
+                }
+            }
+            said => {
+                console.say(line);
+                *said = Some(Said { key: key.to_owned(), changed_at: now, at: now });
+            }
         }
     }
 
@@ -225,6 +263,34 @@ mod tests {
         assert!(err.message.ends_with("failed: 3 attempts failed (loading)"), "{}", err.message);
         assert_eq!(err.hint.as_deref(), Some("see `dedi endpoints logs`"));
         assert!(matches!(verdict(&endpoint, Goal::Stopped), Verdict::OnItsWay));
+    }
+
+    #[test]
+    fn a_goal_is_a_state_or_deleted() {
+        assert_eq!("state=STARTED".parse(), Ok(Goal::Started));
+        assert_eq!("stopped".parse(), Ok(Goal::Stopped));
+        assert_eq!("deleted".parse(), Ok(Goal::Deleted));
+        assert!("state=PENDING".parse::<Goal>().is_err());
+    }
+
+    #[test]
+    fn without_a_terminal_a_line_comes_per_change_and_a_reminder_a_minute() {
+        let written = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let mut console = crate::console::tests::console_of(written.clone());
+        let mut reporter = Reporter::new(false);
+        let begun = Instant::now();
+        for second in 0..=150 {
+            let (line, key) =
+                if second < 5 { ("PENDING: no device is free", "p") } else { ("STARTING: loading", "s") };
+            reporter.show(&mut console, line, key, begun + Duration::from_secs(second));
+        }
+        let said = String::from_utf8(written.lock().unwrap().clone()).unwrap();
+        insta::assert_snapshot!(said, @r"
+        PENDING: no device is free
+        STARTING: loading
+        still waiting after 1 min 0 s: STARTING: loading
+        still waiting after 2 min 0 s: STARTING: loading
+        ");
     }
 
     #[test]

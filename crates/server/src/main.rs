@@ -49,11 +49,12 @@ use crate::exit::EXIT_USAGE;
 use crate::paths::DataDir;
 use crate::print::fail;
 
-/// Dedicated model endpoints on your own hardware, behind Together's dedicated-endpoints API.
+/// Turns your own machines into a dedicated-endpoint service with the same API as Together's.
 #[derive(Debug, Parser)]
 #[command(name = "dedi", version, propagate_version = true, arg_required_else_help = true)]
 #[command(
-    after_help = "Exit codes: 0 done; 1 the server said no, or what was waited for failed; 2 wrong usage or configuration; \
+    after_help = "Commands of `dedi endpoints` also work without `endpoints`: dedi list, dedi logs ENDPOINT.\n\n\
+Exit codes: 0 done; 1 refused by the server, or the wait failed; 2 wrong usage or configuration; \
 3 the server can't be reached, or another one holds the data folder; 130 interrupted."
 )]
 struct Cli {
@@ -67,15 +68,15 @@ struct Cli {
 enum Command {
     /// Run the server: control plane and gateway
     Serve(ServeArgs),
-    /// Stop the server of a data folder and every replica it left running
+    /// Stop the server of a data folder and all its replicas
     Down(DownArgs),
-    /// Copy the database to a new file, also while the server runs
+    /// Back up the database to a new file, also while the server runs
     #[command(long_about = BACKUP_ABOUT)]
     Backup {
-        /// The file to make
+        /// File to create
         file: PathBuf,
     },
-    /// Print the effective configuration as TOML, and what `serve` would refuse of it
+    /// Print the effective configuration as TOML, with each key explained, and check it
     Config(Overrides),
     /// Check this host: engine, shim, devices, isolation, disk
     Doctor(Overrides),
@@ -90,20 +91,20 @@ enum Command {
 }
 
 const BACKUP_ABOUT: &str = "\
-Copy the database to a new file, also while the server runs
+Back up the database to a new file, also while the server runs
 
-The copy is of one moment, checked, on disk when this returns, and readable by you only. It holds endpoints, \
-events and the hashes of keys; models, logs and admin.key are not in it. An existing file is never written over.
+The backup is consistent, verified, on disk when the command returns, and readable by you only. It contains endpoints, \
+events and the hashes of keys, but not models, logs and admin.key. An existing file is never overwritten.
 
-To restore one, stop the server, remove state.db-wal and state.db-shm from the data folder if they are there, \
-copy the file to state.db, and start the server. Replicas that run go on; those started after the copy was made are \
-ended.";
+To restore it, stop the server, remove state.db-wal and state.db-shm from the data folder if they exist, \
+copy the file to state.db, and start the server. Running replicas keep running; those started after the backup are \
+stopped.";
 
 #[derive(Debug, clap::Args)]
 struct ServeArgs {
     #[command(flatten)]
     overrides: Overrides,
-    /// Take over from the server that runs on the data folder: its listening socket and its replicas
+    /// Take over the listening socket and the replicas from the server that runs on the data folder
     #[arg(long)]
     takeover: bool,
 }
@@ -112,10 +113,10 @@ struct ServeArgs {
 struct DownArgs {
     #[command(flatten)]
     overrides: Overrides,
-    /// Seconds to wait for running requests and processes to end
-    #[arg(long, default_value_t = 60, value_name = "SECONDS")]
+    /// Maximum time for running requests and processes to end, such as 30s or 5m; a plain number is seconds
+    #[arg(long, default_value = "60s", value_name = "DURATION", value_parser = dedi_cli::durations::seconds_or_none)]
     wait: u64,
-    /// End the server only; its replicas go on, and the next server finds them
+    /// Stop the server only; its replicas keep running, and the next server adopts them
     #[arg(long)]
     keep_replicas: bool,
 }
@@ -134,7 +135,7 @@ fn main() -> ExitCode {
     signals::outlive_file_limit();
     // Whatever this program makes is its user's alone.
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
-    let parsed = without_empty_variables(Cli::command())
+    let parsed = without_empty_variables(command())
         .try_get_matches()
         .and_then(|mut matches| Cli::from_arg_matches_mut(&mut matches));
     let cli = match parsed {
@@ -150,6 +151,22 @@ fn main() -> ExitCode {
     runtime.shutdown_timeout(SHUTDOWN_MAX);
     code
 }
+
+/// The whole program.
+fn command() -> clap::Command {
+    dedi_cli::finished(Cli::command(), EXAMPLES)
+}
+
+const EXAMPLES: &dedi_cli::Examples = &[
+    (
+        "serve",
+        &["dedi serve", "dedi serve --listen 127.0.0.1:8000 --data-dir ~/dedi", "dedi serve --takeover"],
+    ),
+    ("down", &["dedi down", "dedi down --keep-replicas", "dedi down --wait 5m"]),
+    ("backup", &["dedi backup ~/dedi-backup.db"]),
+    ("config", &["dedi config", "dedi config --config ./dedi.toml"]),
+    ("doctor", &["dedi doctor"]),
+];
 
 /// Prints the help or the version that was asked for, or what is wrong with the arguments.
 fn explain(said: &clap::Error) -> ExitCode {
@@ -201,7 +218,7 @@ async fn run(cli: Cli) -> ExitCode {
             Err(code) => code,
         },
         Command::Shim { dir } => dedi_shim::main(&dir),
-        Command::Client(command) => dedi_cli::run(command, &cli.globals, &mut Cli::command()).await,
+        Command::Client(command) => dedi_cli::run(command, &cli.globals, &mut self::command()).await,
     }
 }
 
@@ -241,5 +258,73 @@ async fn print_config(data: &DataDir, config: &Config) -> ExitCode {
     match check(config).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(err) => fail(EXIT_USAGE, &err),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_examples_and_each_parses() {
+        fn check(of: &clap::Command, path: &str, without: &mut Vec<String>) {
+            for it in of.get_subcommands().filter(|it| !it.is_hide_set()) {
+                let path = format!("{path} {}", it.get_name());
+                let help = it.get_after_help().map(ToString::to_string).unwrap_or_default();
+                if !help.contains("Examples:") {
+                    without.push(path.clone());
+                }
+                let joined = help.replace("\\\n", " ");
+                for line in joined.lines().map(str::trim).filter(|it| it.starts_with("dedi ")) {
+                    let line = line.split(['#', '<', '>']).next().unwrap();
+                    let words = line.split('"').enumerate().flat_map(|(n, it)| match n % 2 {
+                        0 => it.split_whitespace().collect(),
+                        _ => vec![it],
+                    });
+                    let parsed = command().try_get_matches_from(words);
+                    assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
+                }
+                check(it, &path, without);
+            }
+        }
+        let mut without = Vec::new();
+        check(&command(), "dedi", &mut without);
+        assert!(without.is_empty(), "no examples: {without:?}");
+    }
+
+    #[test]
+    fn endpoint_commands_work_without_the_word_and_are_hidden() {
+        for line in [
+            "list",
+            "ps",
+            "logs x",
+            "stop x",
+            "start x",
+            "delete x",
+            "describe x",
+            "create --model m --hardware h",
+        ] {
+            let words = ["dedi"].into_iter().chain(line.split(' '));
+            assert!(command().try_get_matches_from(words).is_ok(), "{line}");
+        }
+        let help = command().render_help().to_string();
+        assert!(!help.contains("\n  list") && help.contains("\n  endpoints"), "{help}");
+        assert!(help.contains("dedi logs ENDPOINT"), "{help}");
+    }
+
+    #[test]
+    fn a_mistyped_command_is_answered_with_the_right_one() {
+        for (typed, meant) in
+            [("lgos", "logs"), ("endpoint lst", "list"), ("model pul", "pull"), ("statr", "start")]
+        {
+            let words = ["dedi"].into_iter().chain(typed.split(' '));
+            let said = command().try_get_matches_from(words).unwrap_err().to_string();
+            assert!(said.contains("similar") && said.contains(&format!("'{meant}'")), "{said}");
+        }
     }
 }

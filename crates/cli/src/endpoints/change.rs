@@ -7,7 +7,9 @@ use super::create::check_bounds;
 use super::one::{One, WaitArgs, path_of, show};
 use crate::console::Console;
 use crate::context::Context;
+use crate::durations;
 use crate::error::{CliError, Result};
+use crate::input;
 use crate::resolve::{Match, resolve};
 use crate::wait::{self, Goal};
 
@@ -16,17 +18,17 @@ use crate::wait::{self, Goal};
 pub struct UpdateArgs {
     #[command(flatten)]
     one: One,
-    /// Fewest replicas
+    /// Minimum replicas; 0 = scale to zero
     #[arg(long, value_name = "N")]
     min_replicas: Option<u32>,
-    /// Most replicas
+    /// Maximum replicas
     #[arg(long, value_name = "N")]
     max_replicas: Option<u32>,
-    /// Name for people
+    /// Display name
     #[arg(long, value_name = "NAME")]
     display_name: Option<String>,
-    /// Minutes without a request until it stops; 0 is never
-    #[arg(long, value_name = "MINUTES")]
+    /// Stop after this time without requests, such as 30m or 2h; a plain number is minutes, 0 = never
+    #[arg(long, value_name = "DURATION", value_parser = durations::minutes)]
     inactive_timeout: Option<u32>,
 }
 
@@ -42,9 +44,12 @@ pub struct SwitchArgs {
 /// Which endpoint to delete.
 #[derive(Debug, Args)]
 pub struct DeleteArgs {
-    /// Id, name or display name, whole
+    /// Id, name or display name (no prefix matching)
     #[arg(value_name = "ENDPOINT")]
     endpoint: String,
+    /// Don't ask for confirmation
+    #[arg(long, short)]
+    yes: bool,
 }
 
 pub(super) async fn update(args: UpdateArgs, context: &Context, console: &mut Console) -> Result {
@@ -70,8 +75,8 @@ fn update_request(args: &UpdateArgs) -> Result<UpdateEndpointRequest> {
     };
     if request == UpdateEndpointRequest::default() {
         return Err(CliError::usage(
-            "there is nothing to change",
-            "give --min-replicas, --max-replicas, --display-name or --inactive-timeout",
+            "nothing to change",
+            "pass --min-replicas, --max-replicas, --display-name or --inactive-timeout",
         ));
     }
     Ok(request)
@@ -81,7 +86,7 @@ pub(super) async fn switch(args: SwitchArgs, goal: Goal, context: &Context, cons
     let id = args.one.id(context).await?;
     let (state, doing) = match goal {
         Goal::Started => ("STARTED", "starting"),
-        Goal::Stopped => ("STOPPED", "stopping"),
+        Goal::Stopped | Goal::Deleted => ("STOPPED", "stopping"),
     };
     let request = UpdateEndpointRequest { state: Some(state.to_owned()), ..UpdateEndpointRequest::default() };
     let mut endpoint: DedicatedEndpoint = context.client.patch(&path_of(&id), &request).await?;
@@ -89,7 +94,8 @@ pub(super) async fn switch(args: SwitchArgs, goal: Goal, context: &Context, cons
         if endpoint.state == state { format!("{id} is {state}.") } else { format!("{id} is {doing}.") };
     if args.wait.wait && endpoint.state != state {
         console.say(&said);
-        endpoint = wait::until(&context.client, console, &id, goal, args.wait.limit()).await?;
+        let seen = wait::until(&context.client, console, &id, goal, args.wait.limit()).await?;
+        endpoint = seen.unwrap_or(endpoint);
         said = format!("{id} is {state}.");
     }
     console.say(&said);
@@ -98,12 +104,15 @@ pub(super) async fn switch(args: SwitchArgs, goal: Goal, context: &Context, cons
 
 pub(super) async fn delete(args: DeleteArgs, context: &Context, console: &mut Console) -> Result {
     let id = resolve(&context.client, &args.endpoint, Match::Whole).await?;
+    if !args.yes && input::can_ask(console) {
+        let it: DedicatedEndpoint = context.client.get(&path_of(&id)).await?;
+        let question = format!("Delete endpoint {} ({}, {})?", it.display_name, it.name, it.state);
+        input::confirm(&question, console).await?;
+    }
     context.client.delete(&path_of(&id)).await?;
     console.say(&format!("Deleted {id}."));
-    if context.json {
-        return console.json(&serde_json::json!({"id": id, "message": "Successfully deleted endpoint"}));
-    }
-    Ok(())
+    let deleted = serde_json::json!({"id": id, "message": "Successfully deleted endpoint"});
+    context.print_data(console, &deleted, [&id])
 }
 
 #[cfg(test)]
@@ -123,7 +132,7 @@ mod tests {
             };
             update_request(&args).map(|it| serde_json::to_string(&it).unwrap()).map_err(|it| it.message)
         };
-        assert_eq!(parse(""), Err("there is nothing to change".to_owned()));
+        assert_eq!(parse(""), Err("nothing to change".to_owned()));
         assert_eq!(parse("--min-replicas 2").unwrap(), r#"{"autoscaling":{"min_replicas":2}}"#);
         assert_eq!(parse("--inactive-timeout 0").unwrap(), r#"{"inactive_timeout":0}"#);
     }

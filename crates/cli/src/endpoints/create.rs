@@ -6,45 +6,45 @@ use dedi_api::{AutoscalingRequest, CreateEndpointRequest, DedicatedEndpoint, End
 use super::one::{WaitArgs, show};
 use crate::console::Console;
 use crate::context::Context;
+use crate::durations;
 use crate::error::{CliError, Exit, Result};
 use crate::render;
 use crate::wait::{self, Goal};
 
 /// Flags of `create`.
 #[derive(Debug, Args)]
-#[command(after_help = "What fits a model: dedi endpoints hardware --model MODEL")]
 pub struct CreateArgs {
     /// Model to deploy, such as dedi/demo
     #[arg(long)]
     model: String,
-    /// Hardware of each replica, such as 1x_cpu_8gb
+    /// Hardware of each replica, such as 1x_cpu_8gb; `dedi endpoints hardware --model MODEL` lists what fits
     #[arg(long)]
     hardware: String,
-    /// Fewest replicas; 0 lets it sleep and wake on a request
+    /// Minimum replicas; 0 = scale to zero [default: 1]
     #[arg(long, value_name = "N")]
     min_replicas: Option<u32>,
-    /// Most replicas under load
+    /// Maximum replicas under load [default: the minimum, at least 1]
     #[arg(long, value_name = "N")]
     max_replicas: Option<u32>,
-    /// Name for people
+    /// Display name
     #[arg(long, value_name = "NAME")]
     display_name: Option<String>,
-    /// Create it stopped
+    /// Create the endpoint stopped
     #[arg(long)]
     no_auto_start: bool,
-    /// Steadier latency instead of speculative decoding
+    /// Disable speculative decoding, for steadier latency
     #[arg(long)]
     no_speculative_decoding: bool,
-    /// Accepted and without effect
+    /// Accepted, without effect
     #[arg(long, hide = true)]
     no_prompt_cache: bool,
-    /// Zone to place it in
+    /// Availability zone
     #[arg(long, value_name = "ZONE")]
     availability_zone: Option<String>,
-    /// Minutes without a request until it stops; 0 is never [default: the server's, 60]
-    #[arg(long, value_name = "MINUTES")]
+    /// Stop after this time without requests, such as 30m or 2h; a plain number is minutes, 0 = never [default: set by the server, 60m]
+    #[arg(long, value_name = "DURATION", value_parser = durations::minutes)]
     inactive_timeout: Option<u32>,
-    /// Say whether it fits, with the arithmetic, and change nothing; ends with 1 if it does not
+    /// Show whether it fits, with the memory it needs, and create nothing; exits with 1 if it does not fit
     #[arg(long, conflicts_with = "wait")]
     plan: bool,
     #[command(flatten)]
@@ -60,19 +60,21 @@ pub(super) async fn create(args: CreateArgs, context: &Context, console: &mut Co
         return show_plan(&context.client.post("/endpoints?dry_run=true", &request).await?, context, console);
     }
     let mut endpoint: DedicatedEndpoint = context.client.post("/endpoints", &request).await?;
-    console.say(&format!("Created {} as {}.", endpoint.id, endpoint.name));
+    console.say(&format!("Created {} ({}).", endpoint.id, endpoint.name));
     let idle = endpoint.status.as_ref().map_or("", |it| it.idle.as_str());
     if !idle.is_empty() {
         console.say(&format!("When idle: {idle}."));
     }
     if stopped {
-        console.say(&format!("It is stopped; start it with `dedi endpoints start {}`.", endpoint.id));
+        console.say(&format!("Stopped. Start it with `dedi endpoints start {}`.", endpoint.id));
     } else if wait {
-        endpoint = wait::until(&context.client, console, &endpoint.id, Goal::Started, limit).await?;
-        console.say(&format!("It answers; talk to it with `dedi chat {}`.", endpoint.id));
+        let id = endpoint.id.clone();
+        endpoint =
+            wait::until(&context.client, console, &id, Goal::Started, limit).await?.unwrap_or(endpoint);
+        console.say(&format!("Ready. Chat with it: `dedi chat {id}`."));
     } else {
         console.say(&format!(
-            "It starts by itself; follow it with `dedi endpoints start {} --wait`.",
+            "Starting in the background. Follow progress with `dedi endpoints wait {}`.",
             endpoint.id
         ));
     }
@@ -81,11 +83,7 @@ pub(super) async fn create(args: CreateArgs, context: &Context, console: &mut Co
 
 /// A plan that says no ends like a create that was refused.
 fn show_plan(plan: &EndpointPlan, context: &Context, console: &mut Console) -> Result {
-    if context.json {
-        console.json(plan)?;
-    } else {
-        console.data(&render::plan(plan))?;
-    }
+    context.print(console, plan, [&plan.hardware], render::plan)?;
     if plan.fits {
         return Ok(());
     }
@@ -117,7 +115,7 @@ pub(super) fn check_bounds(min: Option<u32>, max: Option<u32>) -> Result {
     match (min, max) {
         (Some(min), Some(max)) if min > max => Err(CliError::usage(
             format!("--min-replicas {min} is more than --max-replicas {max}"),
-            "raise the one or lower the other",
+            "raise --max-replicas or lower --min-replicas",
         )),
         (Some(_) | None, Some(_) | None) => Ok(()),
     }

@@ -14,27 +14,32 @@ use crate::error::{CliError, Result};
 use crate::render;
 use crate::resolve::{Item, LOOK_UPS_MAX, add_names};
 
+use super::watch::{self, NONE, sort};
+
 /// Filters of `list`.
 #[derive(Debug, Args)]
 pub struct ListArgs {
-    /// Only endpoints of the key's own account
+    /// Show endpoints of the key's own account only
     #[arg(long)]
     mine: bool,
-    /// Only this type: dedicated or serverless
+    /// Show this type only
     #[arg(long = "type", value_name = "TYPE", value_parser = ["dedicated", "serverless"])]
     kind: Option<String>,
-    /// Only this usage type: on-demand or reserved
+    /// Show this usage type only
     #[arg(long, value_name = "TYPE", value_parser = ["on-demand", "reserved"])]
     usage_type: Option<String>,
+    /// Keep running, and print each endpoint that changes
+    #[arg(long, short)]
+    watch: bool,
 }
 
 /// Filters of `hardware`.
 #[derive(Debug, Args)]
 pub struct HardwareArgs {
-    /// Only what this model fits on
+    /// Show hardware that fits this model only
     #[arg(long)]
     model: Option<String>,
-    /// Only what is available now for the model; needs --model
+    /// Show hardware that is available now for the model only; needs --model
     #[arg(long)]
     available: bool,
 }
@@ -51,28 +56,32 @@ pub(super) async fn list(args: ListArgs, context: &Context, console: &mut Consol
         query.push(format!("usage_type={}", encoded(usage_type)));
     }
     let path = with_query("/endpoints", &query);
-    let mut list: List<Item> = context.client.get(&path).await?;
-    if context.json {
-        return console.json(&list.data);
+    if args.watch {
+        return watch::endpoints(&path, context, console).await;
     }
-    list.data.sort_by(|a, b| b.listed.created_at.cmp(&a.listed.created_at));
+    let mut list: List<Item> = context.client.get(&path).await?;
+    if !context.is_text() {
+        let ids: Vec<&str> = list.data.iter().map(|it| it.listed.id.as_str()).collect();
+        return context.print_data(console, &list.data, ids);
+    }
+    sort(&mut list.data);
     add_names(&context.client, &mut list.data).await?;
     if list.data.is_empty() {
-        console.say("No endpoints. Make one with `dedi endpoints create --model MODEL --hardware HARDWARE`.");
+        console.say(NONE);
         return Ok(());
     }
     if list.data.len() > LOOK_UPS_MAX {
-        console.say(&format!("Display names are shown of the newest {LOOK_UPS_MAX} only."));
+        console.say(&format!("Display names are shown for the newest {LOOK_UPS_MAX} only."));
     }
-    let text = render::endpoints(&list.data, console.colours());
-    console.data(&text)
+    let view = context.view(console);
+    console.data(&render::endpoints(&list.data, &view).render(&view))
 }
 
 pub(super) async fn hardware(args: HardwareArgs, context: &Context, console: &mut Console) -> Result {
     if args.available && args.model.is_none() {
         return Err(CliError::usage(
-            "--available needs --model MODEL: what is available is said for a model",
-            "`dedi endpoints hardware` without it shows in FREE how many devices are free",
+            "--available needs --model MODEL: availability depends on the model",
+            "without it, `dedi endpoints hardware` shows free devices in FREE",
         ));
     }
     let query: Vec<String> = args.model.iter().map(|it| format!("model={}", encoded(it))).collect();
@@ -80,19 +89,21 @@ pub(super) async fn hardware(args: HardwareArgs, context: &Context, console: &mu
     if args.available {
         list.data.retain(|it| it.availability.as_ref().is_some_and(|it| it.status == "available"));
     }
-    if context.json {
-        return console.json(&list.data);
+    if !context.is_text() {
+        let ids: Vec<&str> = list.data.iter().map(|it| it.id.as_str()).collect();
+        return context.print_data(console, &list.data, ids);
     }
     if list.data.is_empty() {
         match (&args.model, args.available) {
-            (Some(model), true) => console.say(&format!("Nothing that {model} fits on is free now.")),
-            (Some(model), false) => console.say(&format!("{model} fits on none of this host's hardware.")),
-            (None, _) => console.say("The server found no hardware; `dedi doctor` checks the host."),
+            (Some(model), true) => console.say(&format!("No hardware that fits {model} is free now.")),
+            (Some(model), false) => console.say(&format!("{model} fits no hardware of this host.")),
+            (None, _) => console.say("The server found no hardware; check the host with `dedi doctor`."),
         }
         return Ok(());
     }
     name_users(&mut list.data, context).await?;
-    console.data(&render::hardware(&list.data))?;
+    let text = render::hardware(&list.data, &context.view(console));
+    console.data(&text)?;
     for line in render::unusable(&list.data) {
         console.say(&line);
     }
@@ -129,10 +140,7 @@ async fn name_users(list: &mut [Hardware], context: &Context) -> Result {
 pub(super) async fn zones(context: &Context, console: &mut Console) -> Result {
     let mut zones: AvailabilityZones = context.client.get("/clusters/availability-zones").await?;
     zones.avzones.sort();
-    if context.json {
-        return console.json(&zones);
-    }
-    let lines: String =
-        zones.avzones.iter().map(|it| format!("{}\n", crate::console::harmless(it))).collect();
-    console.data(&lines)
+    context.print(console, &zones, &zones.avzones, |zones, _| {
+        zones.avzones.iter().map(|it| format!("{}\n", crate::console::harmless(it))).collect()
+    })
 }

@@ -4,18 +4,23 @@ mod change;
 mod create;
 mod inside;
 mod list;
+mod log;
 mod logs;
+mod logs_of_all;
 mod one;
+mod wait_for;
+mod watch;
 
 use clap::Subcommand;
 use dedi_api::DedicatedEndpoint;
 
 use self::change::{DeleteArgs, SwitchArgs, UpdateArgs, delete, switch, update};
 use self::create::{CreateArgs, create};
-use self::inside::{EventsArgs, events, replicas};
+use self::inside::{EventsArgs, describe, events, replicas};
 use self::list::{HardwareArgs, ListArgs, hardware, list, zones};
 use self::logs::{LogsArgs, logs};
 use self::one::{One, path_of, show};
+use self::wait_for::{WaitForArgs, wait_for};
 use crate::console::Console;
 use crate::context::Context;
 use crate::error::Result;
@@ -25,32 +30,39 @@ use crate::wait::Goal;
 /// What can be done with endpoints.
 #[derive(Debug, Subcommand)]
 pub enum EndpointsCommand {
-    /// Deploy a model on hardware of its own
+    /// Deploy a model on dedicated hardware
     Create(CreateArgs),
-    /// Show one endpoint
+    /// Show an endpoint
     #[command(visible_alias = "get")]
     Retrieve(One),
+    /// Show an endpoint, why it is in its state, its replicas and its last events
+    #[command(alias = "inspect")]
+    Describe(One),
     /// List endpoints, newest first
-    #[command(visible_alias = "ls")]
+    #[command(visible_alias = "ls", alias = "ps")]
     List(ListArgs),
-    /// Change name, replica bounds or auto-stop
+    /// Change the display name, replica bounds or auto-stop
     Update(UpdateArgs),
     /// Start a stopped or failed endpoint
     Start(SwitchArgs),
-    /// Stop an endpoint and free its hardware; its configuration stays
+    /// Stop an endpoint and free its hardware; its configuration is kept
     Stop(SwitchArgs),
-    /// Delete an endpoint for good
-    #[command(visible_alias = "rm")]
+    /// Wait until an endpoint is started, stopped or deleted
+    Wait(WaitForArgs),
+    /// Delete an endpoint permanently
+    #[command(visible_alias = "rm", alias = "remove")]
     Delete(DeleteArgs),
-    /// List hardware: what there is, what is free, who uses the rest
+    /// List hardware, what is free, and who uses the rest
     Hardware(HardwareArgs),
     /// List availability zones
     AvailabilityZones,
-    /// Say why an endpoint is in its state and what would help
+    /// Explain why an endpoint is in its state, and what would help
+    #[command(alias = "status")]
     Why(One),
-    /// Show what happened to an endpoint
+    /// Show the events of an endpoint
     Events(EventsArgs),
-    /// Show the log of an endpoint's engine
+    /// Show the engine log of an endpoint
+    #[command(alias = "log")]
     Logs(LogsArgs),
     /// Show an endpoint's replicas
     Replicas(One),
@@ -63,20 +75,18 @@ pub(crate) async fn run(command: EndpointsCommand, context: &Context, console: &
             let endpoint = fetch(context, &one).await?;
             show(context, console, &endpoint)
         }
+        EndpointsCommand::Describe(one) => describe(one, context, console).await,
         EndpointsCommand::List(args) => list(args, context, console).await,
         EndpointsCommand::Update(args) => update(args, context, console).await,
         EndpointsCommand::Start(args) => switch(args, Goal::Started, context, console).await,
         EndpointsCommand::Stop(args) => switch(args, Goal::Stopped, context, console).await,
+        EndpointsCommand::Wait(args) => wait_for(args, context, console).await,
         EndpointsCommand::Delete(args) => delete(args, context, console).await,
         EndpointsCommand::Hardware(args) => hardware(args, context, console).await,
         EndpointsCommand::AvailabilityZones => zones(context, console).await,
         EndpointsCommand::Why(one) => {
             let endpoint = fetch(context, &one).await?;
-            if context.json {
-                return console.json(&endpoint.status);
-            }
-            let text = render::why(&endpoint, console.colours());
-            console.data(&text)
+            context.print(console, &endpoint.status, [&endpoint.id], |_, view| render::why(&endpoint, view))
         }
         EndpointsCommand::Events(args) => events(args, context, console).await,
         EndpointsCommand::Logs(args) => logs(args, context, console).await,
@@ -104,6 +114,9 @@ pub(crate) mod tests {
     fn the_reference_names_and_their_aliases_parse() {
         for line in [
             "get e",
+            "describe e",
+            "ps",
+            "wait e --for deleted --timeout 5m",
             "retrieve e",
             "ls --mine",
             "list --type dedicated",

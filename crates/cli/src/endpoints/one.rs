@@ -8,6 +8,7 @@ use dedi_api::DedicatedEndpoint;
 use crate::client::encoded;
 use crate::console::Console;
 use crate::context::Context;
+use crate::durations;
 use crate::error::Result;
 use crate::render;
 use crate::resolve::{Match, resolve};
@@ -15,10 +16,10 @@ use crate::resolve::{Match, resolve};
 /// Which endpoint.
 #[derive(Debug, Args)]
 pub struct One {
-    /// Id, name, display name, or a unique beginning of one
+    /// Id, name, display name, or a unique prefix of one
     #[arg(value_name = "ENDPOINT")]
     pub(super) endpoint: String,
-    /// Take a whole id, name or display name only, no beginning of one
+    /// Match exactly (no prefix matching)
     #[arg(long)]
     exact: bool,
 }
@@ -26,7 +27,7 @@ pub struct One {
 impl One {
     /// The id of the endpoint that is meant.
     pub(super) async fn id(&self, context: &Context) -> Result<String> {
-        let how = if self.exact { Match::Whole } else { Match::Beginning };
+        let how = if self.exact { Match::Whole } else { Match::Prefix };
         resolve(&context.client, &self.endpoint, how).await
     }
 }
@@ -34,11 +35,11 @@ impl One {
 /// How to wait.
 #[derive(Debug, Args)]
 pub(crate) struct WaitArgs {
-    /// Wait until it is done; ends with 1 if it fails
+    /// Wait until it is done; exits with 1 if it fails
     #[arg(long)]
     pub(super) wait: bool,
-    /// Seconds to wait at most
-    #[arg(long, value_name = "SECONDS", default_value_t = 3_600, value_parser = clap::value_parser!(u64).range(1..))]
+    /// Maximum time to wait, such as 30s, 5m or 2h; a plain number is seconds
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = durations::seconds)]
     wait_timeout: u64,
 }
 
@@ -49,11 +50,7 @@ impl WaitArgs {
 }
 
 pub(super) fn show(context: &Context, console: &mut Console, endpoint: &DedicatedEndpoint) -> Result {
-    if context.json {
-        return console.json(endpoint);
-    }
-    let text = render::endpoint(endpoint, console.colours());
-    console.data(&text)
+    context.print(console, endpoint, [&endpoint.id], render::endpoint)
 }
 
 pub(super) fn path_of(id: &str) -> String {

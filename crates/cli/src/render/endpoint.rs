@@ -1,24 +1,48 @@
 //! One endpoint: what it is, and why it is in its state.
 
-use dedi_api::{DedicatedEndpoint, EndpointStatus, FailureInfo, LaunchProgress};
+use dedi_api::{DedicatedEndpoint, EndpointEvent, EndpointStatus, FailureInfo, LaunchProgress, ReplicaInfo};
 
-use super::layout::{block, one_line, state_style};
-use super::rows::replicas;
+use super::layout::{block, one_line, paragraph, state_style};
+use super::rows::{events, replicas};
 use super::units::{bytes, duration, moment};
+use super::view::View;
 use crate::console::paint;
 
-/// One endpoint, whole.
-pub(crate) fn endpoint(it: &DedicatedEndpoint, colours: bool) -> String {
+/// One endpoint: what it is.
+pub(crate) fn endpoint(it: &DedicatedEndpoint, view: &View) -> String {
+    block(&facts(it, view), view)
+}
+
+/// One endpoint on a page: what it is, why it is in its state, its replicas, and the last things that happened.
+pub(crate) fn describe(it: &DedicatedEndpoint, last: &[EndpointEvent], view: &View) -> String {
+    let mut rows = facts(it, view);
+    if let Some(status) = &it.status {
+        // The message and the next step are among the facts.
+        rows.push(("Reason", one_line(&status.reason)));
+        rows.push(("Since", moment(&status.since)));
+        rows.extend(causes(it, status));
+    }
+    let mut text = block(&rows, view);
+    if let Some(list) = it.replicas.as_ref().filter(|it| !it.is_empty()) {
+        text.push_str(&format!("\nReplicas\n{}", replicas_and_ends(list, view)));
+    }
+    if !last.is_empty() {
+        text.push_str(&format!("\nLast events\n{}", events(last, view)));
+    }
+    text
+}
+
+fn facts(it: &DedicatedEndpoint, view: &View) -> Vec<(&'static str, String)> {
     let status = it.status.as_ref();
     let reason = status.map_or(String::new(), |status| format!(" – {}", one_line(&status.message)));
     let counts = status.map_or(String::new(), |status| {
-        format!("{} ready, {} wanted; ", status.ready_replicas, status.wanted_replicas)
+        format!("{}/{} ready; ", status.ready_replicas, status.wanted_replicas)
     });
-    block(&[
+    vec![
         ("ID", one_line(&it.id)),
         ("Name", one_line(&it.name)),
         ("Display name", one_line(&it.display_name)),
-        ("State", format!("{}{reason}", paint(&one_line(&it.state), state_style(&it.state), colours))),
+        ("State", format!("{}{reason}", state(it, view))),
         ("Next step", status.and_then(|it| it.next_step.as_deref()).map(one_line).unwrap_or_default()),
         ("Model", one_line(&it.model)),
         ("Hardware", one_line(&it.hardware)),
@@ -36,47 +60,65 @@ pub(crate) fn endpoint(it: &DedicatedEndpoint, colours: bool) -> String {
         ("Zone", it.availability_zone.as_deref().map(one_line).unwrap_or_default()),
         ("Owner", one_line(&it.owner)),
         ("Created", moment(&it.created_at)),
-    ])
+    ]
+}
+
+fn state(it: &DedicatedEndpoint, view: &View) -> String {
+    paint(&one_line(&it.state), state_style(&it.state), view.colours)
 }
 
 /// What is known about why an endpoint is in its state.
-pub(crate) fn why(it: &DedicatedEndpoint, colours: bool) -> String {
-    let state = paint(&one_line(&it.state), state_style(&it.state), colours);
+pub(crate) fn why(it: &DedicatedEndpoint, view: &View) -> String {
     let Some(status) = &it.status else {
-        return block(&[
+        let rows = [
             ("ID", one_line(&it.id)),
-            ("State", state),
+            ("State", state(it, view)),
             ("Reason", "this server gives no reasons".to_owned()),
-        ]);
+        ];
+        return block(&rows, view);
     };
-    let mut text = block(&[
+    let mut rows = vec![
         ("ID", one_line(&it.id)),
         ("Name", one_line(&it.name)),
-        ("State", format!("{state} since {}", moment(&status.since))),
+        ("State", format!("{} since {}", state(it, view), moment(&status.since))),
         ("Reason", format!("{} – {}", one_line(&status.reason), one_line(&status.message))),
         ("Next step", status.next_step.as_deref().map(one_line).unwrap_or_default()),
-        ("Progress", status.progress.as_ref().map(progress).unwrap_or_default()),
-        ("Replicas", format!("{} ready, {} wanted", status.ready_replicas, status.wanted_replicas)),
-        ("Next try", next_try(&it.state, status)),
-        ("First failure", status.first_failure.as_ref().map(failure).unwrap_or_default()),
-        ("Last failure", last_failure(status)),
-        ("Change", generation(status)),
-    ]);
+        ("Replicas", format!("{}/{} ready", status.ready_replicas, status.wanted_replicas)),
+    ];
+    rows.extend(causes(it, status));
+    let mut text = block(&rows, view);
     if let Some(list) = it.replicas.as_ref().filter(|it| !it.is_empty()) {
         text.push('\n');
-        text.push_str(&replicas(list));
-        let ending = list.iter().filter_map(|it| Some((it, it.message.as_deref()?)));
-        for (it, why) in ending {
-            text.push_str(&format!("attempt {} is {}: {}\n", it.attempt, one_line(&it.phase), one_line(why)));
-        }
+        text.push_str(&replicas_and_ends(list, view));
     }
     text
 }
 
-fn next_try(state: &str, status: &EndpointStatus) -> String {
+/// The replicas, and why those end that do.
+fn replicas_and_ends(list: &[ReplicaInfo], view: &View) -> String {
+    let ending = list.iter().filter_map(|it| Some((it, it.message.as_deref()?)));
+    let why = ending.map(|(it, why)| {
+        let said = format!("attempt {} is {}: {}", it.attempt, one_line(&it.phase), one_line(why));
+        paragraph(&said, view)
+    });
+    std::iter::once(replicas(list, view)).chain(why).collect()
+}
+
+/// What stands behind the reason, as far as there is something.
+fn causes(it: &DedicatedEndpoint, status: &EndpointStatus) -> [(&'static str, String); 5] {
+    [
+        ("Progress", status.progress.as_ref().map(progress).unwrap_or_default()),
+        ("Next retry", next_retry(&it.state, status)),
+        ("First failure", status.first_failure.as_ref().map(failure).unwrap_or_default()),
+        ("Last failure", last_failure(status)),
+        ("Change", generation(status)),
+    ]
+}
+
+fn next_retry(state: &str, status: &EndpointStatus) -> String {
     match &status.next_retry_at {
         Some(at) => moment(at),
-        None if state == "ERROR" => "not before you act".to_owned(),
+        None if state == "ERROR" => "none until you run `start`".to_owned(),
         None => String::new(),
     }
 }
@@ -93,7 +135,7 @@ fn generation(status: &EndpointStatus) -> String {
     if status.generation == status.observed_generation {
         return String::new();
     }
-    format!("{} requested, {} carried out", status.generation, status.observed_generation)
+    format!("generation {} requested, {} observed", status.generation, status.observed_generation)
 }
 
 fn failure(it: &FailureInfo) -> String {

@@ -5,12 +5,16 @@ mod layout;
 mod plan;
 mod rows;
 mod units;
+mod view;
 
-pub(crate) use self::endpoint::{endpoint, progress, why};
-pub(crate) use self::layout::{block, one_line};
+pub(crate) use self::endpoint::{describe, endpoint, progress, why};
+pub(crate) use self::layout::{Shape, block, one_line};
 pub(crate) use self::plan::plan;
-pub(crate) use self::rows::{audit, endpoints, events, hardware, keys, models, replicas, unusable, usage};
-pub(crate) use self::units::{bytes, duration, moment};
+pub(crate) use self::rows::{
+    audit, endpoint_rows, endpoints, event_line, events, hardware, keys, models, replicas, unusable, usage,
+};
+pub(crate) use self::units::{bytes, duration, moment, short};
+pub(crate) use self::view::View;
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -4,16 +4,13 @@ use dedi_api::EndpointPlan;
 
 use super::layout::{block, one_line};
 use super::units::{bytes, count};
+use super::view::View;
 
 /// What a create would do, with the arithmetic.
-pub(crate) fn plan(it: &EndpointPlan) -> String {
-    let verdict = match (it.fits, it.can_start_now) {
-        (true, true) => "yes, now",
-        (true, false) => "yes, but not now",
-        (false, _) => "no",
-    };
+pub(crate) fn plan(it: &EndpointPlan, view: &View) -> String {
+    let verdict = if it.fits { "yes" } else { "no" };
     let nearest = it.nearest_hardware.as_deref().filter(|_| !it.fits);
-    block(&[
+    let rows = [
         ("Model", one_line(&it.model)),
         ("Hardware", one_line(&it.hardware)),
         ("Fits", format!("{verdict} – {}", one_line(&it.message))),
@@ -44,5 +41,6 @@ pub(crate) fn plan(it: &EndpointPlan) -> String {
         ),
         ("When idle", one_line(&it.idle)),
         ("Would fit on", nearest.map(one_line).unwrap_or_default()),
-    ])
+    ];
+    block(&rows, view)
 }

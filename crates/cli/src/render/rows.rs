@@ -1,39 +1,68 @@
-//! Lists: a row for each endpoint, hardware, event, replica, model or key.
+//! Lists: a row for each endpoint, hardware, event, replica, model or key. Ages where people read, times in a wide view.
 
 use std::collections::BTreeMap;
 
 use dedi_api::{AuditEvent, EndpointEvent, Hardware, KeyInfo, Model, ReplicaInfo, UsageReport};
 
+use super::layout::{Cell, Column, Table, fixed, ids, one_line, optional, steady, text};
+use super::units::{age, moment, short, until};
+use super::view::View;
 use crate::resolve::Item;
 
-use super::layout::{Cell, one_line, table};
-use super::units::{moment, short};
+const fn aged(view: &View, wide: &'static str) -> Column {
+    if view.is_wide { fixed(wide) } else { steady("AGE", "119m".len()) }
+}
 
 /// The list, as it is sorted.
-pub(crate) fn endpoints(list: &[Item], colours: bool) -> String {
-    let rows: Vec<Vec<Cell>> = list
-        .iter()
-        .map(|Item { listed: it, display_name }| {
-            vec![
-                Cell::plain(&it.id),
-                Cell::plain(display_name.as_deref().unwrap_or("-")),
-                Cell::plain(&it.name),
-                Cell::state(&it.state, colours),
-                Cell::plain(&it.model),
-                Cell::plain(&moment(&it.created_at)),
-            ]
-        })
-        .collect();
-    table(&["ID", "DISPLAY NAME", "NAME", "STATE", "MODEL", "CREATED"], &rows)
+pub(crate) fn endpoints(list: &[Item], view: &View) -> Table {
+    let columns = [
+        ids("ID"),
+        text("DISPLAY NAME"),
+        optional("NAME"),
+        steady("STATE", "STOPPING".len()),
+        text("MODEL"),
+        aged(view, "CREATED"),
+    ];
+    let owner = view.is_wide.then(|| fixed("OWNER"));
+    Table::new(columns.into_iter().chain(owner).collect::<Vec<_>>(), endpoint_rows(list, view))
+}
+
+/// The rows of that list.
+pub(crate) fn endpoint_rows(list: &[Item], view: &View) -> Vec<Vec<Cell>> {
+    let row = |Item { listed: it, display_name }: &Item| {
+        vec![
+            Cell::plain(&it.id),
+            Cell::plain(display_name.as_deref().unwrap_or("-")),
+            Cell::plain(&it.name),
+            Cell::state(&it.state, view),
+            Cell::plain(&it.model),
+            Cell::plain(&age(&it.created_at, view)),
+            Cell::plain(&it.owner),
+        ]
+    };
+    list.iter().map(row).collect()
 }
 
 /// Hardware configurations; what is free and who has the rest where the server says so.
-pub(crate) fn hardware(list: &[Hardware]) -> String {
-    let rows: Vec<Vec<Cell>> = list
+pub(crate) fn hardware(list: &[Hardware], view: &View) -> String {
+    // Availability is said for a model only.
+    let says_now = view.is_wide || list.iter().any(|it| it.availability.is_some());
+    let wide = |it: Column| view.is_wide.then_some(it);
+    let columns = [
+        Some(fixed("HARDWARE")),
+        wide(fixed("DEVICE")),
+        wide(fixed("COUNT")),
+        Some(fixed("MEMORY EACH")),
+        Some(optional("PER MINUTE")),
+        says_now.then(|| fixed("NOW")),
+        Some(fixed("FREE")),
+        Some(text("USED BY")),
+    ];
+    let rows = list
         .iter()
         .map(|it| {
             let usage = it.usage.as_ref();
-            vec![
+            let cells = [
                 Cell::plain(&it.id),
                 Cell::plain(&it.specs.gpu_type),
                 Cell::plain(&it.specs.gpu_count.to_string()),
@@ -42,10 +71,15 @@ pub(crate) fn hardware(list: &[Hardware]) -> String {
                 Cell::plain(it.availability.as_ref().map_or("-", |it| it.status.as_str())),
                 Cell::plain(&usage.map_or("-".to_owned(), |it| format!("{} of {}", it.free, it.devices))),
                 Cell::plain(&usage.map_or(String::new(), |it| it.used_by.join(", "))),
-            ]
+            ];
+            cells
+                .into_iter()
+                .zip(&columns)
+                .filter_map(|(cell, column)| column.is_some().then_some(cell))
+                .collect()
         })
         .collect();
-    table(&["HARDWARE", "DEVICE", "COUNT", "MEMORY EACH", "PER MINUTE", "NOW", "FREE", "USED BY"], &rows)
+    Table::new(columns.into_iter().flatten().collect::<Vec<_>>(), rows).render(view)
 }
 
 /// What keeps replicas from hardware, a line for each kind of device.
@@ -61,25 +95,35 @@ pub(crate) fn unusable(list: &[Hardware]) -> Vec<String> {
 }
 
 /// What happened, oldest first as the server sends it, each with the id that `--after` takes.
-pub(crate) fn events(list: &[EndpointEvent]) -> String {
-    let width = list.iter().map(|it| it.id.to_string().len()).max().unwrap_or(0);
-    list.iter()
+pub(crate) fn events(list: &[EndpointEvent], view: &View) -> String {
+    let columns = [fixed("ID"), aged(view, "AT"), fixed("EVENT"), ids("REPLICA"), text("MESSAGE")];
+    let rows = list
+        .iter()
         .map(|it| {
-            let replica = it.replica.as_deref().map(|it| format!(" [{}]", short(it))).unwrap_or_default();
-            format!(
-                "{:>width$}  {}  {:<16}  {}{replica}\n",
-                it.id,
-                moment(&it.at),
-                one_line(&it.kind),
-                one_line(&it.message)
-            )
+            vec![
+                Cell::plain(&it.id.to_string()),
+                Cell::plain(&age(&it.at, view)),
+                Cell::plain(&it.kind),
+                Cell::plain(it.replica.as_deref().unwrap_or("-")),
+                Cell::plain(&it.message),
+            ]
         })
-        .collect()
+        .collect();
+    Table::new(columns, rows).render(view)
+}
+
+/// One event as a line, for those that are followed: they happen now, so the time says more than an age.
+pub(crate) fn event_line(it: &EndpointEvent) -> String {
+    let replica = it.replica.as_deref().map(|it| format!(" [{}]", short(it))).unwrap_or_default();
+    format!("{}  {}  {:<16}  {}{replica}\n", it.id, moment(&it.at), one_line(&it.kind), one_line(&it.message))
 }
 
 /// Replicas with what they hold and do.
-pub(crate) fn replicas(list: &[ReplicaInfo]) -> String {
-    let rows: Vec<Vec<Cell>> = list
+pub(crate) fn replicas(list: &[ReplicaInfo], view: &View) -> String {
+    let ready = if view.is_wide { "READY SINCE" } else { "READY FOR" };
+    let columns =
+        [ids("REPLICA"), fixed("ATTEMPT"), fixed("PHASE"), fixed("IN FLIGHT"), fixed(ready), ids("DEVICES")];
+    let rows = list
         .iter()
         .map(|it| {
             vec![
@@ -87,17 +131,18 @@ pub(crate) fn replicas(list: &[ReplicaInfo]) -> String {
                 Cell::plain(&it.attempt.to_string()),
                 Cell::plain(&it.phase),
                 Cell::plain(&it.in_flight.to_string()),
+                Cell::plain(&it.ready_at.as_deref().map_or("-".to_owned(), |it| age(it, view))),
                 Cell::plain(&it.devices.join(",")),
-                Cell::plain(&it.ready_at.as_deref().map_or("-".to_owned(), moment)),
             ]
         })
         .collect();
-    table(&["REPLICA", "ATTEMPT", "PHASE", "IN FLIGHT", "DEVICES", "READY SINCE"], &rows)
+    Table::new(columns, rows).render(view)
 }
 
 /// Models, as the server sorts them.
-pub(crate) fn models(list: &[Model]) -> String {
-    let rows: Vec<Vec<Cell>> = list
+pub(crate) fn models(list: &[Model], view: &View) -> String {
+    let columns = [text("MODEL"), fixed("TYPE"), fixed("CONTEXT"), optional("LICENSE")];
+    let rows = list
         .iter()
         .map(|it| {
             vec![
@@ -108,37 +153,60 @@ pub(crate) fn models(list: &[Model]) -> String {
             ]
         })
         .collect();
-    table(&["MODEL", "TYPE", "CONTEXT", "LICENSE"], &rows)
+    Table::new(columns, rows).render(view)
 }
 
 /// Keys without their secrets.
-pub(crate) fn keys(list: &[KeyInfo]) -> String {
-    let rows: Vec<Vec<Cell>> = list
+pub(crate) fn keys(list: &[KeyInfo], view: &View) -> String {
+    let columns = [
+        fixed("ID"),
+        text("NAME"),
+        text("OWNER"),
+        fixed("ROLE"),
+        aged(view, "CREATED"),
+        fixed("EXPIRES"),
+        fixed("LAST USED"),
+        text("MODELS"),
+    ];
+    let rows = list
         .iter()
         .map(|it| {
+            let used = it.last_used_at.as_deref().map_or("never".to_owned(), |at| {
+                let age = age(at, view);
+                if view.is_wide { age } else { format!("{age} ago") }
+            });
             vec![
                 Cell::plain(&it.id),
                 Cell::plain(if it.name.is_empty() { "-" } else { &it.name }),
                 Cell::plain(&it.owner),
                 Cell::plain(&it.role),
-                Cell::plain(&moment(&it.created_at)),
-                Cell::plain(&it.expires_at.as_deref().map_or("never".to_owned(), moment)),
-                Cell::plain(&it.last_used_at.as_deref().map_or("never".to_owned(), moment)),
+                Cell::plain(&age(&it.created_at, view)),
+                Cell::plain(&it.expires_at.as_deref().map_or("never".to_owned(), |it| until(it, view))),
+                Cell::plain(&used),
                 Cell::plain(&it.models.as_ref().map_or("all".to_owned(), |it| it.join(", "))),
             ]
         })
         .collect();
-    table(&["ID", "NAME", "OWNER", "ROLE", "CREATED", "EXPIRES", "LAST USED", "MODELS"], &rows)
+    Table::new(columns, rows).render(view)
 }
 
 /// The audit log, oldest first, each with the id that `--after` takes.
-pub(crate) fn audit(list: &[AuditEvent]) -> String {
-    let rows: Vec<Vec<Cell>> = list
+pub(crate) fn audit(list: &[AuditEvent], view: &View) -> String {
+    let columns = [
+        fixed("ENTRY"),
+        aged(view, "AT"),
+        optional("OWNER"),
+        fixed("BY KEY"),
+        fixed("ACTION"),
+        ids("TARGET"),
+        text("MESSAGE"),
+    ];
+    let rows = list
         .iter()
         .map(|it| {
             vec![
                 Cell::plain(&it.id.to_string()),
-                Cell::plain(&moment(&it.at)),
+                Cell::plain(&age(&it.at, view)),
                 Cell::plain(it.owner.as_deref().unwrap_or("-")),
                 Cell::plain(it.by_key.as_deref().unwrap_or("server")),
                 Cell::plain(&it.action),
@@ -147,11 +215,11 @@ pub(crate) fn audit(list: &[AuditEvent]) -> String {
             ]
         })
         .collect();
-    table(&["ENTRY", "AT", "OWNER", "BY KEY", "ACTION", "TARGET", "MESSAGE"], &rows)
+    Table::new(columns, rows).render(view)
 }
 
 /// What each endpoint ran, newest first, and the sum; with the display names that are known, by id.
-pub(crate) fn usage(report: &UsageReport, names: &BTreeMap<String, String>) -> String {
+pub(crate) fn usage(report: &UsageReport, names: &BTreeMap<String, String>, view: &View) -> String {
     let numbers = |minutes: f64, cents: f64| {
         [Cell::plain(&format!("{minutes:.2}")), Cell::plain(&format!("${:.2}", cents / 100.0))]
     };
@@ -167,5 +235,14 @@ pub(crate) fn usage(report: &UsageReport, names: &BTreeMap<String, String>) -> S
         .collect();
     let about = ["total", "", "", ""].map(Cell::plain);
     rows.push(about.into_iter().chain(numbers(report.total_minutes, report.total_cents)).collect());
-    table(&["ENDPOINT", "DISPLAY NAME", "HARDWARE", "REPLICAS", "MINUTES", "COST", "NOW"], &rows)
+    let columns = [
+        text("ENDPOINT"),
+        optional("DISPLAY NAME"),
+        fixed("HARDWARE"),
+        fixed("REPLICAS"),
+        fixed("MINUTES"),
+        fixed("COST"),
+        fixed("NOW"),
+    ];
+    Table::new(columns, rows).render(view)
 }

@@ -76,7 +76,7 @@ async fn an_endpoint_that_does_not_run_is_named_in_the_hint() {
     let server = Server::start(vec![Answer::json(400, refusal)]).await;
     let done = run(&server, &["chat", ID, "hello"]).await;
     assert_eq!(done.exit, Exit::Refused);
-    assert!(done.err.contains(&format!("`dedi endpoints why {ID}` says what it waits for")), "{done:?}");
+    assert!(done.err.contains(&format!("see what it waits for with `dedi endpoints why {ID}`")), "{done:?}");
     assert!(!done.err.contains("ENDPOINT"), "{done:?}");
 }
 

@@ -13,7 +13,7 @@ async fn create_sends_the_contracts_body_and_prints_the_endpoint() {
         run(&server, &["endpoints", "create", "--model", "dedi/demo", "--hardware", "1x_cpu_8gb"]).await;
     assert_eq!(done.exit, Exit::Done, "{done:?}");
     assert!(done.out.contains(&format!("ID:           {ID}")), "{done:?}");
-    assert!(done.err.starts_with(&format!("Created {ID} as local/dedi/demo-a32b82a1.")), "{done:?}");
+    assert!(done.err.starts_with(&format!("Created {ID} (local/dedi/demo-a32b82a1).")), "{done:?}");
     let asked = server.asked();
     assert_eq!(asked[0].line, "POST /v1/endpoints");
     assert_eq!(asked[0].authorization, "Bearer dedi_test");
@@ -70,9 +70,9 @@ async fn hardware_shows_what_is_free_and_who_has_the_rest() {
     .await;
     let all = run(&server, &["endpoints", "hardware", "--model", "dedi/demo"]).await;
     insta::assert_snapshot!(all.out, @r"
-    HARDWARE    DEVICE   COUNT  MEMORY EACH  PER MINUTE  NOW           FREE    USED BY
-    1x_cpu_8gb  cpu-8gb  1      8 GB         $0.00       available     1 of 2  local/dedi/demo-1 (My demo)
-    2x_cpu_8gb  cpu-8gb  2      8 GB         $0.05       insufficient  -
+    HARDWARE    MEMORY EACH  PER MINUTE  NOW           FREE    USED BY
+    1x_cpu_8gb  8 GB         $0.00       available     1 of 2  local/dedi/demo-1 (My demo)
+    2x_cpu_8gb  8 GB         $0.05       insufficient  -
     ");
     let free =
         run(&server, &["endpoints", "hardware", "--model", "dedi/demo", "--available", "--json"]).await;
@@ -117,9 +117,9 @@ async fn a_long_list_asks_for_so_many_names_and_says_so() {
         Answer::json(200, endpoint("STARTED")).again(),
     ])
     .await;
-    let done = run(&server, &["endpoints", "list"]).await;
+    let done = run(&server, &["endpoints", "list", "-o", "wide"]).await;
     assert_eq!((done.exit, server.asked().len()), (Exit::Done, 51), "{done:?}");
-    assert_eq!(done.err, "Display names are shown of the newest 50 only.\n");
+    assert_eq!(done.err, "Display names are shown for the newest 50 only.\n");
     let oldest = done.out.lines().last().unwrap();
     assert!(oldest.contains("07:00:00Z") && !oldest.contains("My demo"), "{oldest}");
 }
@@ -148,13 +148,19 @@ async fn a_log_that_has_nothing_in_it_says_why() {
         (
             None,
             format!(
-                "{ID} has not been launched yet, so it has no log; `dedi endpoints why {ID}` says why.\n"
+                "{ID} has not been launched yet, so it has no log; see why with `dedi endpoints why {ID}`.\n"
             ),
         ),
-        (Some("replica-1"), format!("The log is empty; `dedi endpoints events {ID}` shows what happened.\n")),
+        (
+            Some("replica-1"),
+            format!("The log is empty; see what happened with `dedi endpoints events {ID}`.\n"),
+        ),
     ] {
         for follow in [&["--follow"][..], &[]] {
-            let answers = vec![Answer::text(200, "text/plain", ""), Answer::json(200, event(replica))];
+            let mut answers = vec![Answer::text(200, "text/plain", ""), Answer::json(200, event(replica))];
+            if !follow.is_empty() {
+                answers.insert(0, no_replicas());
+            }
             let server = Server::start(answers).await;
             let done = run(&server, &[&["endpoints", "logs", ID], follow].concat()).await;
             assert_eq!((done.exit, done.out.as_str(), done.err.as_str()), (Exit::Done, "", said.as_str()));
@@ -175,6 +181,10 @@ async fn a_plan_that_says_no_ends_with_1_and_creates_nothing() {
     assert_eq!(server.asked()[0].line, "POST /v1/endpoints?dry_run=true");
 }
 
+fn no_replicas() -> Answer {
+    Answer::json(200, json!({"object": "list", "data": []}))
+}
+
 #[tokio::test]
 async fn a_log_is_printed_as_it_is() {
     let server = Server::start(vec![Answer::text(200, "text/plain", "one\ntwo ä\nunfinished").again()]).await;
@@ -191,17 +201,20 @@ async fn a_log_that_is_cut_goes_on_from_its_last_mark() {
     let first = Answer::text(200, "text/plain", "one\n\u{1e}3.a\ntwo\n\u{1e}3.b\nthr").cut();
     let busy = json!({"error": {"message": "not now", "type": "server_error", "param": null, "code": "x"}});
     let rest = Answer::text(200, "text/plain", "\u{1e}3.b\nthree\n\u{1e}3.c\n");
-    let server = Server::start(vec![first, Answer::hang_up(), Answer::json(503, busy), rest]).await;
+    let server =
+        Server::start(vec![no_replicas(), first, Answer::hang_up(), Answer::json(503, busy), rest]).await;
     let done = run(&server, &["endpoints", "logs", ID, "--follow"]).await;
     assert_eq!((done.exit, done.out.as_str()), (Exit::Done, "one\ntwo\nthree\n"), "{done:?}");
-    assert_eq!(done.err.matches("the server left off").count(), 1, "{done:?}");
+    assert_eq!(done.err.matches("the server closed the connection").count(), 1, "{done:?}");
     let asked = server.asked();
-    assert_eq!(asked.len(), 4);
+    assert_eq!(asked.len(), 5);
     assert!(
-        done.err.contains(&format!("Attempt 3 has ended; `dedi endpoints logs {ID} --follow`")),
+        done.err.contains(&format!(
+            "Attempt 3 has ended. Follow the next one with `dedi endpoints logs {ID} --follow`"
+        )),
         "{done:?}"
     );
-    assert_eq!(asked[3].line, format!("GET /v1/endpoints/{ID}/logs?follow=true&marks=true&from=3.b"));
+    assert_eq!(asked[4].line, format!("GET /v1/endpoints/{ID}/logs?follow=true&marks=true&from=3.b"));
 }
 
 #[tokio::test]
@@ -216,7 +229,7 @@ async fn a_replica_that_never_was_is_told_with_those_that_were() {
     assert_eq!(done.exit, Exit::Refused, "{done:?}");
     assert_eq!(
         done.err,
-        format!("error: {message}\nhint: `dedi endpoints events {ID}` shows its launches\n")
+        format!("error: {message}\nhint: list its launches with `dedi endpoints events {ID}`\n")
     );
     assert_eq!(server.asked()[0].line, format!("GET /v1/endpoints/{ID}/logs?replica=replica-9%2F9"));
 
@@ -236,8 +249,8 @@ async fn events_are_read_to_the_last_page() {
     ])
     .await;
     let done = run(&server, &["endpoints", "events", ID]).await;
-    assert_eq!(done.out.lines().count(), 1_001, "{:?}", done.exit);
+    assert_eq!(done.out.lines().count(), 1_002, "{:?}", done.exit);
     // The number that `--after` takes.
-    assert_eq!(done.out.lines().next(), Some("   1  2026-11-21T07:00:00Z  created           made"));
+    assert_eq!(done.out.lines().nth(1), Some("1     2h    created  -        made"));
     assert_eq!(server.asked()[1].line, format!("GET /v1/endpoints/{ID}/events?after=1000&limit=1000"));
 }

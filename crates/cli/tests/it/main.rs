@@ -7,6 +7,7 @@ mod endpoints;
 mod models;
 mod program;
 mod server;
+mod terminal;
 mod up;
 mod usage;
 mod waits;
@@ -39,7 +40,7 @@ async fn no_server_is_3_and_says_how_to_start_one() {
     assert_eq!(
         done.err,
         "error: no dedi server answers at http://127.0.0.1:9/v1\n\
-         hint: start one with `dedi serve` or `make up`, or say where it is with --base-url\n"
+         hint: start one with `dedi serve` or `make up`, or pass its address with --base-url\n"
     );
 }
 
@@ -53,11 +54,12 @@ async fn a_verified_model_is_right_or_its_file_is_named() {
     let server = Server::start(answers).await;
     let done = run(&server, &["models", "verify", "org/x"]).await;
     assert_eq!(done.exit, Exit::Done, "{done:?}");
-    assert!((done.out + &done.err).contains("org/x: 2 files, 2.0 KiB, all as they must be."));
+    assert!((done.out + &done.err).contains("org/x: 2 files, 2.0 KiB, all files match their checksums."));
     let mut new = check("done", None);
-    for (n_new, said) in
-        [(2, "2 files, 2.0 KiB, readable as a model. Nothing was known"), (1, "as they must be, but for 1 ")]
-    {
+    for (n_new, said) in [
+        (2, "2 files, 2.0 KiB, readable as a model. There were no checksums"),
+        (1, "match their checksums, except 1 "),
+    ] {
         new["files_new"] = json!(n_new);
         let server = Server::start(vec![Answer::json(200, new.clone())]).await;
         let done = run(&server, &["models", "verify", "org/x"]).await;
@@ -76,7 +78,7 @@ async fn an_unknown_model_points_to_the_models() {
         "type": "not_found", "param": null, "code": "not_found"}});
     let server = Server::start(vec![Answer::json(404, refusal)]).await;
     let done = run(&server, &["endpoints", "create", "--model", "org/x", "--hardware", "1x_cpu_4gb"]).await;
-    assert!(done.err.contains("hint: `dedi models list` shows what can be deployed"), "{done:?}");
+    assert!(done.err.contains("hint: list available models with `dedi models list`"), "{done:?}");
 }
 
 #[tokio::test]

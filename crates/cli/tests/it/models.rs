@@ -39,7 +39,9 @@ async fn a_pull_that_fails_ends_with_1_and_its_sentence() {
     let done = run(&server, &["models", "pull", "org/x", "--json"]).await;
     assert_eq!(done.exit, Exit::Refused, "{done:?}");
     assert!(
-        done.err.contains("error: x.gguf: nothing came for 60 s\nhint: rerun the command; it begins anew"),
+        done.err.contains(
+            "error: x.gguf: nothing came for 60 s\nhint: rerun the command; it starts from the beginning"
+        ),
         "{done:?}"
     );
     let printed: serde_json::Value = serde_json::from_str(&done.out).unwrap();
@@ -74,7 +76,7 @@ async fn an_interrupted_pull_goes_on_in_the_server() {
         interrupt.notify_one();
     });
     assert_eq!(done.exit, Exit::Interrupted, "{done:?}");
-    assert!(done.err.contains("interrupted: the server goes on fetching"), "{done:?}");
+    assert!(done.err.contains("interrupted: the download continues on the server"), "{done:?}");
     assert!(server.asked().iter().all(|it| !it.line.starts_with("DELETE")));
 }
 
@@ -87,7 +89,7 @@ async fn models_are_listed_with_what_is_being_fetched_and_removed() {
     let server = Server::start(vec![Answer::json(200, model), Answer::json(200, pulls)]).await;
     let done = run(&server, &["models", "list"]).await;
     assert!(done.out.contains("dedi/demo  chat  512      apache-2.0"), "{done:?}");
-    assert_eq!(done.err, "Being fetched: org/x: 12 %, 120.0 MiB of 1000.0 MiB\n");
+    assert_eq!(done.err, "Downloading org/x: 12 %, 120.0 MiB of 1000.0 MiB\n");
 
     let server = Server::start(vec![Answer::text(204, "text/plain", "")]).await;
     let done = run(&server, &["models", "rm", "org/x"]).await;

@@ -4,7 +4,7 @@ use std::io::Cursor;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, FromArgMatches, Parser};
 use dedi_cli::console::{Console, Terminals};
 use dedi_cli::{Command, Exit, Globals, run_on};
 use tokio::sync::Notify;
@@ -33,6 +33,11 @@ pub(crate) enum Commands {
     Client(Command),
 }
 
+/// The program as `dedi` finishes it.
+fn whole() -> clap::Command {
+    dedi_cli::finished(Program::command(), &[])
+}
+
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) exit: Exit,
@@ -51,7 +56,8 @@ pub(crate) struct Run {
 impl Run {
     pub(crate) async fn line(self, base_url: &str, line: &[&str]) -> Ended {
         let args = ["dedi", "--base-url", base_url, "--api-key", "dedi_test"];
-        let program = Program::try_parse_from(args.iter().chain(line)).unwrap();
+        let matches = whole().try_get_matches_from(args.iter().chain(line)).unwrap();
+        let program = Program::from_arg_matches(&matches).unwrap();
         let Commands::Client(command) = program.command else { panic!("not a client command") };
         let (out, err) = (Shared::default(), Shared::default());
         let mut console = Console::scripted(
@@ -60,8 +66,9 @@ impl Run {
             Box::new(err.clone()),
             self.terminals,
             self.interrupt,
-        );
-        let exit = run_on(command, &program.globals, &mut Program::command(), &mut console).await;
+        )
+        .at("2026-11-21T09:30:00Z".parse().unwrap());
+        let exit = run_on(command, &program.globals, &mut whole(), &mut console).await;
         drop(console);
         Ended { exit, out: out.text(), err: err.text() }
     }

@@ -94,6 +94,34 @@ impl Server {
         Self { port, asked, _tasks: tasks }
     }
 
+    /// Answers each request by what it asks and how many asked for the same path before, on as many connections as come.
+    pub(crate) async fn routed(route: impl Fn(&Asked, usize) -> Answer + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let asked = Arc::new(Mutex::new(Vec::<Asked>::new()));
+        let (seen, route) = (asked.clone(), Arc::new(route));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                let (seen, route) = (seen.clone(), route.clone());
+                connections.spawn(async move {
+                    let mut stream = BufReader::new(stream);
+                    while let Some(request) = read(&mut stream).await {
+                        let n = {
+                            let mut seen = seen.lock().unwrap();
+                            let n = seen.iter().filter(|it| it.line == request.line).count();
+                            seen.push(request.clone());
+                            n
+                        };
+                        write(&mut stream, &route(&request, n)).await;
+                    }
+                });
+            }
+        });
+        Self { port, asked, _tasks: tasks }
+    }
+
     pub(crate) fn base_url(&self) -> String {
         format!("http://127.0.0.1:{}/v1", self.port)
     }

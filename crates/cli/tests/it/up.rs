@@ -54,8 +54,8 @@ fn only_an_endpoint_with_that_very_name_is_started() {
 
 #[test]
 fn two_endpoints_of_that_name_are_told_and_no_third_is_made() {
-    let (asked, done, err) = up("echo 'error: `demo` could be any of 2 endpoints' >&2; exit 1", None);
-    assert!(!done && err.contains("could be any of 2 endpoints"), "{err}");
+    let (asked, done, err) = up("echo 'error: `demo` matches 2 endpoints' >&2; exit 1", None);
+    assert!(!done && err.contains("matches 2 endpoints"), "{err}");
     assert!(!asked.contains("endpoints create") && !asked.contains("endpoints start"), "{asked}");
 }
 

@@ -30,7 +30,7 @@ async fn usage_is_a_table_with_its_sum() {
     .await;
     let done = run(&server, &["usage"]).await;
     assert_eq!(done.exit, Exit::Done, "{done:?}");
-    assert_eq!(done.err, "What ran from 2026-11-01T00:00:00Z to 2026-11-21T07:00:00Z:\n");
+    assert_eq!(done.err, "Usage from 2026-11-01T00:00:00Z to 2026-11-21T07:00:00Z:\n");
     insta::assert_snapshot!(done.out, @r"
     ENDPOINT           DISPLAY NAME  HARDWARE    REPLICAS  MINUTES  COST   NOW
     local/dedi/demo-1  My demo       1x_cpu_8gb  2         90.50    $3.62  running
@@ -77,7 +77,7 @@ async fn nothing_that_ran_is_said_and_a_wrong_time_is_told() {
     let server = Server::start(vec![Answer::json(200, report(json!([]), 0.0))]).await;
     let done = run(&server, &["usage"]).await;
     assert_eq!((done.exit, done.out.as_str()), (Exit::Done, ""), "{done:?}");
-    assert!(done.err.contains("Nothing ran from 2026-11-01T00:00:00Z to 2026-11-21T07:00:00Z."), "{done:?}");
+    assert!(done.err.contains("No usage from 2026-11-01T00:00:00Z to 2026-11-21T07:00:00Z."), "{done:?}");
     let refusal = json!({"error": {"message": "from must be a time", "type": "invalid_request_error",
         "param": "from", "code": "invalid_value"}});
     let server = Server::start(vec![Answer::json(400, refusal)]).await;

@@ -100,5 +100,5 @@ fn a_follower_outlives_servers_and_holds_none_of_them_up() {
 
     assert_eq!(plane.patch(&format!("/endpoints/{id}"), &json!({"state": "STOPPED"})).status, 200);
     let said = follower.must_end();
-    assert_eq!(said.matches("the server left off").count(), 3, "{said}");
+    assert_eq!(said.matches("the server closed the connection").count(), 3, "{said}");
 }
