@@ -22,7 +22,7 @@ const WEEK: u64 = 7 * DAY;
 
 /// The control plane's part of the config file. What each number may be
 /// stands in [`ControlConfig::numbers`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, documented::DocumentedFields)]
 #[serde(deny_unknown_fields, default)]
 pub struct ControlConfig {
     /// Zones this host is in; a create may name one of them.

@@ -6,7 +6,7 @@ use dedi_domain::{Setting, check_settings};
 use serde::{Deserialize, Serialize};
 
 /// Limits and waits of the gateway. What each number may be stands in [`GatewayConfig::numbers`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, documented::DocumentedFields)]
 #[serde(deny_unknown_fields, default)]
 pub struct GatewayConfig {
     /// Bytes of a request body.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use dedi_cli::Output;
 use dedi_control::DataPaths;
 use dedi_control::store::{self, DataLock, LockError};
 use tokio::time::Instant;
@@ -20,11 +21,12 @@ const SERVER_WAIT: Duration = Duration::from_secs(10);
 const COPY_WAIT: Duration = Duration::from_secs(600);
 
 /// Says where the copy is and how large, or why there is none.
-pub(crate) async fn backup(data: &DataDir, file: &Path) -> ExitCode {
+pub(crate) async fn backup(data: &DataDir, file: &Path, output: Option<Output>) -> ExitCode {
     match make(data, file).await {
         Ok((file, n_bytes)) => {
             let made = format!("backed up the database to {}, {n_bytes} bytes, checked\n", file.display());
-            print::out(&made).err().unwrap_or(ExitCode::SUCCESS)
+            let value = serde_json::json!({"file": file, "bytes": n_bytes});
+            print::object(output, &value, &made).err().unwrap_or(ExitCode::SUCCESS)
         }
         Err((code, message)) => fail(code, &message),
     }

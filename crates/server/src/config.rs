@@ -7,12 +7,13 @@ use dedi_domain::Setting;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::cors;
+use crate::explain;
 use crate::listener::ListenConfig;
 use crate::logging::{self, LogFormat};
 use crate::paths::DataDir;
 
 /// Everything `dedi serve` can be told. `dedi config` prints the effective one.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, documented::DocumentedFields)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
     /// Address of the API. Port 0 takes a free one; `<data dir>/address` holds what was taken.
@@ -135,7 +136,7 @@ impl Config {
         })
     }
 
-    /// As TOML, with what each number may be beside it.
+    /// As TOML, with what each key is for above it and what each number may be beside it.
     pub(crate) fn printed(&self) -> Result<String, toml::ser::Error> {
         let tables: [(&str, &[Setting]); 5] = [
             ("[http]", &self.http.numbers()),
@@ -144,14 +145,35 @@ impl Config {
             ("[gateway]", &self.gateway.numbers()),
             ("[runtime]", &self.runtime.numbers()),
         ];
+        let written = toml::to_string_pretty(self)?;
         let mut numbers: &[Setting] = &[];
+        let mut table = "";
         let mut printed = String::new();
-        for line in toml::to_string_pretty(self)?.lines() {
-            if line.starts_with('[') {
-                numbers = tables.iter().find(|(table, _)| *table == line).map_or(&[], |it| it.1);
-            }
-            printed.push_str(line);
+        let mut is_first = false;
+        for line in written.lines() {
             let key = line.split_once(" = ").map(|it| it.0);
+            if let Some(name) = line.strip_prefix('[').and_then(|it| it.strip_suffix(']')) {
+                numbers = tables.iter().find(|(table, _)| *table == line).map_or(&[], |it| it.1);
+                table = name;
+                let (parent, name) = name.rsplit_once('.').unwrap_or(("", name));
+                printed.push_str(&explain::comment(parent, name));
+                printed.push_str(&format!("{line}\n"));
+                for unset in explain::keys_without_value(table) {
+                    if !written.contains(&format!("\n{unset} = ")) {
+                        printed.push_str(&format!("{}# {unset} =\n\n", explain::comment(table, unset)));
+                    }
+                }
+                is_first = true;
+                continue;
+            }
+            if let Some(comment) = key.map(|it| explain::comment(table, it)).filter(|it| !it.is_empty()) {
+                if !is_first && !printed.is_empty() && !printed.ends_with("\n\n") {
+                    printed.push('\n');
+                }
+                printed.push_str(&comment);
+            }
+            is_first = false;
+            printed.push_str(line);
             if let Some((_, _, allowed)) = numbers.iter().find(|(name, _, _)| key == Some(name)) {
                 printed.push_str(&format!(" # {} to {}", allowed.start(), allowed.end()));
             }
@@ -253,10 +275,32 @@ mod tests {
     }
 
     #[test]
+    fn every_key_and_table_is_printed_with_what_it_is_for() {
+        let printed = Config::default().printed().unwrap();
+        let lines: Vec<&str> = printed.lines().collect();
+        let is_key = |it: &str| it.split_once(" = ").is_some_and(|(key, _)| !key.starts_with(['#', ' ']));
+        let mut keys = 0;
+        for (above, line) in lines.iter().zip(&lines[1..]).filter(|(_, it)| is_key(it) || it.starts_with('['))
+        {
+            assert!(above.starts_with("# "), "{line} is not explained:\n{printed}");
+            keys += 1;
+        }
+        assert!(keys > 80 && printed.matches("\n# cpu_devices =\n").count() == 1, "{printed}");
+        assert!(
+            printed
+                .contains("# Zones this host is in; a create may name one of them.\nzones = [\"local\"]\n")
+        );
+        assert!(lines.iter().all(|it| it.chars().count() <= 130), "{printed}");
+    }
+
+    #[test]
     fn every_number_is_printed_with_what_it_may_be() {
         let printed = Config::default().printed().unwrap();
         let is_number = |it: &&str| {
-            it.split_once(" = ").is_some_and(|(_, value)| value.starts_with(|it: char| it.is_ascii_digit()))
+            !it.starts_with('#')
+                && it
+                    .split_once(" = ")
+                    .is_some_and(|(_, value)| value.starts_with(|it: char| it.is_ascii_digit()))
         };
         let numbers: Vec<&str> = printed.lines().filter(is_number).collect();
         assert!(numbers.len() > 70, "{printed}");

@@ -4,6 +4,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use dedi_cli::Output;
+use dedi_cli::console::Console;
 use dedi_control::models::{ModelStore, Oddity};
 use dedi_control::store::{Holder, SqliteStore};
 use dedi_control::{ControlError, DataPaths};
@@ -33,7 +35,7 @@ const MODELS_WAIT: Duration = Duration::from_secs(10);
 const SHIM: &str = "shim";
 
 /// Prints the findings; exits 1 if one would keep endpoints from running.
-pub(crate) async fn doctor(data: &DataDir, config: &Config) -> ExitCode {
+pub(crate) async fn doctor(data: &DataDir, config: &Config, output: Option<Output>) -> ExitCode {
     let mut findings = vec![engine(config).await];
     findings.extend(shim(config).await);
     findings.extend(folder(data));
@@ -50,7 +52,8 @@ pub(crate) async fn doctor(data: &DataDir, config: &Config) -> ExitCode {
     findings.extend(devices(&runtime).await);
     findings.extend(runtime.isolation().await);
     let n_bad = findings.iter().filter(|it| matches!(it, Finding::Bad(..))).count();
-    let mut said: String = findings.iter().map(line).collect();
+    let width = Console::standard().width();
+    let mut said: String = findings.iter().map(|it| line(it, width)).collect();
     if n_bad == 0 {
         said.push_str(&match server {
             Some(_) => {
@@ -62,20 +65,39 @@ pub(crate) async fn doctor(data: &DataDir, config: &Config) -> ExitCode {
             }
         });
     }
-    match print::out(&said) {
+    let values: Vec<_> = findings.iter().map(value).collect();
+    match print::object(output, &values, &said) {
         Err(code) => code,
         Ok(()) if n_bad == 0 => ExitCode::SUCCESS,
         Ok(()) => ExitCode::from(EXIT_BROKEN),
     }
 }
 
-/// As it is printed.
-fn line(finding: &Finding) -> String {
-    match finding {
-        Finding::Good(what) => format!("ok    {what}\n"),
-        Finding::Note(what) => format!("note  {what}\n"),
-        Finding::Bad(what, todo) => format!("BAD   {what}\n      {todo}\n"),
-    }
+/// As it is printed, wrapped to the terminal if it is on one.
+fn line(finding: &Finding, width: Option<usize>) -> String {
+    let lines = match finding {
+        Finding::Good(what) => vec![format!("ok    {what}")],
+        Finding::Note(what) => vec![format!("note  {what}")],
+        Finding::Bad(what, todo) => vec![format!("BAD   {what}"), format!("      {todo}")],
+    };
+    let wrapped = |line: String| match width {
+        Some(width) => {
+            let options = textwrap::Options::new(width).subsequent_indent("      ").break_words(false);
+            textwrap::fill(&line, options.word_splitter(textwrap::WordSplitter::NoHyphenation))
+        }
+        None => line,
+    };
+    lines.into_iter().map(|it| wrapped(it) + "\n").collect()
+}
+
+/// As programs read it.
+fn value(finding: &Finding) -> serde_json::Value {
+    let (level, message, hint) = match finding {
+        Finding::Good(what) => ("ok", what, None),
+        Finding::Note(what) => ("note", what, None),
+        Finding::Bad(what, todo) => ("bad", what, Some(todo)),
+    };
+    serde_json::json!({"level": level, "message": message, "hint": hint})
 }
 
 async fn engine(config: &Config) -> Finding {

@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use dedi_cli::Output;
 use dedi_control::DataPaths;
 use dedi_control::store::{DataLock, Holder, LockError};
 use dedi_domain::ReplicaPhase;
+use serde_json::json;
 use tokio::time::Instant;
 
 use crate::config::Config;
@@ -24,12 +26,15 @@ pub(crate) async fn down(
     config: &Config,
     timeout_secs: u64,
     keeps_replicas: bool,
+    output: Option<Output>,
 ) -> ExitCode {
     let deadline = Instant::now() + Duration::from_secs(timeout_secs);
     match stop_all(data, config, deadline, keeps_replicas).await {
         Ok(said) => {
             print::say(&said);
-            ExitCode::SUCCESS
+            let is_data = matches!(output, Some(Output::Json | Output::Yaml));
+            let printed = if is_data { print::object(output, &json!({"message": said}), "") } else { Ok(()) };
+            printed.err().unwrap_or(ExitCode::SUCCESS)
         }
         Err(message) => fail(1, &message),
     }

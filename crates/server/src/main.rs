@@ -11,6 +11,7 @@ mod descriptors;
 mod doctor;
 mod down;
 mod exit;
+mod explain;
 mod file_limit;
 mod folder;
 mod framing;
@@ -199,20 +200,22 @@ async fn run(cli: Cli) -> ExitCode {
             Err(code) => code,
         },
         Command::Down(args) => match prepared(&args.overrides) {
-            Ok((data, config)) => down::down(&data, &config, args.wait, args.keep_replicas).await,
+            Ok((data, config)) => {
+                down::down(&data, &config, args.wait, args.keep_replicas, cli.globals.output()).await
+            }
             Err(code) => code,
         },
         Command::Backup { file } => match DataDir::resolve(cli.globals.data_dir.as_deref()) {
-            Ok(data) => backup::backup(&data, &file).await,
+            Ok(data) => backup::backup(&data, &file, cli.globals.output()).await,
             Err(err) => fail(EXIT_USAGE, &err),
         },
         Command::Config(overrides) => match prepared(&overrides) {
-            Ok((data, config)) => print_config(&data, &config).await,
+            Ok((data, config)) => print_config(&data, &config, cli.globals.output()).await,
             Err(code) => code,
         },
         Command::Doctor(overrides) => match prepared(&overrides) {
             Ok((data, config)) => match config.check() {
-                Ok(()) => doctor::doctor(&data, &config).await,
+                Ok(()) => doctor::doctor(&data, &config, cli.globals.output()).await,
                 Err(err) => fail(EXIT_USAGE, &err),
             },
             Err(code) => code,
@@ -241,7 +244,7 @@ async fn check(config: &Config) -> Result<(), String> {
 }
 
 /// The config, and then what `serve` would refuse of it.
-async fn print_config(data: &DataDir, config: &Config) -> ExitCode {
+async fn print_config(data: &DataDir, config: &Config, output: Option<dedi_cli::Output>) -> ExitCode {
     match config.printed() {
         Ok(text) => {
             let printed = format!(
@@ -249,7 +252,7 @@ async fn print_config(data: &DataDir, config: &Config) -> ExitCode {
                 data.root().display(),
                 data.config().display()
             );
-            if let Err(code) = print::out(&printed) {
+            if let Err(code) = print::object(output, config, &printed) {
                 return code;
             }
         }
@@ -279,6 +282,9 @@ mod tests {
                 if !help.contains("Examples:") {
                     without.push(path.clone());
                 }
+                let mut examples =
+                    help.lines().skip_while(|it| *it != "Examples:").take_while(|it| !it.is_empty());
+                assert!(examples.all(|it| it.len() <= 80), "{path}: {help}");
                 let joined = help.replace("\\\n", " ");
                 for line in joined.lines().map(str::trim).filter(|it| it.starts_with("dedi ")) {
                     let line = line.split(['#', '<', '>']).next().unwrap();

@@ -4,6 +4,9 @@
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
+use dedi_cli::Output;
+use serde::Serialize;
+
 use crate::exit::EXIT_BROKEN;
 
 /// Prints to stdout, to the last byte.
@@ -14,6 +17,19 @@ use crate::exit::EXIT_BROKEN;
 pub(crate) fn out(text: &str) -> Result<(), ExitCode> {
     let mut stdout = io::stdout().lock();
     written(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()))
+}
+
+/// Prints `value` where JSON or YAML is asked for, else `text`.
+///
+/// # Errors
+///
+/// The exit code, with its sentence said.
+pub(crate) fn object(output: Option<Output>, value: &impl Serialize, text: &str) -> Result<(), ExitCode> {
+    match output.map_or(Ok(None), |it| it.render(value)) {
+        Ok(Some(data)) => out(&data),
+        Ok(None) => out(text),
+        Err(message) => Err(fail(EXIT_BROKEN, &message)),
+    }
 }
 
 /// What a write to stdout came to.

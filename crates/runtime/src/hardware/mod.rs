@@ -15,7 +15,7 @@ use dedi_shim::identity::ProcessId;
 use serde::{Deserialize, Serialize};
 
 /// What an operator can say about devices.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, documented::DocumentedFields)]
 #[serde(deny_unknown_fields, default)]
 pub struct HardwareSettings {
     /// Cores on offer as devices; absent is all that this process may use, 0 is none, 4096 the most.

@@ -12,7 +12,7 @@ use crate::hardware::HardwareSettings;
 
 /// Replica processes, their probes, their logs, and the devices they get. What each number may be stands in
 /// [`ProcessConfig::numbers`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, documented::DocumentedFields)]
 #[serde(deny_unknown_fields, default)]
 pub struct ProcessConfig {
     /// Seconds between the request to end (TERM) and the kill of the whole group.

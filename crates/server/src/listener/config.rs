@@ -5,7 +5,7 @@ use dedi_domain::{Setting, check_settings};
 use super::proxies::TrustedProxies;
 
 /// Limits of the public listener. What each number may be stands in [`ListenConfig::numbers`].
-#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize, documented::DocumentedFields)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ListenConfig {
     /// Open connections in all. Beyond it silent and idle ones are closed for new ones; where all are busy, new ones

@@ -30,6 +30,26 @@ fn output_to_a_full_device_is_an_error_that_says_so() {
 }
 
 #[test]
+fn commands_of_the_host_print_json_where_it_is_asked_for() {
+    let plane = TestPlane::start();
+    let backup = plane.data().join("copy.db");
+    for args in [&["doctor"] as &[&str], &["config"], &["backup", backup.to_str().unwrap()], &["down"]] {
+        let (code, out, err) = plane.cli(&[args, &["--json"]].concat());
+        assert_eq!(code, Some(0), "{args:?}: {err}");
+        let printed: serde_json::Value =
+            serde_json::from_str(&out).unwrap_or_else(|err| panic!("{args:?}: {err}: {out}"));
+        match args[0] {
+            "doctor" => {
+                assert!(printed.as_array().unwrap().iter().all(|it| it["level"].is_string()), "{out}")
+            }
+            "config" => assert_eq!(printed["control"]["slots"], 4),
+            "backup" => assert!(printed["bytes"].as_u64().unwrap() > 0, "{out}"),
+            _ => assert!(printed["message"].as_str().unwrap().contains("stopped"), "{out}"),
+        }
+    }
+}
+
+#[test]
 fn output_to_a_reader_that_left_ends_quietly() {
     let plane = TestPlane::start();
     for args in COMMANDS {
