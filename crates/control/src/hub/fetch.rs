@@ -1,13 +1,12 @@
 //! One file to disk: gone on with after a cut if it is still the same file, measured against the list while it
 //! comes, and kept only if its content is what the list says.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use dedi_domain::ModelName;
 use dedi_gguf::Kind;
 use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, ETAG};
 use http::{HeaderMap, HeaderValue, StatusCode};
-use parking_lot::Mutex;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use tokio::fs::{File, OpenOptions};
@@ -19,39 +18,11 @@ use super::error::HubError;
 use super::line::{Answer, Line, Rest, text};
 use super::listing::Hash;
 use super::pace::Pace;
+use super::progress::Progress;
 use super::select::Wanted;
 use super::series::is_gguf;
 use super::staging::{Known, Staging};
 use super::wait::wait;
-
-/// Bytes that are here and bytes there will be, as others may look at them.
-#[derive(Debug, Default)]
-pub(crate) struct Progress {
-    pub(super) done: AtomicU64,
-    /// 0 is not known yet.
-    pub(super) total: AtomicU64,
-    /// Bytes that a next try need not fetch again.
-    pub(super) kept: AtomicU64,
-    /// What the hub answered that asked to wait, and until when.
-    held_off: Mutex<Option<(String, Instant)>>,
-}
-
-impl Progress {
-    pub(super) fn read(&self) -> (u64, Option<u64>) {
-        let total = self.total.load(Ordering::Relaxed);
-        (self.done.load(Ordering::Relaxed), (total > 0).then_some(total))
-    }
-
-    pub(super) fn hold_off(&self, why: Option<(String, Instant)>) {
-        *self.held_off.lock() = why;
-    }
-
-    /// Why the hub is not asked now, and how much longer.
-    pub(super) fn held_off(&self) -> Option<(String, std::time::Duration)> {
-        let held = self.held_off.lock().clone();
-        held.map(|(what, until)| (what, until.saturating_duration_since(Instant::now())))
-    }
-}
 
 /// What a try must bring at least, a hundredth of a small file, to count as one that brought something.
 const STEP_BYTES: u64 = 1 << 20;

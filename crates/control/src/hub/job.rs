@@ -8,7 +8,7 @@ use dedi_domain::{ModelName, Owner, Timestamp};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::fetch::Progress;
+use super::progress::Progress;
 use super::source::Source;
 
 /// Downloads that are remembered, the ended ones among them.

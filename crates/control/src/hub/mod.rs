@@ -13,6 +13,7 @@ mod listing;
 mod manifest;
 mod mount;
 mod pace;
+mod progress;
 mod pull;
 mod pulls;
 mod reach;

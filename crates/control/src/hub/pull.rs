@@ -7,10 +7,11 @@ use std::sync::atomic::Ordering;
 
 use super::config::HubConfig;
 use super::error::HubError;
-use super::fetch::{Fetcher, Progress};
+use super::fetch::Fetcher;
 use super::line::Line;
 use super::listing::{self, Hash, Listing};
 use super::manifest::{Manifest, ManifestFile};
+use super::progress::Progress;
 use super::select::{Wanted, select};
 use super::source::Source;
 use super::staging::Staging;

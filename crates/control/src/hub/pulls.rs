@@ -20,9 +20,9 @@ use tokio_util::task::TaskTracker;
 
 use super::config::HubConfig;
 use super::error::HubError;
-use super::fetch::Progress;
 use super::job::{Ask, Due, END_MAX, Job, Phase, Pull, forget_ended, n_on_their_way};
 use super::manifest::Manifest;
+use super::progress::Progress;
 use super::pull::{Around, pull};
 use super::source::Source;
 use super::staging::{self, Staging};

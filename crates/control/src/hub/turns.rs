@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 
-use super::fetch::Progress;
+use super::progress::Progress;
 
 /// How long a download may be slow while others wait.
 const SLOW_FOR: Duration = Duration::from_secs(30);

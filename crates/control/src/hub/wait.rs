@@ -10,8 +10,8 @@ use tokio::time::{Instant, sleep};
 
 use super::config::HubConfig;
 use super::error::HubError;
-use super::fetch::Progress;
 use super::line::text;
+use super::progress::Progress;
 
 /// The wait that an answer asks for: `Retry-After` in seconds, or as a date of the same clock as the answer's own.
 pub(super) fn asked(headers: &HeaderMap) -> Option<Duration> {
