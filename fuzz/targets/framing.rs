@@ -5,7 +5,5 @@
 mod framing;
 #[path = "../../crates/server/src/limits.rs"]
 mod limits;
-#[path = "../../crates/server/src/refusal.rs"]
-mod refusal;
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| framing::fuzzing::framing(input));
