@@ -13,7 +13,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use http::HeaderValue;
-use http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, X_CONTENT_TYPE_OPTIONS};
 
 use crate::error::ErrorResponse;
 use crate::request_id::{REQUEST_ID, RequestId};
@@ -39,7 +39,10 @@ async fn answer(id: RequestId, mut request: Request, next: Next) -> Response {
         ErrorResponse::internal().into_response()
     });
     if let Some(error) = response.extensions_mut().remove::<Arc<ErrorResponse>>() {
-        *response.body_mut() = Body::from(error.body(Some(&id)));
+        let body = error.body(Some(&id));
+        // An inner router has measured the body without the id.
+        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        *response.body_mut() = Body::from(body);
     }
     let headers = response.headers_mut();
     // An answer that was passed on from another server has the id by which that one knows it.
@@ -92,10 +95,16 @@ mod tests {
             let error = ErrorResponse::refused(StatusCode::BAD_REQUEST, RefusalCode::InvalidValue, "No.");
             ([("x-other", "1")], error.param("a.b".to_owned()).closing())
         };
-        let (status, headers, body) = ask(assigned(Router::new().route("/", get(refuse))), &[]).await;
+        let inner = Router::new().route("/", get(refuse));
+        let (status, headers, body) = ask(assigned(Router::new().fallback_service(inner)), &[]).await;
         assert_eq!(status, StatusCode::BAD_REQUEST);
         let id = headers["x-request-id"].to_str().unwrap();
         assert!(id.starts_with("req_"), "{id}");
+        assert_eq!(
+            headers["content-length"],
+            body.len().to_string(),
+            "also where an inner router has measured it"
+        );
         let error = r#""error":{"message":"No.","type":"invalid_request_error","param":"a.b","code":"invalid_value"}"#;
         assert_eq!(body, format!(r#"{{"id":"{id}",{error}}}"#));
         for (name, value) in [
