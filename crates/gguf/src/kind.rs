@@ -1,4 +1,4 @@
-//! What a GGUF file is, by its own words: many that lie beside models have the same ending and are none.
+//! What a GGUF file is for, by its metadata: many files next to models have the same extension and are no models.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,24 +10,24 @@ use crate::{Header, Value};
 pub enum Kind {
     /// A model, or a part of one.
     Model,
-    /// Turns images or sound into what a model reads.
+    /// A projector: turns images or sound into a model's embeddings.
     Projector,
-    /// Changes another model: a LoRA.
+    /// An adapter (LoRA) of another model.
     Adapter,
-    /// What a quantisation was weighed by.
+    /// An importance matrix for quantisation.
     ImportanceMatrix,
-    /// Guesses ahead for another model.
+    /// A draft model for speculative decoding.
     Draft,
     /// A tokenizer without weights.
     Vocabulary,
 }
 
 impl Kind {
-    /// By the whole header.
+    /// Classifies by the whole header.
     pub fn of(header: &Header) -> Self {
-        let told = Self::told(&header.metadata);
-        if told != Self::Model {
-            return told;
+        let kind = Self::of_metadata(&header.metadata);
+        if kind != Self::Model {
+            return kind;
         }
         // The first part of a split model may have no tensors of its own.
         let is_part = matches!(header.metadata.get("split.count"), Some(Value::Number(it)) if *it > 1);
@@ -42,8 +42,8 @@ impl Kind {
         }
     }
 
-    /// By as much of the metadata as is known; [`Kind::Model`] where that does not say anything else.
-    pub fn told(metadata: &BTreeMap<String, Value>) -> Self {
+    /// Classifies by the known part of the metadata; [`Kind::Model`] by default.
+    pub fn of_metadata(metadata: &BTreeMap<String, Value>) -> Self {
         let text = |key: &str| match metadata.get(key) {
             Some(Value::Text(it)) => it.as_str(),
             Some(Value::Number(_) | Value::List(..)) | None => "",
@@ -58,7 +58,7 @@ impl Kind {
             _ if has("adapter.") => Self::Adapter,
             _ if has("imatrix.") => Self::ImportanceMatrix,
             _ if architecture.starts_with("eagle") || architecture == "medusa" => Self::Draft,
-            // Also what is written later than this program, and loads or does not.
+            // Also kinds that are newer than this program; loading decides.
             _ => Self::Model,
         }
     }

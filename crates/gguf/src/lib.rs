@@ -1,6 +1,6 @@
-//! What a GGUF file (version 2 or 3) says of itself: its metadata and how large its tensors are.
+//! Reads the header of a GGUF file (version 2 or 3): its metadata and the sizes of its tensors.
 //!
-//! Promised: every length and count is checked against the file before it is believed, memory stays bounded,
+//! Every length and count is checked against the file before it is used, memory stays bounded,
 //! and a file that ends too early or points outside itself is refused with a sentence. No tensor is read, so
 //! it is not promised that the weights make sense.
 
@@ -28,11 +28,11 @@ pub enum Fault {
     /// It ends before its header or its weights do.
     #[error("it is incomplete: it has {have} bytes and {what} needs {need}")]
     Truncated {
-        /// What does not fit.
+        /// The part that does not fit.
         what: String,
-        /// Where that would end.
+        /// Offset in bytes where it would end.
         need: u64,
-        /// Where the file ends.
+        /// The file's size in bytes.
         have: u64,
     },
     /// Its header contradicts itself or a bound.
@@ -56,13 +56,13 @@ pub enum Value {
 pub struct Header {
     /// What is kept of the metadata; long texts, fractions and negative numbers are not.
     pub metadata: BTreeMap<String, Value>,
-    /// Bytes of weights.
+    /// Size of the weights in bytes.
     pub tensor_bytes: u64,
     /// How many tensors there are.
     pub n_tensors: u64,
     /// Whether one belongs to the first layer.
     pub has_first_layer: bool,
-    /// Whether one belongs to a layer that only guesses ahead.
+    /// Whether one belongs to a layer for speculative decoding only.
     pub has_draft_layer: bool,
 }
 
@@ -92,8 +92,8 @@ pub fn read(input: impl Read + Seek, n_bytes: u64) -> Result<Header, Fault> {
     Reader::new(input, n_bytes).header()
 }
 
-/// What the first bytes of a file say, as far as they go: the metadata that they hold whole, none if it is no GGUF file.
-/// Long before the end of it stands what the file is.
+/// The metadata entries that the first bytes of a file hold completely; none if it is no GGUF file. The entries that
+/// identify the file's kind come first.
 pub fn beginning(bytes: &[u8]) -> BTreeMap<String, Value> {
     let len = bytes.len() as u64;
     Reader::new(io::Cursor::new(bytes), len).beginning()

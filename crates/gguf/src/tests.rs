@@ -38,7 +38,7 @@ fn checked(bytes: &[u8]) -> Result<Header, Fault> {
 }
 
 #[test]
-fn a_sound_file_tells_what_it_is() {
+fn header_of_a_sound_file_is_read() {
     let header = checked(&sound()).unwrap();
     assert_eq!(header.architecture(), "llama");
     assert_eq!(header.number("context_length"), Some(512));
@@ -54,17 +54,17 @@ fn a_file_cut_anywhere_is_refused() {
 }
 
 #[test]
-fn a_cut_file_says_what_it_has_and_what_it_needs() {
+fn truncated_file_is_refused_with_both_sizes() {
     let whole = sound();
-    let said = checked(&whole[..whole.len() - 1]).unwrap_err().to_string();
-    assert!(said.contains(&format!("it has {} bytes", whole.len() - 1)), "{said}");
-    assert!(said.contains(&format!("needs {}", whole.len())), "{said}");
+    let error = checked(&whole[..whole.len() - 1]).unwrap_err().to_string();
+    assert!(error.contains(&format!("it has {} bytes", whole.len() - 1)), "{error}");
+    assert!(error.contains(&format!("needs {}", whole.len())), "{error}");
 }
 
 #[test]
 fn other_files_are_named_as_such() {
-    let said = checked(b"<!doctype html>").unwrap_err().to_string();
-    assert!(said.contains("does not begin with the letters GGUF"), "{said}");
+    let error = checked(b"<!doctype html>").unwrap_err().to_string();
+    assert!(error.contains("does not begin with the letters GGUF"), "{error}");
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn of_kind(texts: &[(&str, &str)], tensor: &str) -> Vec<u8> {
 }
 
 #[test]
-fn kind_is_told_by_the_files_own_words() {
+fn kind_is_read_from_the_metadata() {
     let llama = ("general.architecture", "llama");
     for (texts, tensor, kind) in [
         (vec![llama], "blk.0.attn_q.weight", Kind::Model),
@@ -160,14 +160,14 @@ fn kind_is_told_by_the_files_own_words() {
 }
 
 #[test]
-fn beginning_of_a_file_says_what_it_is() {
+fn beginning_of_a_file_has_its_kind() {
     let file =
         of_kind(&[("general.architecture", "clip"), ("general.name", "a projector")], "v.blk.0.weight");
-    assert_eq!(Kind::told(&beginning(&file[..90])), Kind::Projector);
+    assert_eq!(Kind::of_metadata(&beginning(&file[..90])), Kind::Projector);
     for n in 0..file.len() {
         beginning(&file[..n]);
     }
-    assert_eq!(Kind::told(&beginning(b"<html>")), Kind::Model, "nothing is known");
+    assert_eq!(Kind::of_metadata(&beginning(b"<html>")), Kind::Model, "nothing is known");
 }
 
 #[test]
@@ -181,6 +181,6 @@ fn metadata_key_that_stands_twice_is_refused() {
         file.extend(8_u32.to_le_bytes());
         text(&mut file, value);
     }
-    let said = checked(&file).unwrap_err().to_string();
-    assert_eq!(said, "it has the metadata key `general.architecture` twice");
+    let error = checked(&file).unwrap_err().to_string();
+    assert_eq!(error, "it has the metadata key `general.architecture` twice");
 }

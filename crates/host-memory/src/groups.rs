@@ -1,5 +1,5 @@
 //! The control groups above this process that limit memory. A group's limit holds whatever is below it, so the innermost
-//! one alone says nothing: an outer one may be lower, as a limit on `system.slice` or on a pod is.
+//! one alone is not enough: an outer one may be lower, as a limit on `system.slice` or on a pod is.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -218,7 +218,7 @@ mod tests {
         let cgroup = "12:cpu:/\n5:memory:/docker/abc\n0::/\n";
         assert_eq!(seen(&host(mounts, cgroup, &files)), (12, 9));
 
-        // In a container, the groups above can't be seen; the kernel tells their least limit.
+        // In a container, the groups above can't be seen; the kernel reports their least limit.
         let mounts = "31 23 0:27 /docker/abc /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n";
         let files = [
             ("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n".to_owned()),

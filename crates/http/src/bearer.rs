@@ -1,4 +1,4 @@
-//! The key of a request.
+//! The API key in a request's headers.
 
 use http::{HeaderMap, header};
 

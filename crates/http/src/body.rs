@@ -1,7 +1,7 @@
 //! Reads a request body: JSON, uncompressed, and bounded in size, time and pace.
 //!
-//! One rule says what JSON is on every route: `application/json`, any `application/…+json`, and what names no type at
-//! all, which is read as JSON too and refused where it is none.
+//! One rule for JSON on every route: `application/json`, any `application/…+json`, or no type at all, which is read as
+//! JSON too and refused where it is none.
 
 use std::time::Duration;
 
@@ -19,47 +19,47 @@ use crate::error::ErrorResponse;
 /// How long a body may take before its pace counts: a handshake on a bad line, or a slow start.
 const PACE_AFTER: Duration = Duration::from_secs(10);
 
-/// What a body may be and take.
+/// Limits of a request body.
 #[derive(Clone, Copy, Debug)]
 pub struct BodyLimits {
     /// Longest body, in bytes.
     pub bytes_max: usize,
     /// Longest time for all of it.
     pub time_max: Duration,
-    /// Longest pause between two pieces.
+    /// Longest pause between two chunks.
     pub pause_max: Duration,
-    /// Least pace over all of it, once some seconds have passed; 0 for none.
+    /// Minimum average rate in bytes per second, once some seconds have passed; 0 for none.
     pub bytes_per_sec_min: u32,
 }
 
-/// Why a body is not read.
+/// Why a body is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
-    /// It is compressed.
+    /// It has a `content-encoding`.
     #[error("Compressed request bodies are not accepted; send it without Content-Encoding")]
     Compressed,
-    /// Its type is another one.
+    /// Its `content-type` is not JSON.
     #[error("The request body must be JSON: send `Content-Type: application/json` instead of `{media}`")]
     NotJson {
-        /// The type that was named, fit to be shown.
+        /// The type that was sent, shortened for messages.
         media: String,
     },
-    /// It is too long.
+    /// It is longer than `max`.
     #[error("The request body is larger than {max} bytes; send a shorter one")]
     TooLarge {
-        /// The most, in bytes.
+        /// The limit in bytes.
         max: usize,
     },
-    /// It, or its next piece, did not come in time.
+    /// The body, or its next chunk, did not arrive in time.
     #[error("The request body did not arrive in time")]
     Timeout,
-    /// Its connection broke.
+    /// The connection broke before its end.
     #[error("The request body was cut off")]
     Cut,
 }
 
 impl BodyError {
-    /// How it is answered.
+    /// The error as a response.
     pub fn status_and_code(&self) -> (StatusCode, RefusalCode) {
         match self {
             Self::Compressed | Self::NotJson { .. } => {
@@ -120,7 +120,7 @@ pub fn check_json(headers: &HeaderMap) -> Result<(), BodyError> {
 /// Characters of a client's text in a message.
 const SHOWN_MAX: usize = 64;
 
-/// The whole body. `admit` sees each piece before it is kept, and whether it is the last; what it refuses ends the
+/// The whole body. `admit` sees each chunk before it is kept, and whether it is the last; an error from it ends the
 /// reading.
 ///
 /// # Errors
@@ -148,7 +148,7 @@ pub async fn read_body<E: From<BodyError>>(
             return Err(BodyError::TooLarge { max: limits.bytes_max }.into());
         }
         admit(&data, body.is_end_stream())?;
-        // Most bodies come in one piece and need not be copied.
+        // Most bodies come in one chunk and need not be copied.
         if n_read == 0 {
             first = data;
         } else {
@@ -162,7 +162,7 @@ pub async fn read_body<E: From<BodyError>>(
     Ok(if all.is_empty() { first } else { all.freeze() })
 }
 
-/// How long a body of which `n_read` bytes have come `elapsed` after its beginning may take for its next piece, to
+/// How long a body of which `n_read` bytes have come `elapsed` after its beginning may take for its next chunk, to
 /// keep the least pace.
 fn patience(n_read: usize, elapsed: Duration, limits: &BodyLimits) -> Duration {
     if limits.bytes_per_sec_min == 0 {

@@ -40,16 +40,16 @@ impl ErrorType {
     }
 }
 
-/// What a client is told of another try.
+/// Whether a client should retry, for the headers of an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retry {
-    /// Nothing: its own rules hold.
+    /// No header: the client's own rules apply.
     Unsaid,
     /// The same request would fail again.
     Never,
     /// At once: somebody else may answer it.
     AtOnce,
-    /// Not before so long.
+    /// After this delay.
     After(Duration),
 }
 
@@ -64,7 +64,7 @@ pub struct ErrorResponse {
 }
 
 impl ErrorResponse {
-    /// One that says nothing of another try. `code` is for programs.
+    /// An error without retry headers. `code` is for programs.
     pub fn new(
         status: StatusCode,
         kind: ErrorType,
@@ -107,7 +107,7 @@ impl ErrorResponse {
         self
     }
 
-    /// The same with another word on another try.
+    /// The same with other retry headers.
     #[must_use]
     pub fn retry(self, retry: Retry) -> Self {
         Self { retry, ..self }
@@ -125,7 +125,7 @@ impl ErrorResponse {
         self.status
     }
 
-    /// What is told of the error, such as in an event of a stream that has begun.
+    /// The error's fields, for instance for an event of a stream that has begun.
     pub fn detail(&self) -> &ErrorDetail {
         &self.detail
     }

@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn panic_in_a_handler_is_a_500_in_json_that_says_nothing_of_it() {
+    async fn panic_in_a_handler_is_a_500_in_json_without_its_message() {
         async fn breaks() -> StatusCode {
             panic!("a secret detail")
         }
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn error_says_the_delay_in_both_units() {
+    async fn error_has_the_delay_in_both_units() {
         let busy = || async { ErrorResponse::unavailable("Later.") };
         let (_, headers, _) = ask(assigned(Router::new().route("/", get(busy))), &[]).await;
         assert_eq!(["retry-after-ms", "retry-after"].map(|it| &headers[it]), ["2000", "2"]);
@@ -131,16 +131,16 @@ mod tests {
 
     #[tokio::test]
     async fn request_id_of_a_client_is_adopted_only_behind_another_server() {
-        let tell = |id: RequestId| async move { id.to_string() };
-        let app = || Router::new().route("/", get(tell));
+        let show_id = |id: RequestId| async move { id.to_string() };
+        let app = || Router::new().route("/", get(show_id));
         let given = [("x-request-id", "req_given")];
         let (_, headers, body) = ask(assigned(app()), &given).await;
         assert!(body != "req_given" && headers["x-request-id"] == body, "{body}");
         let behind = || app().layer(from_fn(adopt_request_id));
         assert_eq!(ask(behind(), &given).await.2, "req_given");
-        for odd in ["", "a b", &"x".repeat(200)] {
-            let (_, _, body) = ask(behind(), &[("x-request-id", odd)]).await;
-            assert!(body.starts_with("req_"), "{odd:?}: {body}");
+        for value in ["", "a b", &"x".repeat(200)] {
+            let (_, _, body) = ask(behind(), &[("x-request-id", value)]).await;
+            assert!(body.starts_with("req_"), "{value:?}: {body}");
         }
     }
 }

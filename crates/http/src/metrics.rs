@@ -1,4 +1,4 @@
-//! What a scrape reads.
+//! The response to a metrics scrape.
 
 use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
@@ -7,7 +7,7 @@ use prometheus_client::registry::Registry;
 
 use crate::error::ErrorResponse;
 
-/// All that is registered, in the text format of Prometheus.
+/// All registered metrics, in Prometheus' text format.
 pub fn metrics(registry: &Registry) -> Response {
     let mut text = String::new();
     match prometheus_text::encode(&mut text, registry) {

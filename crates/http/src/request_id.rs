@@ -8,7 +8,7 @@ use http::request::Parts;
 use http::{Extensions, HeaderName, HeaderValue};
 use uuid::Uuid;
 
-/// The header that tells it.
+/// The header that carries it.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Longest id that is taken over from a caller.
@@ -36,12 +36,12 @@ impl RequestId {
         extensions.get::<Self>().cloned().unwrap_or_else(Self::random)
     }
 
-    /// Its text.
+    /// The id as it appears on the wire.
     pub fn as_str(&self) -> &str {
         self.0.to_str().unwrap_or_default()
     }
 
-    /// As a header.
+    /// The id as a header value.
     pub fn header(&self) -> HeaderValue {
         self.0.clone()
     }

@@ -317,7 +317,7 @@ impl Generation {
     }
 }
 
-/// The whole text, or pieces of one byte where characters are to be cut.
+/// The whole text, or chunks of one byte where characters are to be cut.
 fn parts(text: &str, cuts: bool) -> Vec<Bytes> {
     if cuts {
         text.as_bytes().chunks(1).map(Bytes::copy_from_slice).collect()

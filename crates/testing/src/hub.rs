@@ -1,4 +1,4 @@
-//! A hub on loopback that speaks Hugging Face's protocol and can be told to misbehave: it lies about sizes, cuts
+//! A hub on loopback that speaks Hugging Face's protocol and can be made to misbehave: it lies about sizes, cuts
 //! connections, sends elsewhere, flips bytes, wants tokens. It remembers every request.
 
 mod answer;
@@ -15,10 +15,10 @@ use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-/// What goes wrong with a file.
+/// How the hub misbehaves for a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Trick {
-    /// Nothing.
+    /// Serves it correctly.
     #[default]
     None,
     /// The list gives this many bytes.
@@ -45,11 +45,11 @@ pub enum Trick {
     },
     /// The first so many answers are this status, with this `Retry-After` unless it is empty.
     Busy {
-        /// The status.
+        /// The HTTP status.
         status: u16,
-        /// What it asks for.
+        /// The `Retry-After` header; none if empty.
         retry_after: String,
-        /// Answers that are so.
+        /// Number of such answers.
         times: u32,
     },
     /// As [`Trick::Cuts`], once, and then the file is another one of the same length.
@@ -59,7 +59,7 @@ pub enum Trick {
     },
     /// The first so many answers have this byte flipped.
     Flips {
-        /// Which byte.
+        /// Index of the flipped byte.
         at: usize,
         /// Answers that have it flipped.
         times: u32,
@@ -68,7 +68,7 @@ pub enum Trick {
     Redirects(String),
     /// No byte comes after the first so many.
     Stalls {
-        /// Bytes until then.
+        /// Bytes that are sent before.
         after: usize,
     },
     /// Answers with this status.
@@ -94,7 +94,7 @@ pub struct HubRepo {
 }
 
 impl HubRepo {
-    /// With one more file.
+    /// Adds a file.
     #[must_use]
     pub fn file(self, path: &str, bytes: &[u8]) -> Self {
         self.tricky(path, bytes, Trick::None)
@@ -132,7 +132,7 @@ impl HubRepo {
     }
 }
 
-/// One request.
+/// A request that the hub received.
 #[derive(Clone, Debug)]
 pub struct HubRequest {
     /// Path and query.
@@ -206,7 +206,7 @@ impl FakeHub {
         format!("http://localhost:{}", self.address.port())
     }
 
-    /// Puts a repository there, or another in its place.
+    /// Adds or replaces a repository.
     pub fn put(&self, name: &str, repo: HubRepo) {
         let mut shelf = self.shelf.lock();
         shelf.given.clear();

@@ -1,4 +1,4 @@
-//! `dedi-fake-engine`: an engine without a model, which misbehaves as it is told.
+//! `dedi-fake-engine`: an engine without a model, which misbehaves on request.
 
 mod dialect;
 mod escape;
@@ -30,11 +30,11 @@ enum Listen {
 }
 
 fn main() -> ExitCode {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    if words.first().is_some_and(|it| it == "child") {
+    let args_given: Vec<String> = std::env::args().skip(1).collect();
+    if args_given.first().is_some_and(|it| it == "child") {
         return child();
     }
-    let Some(args) = parse(&words) else {
+    let Some(args) = parse(&args_given) else {
         eprintln!("usage: dedi-fake-engine serve --model PATH --socket PATH --model-name NAME …");
         eprintln!("       dedi-fake-engine foreign --weights PATH --listen ADDRESS --served-as NAME …");
         return ExitCode::from(2);
@@ -52,7 +52,7 @@ fn main() -> ExitCode {
 }
 
 /// Adds the launch's mark and this process's id to the file that `DEDI_FAKE_STARTS` names: how a test counts
-/// starts without having to look at the right moment.
+/// starts without having to poll at the right moment.
 fn note_start() {
     use std::io::Write;
     let (Ok(file), Ok(mark)) = (std::env::var("DEDI_FAKE_STARTS"), std::env::var("DEDI_NONCE")) else {
@@ -65,9 +65,10 @@ fn note_start() {
     }
 }
 
-fn parse(words: &[String]) -> Option<Args> {
-    let value = |flag: &str| words.iter().position(|it| it == flag).and_then(|at| words.get(at + 1));
-    if words.first().is_some_and(|it| it == "foreign") {
+fn parse(args_given: &[String]) -> Option<Args> {
+    let value =
+        |flag: &str| args_given.iter().position(|it| it == flag).and_then(|at| args_given.get(at + 1));
+    if args_given.first().is_some_and(|it| it == "foreign") {
         return Some(Args {
             model: value("--weights")?.into(),
             listen: Listen::Tcp(value("--listen")?.parse().ok()?),

@@ -1,9 +1,9 @@
 //! The ways the fake engine can behave.
 
-/// What goes wrong.
+/// How the fake engine misbehaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Nothing.
+    /// Behaves well.
     Ok,
     /// Answers 503 with progress for this many milliseconds.
     SlowLoad,
@@ -13,11 +13,11 @@ pub enum Mode {
     HangHealth,
     /// Answers 503 for ever.
     NeverReady,
-    /// Runs and never listens.
+    /// Keeps running without ever listening.
     Deaf,
     /// Writes a few lines and exits with this code.
     CrashAtStart,
-    /// Writes what CUDA says when a device is full, and aborts.
+    /// Writes CUDA's out-of-memory message and aborts.
     DeviceFull,
     /// Aborts when a response would get its token after this many.
     CrashAtToken,
@@ -33,7 +33,7 @@ pub enum Mode {
     EatMemory,
     /// Writes small files without end to its folder once it listens, this many MiB a second.
     FillDisk,
-    /// Echoes another launch's mark.
+    /// Reports the launch id of another launch.
     WrongNonce,
     /// Answers requests with 500.
     Error500,
@@ -77,15 +77,15 @@ impl Mode {
 /// A mode and its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Behaviour {
-    /// What goes wrong.
+    /// How it misbehaves.
     pub mode: Mode,
     /// The mode's number; 0 where none was given.
     pub number: u64,
 }
 
 impl Behaviour {
-    /// From `fake/<mode>[.<number>]`, or the same without the part before the slash. A name that says
-    /// nothing of the kind behaves well, so that a test may use any model's name.
+    /// From `fake/<mode>[.<number>]`, or the same without the part before the slash. Any other name
+    /// behaves well, so that a test may use any model's name.
     pub fn parse(name: &str) -> Self {
         let base = name.rsplit_once('/').map_or(name, |(_, base)| base);
         let (word, number) = base.split_once('.').unwrap_or((base, ""));
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_models_name_says_how_it_behaves() {
+    fn mode_is_read_from_the_models_name() {
         assert_eq!(Behaviour::parse("fake/slow-load.250"), Behaviour { mode: Mode::SlowLoad, number: 250 });
         assert_eq!(Behaviour::parse("dedi/demo"), Behaviour { mode: Mode::Ok, number: 0 });
     }

@@ -48,7 +48,7 @@ pub fn fake_nvml() -> PathBuf {
     BUILT.get_or_init(|| built("dedi-fake-nvml", &["--lib"], "libdedi_fake_nvml.so")).clone()
 }
 
-/// The program that supervises a replica, as it is shipped but for the places where a test lets it die; built first
+/// The program that supervises a replica, as it is shipped but for the failpoints at which a test kills it; built first
 /// if need be.
 ///
 /// # Panics
@@ -57,13 +57,13 @@ pub fn shim() -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT
         .get_or_init(|| {
-            let place = Place::of_this_test();
+            let folder = BuildFolder::of_this_test();
             // A release refuses to be built with them.
             let failpoints = ["--features", "dedi-shim/failpoints"];
             let failpoints = if cfg!(debug_assertions) { &failpoints[..] } else { &[] };
             let made_of = ["shim/src", "shim/Cargo.toml", "domain/src", "failpoint/src", "replica-logs/src"];
             let mut build = Command::new(tree().join("scripts/build-shim"));
-            place.built("dedi-shim", &made_of, build.arg("--quiet").args(failpoints))
+            folder.built("dedi-shim", &made_of, build.arg("--quiet").args(failpoints))
         })
         .clone()
 }
@@ -72,15 +72,15 @@ fn built(package: &str, target: &[&str], file: &str) -> PathBuf {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
     build.args(["build", "--quiet", "--package", package]).args(target);
-    Place::of_this_test().built(file, &[package_folder(package)], &mut build)
+    BuildFolder::of_this_test().built(file, &[package_folder(package)], &mut build)
 }
 
 /// The folder that the running test lies in, where programs go that tests start.
-struct Place {
+struct BuildFolder {
     folder: PathBuf,
 }
 
-impl Place {
+impl BuildFolder {
     #[expect(clippy::expect_used, reason = "for tests, which end here")]
     fn of_this_test() -> Self {
         // <target>/<profile>/deps/<test>

@@ -1,4 +1,4 @@
-//! What the fake engine's mode `escape` is pointed at, and where it says what came of it.
+//! What the fake engine's mode `escape` is pointed at, and where it reports the outcome.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -152,7 +152,7 @@ impl Fetcher<'_> {
 
     /// Refuses a file that says of itself that it is something else, before the rest of it comes.
     fn must_be_a_model(&self, wanted: &Wanted, beginning: &[u8]) -> Result<(), HubError> {
-        let kind = Kind::told(&dedi_gguf::beginning(beginning));
+        let kind = Kind::of_metadata(&dedi_gguf::beginning(beginning));
         if kind == Kind::Model {
             return Ok(());
         }

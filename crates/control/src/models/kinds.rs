@@ -54,6 +54,6 @@ fn read(file: &Path, n_bytes: u64) -> Option<Option<Kind>> {
     }
     let mut bytes = Vec::new();
     fs::File::open(file).ok()?.take(BEGINNING_BYTES).read_to_end(&mut bytes).ok()?;
-    let told = Kind::told(&dedi_gguf::beginning(&bytes));
+    let told = Kind::of_metadata(&dedi_gguf::beginning(&bytes));
     Some((told != Kind::Model).then_some(told))
 }

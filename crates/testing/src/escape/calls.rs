@@ -1,4 +1,4 @@
-//! System calls as such: each with arguments that change nothing, if it comes to looking at them.
+//! System calls as such: each with arguments that change nothing, should they be permitted.
 #![expect(unsafe_code, reason = "raw system calls; none of them is given memory that it could write to")]
 
 use std::io;

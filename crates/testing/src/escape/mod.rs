@@ -1,6 +1,6 @@
 //! Mode `escape`: tries to get out of whatever it was put into, and writes down what it was refused. Does no harm
-//! where it gets through: what would change something is asked for with arguments that the kernel turns down, after
-//! it has looked at who asks.
+//! where it succeeds: calls that would change something have arguments that the kernel rejects after its permission
+//! check.
 
 mod calls;
 mod files;

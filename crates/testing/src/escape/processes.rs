@@ -1,4 +1,4 @@
-//! Other processes: signals, memory, what `/proc` says of them.
+//! Other processes: signals, memory, what `/proc` shows of them.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -41,7 +41,7 @@ fn write_memory(pid: i32) -> io::Result<File> {
     OpenOptions::new().write(true).open(format!("/proc/{pid}/mem"))
 }
 
-/// Its standard input.
+/// A process's standard input.
 fn take_file(pid: libc::c_long) -> io::Result<()> {
     let held = call(libc::SYS_pidfd_open, [pid, 0, 0, 0, 0, 0])?;
     call(libc::SYS_pidfd_getfd, [held, 0, 0, 0, 0, 0]).map(drop)

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::{HubFile, HubRepo, HubRequest, Shelf, Trick, git_blob, sha256};
 
-/// Bytes of one piece of a body.
-const PIECE: usize = 4 << 10;
+/// Size of a body's chunks.
+const CHUNK_BYTES: usize = 4 << 10;
 
 pub(super) fn answer(
     shelf: &mut Shelf,
@@ -187,19 +187,19 @@ fn give(
     response.body(body(bytes, cut, stalls)).unwrap_or_default()
 }
 
-/// The bytes in pieces; after `cut` of them the connection breaks, or nothing comes any more.
+/// The bytes in chunks; after `cut` of them the connection breaks, or nothing comes any more.
 fn body(mut bytes: Vec<u8>, cut: Option<usize>, stalls: bool) -> Body {
     if let Some(cut) = cut {
         bytes.truncate(cut);
     }
-    let pieces: Vec<Result<Bytes, std::io::Error>> =
-        bytes.chunks(PIECE).map(|it| Ok(Bytes::copy_from_slice(it))).collect();
-    let pieces = stream::iter(pieces);
+    let chunks: Vec<Result<Bytes, std::io::Error>> =
+        bytes.chunks(CHUNK_BYTES).map(|it| Ok(Bytes::copy_from_slice(it))).collect();
+    let chunks = stream::iter(chunks);
     match (cut, stalls) {
-        (None, _) => Body::from_stream(pieces),
-        (Some(_), true) => Body::from_stream(pieces.chain(stream::pending())),
+        (None, _) => Body::from_stream(chunks),
+        (Some(_), true) => Body::from_stream(chunks.chain(stream::pending())),
         // What was written before must have left before the connection breaks.
-        (Some(_), false) => Body::from_stream(pieces.chain(stream::once(async {
+        (Some(_), false) => Body::from_stream(chunks.chain(stream::once(async {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
             Err(std::io::Error::other("cut, as the test wants"))
         }))),
