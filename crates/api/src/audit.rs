@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 pub struct AuditEvent {
     /// Always `audit.event`.
     pub object: String,
-    /// Grows.
+    /// Sequence number; later events have higher ones.
     pub id: i64,
     /// RFC 3339.
     #[schema(format = DateTime)]

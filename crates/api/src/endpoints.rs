@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::enums::{DedicatedKind, DesiredState, EndpointKind, EndpointObject, EndpointState, PlanObject};
 use crate::read::{integer, nullable_integer, object_or_null};
-use crate::words::{DedicatedKind, EndpointKind, EndpointObject, EndpointStateWord, PlanObject, RunWord};
 
 /// Begins a line of a followed log that is none: the rest of it names the place after what was sent so far.
 pub const LOG_MARK: u8 = 0x1e;
@@ -32,13 +32,13 @@ pub struct CreateEndpointRequest {
     #[serde(default, deserialize_with = "object_or_null", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Autoscaling, required = true)]
     pub autoscaling: Option<AutoscalingRequest>,
-    /// Name for people.
+    /// Display name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 256, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$")]
     pub display_name: Option<String>,
     /// `STARTED` (default) or `STOPPED`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<RunWord>)]
+    #[schema(value_type = Option<DesiredState>)]
     pub state: Option<String>,
     /// Minutes without inference until it stops; 0 or null is never, absent is the server's default.
     #[serde(default, deserialize_with = "nullable_integer", skip_serializing_if = "Option::is_none")]
@@ -58,11 +58,11 @@ pub struct CreateEndpointRequest {
 /// Replica bounds as requests send them; PATCH may carry one alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AutoscalingRequest {
-    /// Fewest replicas.
+    /// Minimum number of replicas; 0 scales to zero.
     #[serde(default, deserialize_with = "integer", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<i32>, minimum = 0, maximum = 1_024)]
     pub min_replicas: Option<i64>,
-    /// Most replicas.
+    /// Maximum number of replicas.
     #[serde(default, deserialize_with = "integer", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<i32>, minimum = 1, maximum = 1_024)]
     pub max_replicas: Option<i64>,
@@ -71,13 +71,13 @@ pub struct AutoscalingRequest {
 /// `PATCH /v1/endpoints/{id}`. Absent members stay as they are.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct UpdateEndpointRequest {
-    /// Name for people.
+    /// Display name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 256, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$")]
     pub display_name: Option<String>,
     /// `STARTED` or `STOPPED`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<RunWord>)]
+    #[schema(value_type = Option<DesiredState>)]
     pub state: Option<String>,
     /// Replica bounds; merged with the stored pair, then checked.
     #[serde(default, deserialize_with = "object_or_null", skip_serializing_if = "Option::is_none")]
@@ -117,7 +117,7 @@ pub struct DedicatedEndpoint {
     pub id: String,
     /// What inference requests put into `model`.
     pub name: String,
-    /// Name for people.
+    /// Display name.
     pub display_name: String,
     /// The model it serves.
     pub model: String,
@@ -127,10 +127,10 @@ pub struct DedicatedEndpoint {
     #[serde(rename = "type")]
     #[schema(value_type = DedicatedKind)]
     pub kind: String,
-    /// The tenant.
+    /// The tenant that owns it.
     pub owner: String,
-    /// One of the six state words.
-    #[schema(value_type = EndpointStateWord)]
+    /// One of the six states.
+    #[schema(value_type = EndpointState)]
     pub state: String,
     /// Replica bounds.
     pub autoscaling: Autoscaling,
@@ -145,7 +145,7 @@ pub struct DedicatedEndpoint {
     #[serde(default)]
     #[schema(required = true)]
     pub availability_zone: Option<String>,
-    /// As requested.
+    /// The value that the request set.
     #[serde(default)]
     #[schema(required = true)]
     pub disable_speculative_decoding: bool,
@@ -175,7 +175,7 @@ pub struct EndpointStatus {
     /// Since when the state is shown, RFC 3339.
     #[schema(format = DateTime)]
     pub since: String,
-    /// Replicas that answer.
+    /// Replicas that are ready.
     pub ready_replicas: u32,
     /// Replicas wanted now.
     pub wanted_replicas: u32,
@@ -221,7 +221,7 @@ pub struct LaunchProgress {
 /// One failed attempt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct FailureInfo {
-    /// Which attempt.
+    /// Number of the launch attempt.
     pub attempt: u32,
     /// A reason code.
     pub reason: String,
@@ -240,7 +240,7 @@ pub struct ReplicaInfo {
     /// Counts the endpoint's launches.
     pub attempt: u32,
     /// `reserved`, `launching`, `ready`, `unresponsive`, `draining`, `stopping`, `releasing`, `exited`, `lost`, `unknown`.
-    #[schema(value_type = crate::words::PhaseWord)]
+    #[schema(value_type = crate::enums::ReplicaPhase)]
     pub phase: String,
     /// Why it drains or is being ended: a code, see docs/reasons.md. Absent while it is to run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -268,18 +268,18 @@ pub struct ListEndpoint {
     pub object: String,
     /// `endpoint-<uuid>`.
     pub id: String,
-    /// What inference requests use.
+    /// The `model` of inference requests.
     pub name: String,
-    /// The model.
+    /// Name of the model.
     pub model: String,
     /// Always `dedicated`.
     #[serde(rename = "type")]
     #[schema(value_type = EndpointKind)]
     pub kind: String,
-    /// The tenant.
+    /// The tenant that owns it.
     pub owner: String,
-    /// One of the six state words.
-    #[schema(value_type = EndpointStateWord)]
+    /// One of the six states.
+    #[schema(value_type = EndpointState)]
     pub state: String,
     /// RFC 3339.
     #[schema(format = DateTime)]
@@ -291,7 +291,7 @@ pub struct ListEndpoint {
 pub struct List<T> {
     /// Always `list`.
     pub object: String,
-    /// The items.
+    /// The listed items.
     pub data: Vec<T>,
 }
 
@@ -325,7 +325,7 @@ pub struct EndpointPlan {
     /// Always `endpoint.plan`.
     #[schema(value_type = PlanObject)]
     pub object: String,
-    /// The model.
+    /// Name of the model.
     pub model: String,
     /// The hardware asked for.
     pub hardware: String,
@@ -343,13 +343,13 @@ pub struct EndpointPlan {
     pub needed_bytes: u64,
     /// Of that on each device.
     pub needed_bytes_per_device: u64,
-    /// The tensors.
+    /// Bytes of the tensors.
     pub weights_bytes: u64,
     /// Keys and values of all slots at full context.
     pub kv_cache_bytes: u64,
-    /// Scratch of one step.
+    /// Bytes of scratch memory for one step.
     pub compute_bytes: u64,
-    /// Allowance for the rest.
+    /// Bytes reserved for everything else.
     pub margin_bytes: u64,
     /// Memory available now on the free devices it would get.
     pub available_bytes: u64,

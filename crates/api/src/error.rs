@@ -10,7 +10,7 @@ pub struct ErrorBody {
     /// The request's id; absent on answers that come from no request of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// What went wrong.
+    /// The error itself.
     pub error: ErrorDetail,
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::words::{AvailabilityWord, HardwareObject};
+use crate::enums::{AvailabilityStatus, HardwareObject};
 
 /// One hardware configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -13,9 +13,9 @@ pub struct Hardware {
     pub object: String,
     /// `2x_nvidia_h100_80gb_sxm`, `4x_cpu_8gb`.
     pub id: String,
-    /// What it costs.
+    /// The price.
     pub pricing: HardwarePricing,
-    /// What it is.
+    /// The devices it consists of.
     pub specs: HardwareSpecs,
     /// Whether a replica could start now; only with `?model=`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -44,7 +44,7 @@ pub struct HardwareSpecs {
     pub gpu_link: String,
     /// GB per device.
     pub gpu_memory: f64,
-    /// Devices.
+    /// Number of devices.
     pub gpu_count: u32,
 }
 
@@ -52,7 +52,7 @@ pub struct HardwareSpecs {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct HardwareAvailability {
     /// `available`, `unavailable` or `insufficient`.
-    #[schema(value_type = AvailabilityWord)]
+    #[schema(value_type = AvailabilityStatus)]
     pub status: String,
 }
 

@@ -4,22 +4,22 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa::openapi::Schema;
 
+use crate::enums::{KeyObject, KeyRole};
 use crate::openapi::texts;
 use crate::read::integer;
-use crate::words::{KeyObject, RoleWord};
 
 /// What the key shall allow, whose it is, and for how long.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CreateKeyRequest {
     /// `inference`, `viewer`, `developer`, `owner` or `admin`; absent is `developer`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<RoleWord>)]
+    #[schema(value_type = Option<KeyRole>)]
     pub role: Option<String>,
     /// Tenant; only an admin may name another than its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(pattern = "^[a-z0-9-]{1,39}$")]
     pub owner: Option<String>,
-    /// Name for people.
+    /// Display name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 256, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$")]
     pub name: Option<String>,
@@ -45,14 +45,14 @@ pub struct KeyInfo {
     /// Always `api_key`.
     #[schema(value_type = KeyObject)]
     pub object: String,
-    /// The public part.
+    /// The key's public id.
     pub id: String,
-    /// Name for people.
+    /// Display name.
     pub name: String,
-    /// The tenant.
+    /// The tenant that owns it.
     pub owner: String,
-    /// What it allows.
-    #[schema(value_type = RoleWord)]
+    /// Its role.
+    #[schema(value_type = KeyRole)]
     pub role: String,
     /// RFC 3339.
     #[schema(format = DateTime)]

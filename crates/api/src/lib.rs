@@ -6,6 +6,7 @@ pub mod clients;
 pub mod codes;
 pub mod endpoints;
 pub mod engine;
+pub mod enums;
 pub mod error;
 pub mod hardware;
 pub mod inference;
@@ -15,7 +16,6 @@ pub mod openapi;
 mod read;
 pub mod usage;
 pub mod whoami;
-pub mod words;
 
 pub use audit::AuditEvent;
 pub use codes::{PullCode, RefusalCode};

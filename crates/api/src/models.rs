@@ -5,8 +5,8 @@ use utoipa::ToSchema;
 use utoipa::openapi::Schema;
 
 use crate::endpoints::Nullable;
+use crate::enums::{ModelKind, ModelObject, PullState};
 use crate::openapi::{OWNER, texts};
-use crate::words::{ModelKind, ModelObject, PullStateWord};
 
 /// One model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -16,13 +16,13 @@ pub struct Model {
     /// Always `model`.
     #[schema(value_type = ModelObject)]
     pub object: String,
-    /// Unix seconds.
+    /// Creation time in Unix seconds.
     pub created: i64,
     /// `chat`, `language` or `embedding` here; another word than the contract's ten breaks the v1 SDK.
     #[serde(rename = "type")]
     #[schema(value_type = ModelKind)]
     pub kind: String,
-    /// Name for people.
+    /// Display name.
     pub display_name: String,
     /// The part before the slash.
     pub organization: String,
@@ -33,7 +33,7 @@ pub struct Model {
     pub link: String,
     /// Its licence; may be empty.
     pub license: String,
-    /// Tokens.
+    /// Context length in tokens.
     pub context_length: u32,
     /// Never null: v1 fails without it.
     pub pricing: ModelPricing,
@@ -98,7 +98,7 @@ fn tenants() -> Schema {
     texts(OWNER, 1_000)
 }
 
-/// Whose a model is.
+/// The tenants that hold a model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ModelHolders {
     /// Always `model.holders`.
@@ -133,7 +133,7 @@ pub struct ModelCheck {
     /// `ORG/NAME`.
     pub model: String,
     /// `running`, `done` when all is right, or `failed`.
-    #[schema(value_type = PullStateWord)]
+    #[schema(value_type = PullState)]
     pub state: String,
     /// Percent of the bytes that were read; null until they are counted.
     pub percent: Option<u8>,
@@ -167,7 +167,7 @@ pub struct ModelPull {
     /// The GGUF file or quantisation that was asked for, if one was.
     pub file: Option<String>,
     /// `queued`, `running`, `done` or `failed`.
-    #[schema(value_type = PullStateWord)]
+    #[schema(value_type = PullState)]
     pub state: String,
     /// Percent of the bytes that are here; null until the hub has said how many there are.
     pub percent: Option<u8>,
@@ -179,7 +179,7 @@ pub struct ModelPull {
     pub bytes_kept: Option<u64>,
     /// The commit that was fetched, once done.
     pub commit: Option<String>,
-    /// Why it failed: a word for programs.
+    /// Why it failed: a code for programs.
     pub code: Option<String>,
     /// Why it failed, or what it waits for: a sentence.
     pub message: Option<String>,

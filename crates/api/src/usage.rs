@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::words::{ListObject, UsageObject};
+use crate::enums::{ListObject, UsageObject};
 
 /// What your endpoints ran in a period.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -35,11 +35,11 @@ pub struct EndpointUsage {
     pub object: String,
     /// The endpoint's id.
     pub endpoint: String,
-    /// Its name.
+    /// The endpoint's name.
     pub name: String,
-    /// Its model.
+    /// The model it served.
     pub model: String,
-    /// Its hardware.
+    /// The hardware it ran on.
     pub hardware: String,
     /// How many of its replicas ran.
     pub replicas: u64,

@@ -8,11 +8,11 @@ use utoipa::ToSchema;
 pub struct WhoamiV3 {
     /// Always `project_api_key` here.
     #[serde(rename = "type")]
-    #[schema(value_type = crate::words::WhoamiKind)]
+    #[schema(value_type = crate::enums::WhoamiKind)]
     pub kind: String,
-    /// The key.
+    /// The API key that was used.
     pub api_key: Named,
-    /// The tenant.
+    /// The tenant that owns the key.
     pub organization: Named,
     /// The tenant's one project.
     pub project: Project,
@@ -21,9 +21,9 @@ pub struct WhoamiV3 {
 /// An id with an optional name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Named {
-    /// The id.
+    /// Stable id.
     pub id: String,
-    /// The name.
+    /// Name for display.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
 }
@@ -31,11 +31,11 @@ pub struct Named {
 /// A project.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Project {
-    /// The id.
+    /// Stable id.
     pub id: String,
-    /// The name.
+    /// Name for display.
     pub name: String,
-    /// The slug.
+    /// Name in URLs.
     pub slug: String,
 }
 
@@ -44,15 +44,15 @@ pub struct Project {
 pub struct WhoamiV1 {
     /// The key's id.
     pub api_key_id: String,
-    /// The tenant.
+    /// The tenant that owns the key.
     pub organization_id: String,
     /// The tenant's name.
     pub organization_name: String,
-    /// The project.
+    /// Id of the tenant's one project.
     pub project_id: String,
-    /// Its name.
+    /// Name of the project.
     pub project_name: String,
-    /// Its slug.
+    /// Slug of the project.
     pub project_slug: String,
     /// Always null: keys belong to tenants.
     pub user_id: Option<String>,

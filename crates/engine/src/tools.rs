@@ -37,7 +37,7 @@ impl Tools {
         }
         let named = match choice {
             None => return Ok(Self::unless_empty(tools, false)),
-            Some(ToolChoice::Word(word)) => match word.as_str() {
+            Some(ToolChoice::Mode(word)) => match word.as_str() {
                 "none" => return Ok(None),
                 "auto" => return Ok(Self::unless_empty(tools, false)),
                 "required" if tools.is_empty() => {
@@ -159,7 +159,7 @@ mod tests {
     fn a_choice_must_be_among_the_tools() {
         let tool = json!({"type": "function", "function": {"name": "add"}});
         let tools: Vec<Tool> = vec![serde_json::from_value(tool).unwrap()];
-        let word = |it: &str| Some(ToolChoice::Word(it.to_owned()));
+        let word = |it: &str| Some(ToolChoice::Mode(it.to_owned()));
         assert!(Tools::check(Some(tools.clone()), word("none")).unwrap().is_none());
         assert!(Tools::check(Some(tools.clone()), word("auto")).unwrap().unwrap().form().is_none());
         assert!(Tools::check(Some(tools.clone()), word("add")).unwrap().unwrap().form().is_some());

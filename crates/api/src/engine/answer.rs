@@ -11,7 +11,7 @@ pub struct EchoedPrompt {
     pub text: String,
     /// Its tokens' probabilities, when asked for.
     pub logprobs: Option<TextLogprobs>,
-    /// Its tokens.
+    /// Ids of its tokens.
     #[serde(default)]
     pub token_ids: Vec<u32>,
 }
@@ -32,7 +32,7 @@ pub struct ChatCompletion {
     pub prompt: Option<EchoedPrompt>,
     /// The choices, in order.
     pub choices: Vec<ChatChoice>,
-    /// Token counts.
+    /// Token counts of the request.
     pub usage: Usage,
 }
 
@@ -49,22 +49,22 @@ pub struct Completion {
     pub model: String,
     /// The choices, in order.
     pub choices: Vec<CompletionChoice>,
-    /// Token counts.
+    /// Token counts of the request.
     pub usage: Usage,
 }
 
 /// One choice of a chat.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ChatChoice {
-    /// Its place.
+    /// Index of the choice.
     pub index: u32,
-    /// What was said.
+    /// The assistant's message.
     pub message: ReplyMessage,
     /// `stop`, `length` or `tool_calls`.
     pub finish_reason: String,
     /// The tokens' probabilities, when asked for.
     pub logprobs: Option<ChatLogprobs>,
-    /// The sampled tokens.
+    /// Ids of the sampled tokens.
     #[serde(default)]
     pub token_ids: Vec<u32>,
 }
@@ -76,7 +76,7 @@ pub struct ReplyMessage {
     pub role: String,
     /// The text; null when the reply is only calls.
     pub content: Option<String>,
-    /// What the model thought before; left out when it told none of it.
+    /// The reasoning before the answer; left out when there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reasoning: Option<String>,
     /// The calls; left out when there are none.
@@ -87,32 +87,32 @@ pub struct ReplyMessage {
 /// A call of a function, or in a stream more of its arguments: then it has neither id, type nor name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToolCall {
-    /// Its place among the calls.
+    /// Index of the call in the reply.
     pub index: u32,
-    /// Its id.
+    /// The call's id, unique in the conversation.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub id: String,
     /// `function`.
     #[serde(rename = "type", default, skip_serializing_if = "String::is_empty")]
     pub kind: String,
-    /// What is called.
+    /// The called function.
     pub function: CalledFunction,
 }
 
 /// A function's name and arguments.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CalledFunction {
-    /// Its name.
+    /// The function's name.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
-    /// Its arguments, as JSON text.
+    /// The arguments as JSON text.
     pub arguments: String,
 }
 
 /// One choice of a completion.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CompletionChoice {
-    /// Its place.
+    /// Index of the choice.
     pub index: u32,
     /// The text.
     pub text: String,
@@ -120,7 +120,7 @@ pub struct CompletionChoice {
     pub finish_reason: String,
     /// The tokens' probabilities, when asked for.
     pub logprobs: Option<TextLogprobs>,
-    /// The sampled tokens.
+    /// Ids of the sampled tokens.
     #[serde(default)]
     pub token_ids: Vec<u32>,
 }
@@ -132,9 +132,9 @@ pub struct TokenLogprob {
     pub token: String,
     /// Its log probability, before temperature and penalties.
     pub logprob: f32,
-    /// Its bytes.
+    /// The token's UTF-8 bytes; may be part of a character.
     pub bytes: Vec<u8>,
-    /// The most likely candidates in its place.
+    /// The most likely candidates at its position.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub top_logprobs: Option<Vec<TokenLogprob>>,
 }
@@ -142,7 +142,7 @@ pub struct TokenLogprob {
 /// Chat's `logprobs` object.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ChatLogprobs {
-    /// One per token.
+    /// One entry per token.
     pub content: Vec<TokenLogprob>,
 }
 
@@ -162,16 +162,16 @@ pub struct TextLogprobs {
 /// Token counts of one request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
-    /// Tokens read.
+    /// Tokens of the prompt.
     pub prompt_tokens: u32,
     /// Tokens generated, the one that ended the generation included.
     pub completion_tokens: u32,
-    /// Their sum.
+    /// `prompt_tokens` plus `completion_tokens`.
     pub total_tokens: u32,
 }
 
 impl Usage {
-    /// Counts with their sum.
+    /// Computes the total.
     #[must_use]
     pub fn new(prompt_tokens: u32, completion_tokens: u32) -> Self {
         Self { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens }

@@ -23,7 +23,7 @@ pub struct ChatChunk<'a> {
     /// The prompt, in the first event, when it shall be repeated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt: Option<EchoedPrompt>,
-    /// One choice's news; empty beside `usage`.
+    /// The choices' deltas; empty beside `usage`.
     #[serde(borrow)]
     pub choices: Vec<ChatChunkChoice<'a>>,
     /// Token counts, in the last event when asked for.
@@ -45,7 +45,7 @@ pub struct CompletionChunk<'a> {
     /// The name the request used.
     #[serde(borrow)]
     pub model: Cow<'a, str>,
-    /// One choice's news; empty beside `usage`.
+    /// The choices' deltas; empty beside `usage`.
     #[serde(borrow)]
     pub choices: Vec<CompletionChunkChoice<'a>>,
     /// Token counts, in the last event when asked for.
@@ -53,12 +53,12 @@ pub struct CompletionChunk<'a> {
     pub usage: Option<Usage>,
 }
 
-/// One choice's news.
+/// A choice's delta.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct ChatChunkChoice<'a> {
-    /// Its place.
+    /// Index of the choice.
     pub index: u32,
-    /// What was added.
+    /// The text that was added.
     #[serde(borrow)]
     pub delta: Delta<'a>,
     /// Why it ended; null until then.
@@ -66,7 +66,7 @@ pub struct ChatChunkChoice<'a> {
     pub finish_reason: Option<Cow<'a, str>>,
     /// The token's probability, when asked for.
     pub logprobs: Option<ChatLogprobs>,
-    /// The sampled token.
+    /// Id of the sampled token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_id: Option<u32>,
 }
@@ -77,10 +77,10 @@ pub struct Delta<'a> {
     /// `assistant`, in the first event.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub role: Option<Cow<'a, str>>,
-    /// Text.
+    /// Answer text.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub content: Option<Cow<'a, str>>,
-    /// What the model thinks.
+    /// Reasoning text.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub reasoning: Option<Cow<'a, str>>,
     /// Calls, and more of their arguments.
@@ -88,12 +88,12 @@ pub struct Delta<'a> {
     pub tool_calls: Vec<ToolCall>,
 }
 
-/// One choice's news.
+/// A choice's delta.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct CompletionChunkChoice<'a> {
-    /// Its place.
+    /// Index of the choice.
     pub index: u32,
-    /// What was added.
+    /// The text that was added.
     #[serde(borrow)]
     pub text: Cow<'a, str>,
     /// Why it ended; null until then.
@@ -101,7 +101,7 @@ pub struct CompletionChunkChoice<'a> {
     pub finish_reason: Option<Cow<'a, str>>,
     /// The token's probability, when asked for.
     pub logprobs: Option<TextLogprobs>,
-    /// The sampled token.
+    /// Id of the sampled token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_id: Option<u32>,
 }

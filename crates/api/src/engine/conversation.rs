@@ -11,21 +11,21 @@ pub struct Message {
     /// A text, a list of parts, or null beside `tool_calls`.
     #[serde(default)]
     pub content: Option<Content>,
-    /// Who said it.
+    /// Name of the author.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Calls the assistant made.
+    /// Calls that the assistant made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_calls: Option<Vec<Value>>,
     /// The call a tool's message answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_call_id: Option<String>,
-    /// What an assistant thought before it said so.
+    /// The assistant's reasoning before this message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reasoning_content: Option<String>,
 }
 
-/// What a message says.
+/// A message's content.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged, expecting = "a text or a list of parts")]
 pub enum Content {
@@ -41,7 +41,7 @@ pub struct Tool {
     /// `function`.
     #[serde(rename = "type", default = "function_kind")]
     pub kind: String,
-    /// The function.
+    /// The function to call.
     pub function: Function,
 }
 
@@ -49,12 +49,12 @@ fn function_kind() -> String {
     "function".to_owned()
 }
 
-/// A function's name and what it takes.
+/// A function's name and parameters.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Function {
-    /// Its name.
+    /// The function's name.
     pub name: String,
-    /// What it is for.
+    /// Description for the model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// JSON schema of its arguments.
@@ -67,10 +67,10 @@ pub struct Function {
 #[serde(untagged, expecting = "a word or {\"type\":\"function\",\"function\":{\"name\":…}}")]
 pub enum ToolChoice {
     /// `auto`, `none`, `required`, or a function's name.
-    Word(String),
+    Mode(String),
     /// `{"type":"function","function":{"name":…}}`.
     Named {
-        /// The function.
+        /// The function to call.
         function: ToolChoiceFunction,
     },
 }
@@ -78,7 +78,7 @@ pub enum ToolChoice {
 /// The function a `tool_choice` names.
 #[derive(Clone, Debug, Deserialize)]
 pub struct ToolChoiceFunction {
-    /// Its name.
+    /// The function's name.
     pub name: String,
 }
 
@@ -102,7 +102,7 @@ pub struct ResponseFormat {
 /// A named JSON schema.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct JsonSchema {
-    /// The schema.
+    /// The JSON schema itself.
     #[serde(default)]
     pub schema: Option<Value>,
 }

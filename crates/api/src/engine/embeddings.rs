@@ -36,7 +36,7 @@ pub struct Embeddings {
 pub struct Embedding {
     /// `embedding`.
     pub object: String,
-    /// The input's place.
+    /// Index of the input.
     pub index: u32,
     /// The vector.
     pub embedding: Vec<f32>,
@@ -45,8 +45,8 @@ pub struct Embedding {
 /// Token counts of an embeddings request.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct EmbeddingsUsage {
-    /// Tokens read.
+    /// Tokens of all inputs.
     pub prompt_tokens: u32,
-    /// The same.
+    /// Equals `prompt_tokens`.
     pub total_tokens: u32,
 }

@@ -11,7 +11,7 @@ pub enum Health {
         /// From 0 to 1.
         progress: f32,
     },
-    /// Requests are served.
+    /// The model is loaded and requests are served.
     Ok {
         /// What the starter put into `DEDI_NONCE`; absent when it put nothing.
         #[serde(default, skip_serializing_if = "Option::is_none")]

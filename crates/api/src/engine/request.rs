@@ -48,9 +48,9 @@ pub struct GenerateRequest {
     pub stream: Option<bool>,
     /// What a stream has beside its choices.
     pub stream_options: Option<StreamOptions>,
-    /// Whether to tell the sampled tokens' log probabilities, or of how many candidates.
+    /// Whether to report the sampled tokens' log probabilities, or of how many candidates.
     pub logprobs: Option<BoolOrCount>,
-    /// Candidates per token to tell the log probabilities of.
+    /// Candidates per token to report log probabilities of.
     pub top_logprobs: Option<i64>,
     /// Whether the answer repeats the prompt: before the text of a completion, in `prompt` of a chat.
     pub echo: Option<bool>,
@@ -60,7 +60,7 @@ pub struct GenerateRequest {
     pub tool_choice: Option<ToolChoice>,
     /// False ends a reply with its first call.
     pub parallel_tool_calls: Option<bool>,
-    /// Form of the reply.
+    /// Form that the reply is held to.
     pub response_format: Option<ResponseFormat>,
     /// `error` or `truncate`.
     pub context_length_exceeded_behavior: Option<String>,
@@ -80,9 +80,9 @@ pub struct GenerateRequest {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(untagged, expecting = "a text or a list of texts")]
 pub enum OneOrMany<T> {
-    /// One.
+    /// A single value.
     One(T),
-    /// Any number.
+    /// A list of values.
     Many(Vec<T>),
 }
 
@@ -112,9 +112,9 @@ pub enum Prompt {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(untagged, expecting = "true, false or a whole number")]
 pub enum BoolOrCount {
-    /// Whether.
+    /// On or off.
     Bool(bool),
-    /// How many.
+    /// Number of candidates.
     Count(i64),
 }
 
@@ -122,6 +122,6 @@ pub enum BoolOrCount {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct StreamOptions {
-    /// A last chunk without choices tells the token counts.
+    /// Whether a last chunk without choices has the token counts.
     pub include_usage: Option<bool>,
 }

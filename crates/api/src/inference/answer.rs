@@ -9,20 +9,20 @@ use utoipa::ToSchema;
 /// The prompt in an answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PromptPart<'a> {
-    /// Its text.
+    /// The prompt's text.
     pub text: Cow<'a, str>,
-    /// Of its tokens.
+    /// Log probabilities of its tokens.
     pub logprobs: Option<LogprobLists<'a>>,
 }
 
 /// Log probabilities as parallel lists.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct LogprobLists<'a> {
-    /// Tokens as text.
+    /// The tokens' texts.
     pub tokens: Vec<Cow<'a, str>>,
-    /// Theirs.
+    /// Log probability of each token.
     pub token_logprobs: Vec<Option<f64>>,
-    /// Their ids, where the engine told them.
+    /// Their ids, where the engine reports them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_ids: Option<Vec<i64>>,
     /// By position, the candidates.
@@ -31,7 +31,7 @@ pub struct LogprobLists<'a> {
     pub top_logprobs: Option<BTreeMap<usize, BTreeMap<Cow<'a, str>, f64>>>,
 }
 
-/// Why a choice ended; the four words that every client knows.
+/// Why a choice ended; the four values that every client knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FinishReason {
@@ -39,19 +39,19 @@ pub enum FinishReason {
     Stop,
     /// The model's end-of-sequence token.
     Eos,
-    /// The token limit.
+    /// The token limit was reached.
     Length,
-    /// It calls tools.
+    /// The reply ends with tool calls.
     ToolCalls,
 }
 
-/// Tokens read and written.
+/// Token counts of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Usage {
-    /// Read.
+    /// Tokens of the prompt.
     pub prompt_tokens: u64,
-    /// Written.
+    /// Generated tokens.
     pub completion_tokens: u64,
-    /// Both.
+    /// `prompt_tokens` plus `completion_tokens`.
     pub total_tokens: u64,
 }

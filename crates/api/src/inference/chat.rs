@@ -6,45 +6,45 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{FinishReason, LogprobLists, PromptPart, Usage};
-use crate::words::{AssistantRole, ChatObject, FunctionKind};
+use crate::enums::{AssistantRole, ChatObject, FunctionKind};
 
 /// A whole chat answer; `object` is `chat.completion`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ChatCompletion<'a> {
-    /// The request's id.
+    /// The request's id (`req_…`).
     pub id: Cow<'a, str>,
     /// `chat.completion`.
     #[schema(value_type = ChatObject)]
     pub object: Cow<'a, str>,
-    /// Unix seconds.
+    /// Creation time in Unix seconds.
     pub created: i64,
-    /// As requested.
+    /// The model name as requested.
     pub model: Cow<'a, str>,
     /// Empty unless `echo` was set.
     pub prompt: Vec<PromptPart<'a>>,
-    /// The replies.
+    /// One per choice asked for.
     pub choices: Vec<ChatChoice<'a>>,
     /// Tokens, where the engine counted them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
 }
 
-/// One reply.
+/// One choice of a chat.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ChatChoice<'a> {
-    /// Its position.
+    /// Its index, from 0.
     pub index: u32,
-    /// Why it ended.
+    /// Why generation ended.
     pub finish_reason: FinishReason,
-    /// The request's seed.
+    /// The seed it was sampled with.
     pub seed: Option<i64>,
-    /// Of its tokens, where asked for.
+    /// Log probabilities of its tokens, where asked for.
     pub logprobs: Option<LogprobLists<'a>>,
-    /// What was said.
+    /// The assistant's message.
     pub message: ReplyMessage<'a>,
 }
 
-/// What the assistant said.
+/// The assistant's message.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ReplyMessage<'a> {
     /// `assistant`.
@@ -52,10 +52,10 @@ pub struct ReplyMessage<'a> {
     pub role: Cow<'a, str>,
     /// Its text; null when it only calls tools.
     pub content: Option<Cow<'a, str>>,
-    /// Its calls.
+    /// The tool calls, in order.
     #[serde(default)]
     pub tool_calls: Vec<ToolCall<'a>>,
-    /// What it thought before.
+    /// The reasoning before the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reasoning: Option<Cow<'a, str>>,
 }
@@ -63,7 +63,7 @@ pub struct ReplyMessage<'a> {
 /// A call in an answer, or a fragment of one in a stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ToolCall<'a> {
-    /// Its position.
+    /// Its index, from 0.
     pub index: u32,
     /// Its id; empty in later fragments.
     pub id: Cow<'a, str>,
@@ -71,7 +71,7 @@ pub struct ToolCall<'a> {
     #[serde(rename = "type")]
     #[schema(value_type = FunctionKind)]
     pub kind: Cow<'a, str>,
-    /// What is called.
+    /// The called function.
     pub function: ToolCallFunction<'a>,
 }
 

@@ -9,8 +9,8 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::Text;
+use crate::enums::{EmbeddingObject, ListObject};
 use crate::read::whole;
-use crate::words::{EmbeddingObject, ListObject};
 
 /// The body of `POST /v1/embeddings`.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -47,9 +47,9 @@ pub enum EncodingFormat {
 #[derive(Clone, Debug, Serialize)]
 #[serde(untagged)]
 pub enum EmbeddingInput<'a> {
-    /// One text.
+    /// A string.
     Text(Text<'a>),
-    /// Several texts.
+    /// A list of strings.
     Texts(Vec<Text<'a>>),
 }
 
@@ -59,7 +59,7 @@ pub struct Embeddings<'a> {
     /// `list`.
     #[schema(value_type = ListObject)]
     pub object: &'a str,
-    /// As requested.
+    /// The model name as requested.
     pub model: &'a str,
     /// One for each input.
     pub data: Vec<Embedding<'a>>,
@@ -68,7 +68,7 @@ pub struct Embeddings<'a> {
     pub usage: Option<EmbeddingUsage>,
 }
 
-/// One vector.
+/// The vector of one input.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Embedding<'a> {
     /// `embedding`.
@@ -94,9 +94,9 @@ pub enum EmbeddingVector<'a> {
 /// Tokens of an embeddings request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EmbeddingUsage {
-    /// Read.
+    /// Tokens of all inputs.
     pub prompt_tokens: u64,
-    /// The same.
+    /// Equals `prompt_tokens`.
     pub total_tokens: u64,
 }
 

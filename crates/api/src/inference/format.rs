@@ -5,20 +5,20 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::Text;
+use crate::enums::ResponseFormatType;
 use crate::read::object_or_null;
-use crate::words::FormatWord;
 
 /// Form of the reply, in any of the shapes that are sent.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 pub struct ResponseFormat<'a> {
     /// `text`, `json_object`, `json_schema` or `regex`.
     #[serde(rename = "type", borrow, default)]
-    #[schema(value_type = FormatWord, required = true)]
+    #[schema(value_type = ResponseFormatType, required = true)]
     pub kind: Option<Text<'a>>,
-    /// The newer place of the schema.
+    /// OpenAI's field for the schema.
     #[serde(borrow, default, deserialize_with = "object_or_null")]
     pub json_schema: Option<NamedSchema<'a>>,
-    /// The older place of the schema.
+    /// The schema as older clients send it.
     #[serde(borrow, default)]
     #[schema(value_type = Option<Object>)]
     pub schema: Option<&'a RawValue>,
@@ -31,11 +31,11 @@ pub struct ResponseFormat<'a> {
 /// A JSON schema with its name.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 pub struct NamedSchema<'a> {
-    /// Its name.
+    /// The schema's name, for the model.
     #[serde(borrow, default)]
     #[schema(value_type = Option<String>)]
     pub name: Option<Text<'a>>,
-    /// The schema.
+    /// The JSON schema itself.
     #[serde(borrow, default)]
     #[schema(value_type = Option<Object>)]
     pub schema: Option<&'a RawValue>,

@@ -10,8 +10,8 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::{Message, Prompt, ResponseFormat, Text, Tool, ToolChoice};
+use crate::enums::{ContextOverflow, ReasoningEffort, SafetyModel};
 use crate::read::{object_or_null, objects, whole, whole_of};
-use crate::words::{EffortWord, OverflowWord, SafetyWord};
 
 /// The body of `POST /v1/chat/completions` and `POST /v1/completions`. All is optional so that a missing
 /// field is answered by name; numbers are wide so that one out of range is too. Unknown fields are ignored.
@@ -40,11 +40,11 @@ pub struct GenerateRequest<'a> {
     /// Texts that end the generation.
     #[serde(borrow, default)]
     pub stop: Option<Stop<'a>>,
-    /// Randomness.
+    /// Sampling temperature; 0 takes the most likely token every time.
     #[serde(default)]
     #[schema(minimum = 0, maximum = 5)]
     pub temperature: Option<f64>,
-    /// Nucleus sampling.
+    /// Nucleus sampling: keeps the most likely tokens whose probabilities add up to this.
     #[serde(default)]
     #[schema(minimum = 0, maximum = 1)]
     pub top_p: Option<f64>,
@@ -83,7 +83,7 @@ pub struct GenerateRequest<'a> {
     /// Whether to answer with server-sent events.
     #[serde(default)]
     pub stream: Option<bool>,
-    /// How many candidates to tell the log probability of.
+    /// How many candidates to report the log probability of.
     #[serde(default)]
     pub logprobs: Option<Logprobs>,
     /// OpenAI's way to say how many beside `logprobs: true`; chat only.
@@ -115,11 +115,11 @@ pub struct GenerateRequest<'a> {
     pub response_format: Option<ResponseFormat<'a>>,
     /// `error` or `truncate`.
     #[serde(borrow, default)]
-    #[schema(value_type = Option<OverflowWord>)]
+    #[schema(value_type = Option<ContextOverflow>)]
     pub context_length_exceeded_behavior: Option<Text<'a>>,
     /// `low`, `medium` or `high`.
     #[serde(borrow, default)]
-    #[schema(value_type = Option<EffortWord>)]
+    #[schema(value_type = Option<ReasoningEffort>)]
     pub reasoning_effort: Option<Text<'a>>,
     /// Whether the model reasons first.
     #[serde(borrow, default, deserialize_with = "object_or_null")]
@@ -132,12 +132,12 @@ pub struct GenerateRequest<'a> {
     /// only.
     #[serde(default)]
     pub continue_final_message: Option<bool>,
-    /// Whether the model is told that its turn begins; by default it is, unless `continue_final_message` is set. Chat only.
+    /// Whether the prompt ends with the header of a new assistant message; by default it does, unless `continue_final_message` is set. Chat only.
     #[serde(default)]
     pub add_generation_prompt: Option<bool>,
     /// A model that checks prompt and answer. There is none here, so any but `none` is refused.
     #[serde(borrow, default)]
-    #[schema(value_type = Option<SafetyWord>)]
+    #[schema(value_type = Option<SafetyModel>)]
     pub safety_model: Option<Text<'a>>,
     /// A regime to process the request under. None is promised here, so any is refused.
     #[serde(borrow, default)]
@@ -160,21 +160,21 @@ pub struct Stop<'a>(pub Vec<Text<'a>>);
 /// An integer, or OpenAI's boolean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Logprobs {
-    /// How many candidates.
+    /// Number of candidates.
     Top(i64),
-    /// Yes or no.
+    /// OpenAI's boolean.
     Wanted(bool),
 }
 
 /// `{"enabled":true}`.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 pub struct Reasoning<'a> {
-    /// On or off.
+    /// Whether to reason.
     #[serde(default)]
     pub enabled: Option<bool>,
     /// The same as `reasoning_effort`, which wins.
     #[serde(borrow, default)]
-    #[schema(value_type = Option<EffortWord>)]
+    #[schema(value_type = Option<ReasoningEffort>)]
     pub effort: Option<Text<'a>>,
 }
 

@@ -10,8 +10,8 @@ use utoipa::ToSchema;
 
 use super::Text;
 use super::tools::function;
+use crate::enums::{MessageRole, TextKind};
 use crate::read::{Object, object, objects};
-use crate::words::{MessageRole, TextKind};
 
 /// One message of a conversation.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
@@ -20,10 +20,10 @@ pub struct Message<'a> {
     #[serde(borrow, default)]
     #[schema(value_type = MessageRole, required = true)]
     pub role: Option<Text<'a>>,
-    /// What was said; null beside `tool_calls`.
+    /// The content; null beside `tool_calls`.
     #[serde(borrow, default)]
     pub content: Option<Content<'a>>,
-    /// Who said it.
+    /// Name of the author.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub name: Option<Text<'a>>,
@@ -38,7 +38,7 @@ pub struct Message<'a> {
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub tool_call_id: Option<Text<'a>>,
-    /// What an assistant thought before.
+    /// The assistant's reasoning before this message.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub reasoning_content: Option<Text<'a>>,
@@ -48,13 +48,13 @@ pub struct Message<'a> {
 #[derive(Clone, Debug, Serialize)]
 #[serde(untagged)]
 pub enum Content<'a> {
-    /// One text.
+    /// A string.
     Text(Text<'a>),
-    /// Several.
+    /// A list of parts.
     Parts(Vec<ContentPart<'a>>),
 }
 
-/// A part of a content.
+/// A part of a message's content.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct ContentPart<'a> {
     /// `text`, or a kind of media.
@@ -78,7 +78,7 @@ pub struct RequestToolCall<'a> {
     #[serde(rename = "type", borrow, default = "function")]
     #[schema(value_type = String)]
     pub kind: Text<'a>,
-    /// What was called.
+    /// The called function.
     #[serde(borrow, deserialize_with = "object")]
     pub function: CalledFunction<'a>,
 }
@@ -86,11 +86,11 @@ pub struct RequestToolCall<'a> {
 /// A called function.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct CalledFunction<'a> {
-    /// Its name.
+    /// The function's name.
     #[serde(borrow)]
     #[schema(value_type = String)]
     pub name: Text<'a>,
-    /// Its arguments, JSON in a text.
+    /// Its arguments as JSON text.
     #[serde(borrow, default)]
     #[schema(value_type = String)]
     pub arguments: Text<'a>,

@@ -12,7 +12,7 @@ use super::Text;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prompt<'a>(pub Vec<Text<'a>>);
 
-/// A text of a list, with words of its own for what is none.
+/// A text of a list, with an error message of its own.
 struct Item<'a>(Text<'a>);
 
 const EXPECTED: &str = "a string or an array of one string; this server takes texts, no token numbers";

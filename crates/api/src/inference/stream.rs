@@ -7,24 +7,24 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{FinishReason, PromptPart, ToolCall, Usage};
-use crate::words::{AssistantRole, ChunkObject};
+use crate::enums::{AssistantRole, ChunkObject};
 
 /// One event of a stream; `object` is `chat.completion.chunk` or `completion.chunk`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct StreamChunk<'a> {
-    /// The request's id.
+    /// The request's id (`req_…`).
     pub id: Cow<'a, str>,
     /// `chat.completion.chunk` or `completion.chunk`.
     #[schema(value_type = ChunkObject)]
     pub object: Cow<'a, str>,
-    /// Unix seconds.
+    /// Creation time in Unix seconds.
     pub created: i64,
-    /// As requested.
+    /// The model name as requested.
     pub model: Cow<'a, str>,
     /// The prompt, in the first event, when `echo` was set.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub prompt: Vec<PromptPart<'a>>,
-    /// Never empty.
+    /// The choices' deltas; never empty.
     pub choices: Vec<ChunkChoice<'a>>,
     /// Null but in the last chunk.
     pub usage: Option<Usage>,
@@ -33,7 +33,7 @@ pub struct StreamChunk<'a> {
 /// One choice of an event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ChunkChoice<'a> {
-    /// Its position.
+    /// Its index, from 0.
     pub index: u32,
     /// The same as the delta's content.
     pub text: Cow<'a, str>,
@@ -46,26 +46,26 @@ pub struct ChunkChoice<'a> {
     pub finish_reason: Option<FinishReason>,
     /// The request's seed, when the choice ends.
     pub seed: Option<i64>,
-    /// What is new.
+    /// The choice's delta.
     pub delta: Delta<'a>,
 }
 
-/// What is new in a choice.
+/// A choice's delta.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Delta<'a> {
-    /// Where the engine told it; not for OpenAI's SDKs, which would add up the numbers.
+    /// Where the engine reports it; not for OpenAI's SDKs, which would add up the numbers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_id: Option<i64>,
     /// `assistant`, in every event; for OpenAI's SDKs, which add deltas up, in the first of each choice only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<AssistantRole>)]
     pub role: Option<Cow<'a, str>>,
-    /// The text.
+    /// The generated text.
     pub content: Cow<'a, str>,
     /// Fragments of calls.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tool_calls: Vec<ToolCall<'a>>,
-    /// A piece of what it thinks before it answers.
+    /// Reasoning text before the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reasoning: Option<Cow<'a, str>>,
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
 
 impl Text<'_> {
-    /// The text.
+    /// Borrows the text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -9,8 +9,8 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::Text;
+use crate::enums::FunctionKind;
 use crate::read::object;
-use crate::words::FunctionKind;
 
 /// A tool the model may call.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -19,7 +19,7 @@ pub struct Tool<'a> {
     #[serde(rename = "type", borrow, default = "function")]
     #[schema(value_type = FunctionKind)]
     pub kind: Text<'a>,
-    /// The function.
+    /// The callable function.
     #[serde(borrow, deserialize_with = "object")]
     pub function: ToolFunction<'a>,
 }
@@ -28,14 +28,14 @@ pub(super) fn function<'a>() -> Text<'a> {
     Text(Cow::Borrowed("function"))
 }
 
-/// What a callable function is.
+/// A function that the model may call.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ToolFunction<'a> {
-    /// Its name.
+    /// The function's name.
     #[serde(borrow)]
     #[schema(value_type = String, pattern = "^[A-Za-z0-9_.-]{1,64}$")]
     pub name: Text<'a>,
-    /// What it does.
+    /// Description for the model.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub description: Option<Text<'a>>,
@@ -48,8 +48,8 @@ pub struct ToolFunction<'a> {
 /// `auto`, `required`, `none`, a tool's name, or an object that names one.
 #[derive(Clone, Debug)]
 pub enum ToolChoice<'a> {
-    /// A word or a name.
-    Word(Text<'a>),
+    /// `auto`, `required`, `none` or a tool's name.
+    Mode(Text<'a>),
     /// The name in `{"type":"function","function":{"name"}}` or `{"name"}`.
     Named(Text<'a>),
 }
@@ -68,10 +68,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for ToolChoice<'a> {
                 f.write_str("a string or {\"type\":\"function\",\"function\":{\"name\":…}}")
             }
             fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<ToolChoice<'de>, E> {
-                Ok(ToolChoice::Word(Text(Cow::Borrowed(text))))
+                Ok(ToolChoice::Mode(Text(Cow::Borrowed(text))))
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<ToolChoice<'de>, E> {
-                Ok(ToolChoice::Word(Text(Cow::Owned(text.to_owned()))))
+                Ok(ToolChoice::Mode(Text(Cow::Owned(text.to_owned()))))
             }
             fn visit_map<A: de::MapAccess<'de>>(self, mut fields: A) -> Result<ToolChoice<'de>, A::Error> {
                 let mut name = None;

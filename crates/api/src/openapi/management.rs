@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::OWNER;
 use super::operation::{Operation, Schemas};
-use crate::words::{EndpointKind, UsageKind};
+use crate::enums::{EndpointKind, UsageKind};
 use crate::{
     AuditEvent, AutoscaleModel, AvailabilityZones, CreateCheckRequest, CreateEndpointRequest,
     CreateKeyRequest, CreatePullRequest, DedicatedEndpoint, EndpointEvent, EndpointPlan, Hardware, KeyInfo,

@@ -15,7 +15,7 @@ use operation::{ERRORS, Operation, Schemas, request_id};
 pub use shapes::LogitBias;
 pub(crate) use shapes::{OWNER, texts};
 
-/// Where it is served.
+/// The path that serves the document.
 pub const PATH: &str = "/openapi.json";
 
 /// Method and path of every operation, each method in capitals, for tests that hold it against routers.

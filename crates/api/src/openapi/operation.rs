@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 use utoipa::openapi::{RefOr, schema::Schema};
 
-use crate::words::ListObject;
+use crate::enums::ListObject;
 
 /// Statuses that are refusals, all with the same body.
 pub(super) const ERRORS: &[(u16, &str)] = &[
@@ -26,7 +26,7 @@ pub(super) const ERRORS: &[(u16, &str)] = &[
     (504, "The replica did not answer in time"),
 ];
 
-/// Schemas by name.
+/// Component schemas by name.
 #[derive(Default)]
 pub(super) struct Schemas(BTreeMap<String, Value>);
 
@@ -104,13 +104,13 @@ impl Operation {
         Self::new("get", path, id, tag, summary)
     }
 
-    /// More than the summary says.
+    /// Adds a description to the summary.
     pub(super) fn about(mut self, text: &str) -> Self {
         self.document.insert("description".to_owned(), text.into());
         self
     }
 
-    /// Needs no key.
+    /// Marks the operation as public.
     pub(super) fn open(mut self) -> Self {
         self.document.insert("security".to_owned(), json!([]));
         self
@@ -167,7 +167,7 @@ impl Operation {
         self
     }
 
-    /// One more media type of one status.
+    /// Adds a response in one media type.
     pub(super) fn says(mut self, status: u16, text: &str, media: &str, schema: Value) -> Self {
         let response = self.responses.entry(status.to_string()).or_insert_with(|| json!({"content": {}}));
         response["description"] = text.into();
@@ -188,7 +188,7 @@ impl Operation {
         self
     }
 
-    /// How it refuses.
+    /// Adds the error responses.
     pub(super) fn errors(mut self, statuses: &[u16]) -> Self {
         for status in statuses {
             let reference = json!({"$ref": format!("#/components/responses/{status}")});

@@ -1,9 +1,9 @@
-//! The published description against the routes, the words and the limits that are in force.
+//! The published description against the routes, the values and the limits that are in force.
 
 use std::collections::BTreeSet;
 
+use dedi_api::enums::{self, DesiredState, KeyRole, ReplicaPhase};
 use dedi_api::openapi;
-use dedi_api::words::{EndpointStateWord, PhaseWord, RoleWord, RunWord};
 use dedi_domain::endpoint::REPLICAS_MAX;
 use dedi_domain::{EndpointState, Role};
 use http::StatusCode;
@@ -58,14 +58,14 @@ async fn a_described_path_takes_the_described_methods_and_no_other() {
 }
 
 #[test]
-fn words_and_limits_are_those_in_force() {
+fn described_values_and_limits_are_those_in_force() {
     let states = EndpointState::ALL.map(|it| it.to_string());
-    assert_eq!(EndpointStateWord::WORDS, states);
-    assert_eq!(RoleWord::WORDS, Role::ALL.map(Role::as_str));
-    assert_eq!(RunWord::WORDS, ["STARTED", "STOPPED"]);
+    assert_eq!(enums::EndpointState::VALUES, states);
+    assert_eq!(KeyRole::VALUES, Role::ALL.map(Role::as_str));
+    assert_eq!(DesiredState::VALUES, ["STARTED", "STOPPED"]);
     let code = include_str!("../http/v1/endpoints/view.rs");
-    for word in PhaseWord::WORDS {
-        assert!(code.contains(&format!("=> \"{word}\"")), "{word}");
+    for phase in ReplicaPhase::VALUES {
+        assert!(code.contains(&format!("=> \"{phase}\"")), "{phase}");
     }
     let document = openapi::document("0");
     let schemas = &document["components"]["schemas"];

@@ -49,7 +49,7 @@ pub(super) fn of_tools(
     let has_format = format.is_some_and(is_json);
     let named = match choice {
         None => None,
-        Some(ToolChoice::Word(word)) => match word.as_str() {
+        Some(ToolChoice::Mode(word)) => match word.as_str() {
             "none" => return Ok(Vec::new()),
             "auto" => None,
             "required" => Some(None),
@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn tool_schema_that_can_not_be_followed_is_named_where_it_is_held_to() {
         let bad = tools(json!({"type": "object", "properties": {"a": {"not": {}}}}));
-        let word = |it: &str| Some(ToolChoice::Word(it.to_owned()));
+        let word = |it: &str| Some(ToolChoice::Mode(it.to_owned()));
         for (choice, has_format, is_refused) in [
             (None, false, false),
             (word("auto"), false, false),
@@ -121,7 +121,7 @@ mod tests {
     fn format_beside_tools_leaves_the_choice_unless_a_call_must_be_made() {
         let some = tools(json!({"type": "object"}));
         let form = |choice: &str, format: Option<Form>| {
-            let choice = Some(ToolChoice::Word(choice.to_owned()));
+            let choice = Some(ToolChoice::Mode(choice.to_owned()));
             let parts = of_tools(&some, choice.as_ref(), format.as_ref()).unwrap();
             let tools = Tools::check(Some(some.clone()), choice).unwrap();
             of_chat(tools.as_ref(), format.as_ref(), parts)

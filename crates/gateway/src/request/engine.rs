@@ -84,7 +84,7 @@ pub(super) enum Logprobs {
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(super) enum ToolChoice<'a> {
-    Word(&'a str),
+    Mode(&'a str),
     Function {
         #[serde(rename = "type")]
         kind: &'static str,

@@ -60,8 +60,8 @@ pub(super) fn tool_choice<'a>(
     tools: &[Tool<'_>],
 ) -> Result<engine::ToolChoice<'a>, ApiError> {
     let name = match choice {
-        ToolChoice::Word(word) => match word.as_str() {
-            it @ ("auto" | "none" | "required") => return Ok(engine::ToolChoice::Word(it)),
+        ToolChoice::Mode(word) => match word.as_str() {
+            it @ ("auto" | "none" | "required") => return Ok(engine::ToolChoice::Mode(it)),
             name => name,
         },
         ToolChoice::Named(name) => name.as_str(),

@@ -88,7 +88,7 @@ pub(super) fn two_forms(body: &engine::Generate<'_>) -> Result<(), ApiError> {
     };
     let must_call = match &body.tool_choice {
         None => false,
-        Some(engine::ToolChoice::Word(word)) => *word == "required",
+        Some(engine::ToolChoice::Mode(word)) => *word == "required",
         Some(engine::ToolChoice::Function { .. }) => true,
     };
     if has_form && must_call {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use dedi_api::words::{EndpointKind, UsageKind};
+use dedi_api::enums::{EndpointKind, UsageKind};
 use dedi_api::{List, ListEndpoint};
 
 use super::view;
@@ -20,8 +20,8 @@ pub(crate) async fn list(
     caller: Caller,
     query: Query,
 ) -> Result<Json<List<ListEndpoint>>, ApiError> {
-    let of_type = query.word("type", EndpointKind::WORDS)?;
-    let of_usage = query.word("usage_type", UsageKind::WORDS)?;
+    let of_type = query.word("type", EndpointKind::VALUES)?;
+    let of_usage = query.word("usage_type", UsageKind::VALUES)?;
     // A key sees its own tenant's endpoints only, so `mine` changes nothing but must read as a boolean.
     query.boolean("mine")?;
     let mut all = endpoints.list(&caller).await?;
