@@ -1,5 +1,6 @@
-//! Places for every request, one for each choice it asks for, or a refusal: per endpoint a number of places and of
-//! bytes, and when places get scarce a share of them for each key. Counting is done by guards that live as long as what they count.
+//! Admission control: every request takes permits, one for each choice it asks for, or is refused. An endpoint has a
+//! number of permits and of bytes; once half the permits are taken, each key gets a share. Guards do the counting and
+//! live as long as what they count.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use crate::metrics::EndpointMetrics;
 use crate::replica::Replica;
 use dedi_domain::Clock;
 
-/// Tells those who watch that something was counted.
+/// Notifies watchers that a counter changed.
 #[derive(Clone, Debug)]
 pub(crate) struct Changed(watch::Sender<()>);
 
@@ -28,7 +29,7 @@ impl Default for Changed {
 }
 
 impl Changed {
-    pub(crate) fn tell(&self) {
+    pub(crate) fn notify(&self) {
         self.0.send_replace(());
     }
 
@@ -37,13 +38,13 @@ impl Changed {
     }
 }
 
-/// Counters of one endpoint.
+/// Admission counters of one endpoint.
 #[derive(Debug, Default)]
 pub(crate) struct Endpoint {
     /// Changed under the lock of `keys`, as `bytes` is.
-    places: AtomicU32,
+    permits: AtomicU32,
     bytes: AtomicU64,
-    /// Places by key, of those that have any.
+    /// Permits by key, of keys that hold any.
     keys: Mutex<HashMap<KeyId, u32>>,
     in_flight: AtomicU32,
     waiting: AtomicU32,
@@ -60,10 +61,10 @@ impl Endpoint {
 
     /// Whether anything is counted on it.
     pub(crate) fn is_busy(&self) -> bool {
-        self.places.load(Ordering::SeqCst) > 0
+        self.permits.load(Ordering::SeqCst) > 0
     }
 
-    /// As load reports say it.
+    /// The endpoint's part of a load report.
     pub(crate) fn load(&self) -> EndpointLoad {
         let last = self.last_finished.load(Ordering::SeqCst).checked_sub(1);
         EndpointLoad {
@@ -79,17 +80,17 @@ impl Endpoint {
     }
 }
 
-/// One accepted request; counted until dropped.
+/// One admitted request; counted until dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct Permit {
     endpoint: Arc<Endpoint>,
     key: KeyId,
     weight: u32,
     held: HeldBytes,
 }
 
-impl Place {
-    /// A place for a request of so much weight with a body that holds `held`, under all limits of its endpoint.
+impl Permit {
+    /// Admits a request of `weight` choices whose body holds `held`, under all limits of its endpoint.
     pub(crate) fn take(
         endpoint: &Arc<Endpoint>,
         key: &KeyId,
@@ -97,29 +98,29 @@ impl Place {
         held: HeldBytes,
         config: &GatewayConfig,
     ) -> Result<Self, ApiError> {
-        // However few places there are, a request is never too heavy for all of them.
+        // However few permits there are, a request is never too heavy for all of them.
         let weight = weight.clamp(1, (config.requests_per_endpoint_max / 4).max(1));
-        // Compared and counted under one lock: two that come at once can't both take the last place, and one that is
+        // Compared and counted under one lock: two that come at once can't both take the last permit, and one that is
         // refused takes none, not for a moment.
         let mut keys = endpoint.keys.lock();
         let had = keys.get(key).copied();
         let of_key = had.unwrap_or(0).saturating_add(weight);
         let n_keys = keys.len() + usize::from(had.is_none());
-        let places = endpoint.places.load(Ordering::SeqCst).saturating_add(weight);
+        let permits = endpoint.permits.load(Ordering::SeqCst).saturating_add(weight);
         let bytes = endpoint.bytes.load(Ordering::SeqCst).saturating_add(held.bytes());
-        if places > config.requests_per_endpoint_max {
+        if permits > config.requests_per_endpoint_max {
             return Err(ApiError::EndpointFull { max: config.requests_per_endpoint_max });
         }
         let n_keys = u32::try_from(n_keys).unwrap_or(u32::MAX);
         let share = share(config.requests_per_endpoint_max, n_keys);
-        if places > config.requests_per_endpoint_max / 2 && of_key > share {
+        if permits > config.requests_per_endpoint_max / 2 && of_key > share {
             return Err(ApiError::KeyShareFull { share });
         }
         if bytes > config.bytes_per_endpoint_max {
             return Err(ApiError::MemoryFull);
         }
         keys.insert(key.clone(), of_key);
-        endpoint.places.store(places, Ordering::SeqCst);
+        endpoint.permits.store(permits, Ordering::SeqCst);
         endpoint.bytes.store(bytes, Ordering::SeqCst);
         drop(keys);
         Ok(Self { endpoint: endpoint.clone(), key: key.clone(), weight, held })
@@ -131,16 +132,16 @@ impl Place {
     }
 }
 
-/// Places that one of `n_keys` keys may hold once more than half are taken. A key that is alone leaves a tenth, so
-/// that the next one finds a place and is counted from then on.
-fn share(places_max: u32, n_keys: u32) -> u32 {
+/// Permits that each of `n_keys` keys may hold once more than half are taken. A single key leaves a tenth, so that the
+/// next one finds a permit and is counted from then on.
+fn share(permits_max: u32, n_keys: u32) -> u32 {
     match n_keys {
-        0 | 1 => places_max - places_max / 10,
-        n => (places_max / n).max(1),
+        0 | 1 => permits_max - permits_max / 10,
+        n => (permits_max / n).max(1),
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         let mut keys = self.endpoint.keys.lock();
         if let Some(of_key) = keys.get_mut(&self.key) {
@@ -150,7 +151,7 @@ impl Drop for Place {
             }
         }
         // Under the lock, as they are set.
-        self.endpoint.places.fetch_sub(self.weight, Ordering::SeqCst);
+        self.endpoint.permits.fetch_sub(self.weight, Ordering::SeqCst);
         self.endpoint.bytes.fetch_sub(self.held.bytes(), Ordering::SeqCst);
         drop(keys);
     }
@@ -166,7 +167,7 @@ pub(crate) struct Waiting {
 impl Waiting {
     pub(crate) fn enter(endpoint: &Arc<Endpoint>, changed: &Changed) -> Self {
         endpoint.waiting.fetch_add(1, Ordering::SeqCst);
-        changed.tell();
+        changed.notify();
         Self { endpoint: endpoint.clone(), changed: changed.clone() }
     }
 }
@@ -174,7 +175,7 @@ impl Waiting {
 impl Drop for Waiting {
     fn drop(&mut self) {
         self.endpoint.waiting.fetch_sub(1, Ordering::SeqCst);
-        self.changed.tell();
+        self.changed.notify();
     }
 }
 
@@ -199,7 +200,7 @@ impl InFlight {
         endpoint.in_flight.fetch_add(1, Ordering::SeqCst);
         replica.in_flight.fetch_add(1, Ordering::SeqCst);
         replica.load.fetch_add(weight, Ordering::SeqCst);
-        changed.tell();
+        changed.notify();
         let (endpoint, replica) = (endpoint.clone(), replica.clone());
         Self { endpoint, replica, weight, changed: changed.clone(), clock: clock.clone() }
     }
@@ -216,7 +217,7 @@ impl Drop for InFlight {
         self.replica.in_flight.fetch_sub(1, Ordering::SeqCst);
         self.replica.load.fetch_sub(self.weight, Ordering::SeqCst);
         self.endpoint.in_flight.fetch_sub(1, Ordering::SeqCst);
-        self.changed.tell();
+        self.changed.notify();
     }
 }
 
@@ -225,7 +226,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_endpoint_refuses_and_a_dropped_place_is_free_again() {
+    fn admission_full_endpoint_refuses_and_a_dropped_permit_is_free_again() {
         let config = GatewayConfig {
             requests_per_endpoint_max: 2,
             bytes_per_endpoint_max: 100,
@@ -233,7 +234,7 @@ mod tests {
         };
         let endpoint = Arc::new(Endpoint::default());
         let key = KeyId("a".to_owned());
-        let take = |bytes| Place::take(&endpoint, &key, 1, HeldBytes::of(bytes), &config);
+        let take = |bytes| Permit::take(&endpoint, &key, 1, HeldBytes::of(bytes), &config);
         let first = take(60).unwrap();
         assert_eq!(take(60).unwrap_err(), ApiError::MemoryFull);
         let _second = take(40).unwrap();
@@ -244,31 +245,31 @@ mod tests {
     }
 
     #[test]
-    fn admission_a_refused_request_is_counted_nowhere() {
+    fn admission_refused_request_is_counted_nowhere() {
         let config = GatewayConfig { requests_per_endpoint_max: 2, ..GatewayConfig::default() };
         let endpoint = Arc::new(Endpoint::default());
         let key = |name: &str| KeyId(name.to_owned());
-        let take = |name| Place::take(&endpoint, &key(name), 1, HeldBytes::of(10), &config);
+        let take = |name| Permit::take(&endpoint, &key(name), 1, HeldBytes::of(10), &config);
         let all = ["a", "b"].map(|it| take(it).unwrap());
         assert_eq!(take("c").unwrap_err(), ApiError::EndpointFull { max: 2 });
-        assert_eq!((endpoint.places.load(Ordering::SeqCst), endpoint.bytes.load(Ordering::SeqCst)), (2, 20));
+        assert_eq!((endpoint.permits.load(Ordering::SeqCst), endpoint.bytes.load(Ordering::SeqCst)), (2, 20));
         assert!(!endpoint.keys.lock().contains_key(&key("c")));
         drop(all);
         assert!(!endpoint.is_busy() && endpoint.keys.lock().is_empty());
     }
 
     #[test]
-    fn a_key_that_takes_all_it_gets_leaves_others_their_share() {
+    fn admission_greedy_key_leaves_others_their_share() {
         let config = GatewayConfig { requests_per_endpoint_max: 100, ..GatewayConfig::default() };
         let endpoint = Arc::new(Endpoint::default());
         let (greedy, modest) = (KeyId("greedy".to_owned()), KeyId("modest".to_owned()));
-        let take = |key| Place::take(&endpoint, key, 1, HeldBytes::of(0), &config);
+        let take = |key| Permit::take(&endpoint, key, 1, HeldBytes::of(0), &config);
         let all = |key| std::iter::from_fn(|| take(key).ok()).collect::<Vec<_>>();
         let mut of_greedy = all(&greedy);
         assert_eq!(of_greedy.len(), 90, "alone it gets nearly all");
         let _one = take(&modest).unwrap();
         assert_eq!(take(&greedy).unwrap_err(), ApiError::KeyShareFull { share: 50 });
-        // As its requests end, it gets no new place before it is back at its share.
+        // As its requests end, it gets no new permit before it is back at its share.
         of_greedy.truncate(60);
         assert_eq!(take(&greedy).unwrap_err(), ApiError::KeyShareFull { share: 50 });
         assert_eq!(all(&modest).len(), 39, "all that are free");
@@ -279,11 +280,11 @@ mod tests {
     }
 
     #[test]
-    fn admission_a_request_takes_a_place_for_each_choice() {
+    fn admission_request_takes_a_permit_for_each_choice() {
         let config = GatewayConfig { requests_per_endpoint_max: 1_000, ..GatewayConfig::default() };
         let endpoint = Arc::new(Endpoint::default());
         let (greedy, modest) = (KeyId("greedy".to_owned()), KeyId("modest".to_owned()));
-        let take = |key, weight| Place::take(&endpoint, key, weight, HeldBytes::of(0), &config);
+        let take = |key, weight| Permit::take(&endpoint, key, weight, HeldBytes::of(0), &config);
         let of_greedy: Vec<_> = (0..68).filter_map(|_| take(&greedy, 128).ok()).collect();
         assert_eq!(of_greedy.len(), 7, "900 places hold so many times 128 choices");
         assert_eq!(take(&greedy, 128).unwrap_err(), ApiError::EndpointFull { max: 1_000 });
@@ -293,9 +294,9 @@ mod tests {
         assert_eq!(take(&greedy, 1).unwrap_err(), ApiError::KeyShareFull { share: 500 });
         drop((of_greedy, of_modest));
         assert!(!endpoint.is_busy());
-        // One that is heavier than all places together is taken, and counted as a quarter of them.
+        // A request heavier than all permits together is admitted, and counted as a quarter of them.
         let small = GatewayConfig { requests_per_endpoint_max: 8, ..GatewayConfig::default() };
-        let heavy = Place::take(&endpoint, &greedy, 128, HeldBytes::of(0), &small).unwrap();
+        let heavy = Permit::take(&endpoint, &greedy, 128, HeldBytes::of(0), &small).unwrap();
         assert_eq!(heavy.weight, 2);
     }
 }

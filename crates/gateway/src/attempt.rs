@@ -1,6 +1,6 @@
-//! Gets an answer to begin: a replica, a connection, a status, the first bytes. What never reached an engine is sent to
-//! whoever can be reached. What did is sent to a second replica at most, within the retry budget and as long as none
-//! of those bytes has come; not where it may be what ended the first.
+//! Gets a response started: a replica, a connection, a status, the first bytes. A request that never reached an engine
+//! is sent to any replica that can be reached. One that did is retried on at most one other replica, within the retry
+//! budget and before the first byte, and not at all if it may have crashed the first.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use http::StatusCode;
 use serde::Deserialize;
 use tokio::time::timeout;
 
-use crate::admission::{InFlight, Place};
+use crate::admission::{InFlight, Permit};
 use crate::config::ms;
 use crate::core::Core;
 use crate::error::ApiError;
 use crate::request::Job;
-use crate::route::{Target, Turn};
+use crate::route::{Pick, Target};
 use crate::strikes::Suspect;
 use crate::upstream::{Connection, Exchange, UpstreamError, is_alive, queue_of, request};
 use crate::waiting::{Patience, ready_replica};
@@ -23,15 +23,15 @@ use dedi_http::RequestId;
 
 /// Bytes of an engine's refusal that are read.
 const REFUSAL_BYTES_MAX: usize = 64 * 1024;
-/// Characters of an engine's own words that are passed on.
-const WORDS_MAX: usize = 1_024;
+/// Longest excerpt of an engine's error message that is passed on, in characters.
+const EXCERPT_CHARS_MAX: usize = 1_024;
 
-/// Pause before the third try to reach a replica, and what each further one adds.
+/// Delay before the third attempt to reach a replica; each further attempt adds as much.
 const UNSENT_PAUSE: Duration = Duration::from_millis(50);
-/// Longest such pause.
+/// Upper bound of that delay.
 const UNSENT_PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// An answer that has begun.
+/// A response that has begun.
 #[derive(Debug)]
 pub(crate) struct Begun {
     pub(crate) in_flight: InFlight,
@@ -40,24 +40,24 @@ pub(crate) struct Begun {
     pub(crate) first: Bytes,
 }
 
-/// Why one replica gave none.
+/// Why a replica gave no response.
 struct Failure {
     error: ApiError,
     again: Again,
-    /// It speaks against the replica.
+    /// Whether it counts as a failure of the replica.
     blame: bool,
 }
 
-/// Who else may be asked.
+/// Whether and where the request may be retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Again {
     /// Nobody.
     No,
-    /// The engine never had it, as far as it can do harm: anybody, and whoever comes if there is nobody.
+    /// It did not reach the engine in a harmful form: any replica, waiting for one if there is none.
     Unsent,
-    /// The replica gave no answer and goes on; another one may do better.
+    /// The replica gave no response but is alive; another one may succeed.
     Innocent,
-    /// The replica ended while it had it, as one of so many.
+    /// The replica exited while it held this many requests, this one included.
     Suspect { n_on_it: u32 },
 }
 
@@ -71,33 +71,33 @@ impl Failure {
     }
 }
 
-/// A request that has been understood and has its place.
+/// A validated request that holds its admission permit.
 #[derive(Debug)]
 pub(crate) struct Accepted {
     pub(crate) id: RequestId,
     pub(crate) target: Target,
-    /// Whose request it is; it ends with the key.
+    /// The caller's key; the request is aborted when the key becomes invalid.
     pub(crate) key: KeyId,
-    pub(crate) place: Place,
+    pub(crate) permit: Permit,
     pub(crate) job: Job,
-    /// How long it may wait for a replica in all: before it was sent, and wherever it has to be sent again.
+    /// Total time it may wait for a replica, before it is first sent and before each retry.
     pub(crate) patience: Patience,
 }
 
 impl Accepted {
-    /// Whom a replica's end may be laid to.
+    /// The request that may have crashed a replica.
     pub(crate) fn suspect(&self) -> Suspect {
         (self.key.clone(), self.target.endpoint)
     }
 }
 
-/// The beginning of an answer from the replica picked first, or from another.
+/// Starts the response on the replica picked first, or on another one.
 pub(crate) async fn begin(
     core: &Core,
     accepted: &Accepted,
     mut in_flight: InFlight,
 ) -> Result<Begun, ApiError> {
-    let Accepted { id, target, place, patience, .. } = accepted;
+    let Accepted { id, target, permit, patience, .. } = accepted;
     core.retries.lock().request();
     let (mut was_repeated, mut n_unsent) = (false, 0_u32);
     loop {
@@ -121,7 +121,8 @@ pub(crate) async fn begin(
                 tokio::time::sleep(pause.min(patience.left())).await;
                 n_unsent = n_unsent.saturating_add(1);
                 let has_patience = !patience.left().is_zero();
-                let found = ready_replica(&core.fleet, target, place.endpoint(), *patience, Some(replica.id));
+                let found =
+                    ready_replica(&core.fleet, target, permit.endpoint(), *patience, Some(replica.id));
                 in_flight = found.await?;
                 // Somebody is found as long as two are listed. However short the patience is, as many are tried as have
                 // not failed lately.
@@ -144,11 +145,11 @@ pub(crate) async fn begin(
             return Err(failure.error);
         }
         was_repeated = true;
-        in_flight = match core.fleet.turn(target, place.endpoint(), Some(replica.id)) {
-            Ok(Turn::Go(other)) => other,
+        in_flight = match core.fleet.pick(target, permit.endpoint(), Some(replica.id)) {
+            Ok(Pick::Go(other)) => other,
             // Also where the endpoint is stopped or deleted by now: the request had been taken, and what became of it
             // is no fault of the client's.
-            Ok(Turn::Wait(_)) | Err(_) => return Err(failure.error),
+            Ok(Pick::Wait(_)) | Err(_) => return Err(failure.error),
         };
         core.metrics.retries.inc();
     }
@@ -172,7 +173,7 @@ async fn ask(core: &Core, accepted: &Accepted, in_flight: InFlight) -> Result<Be
         },
     };
     done.map_err(|failure| match core.ended(&replica).filter(|_| failure.blame) {
-        // No fault of the replica, whatever it looks like.
+        // The request is at fault, not the replica.
         Some(error) => {
             let again = if matches!(error, ApiError::Drained(_)) { Again::Innocent } else { Again::No };
             Failure { again, error, blame: false }
@@ -213,7 +214,7 @@ async fn first_bytes(core: &Core, accepted: &Accepted, in_flight: InFlight) -> R
             None => break Bytes::new(),
         }
     };
-    in_flight.replica().heard();
+    in_flight.replica().received();
     Ok(Begun { in_flight, exchange, first })
 }
 
@@ -245,7 +246,7 @@ async fn send(
     let written = |body: Bytes| request(accepted.job.kind.path(), &accepted.id, &queue, body);
     if let Some(connection) = replica.pool.take(ms(core.config.idle_connection_ms)) {
         match connection.send(written(body.clone())).await {
-            // The engine may have closed it while it was idle; that says nothing about the engine.
+            // The engine may have closed it while it was idle, which is no failure.
             Err(UpstreamError::Unsent(_)) => {}
             done => return done,
         }
@@ -285,7 +286,7 @@ async fn refusal(status: StatusCode, exchange: &mut Exchange) -> Failure {
         body.extend_from_slice(&chunk);
     }
     match status.as_u16() {
-        // The engine's words help only where the request is at fault.
+        // The engine's message helps only where the request is at fault.
         400 | 413 | 422 => Failure::of_request(refused(&body)),
         429 | 503 => Failure { error: ApiError::EngineBusy, again: Again::Innocent, blame: false },
         501 => Failure::of_request(ApiError::EngineRefused {
@@ -306,18 +307,18 @@ fn refused(body: &[u8]) -> ApiError {
     let message = message.or(outer).unwrap_or_else(|| "The engine refused the request".to_owned());
     ApiError::EngineRefused {
         status: StatusCode::BAD_REQUEST,
-        message: words(&message),
-        param: param.map(|it| words(&it)),
-        code: code.map(|it| words(&it)),
+        message: excerpt(&message),
+        param: param.map(|it| excerpt(&it)),
+        code: code.map(|it| excerpt(&it)),
     }
 }
 
-/// An engine's words, short and without control characters.
-pub(crate) fn words(text: &str) -> String {
-    text.chars().filter(|it| !it.is_control()).take(WORDS_MAX).collect()
+/// The beginning of an engine's message, without control characters.
+pub(crate) fn excerpt(text: &str) -> String {
+    text.chars().filter(|it| !it.is_control()).take(EXCERPT_CHARS_MAX).collect()
 }
 
-/// Gives the connection of a finished exchange back, if its body really has ended.
+/// Returns the connection of a finished exchange to the pool, if its body has ended.
 pub(crate) async fn give_back(core: &Core, in_flight: &InFlight, mut exchange: Exchange) {
     let ended = timeout(ms(100), async {
         loop {

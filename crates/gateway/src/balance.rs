@@ -23,7 +23,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_two_the_less_busy_is_always_taken() {
+    fn balance_picks_the_less_busy_of_two() {
         let mut rng = StdRng::seed_from_u64(1);
         assert!((0..100).all(|_| pick(&[3, 2], &mut rng) == Some(1)));
         assert_eq!(pick(&[9], &mut rng), Some(0));
@@ -31,7 +31,7 @@ mod tests {
     }
 
     #[test]
-    fn the_busiest_of_many_is_never_taken_and_the_idle_share_evenly() {
+    fn balance_never_picks_the_busiest_of_many_and_shares_among_the_idle() {
         let mut rng = StdRng::seed_from_u64(2);
         let mut taken = [0_u32; 4];
         for _ in 0..6_000 {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use dedi_domain::{Setting, check_settings};
 use serde::{Deserialize, Serialize};
 
-/// Limits and waits of the gateway. What each number may be stands in [`GatewayConfig::numbers`].
+/// Limits and timeouts of the gateway. [`GatewayConfig::numbers`] has the allowed range of each.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, documented::DocumentedFields)]
 #[serde(deny_unknown_fields, default)]
 pub struct GatewayConfig {
@@ -97,16 +97,16 @@ impl Default for GatewayConfig {
     }
 }
 
-/// Milliseconds.
+// In milliseconds.
 const HOUR: u64 = 3_600_000;
 const DAY: u64 = 24 * HOUR;
 
 impl GatewayConfig {
-    /// What is wrong with the values, as a sentence; types are checked before.
+    /// Checks ranges and relations between values; types are checked before.
     ///
     /// # Errors
     ///
-    /// That sentence.
+    /// A sentence that names the field and what it must be.
     pub fn check(&self) -> Result<(), String> {
         check_settings("gateway", &self.numbers(), &Self::default().numbers())?;
         let body = self.body_bytes_max as u64;
@@ -123,7 +123,7 @@ impl GatewayConfig {
     pub fn numbers(&self) -> [Setting; 25] {
         let of = u64::from;
         [
-            // A chat of a few words; more than a GiB in one piece is no text.
+            // From a short chat; more than a GiB is no text.
             ("body_bytes_max", self.body_bytes_max as u64, 1 << 10..=1 << 30),
             ("body_idle_timeout_ms", self.body_idle_timeout_ms, 10..=HOUR),
             ("body_timeout_ms", self.body_timeout_ms, 10..=DAY),
@@ -148,7 +148,7 @@ impl GatewayConfig {
             ("ejection_ms", self.ejection_ms, 0..=HOUR),
             ("idle_connections_per_replica_max", self.idle_connections_per_replica_max as u64, 0..=10_000),
             ("idle_connection_ms", self.idle_connection_ms, 0..=DAY),
-            // With 0, a wrong key would be told that it came too often and never that it is wrong.
+            // With 0, a wrong key would always get 429 and never 401.
             ("key_failures_per_minute_max", of(self.key_failures_per_minute_max), 1..=1_000_000),
             ("key_failures_per_minute_all_max", of(self.key_failures_per_minute_all_max), 1..=1_000_000),
             ("report_interval_ms", self.report_interval_ms, 10..=60_000),
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_no_request_could_live_with_is_named_with_what_would_work() {
+    fn config_value_out_of_range_is_named_with_what_would_work() {
         GatewayConfig::default().check().unwrap();
         let body = refused(|it| it.body_bytes_max = 0);
         assert_eq!(
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn what_all_bodies_may_take_holds_at_least_one() {
+    fn config_memory_limits_hold_at_least_one_body() {
         for set in [(|it| it.bytes_max = 8 << 20) as fn(&mut GatewayConfig), |it| {
             it.bytes_per_endpoint_max = 8 << 20
         }] {
@@ -196,8 +196,8 @@ mod tests {
             set(&mut config);
             config.check().unwrap();
             config.body_bytes_max += 1;
-            let said = config.check().unwrap_err();
-            assert!(said.contains("must be at least gateway.body_bytes_max, 8388609"), "{said}");
+            let error = config.check().unwrap_err();
+            assert!(error.contains("must be at least gateway.body_bytes_max, 8388609"), "{error}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What every request needs, and what all of them have in common.
+//! State shared by all requests, and the accounting of failed replicas.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use crate::upstream;
 /// cause, and replicas that somebody else ends would slow keys that did nothing.
 const SUSPECTS_MAX: u32 = 2;
 
-/// What every request needs.
+/// State shared by all requests.
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) config: Arc<GatewayConfig>,
@@ -65,7 +65,7 @@ impl Core {
         }
     }
 
-    /// Takes over the newest table before a request is looked at: what a client was told, such as that its
+    /// Installs the newest table before a request is handled: what a client has been answered, such as that its
     /// endpoint stops, holds for its next request, however busy the task is that installs tables.
     pub(crate) fn catch_up(&self) {
         let newest = self.routes.borrow().version;
@@ -75,8 +75,8 @@ impl Core {
         }
     }
 
-    /// Why what is on this replica has to end, if it has to. The newest table is looked at: it was published before the
-    /// processes were told, so a connection that they break for that reason is known to be broken for that reason.
+    /// Why what is on this replica has to end, if it has to. The newest table is used: it was published before the
+    /// processes were signalled, so a connection broken by the shutdown is recognised as such.
     pub(crate) fn ended(&self, replica: &Replica) -> Option<ApiError> {
         self.catch_up();
         if self.kill.is_cancelled() {

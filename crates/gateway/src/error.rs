@@ -198,7 +198,7 @@ impl ApiError {
             | Self::KeySlowed { retry_after } => Some(*retry_after),
             Self::ShuttingDown => Some(Duration::from_secs(2)),
             Self::Drained(it) => (!it.stops_endpoint).then_some(Duration::from_secs(1)),
-            // The same key is as wrong in a minute, and the v1 SDK obeys every delay it is told, up to five times.
+            // The same key is as wrong in a minute, and the v1 SDK obeys every `retry-after`, up to five times.
             Self::TooManyKeys { .. }
             | Self::InvalidKey
             | Self::KeyEnded
@@ -245,7 +245,7 @@ impl ApiError {
             return response(code.to_string()).param(param.clone());
         }
         if let Self::EngineRefused { param, code: own, .. } = self {
-            // The engine's word for it says more than that it refused.
+            // The engine's code is more precise than ours.
             let code = own.clone().unwrap_or_else(|| code.to_string());
             return response(code).param(param.clone());
         }

@@ -1,4 +1,4 @@
-//! What is going on now, looked up when somebody reads the metrics.
+//! Gauges of the current load, read at scrape time.
 
 use std::fmt;
 use std::sync::Arc;

@@ -42,33 +42,33 @@ impl Health {
 /// that leaves request after request without a byte, and has none for others either, is stuck.
 #[derive(Debug, Default)]
 pub(crate) struct Silence {
-    pieces: AtomicU64,
+    n_received: AtomicU64,
     unanswered: AtomicU32,
 }
 
-/// What had been heard when a wait began.
+/// The number of chunks received when a wait began.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wait(u64);
 
 impl Silence {
-    /// A piece of an answer came.
-    pub(crate) fn heard(&self) {
-        self.pieces.fetch_add(1, Ordering::SeqCst);
+    /// Part of a response arrived.
+    pub(crate) fn received(&self) {
+        self.n_received.fetch_add(1, Ordering::SeqCst);
         self.unanswered.store(0, Ordering::SeqCst);
     }
 
     pub(crate) fn wait(&self) -> Wait {
-        Wait(self.pieces.load(Ordering::SeqCst))
+        Wait(self.n_received.load(Ordering::SeqCst))
     }
 
     /// A wait ran out of time. It counts if nobody was sent anything meanwhile.
     pub(crate) fn unanswered_since(&self, wait: Wait) {
-        if self.pieces.load(Ordering::SeqCst) == wait.0 {
+        if self.n_received.load(Ordering::SeqCst) == wait.0 {
             self.unanswered.fetch_add(1, Ordering::SeqCst);
         }
     }
 
-    /// Waits in vain since anything was heard.
+    /// Timed-out waits since anything was received.
     pub(crate) fn unanswered(&self) -> u32 {
         self.unanswered.load(Ordering::SeqCst)
     }
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_fifth_failure_in_a_row_ejects_and_each_ejection_is_longer() {
+    fn ejection_comes_with_the_fifth_failure_in_a_row_and_grows() {
         let mut health = Health::default();
         let mut fail = |now| health.failed(Timestamp(now), 5, Duration::from_secs(10));
         assert!((0..4).all(|_| !fail(0)));
@@ -132,22 +132,22 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_in_vain_counts_if_nobody_else_was_sent_anything() {
+    fn stuck_counts_a_timed_out_wait_only_if_nobody_was_sent_anything() {
         let silence = Silence::default();
         let (first, second) = (silence.wait(), silence.wait());
-        silence.heard();
+        silence.received();
         silence.unanswered_since(first);
         assert_eq!(silence.unanswered(), 0, "slow, not stuck");
         let waits = [silence.wait(), silence.wait(), silence.wait()];
         waits.into_iter().for_each(|it| silence.unanswered_since(it));
         silence.unanswered_since(second);
         assert_eq!(silence.unanswered(), 3);
-        silence.heard();
+        silence.received();
         assert_eq!(silence.unanswered(), 0);
     }
 
     #[test]
-    fn a_storm_gets_a_fifth_and_ten_a_second() {
+    fn retry_budget_in_a_storm_is_a_fifth_and_ten_a_second() {
         let mut budget = RetryBudget::new(20, 10, Timestamp(0));
         let mut retries = 0;
         for n in 0..10_000_i64 {

@@ -68,7 +68,7 @@ impl Gateway {
         http::router(self.core.clone())
     }
 
-    /// Counts wrong keys; to be shared with everything else that looks at keys.
+    /// Counts wrong keys; to be shared with every other check of keys.
     pub fn key_failures(&self) -> Arc<KeyFailures> {
         self.core.failures.clone()
     }
@@ -91,7 +91,7 @@ impl Gateway {
             .fold(0, u32::saturating_add)
     }
 
-    /// Waits until nothing is in flight, at most for `limit`; then ends what is left with an error that says
+    /// Waits until nothing is in flight, at most for `limit`; then aborts what is left with an error that says
     /// so. To be called once nothing new can come. Returns how many were ended.
     pub async fn drain(&self, limit: Duration) -> u32 {
         let mut changes = self.core.fleet.changes();

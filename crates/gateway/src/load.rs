@@ -1,5 +1,5 @@
-//! Takes over each new route table and tells the control plane what is going on: at once when that changes, and
-//! at least every so often.
+//! Installs each new route table and reports the load to the control plane: at once when it changes, and at least once
+//! per interval.
 
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ pub(crate) async fn run(
         tokio::select! {
             biased;
             () = cancel.cancelled() => return,
-            // A new table is never kept waiting.
+            // A new table is installed without delay.
             changed = routes.changed(), if published => {
                 if changed.is_ok() {
                     routes.mark_changed();

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use crate::error::ApiError;
 
-/// The one of a gateway.
+/// All request bodies that a gateway holds.
 #[derive(Debug, Default)]
 pub(crate) struct BodyMemory {
     held: Mutex<Held>,
@@ -41,7 +41,7 @@ impl BodyMemory {
 }
 
 impl HeldBytes {
-    /// How many.
+    /// Bytes held.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }

@@ -14,12 +14,12 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-/// How a request ended; a label, so its words are few.
+/// How a request ended; a label, so its values are few.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Outcome {
-    /// Answered to the end.
+    /// Answered completely.
     Completed,
-    /// Its client left.
+    /// The client hung up.
     Cancelled,
     /// Its client took nothing for too long.
     Stalled,
@@ -147,7 +147,7 @@ impl Metrics {
         }
     }
 
-    /// The endpoint is gone.
+    /// Drops the endpoint's series.
     pub(crate) fn forget(&self, endpoint: EndpointId) {
         let of = OfEndpoint::new(endpoint);
         let outcomes =
@@ -176,7 +176,7 @@ pub(crate) struct EndpointMetrics {
     request_duration: Histogram,
 }
 
-/// Registered nowhere.
+/// Counters that no registry exports.
 impl Default for EndpointMetrics {
     fn default() -> Self {
         Self {
@@ -235,14 +235,14 @@ mod tests {
     }
 
     #[test]
-    fn metrics_of_an_endpoint_are_told_in_base_units_and_go_with_it() {
+    fn metrics_of_an_endpoint_are_in_base_units_and_go_with_it() {
         let metrics = Metrics::default();
         let ids = [1, 2].map(|it| EndpointId::from_uuid(Uuid::from_u128(it)));
         let [one, two] = ids.map(|it| metrics.of(it));
         one.first_token(Duration::from_millis(30));
         one.ended(Outcome::Completed, Duration::from_millis(1_500), 7, 5);
         two.ended(Outcome::Failed, Duration::from_secs(1), 0, 0);
-        let told = text(&metrics);
+        let scraped = text(&metrics);
         let of = |endpoint: EndpointId| format!("endpoint=\"{endpoint}\"");
         for line in [
             format!("requests_total{{{},outcome=\"completed\"}} 1", of(ids[0])),
@@ -254,12 +254,12 @@ mod tests {
             format!("time_to_first_token_seconds_bucket{{{},le=\"0.04\"}} 1", of(ids[0])),
             format!("request_duration_seconds_sum{{{}}} 1.5", of(ids[0])),
         ] {
-            assert!(told.lines().any(|it| it == line), "{line} in {told}");
+            assert!(scraped.lines().any(|it| it == line), "{line} in {scraped}");
         }
         metrics.forget(ids[0]);
         // A request that ends later brings nothing back.
         one.ended(Outcome::Cancelled, Duration::from_secs(1), 1, 1);
-        let told = text(&metrics);
-        assert!(!told.contains(&of(ids[0])) && told.contains(&of(ids[1])), "{told}");
+        let scraped = text(&metrics);
+        assert!(!scraped.contains(&of(ids[0])) && scraped.contains(&of(ids[1])), "{scraped}");
     }
 }

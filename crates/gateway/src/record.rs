@@ -1,4 +1,4 @@
-//! What is known of one request: counted once, and told in one line of the log, without prompts, answers or keys.
+//! What is known of one request: counted once and logged in one line, without prompts, responses or keys.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,7 +73,7 @@ impl Record {
         if std::mem::replace(&mut self.written, true) {
             return;
         }
-        let (outcome, said, code) = match how {
+        let (outcome, ending, code) = match how {
             Ended::Whole => (Outcome::Completed, "was answered", None),
             Ended::HungUp => (Outcome::Cancelled, "was left by its client", None),
             Ended::Stalled => (Outcome::Stalled, "was cut: its client read nothing", None),
@@ -95,7 +95,7 @@ impl Record {
             first_token_ms = self.first_token_ms,
             total_ms = millis(took),
             status = code,
-            "a request to {} {said}",
+            "a request to {} {ending}",
             self.endpoint
         );
     }

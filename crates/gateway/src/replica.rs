@@ -83,17 +83,17 @@ impl Replica {
         self.ending.get().copied()
     }
 
-    /// It sent a piece of an answer.
-    pub(crate) fn heard(&self) {
-        self.silence.heard();
+    /// It sent part of a response.
+    pub(crate) fn received(&self) {
+        self.silence.received();
     }
 
-    /// The beginning of a wait for a piece.
+    /// Begins a wait for its next bytes.
     pub(crate) fn wait(&self) -> Wait {
         self.silence.wait()
     }
 
-    /// That wait was in vain.
+    /// That wait timed out.
     pub(crate) fn unanswered(&self, wait: Wait) {
         self.silence.unanswered_since(wait);
     }
@@ -108,7 +108,7 @@ impl Replica {
         n
     }
 
-    /// It began an answer.
+    /// It began a response.
     pub(crate) fn succeeded(&self) {
         self.health.lock().succeeded();
     }

@@ -97,7 +97,7 @@ async fn read_whole(
         let failure = match timeout(idle, exchange.chunk()).await {
             Ok(None) => return Ok(bytes),
             Ok(Some(Ok(chunk))) if bytes.len() + chunk.len() <= core.config.response_bytes_max => {
-                in_flight.replica().heard();
+                in_flight.replica().received();
                 bytes.extend_from_slice(&chunk);
                 continue;
             }
@@ -302,43 +302,43 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_echoed_prompts_tokens_are_told_from_the_answers() {
+    fn echo_separates_the_prompts_tokens_from_the_answers() {
         let mut job = Job::streamed(Kind::Completions, 1);
         job.echo = Some(Echo::Text("ab".to_owned()));
-        let says = br#"{"choices":[{"text":"abc","finish_reason":"stop","logprobs":{"tokens":["a","b","c"],"token_logprobs":[null,-1.0,-2.0],"top_logprobs":[null,{"b":-1.0},{"c":-2.0,"d":null}]}}]}"#;
-        let (body, _) = rewrite(says, &RequestId::random(), 1, &job).unwrap();
+        let reply = br#"{"choices":[{"text":"abc","finish_reason":"stop","logprobs":{"tokens":["a","b","c"],"token_logprobs":[null,-1.0,-2.0],"top_logprobs":[null,{"b":-1.0},{"c":-2.0,"d":null}]}}]}"#;
+        let (body, _) = rewrite(reply, &RequestId::random(), 1, &job).unwrap();
         let answer: Completion<'_> = serde_json::from_slice(&body).unwrap();
         let prompt = answer.prompt[0].logprobs.as_ref().unwrap();
         assert_eq!(
             (&prompt.tokens[..], &prompt.token_logprobs[..]),
             (&["a".into(), "b".into()][..], &[None, Some(-1.0)][..])
         );
-        let said = answer.choices[0].logprobs.as_ref().unwrap();
-        assert_eq!((answer.choices[0].text.as_ref(), &said.tokens[..]), ("c", &[Cow::from("c")][..]));
-        assert_eq!(said.top_logprobs.as_ref().unwrap()[&0].len(), 1);
+        let logprobs = answer.choices[0].logprobs.as_ref().unwrap();
+        assert_eq!((answer.choices[0].text.as_ref(), &logprobs.tokens[..]), ("c", &[Cow::from("c")][..]));
+        assert_eq!(logprobs.top_logprobs.as_ref().unwrap()[&0].len(), 1);
     }
 
     #[test]
-    fn each_choice_tells_its_own_seed() {
-        for (kind, says) in [
+    fn choices_report_their_own_seeds() {
+        for (kind, reply) in [
             (Kind::Chat, r#"{"index":0,"message":{"content":"a"}},{"index":1,"message":{"content":"b"}}"#),
             (Kind::Completions, r#"{"index":0,"text":"a"},{"index":1,"text":"b"}"#),
         ] {
             let mut job = Job::streamed(kind, 2);
             job.seed = Some(-1);
-            let says = format!(r#"{{"choices":[{says}]}}"#);
-            let (body, _) = rewrite(says.as_bytes(), &RequestId::random(), 1, &job).unwrap();
+            let reply = format!(r#"{{"choices":[{reply}]}}"#);
+            let (body, _) = rewrite(reply.as_bytes(), &RequestId::random(), 1, &job).unwrap();
             let answer: serde_json::Value = serde_json::from_slice(&body).unwrap();
             assert_eq!([0, 1].map(|it| answer["choices"][it]["seed"].as_i64()), [Some(-1), Some(0)]);
         }
     }
 
     #[test]
-    fn the_engines_count_tells_where_a_prompt_ends_whose_tokens_are_no_text() {
+    fn echo_with_tokens_that_are_no_text_is_split_by_the_engines_count() {
         let mut job = Job::streamed(Kind::Completions, 1);
         job.echo = Some(Echo::Text("\u{e9}".to_owned()));
-        let says = "{\"choices\":[{\"text\":\"\u{e9}c\",\"finish_reason\":\"stop\",\"logprobs\":{\"tokens\":[\"\u{fffd}\",\"\u{fffd}\",\"c\"],\"token_logprobs\":[null,-1.0,-2.0]}}],\"usage\":{\"prompt_tokens\":2,\"completion_tokens\":1}}";
-        let (body, _) = rewrite(says.as_bytes(), &RequestId::random(), 1, &job).unwrap();
+        let reply = "{\"choices\":[{\"text\":\"\u{e9}c\",\"finish_reason\":\"stop\",\"logprobs\":{\"tokens\":[\"\u{fffd}\",\"\u{fffd}\",\"c\"],\"token_logprobs\":[null,-1.0,-2.0]}}],\"usage\":{\"prompt_tokens\":2,\"completion_tokens\":1}}";
+        let (body, _) = rewrite(reply.as_bytes(), &RequestId::random(), 1, &job).unwrap();
         let answer: Completion<'_> = serde_json::from_slice(&body).unwrap();
         assert_eq!(answer.prompt[0].logprobs.as_ref().unwrap().tokens.len(), 2);
         assert_eq!(answer.choices[0].logprobs.as_ref().unwrap().tokens, ["c"]);

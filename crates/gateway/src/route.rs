@@ -1,6 +1,5 @@
-//! The table new requests are routed by, and every replica with what it is doing. A pick and the count that
-//! goes with it happen under one lock with the table, so that once a table is installed no request goes to a
-//! replica that is not in it.
+//! The current route table and the state of every replica. A replica is picked and counted under the table's lock, so
+//! that once a table is installed no request goes to a replica that is not in it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -20,23 +19,23 @@ use crate::error::ApiError;
 use crate::metrics::Metrics;
 use crate::replica::Replica;
 
-/// Between two looks at whether a running request's key has expired; that it was revoked is told.
-const KEY_LOOK_EVERY: Duration = Duration::from_secs(2);
-/// How long a key's last use is in the reports: they are read at least twice a second, unless nobody does.
-const KEYS_TOLD_FOR: Duration = Duration::from_secs(120);
+/// How often a running request's key is checked for expiry; a revocation arrives with a new table.
+const KEY_CHECK_EVERY: Duration = Duration::from_secs(2);
+/// How long a key's last use stays in the reports; they are normally read at least twice a second.
+const KEYS_REPORTED_FOR: Duration = Duration::from_secs(120);
 
 /// Everything that can be routed to.
 #[derive(Debug)]
 pub(crate) struct Fleet {
     view: RwLock<View>,
     versions: watch::Sender<u64>,
-    /// Told when a load report would differ from the last.
+    /// Notified when a load report would differ from the last.
     changed: Changed,
     /// When keys were last used; those of the last minutes.
     keys_used: Mutex<BTreeMap<KeyId, Timestamp>>,
     metrics: Arc<Metrics>,
     clock: Clock,
-    /// Ends everything.
+    /// Aborts all requests.
     kill: CancellationToken,
 }
 
@@ -47,26 +46,26 @@ struct View {
     endpoints: HashMap<EndpointId, Arc<Endpoint>>,
 }
 
-/// Whose request for which endpoint.
+/// The endpoint a request is for.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) endpoint: EndpointId,
     /// As the client wrote it.
     pub(crate) model: String,
-    /// What of an engine the request takes: its choices.
+    /// Number of choices asked for.
     pub(crate) weight: u32,
 }
 
-/// What a look at the table says about a request.
+/// The outcome of picking a replica.
 #[derive(Debug)]
-pub(crate) enum Turn {
-    /// This replica; it is counted.
+pub(crate) enum Pick {
+    /// This replica; the request is counted on it.
     Go(InFlight),
     /// None is ready now, but one may come.
     Wait(NotNow),
 }
 
-/// Why no replica is ready, and what may be hoped for.
+/// Why no replica is ready, and when one may be.
 #[derive(Debug)]
 pub(crate) struct NotNow {
     /// The endpoint sleeps and is woken by waiting.
@@ -89,7 +88,7 @@ impl Fleet {
         }
     }
 
-    /// From here on requests are routed by `table`, unless a newer one is in use.
+    /// Routes requests by `table` from now on, unless a newer one is in use.
     pub(crate) fn install(&self, table: RouteTable) {
         let table = Arc::new(table);
         let mut view = self.view.write();
@@ -132,7 +131,7 @@ impl Fleet {
         view.table = table;
         drop(view);
         self.versions.send_replace(version);
-        self.changed.tell();
+        self.changed.notify();
     }
 
     /// The table in use.
@@ -140,7 +139,7 @@ impl Fleet {
         self.view.read().table.clone()
     }
 
-    /// A key's request has been let in.
+    /// Records that a request of `key` was admitted.
     pub(crate) fn key_used(&self, key: &KeyId) {
         let now = self.clock.now();
         let mut used = self.keys_used.lock();
@@ -156,7 +155,7 @@ impl Fleet {
     pub(crate) async fn key_ended(&self, key: &KeyId) {
         let mut versions = self.versions();
         while self.table().keys.is_valid(key, self.clock.wall()) {
-            let _same = timeout(KEY_LOOK_EVERY, versions.changed()).await;
+            let _same = timeout(KEY_CHECK_EVERY, versions.changed()).await;
         }
     }
 
@@ -208,13 +207,13 @@ impl Fleet {
         Ok((route.clone(), endpoint))
     }
 
-    /// Picks a replica and counts the request on it, or says why not. `not` was tried already.
-    pub(crate) fn turn(
+    /// Picks a replica and counts the request on it. `not` was tried already.
+    pub(crate) fn pick(
         &self,
         target: &Target,
         endpoint: &Arc<Endpoint>,
         not: Option<ReplicaId>,
-    ) -> Result<Turn, ApiError> {
+    ) -> Result<Pick, ApiError> {
         let now = self.clock.now();
         let view = self.view.read();
         let route = running(view.table.routes.iter().find(|it| it.endpoint == target.endpoint), target)?;
@@ -227,9 +226,9 @@ impl Fleet {
         let picked = balance::pick(&loads, &mut rand::rng()).and_then(|it| candidates.get(it));
         Ok(match picked {
             Some(replica) => {
-                Turn::Go(InFlight::enter(endpoint, replica, target.weight, &self.changed, &self.clock))
+                Pick::Go(InFlight::enter(endpoint, replica, target.weight, &self.changed, &self.clock))
             }
-            None => Turn::Wait(NotNow {
+            None => Pick::Wait(NotNow {
                 wakes: route.wakes_on_request,
                 prospect: route.prospect,
                 why: route.reason.clone(),
@@ -257,7 +256,7 @@ impl Fleet {
         let at = self.clock.now();
         let keys_used = {
             let mut used = self.keys_used.lock();
-            used.retain(|_, last| at.since(*last) < KEYS_TOLD_FOR);
+            used.retain(|_, last| at.since(*last) < KEYS_REPORTED_FOR);
             used.clone()
         };
         let view = self.view.read();
@@ -291,7 +290,7 @@ pub(crate) fn may_run(route: &Route, model: &str) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// As much of a client's text as belongs into a message.
+/// The model name, shortened for messages.
 fn shown(model: &str) -> String {
     model.chars().take(256).collect()
 }

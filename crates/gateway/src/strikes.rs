@@ -1,5 +1,6 @@
-//! Which keys had requests on replicas as those died. One such death is bad luck; a key that has two is slowed, more
-//! with each further one, until some time has passed without. Pure; time is an argument.
+//! Slows keys whose requests were on replicas as those crashed. One crash is bad luck; from the second on, a key has to
+//! pause between requests, longer with each further crash, until some time has passed without one. Pure; time is an
+//! argument.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -67,7 +68,7 @@ impl Strikes {
         self.keys.insert(key.clone(), Strike { n_deaths: 1, replica, at: now, next: now });
     }
 
-    /// Lets one request of `key` in, or says how long it has to stay away.
+    /// Admits one request of `key`, or returns how long it has to wait.
     pub(crate) fn enter(&mut self, key: &Suspect, now: Timestamp) -> Result<(), Duration> {
         let Some(known) = self.keys.get_mut(key) else { return Ok(()) };
         let n_left = known.n_left(now);

@@ -48,7 +48,7 @@ pub(crate) enum UpstreamError {
     Unsent(#[source] hyper::Error),
 }
 
-/// An open connection.
+/// An open connection to a replica.
 #[derive(Debug)]
 pub(crate) struct Connection {
     sender: http1::SendRequest<Full<Bytes>>,
@@ -163,21 +163,21 @@ impl Exchange {
         value.is_some_and(|it| it.to_ascii_lowercase().starts_with("text/event-stream"))
     }
 
-    /// The next piece of the body; `None` at its proper end. May be dropped and called again.
+    /// The next chunk of the body; `None` at its proper end. May be dropped and called again.
     pub(crate) async fn chunk(&mut self) -> Option<Result<Bytes, hyper::Error>> {
         poll_fn(|cx| self.poll_chunk(cx)).await
     }
 
     /// The same, polled.
     pub(crate) fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, hyper::Error>>> {
-        // Body and connection wake each other for each piece, and both are polled here anyway: only what the
+        // Body and connection wake each other for each chunk, and both are polled here anyway: only what the
         // socket has to say is worth a wake. So the connection hears of the task only when nothing has come.
         let mut quiet = Context::from_waker(Waker::noop());
         self.connection.drive(&mut quiet);
-        if let Poll::Ready(come) = self.poll_body(&mut quiet) {
-            return Poll::Ready(come);
+        if let Poll::Ready(polled) = self.poll_body(&mut quiet) {
+            return Poll::Ready(polled);
         }
-        // By now the body has also told the connection that it wants more.
+        // By now the body has also signalled the connection that it wants more.
         self.connection.drive(cx);
         self.poll_body(&mut quiet)
     }

@@ -9,12 +9,12 @@ use tokio::time::{Instant, timeout};
 
 use crate::admission::{Endpoint, InFlight};
 use crate::error::ApiError;
-use crate::route::{Fleet, NotNow, Target, Turn};
+use crate::route::{Fleet, NotNow, Pick, Target};
 
-/// How often a replica that could not be reached is tried again while nothing else is heard of it.
+/// How often an unreachable replica is retried while no new route table arrives.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Who waits for what, and until when.
+/// The time limit of one request's waits for a replica.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
     begun: Instant,
@@ -22,12 +22,12 @@ pub(crate) struct Patience {
 }
 
 impl Patience {
-    /// From now on for `limit`.
+    /// Starts now and lasts for `limit`.
     pub(crate) fn new(limit: Duration) -> Self {
         Self { begun: Instant::now(), limit }
     }
 
-    /// How long it may still be waited.
+    /// Time left.
     pub(crate) fn left(&self) -> Duration {
         self.limit.saturating_sub(self.begun.elapsed())
     }
@@ -41,11 +41,11 @@ pub(crate) async fn ready_replica(
     patience: Patience,
     mut gone: Option<ReplicaId>,
 ) -> Result<InFlight, ApiError> {
-    // Before the first look, so that no table in between is missed.
+    // Subscribed before the first pick, so that no table in between is missed.
     let mut versions = fleet.versions();
-    let mut now = match fleet.turn(target, endpoint, gone)? {
-        Turn::Go(in_flight) => return Ok(in_flight),
-        Turn::Wait(now) => now,
+    let mut now = match fleet.pick(target, endpoint, gone)? {
+        Pick::Go(in_flight) => return Ok(in_flight),
+        Pick::Wait(now) => now,
     };
     let mut waiting = None;
     loop {
@@ -54,7 +54,7 @@ pub(crate) async fn ready_replica(
             Wait::Hold => {}
             Wait::Later(retry_after) => return Err(not_ready(now, patience, retry_after)),
             Wait::Refuse => {
-                // It was to come when the table was looked at; that one has just changed.
+                // A replica was expected when the table was read; the table has just changed.
                 let retry_after = now.prospect.retry_after(fleet.now());
                 return Err(not_ready(now, patience, retry_after));
             }
@@ -66,16 +66,16 @@ pub(crate) async fn ready_replica(
             Ok(Err(_closed)) => return Err(ApiError::ShuttingDown),
             Err(_elapsed) => gone = None,
         }
-        now = match fleet.turn(target, endpoint, gone)? {
-            Turn::Go(in_flight) => return Ok(in_flight),
-            Turn::Wait(newer) => newer,
+        now = match fleet.pick(target, endpoint, gone)? {
+            Pick::Go(in_flight) => return Ok(in_flight),
+            Pick::Wait(newer) => newer,
         };
     }
 }
 
 fn not_ready(now: NotNow, patience: Patience, retry_after: Duration) -> ApiError {
     let NotNow { wakes, why, model, .. } = now;
-    // Whole seconds, as they are told; what was answered at once has waited for none.
+    // Whole seconds, as the message shows them; an immediate refusal has waited for none.
     let waited = if patience.left().is_zero() { patience.limit } else { Duration::ZERO };
     if wakes && !waited.is_zero() {
         ApiError::ColdStart { waited, why, retry_after }

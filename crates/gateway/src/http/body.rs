@@ -14,7 +14,7 @@ use crate::error::ApiError;
 use crate::memory::HeldBytes;
 use crate::route::may_run;
 
-/// Longest body that is read of a key that has no endpoint, to tell it which model it asked for.
+/// Longest body that is read for a key without endpoints, so that the error can name the model.
 const BODY_WITHOUT_ENDPOINT_MAX: usize = 64 << 10;
 
 /// The whole body, and the memory it is counted in while it is held. The model is looked up as soon as its name has
@@ -38,9 +38,9 @@ pub(super) async fn read(
     }
     let mut held = core.memory.begin(&caller.owner, &caller.key);
     let mut scan = ModelScan::default();
-    let admit = |piece: &[u8], is_last: bool| {
-        held.grow(piece.len(), core.config.bytes_max)?;
-        let Some(model) = (!is_last).then(|| scan.push(piece)).flatten() else { return Ok(()) };
+    let admit = |chunk: &[u8], is_last: bool| {
+        held.grow(chunk.len(), core.config.bytes_max)?;
+        let Some(model) = (!is_last).then(|| scan.push(chunk)).flatten() else { return Ok(()) };
         let (route, _) = core.fleet.resolve(&model, caller)?;
         may_run(&route, &model)
     };

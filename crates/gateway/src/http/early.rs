@@ -2,7 +2,7 @@
 //! body is held. It believes nothing: what it finds is read again with the whole body, and what it does not find is
 //! no fault.
 
-/// Bytes of a key or of a model's name that are looked at.
+/// Longest key or model name that is recognised, in bytes.
 const TEXT_BYTES_MAX: usize = 512;
 
 /// Follows a body from its first byte on, in constant memory.
@@ -16,7 +16,7 @@ pub(crate) struct ModelScan {
     /// The value that comes is the model's.
     at_model: bool,
     text: Vec<u8>,
-    /// Nothing more is looked for.
+    /// The search is over.
     done: bool,
 }
 
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn early_the_model_is_found_wherever_it_stands() {
+    fn early_model_is_found_wherever_it_stands() {
         for body in [
             r#"{"model":"a/b""#,
             r#" { "model" : "a/b", "messages": [ "#,
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn early_what_is_no_plain_name_is_left_to_the_reader() {
+    fn early_name_with_escapes_is_left_to_the_parser() {
         let long = format!(r#"{{"model":"{}"}}"#, "x".repeat(TEXT_BYTES_MAX + 1));
         for body in [
             "",
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn early_a_long_text_takes_no_memory() {
+    fn early_long_text_takes_no_memory() {
         let mut scan = ModelScan::default();
         scan.push(b"{\"x\":\"");
         for _ in 0..1_000 {

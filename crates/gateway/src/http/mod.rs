@@ -15,7 +15,7 @@ use dedi_http::{RequestId, bearer, peer};
 use http::header;
 use http_body::Body as _;
 
-use crate::admission::Place;
+use crate::admission::Permit;
 use crate::attempt::Accepted;
 use crate::config::ms;
 use crate::core::Core;
@@ -84,7 +84,7 @@ async fn answer(
     strict::check(&body)?;
     let model = parsed.model()?.to_owned();
     let (route, endpoint) = core.fleet.resolve(&model, &caller)?;
-    // An endpoint that is not running is told before a field that would have to change for it.
+    // A stopped endpoint is reported before an invalid field.
     route::may_run(&route, &model)?;
     let mut job = parsed.translate(route.context_tokens)?;
     let agent = head.headers.get(header::USER_AGENT).and_then(|it| it.to_str().ok());
@@ -92,7 +92,7 @@ async fn answer(
     drop(body);
     // Texts are embedded one after the other, choices are generated side by side.
     let weight = if kind == Kind::Embeddings { 1 } else { job.n };
-    let place = Place::take(&endpoint, &caller.key, weight, held, &core.config)?;
+    let permit = Permit::take(&endpoint, &caller.key, weight, held, &core.config)?;
     // Last: what is refused for another reason is none of the few requests that a slowed key has.
     let suspect = (caller.key.clone(), route.endpoint);
     let entered = core.strikes.lock().enter(&suspect, core.clock.now());
@@ -110,7 +110,7 @@ async fn answer(
         ready = ready_replica(&core.fleet, &target, &endpoint, patience, None) => ready,
     };
     let in_flight = ready.inspect_err(|error| record.end(Ended::Failed(error)))?;
-    let accepted = Accepted { id: id.clone(), target, key: caller.key, place, job, patience };
+    let accepted = Accepted { id: id.clone(), target, key: caller.key, permit, job, patience };
     if accepted.job.stream {
         crate::stream::respond(core, accepted, in_flight, record).await
     } else {

@@ -1,5 +1,5 @@
-//! What the contract's types do not look at is JSON all the same: text that is UTF-8, numbers that are numbers, and no
-//! key twice in one object, of which another reader would take the other.
+//! Validates the parts of a body that the contract's types skip: UTF-8 text, well-formed numbers, and no duplicate keys
+//! in an object, since parsers disagree about which one counts.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -12,7 +12,7 @@ use crate::error::ApiError;
 
 /// Keys of one object. A schema of a thousand fields is far below; each key costs its entry while it is compared.
 const KEYS_MAX: usize = 16_384;
-/// Characters of a path that are told.
+/// Longest path in an error message, in characters.
 const PATH_CHARS_MAX: usize = 256;
 
 /// Refuses a body that is not JSON throughout.
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn strict_a_key_twice_is_named_by_its_path() {
+    fn strict_duplicate_key_is_named_by_its_path() {
         for (body, path) in [
             (r#"{"logit_bias":{"5":1,"5":-100}}"#, "logit_bias.5"),
             (r#"{"logit_bias":{"5":1,"\u0035":-100}}"#, "logit_bias.5"),
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn strict_what_nobody_reads_is_json_too() {
+    fn strict_skipped_fields_must_be_json_too() {
         for body in [
             b"{\"x\":\"\xff\"}".as_slice(),
             b"{\"\xc3\x28\":1}",
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn strict_an_object_of_too_many_keys_is_refused() {
+    fn strict_object_with_too_many_keys_is_refused() {
         let object = |n: usize| {
             let keys: Vec<String> = (0..n).map(|it| format!("\"{it}\":0")).collect();
             format!("{{\"x\":{{{}}}}}", keys.join(","))

@@ -30,23 +30,23 @@ pub(super) fn number(field: &str, value: Option<f64>, min: f64, max: f64) -> Res
     }
 }
 
-/// A word out of a few.
-pub(super) fn word<'a>(
+/// One of the allowed values.
+pub(super) fn one_of<'a>(
     field: &str,
     value: Option<&'a str>,
-    words: &[&str],
+    allowed: &[&str],
 ) -> Result<Option<&'a str>, ApiError> {
     match value {
-        Some(it) if !words.contains(&it) => Err(ApiError::field(
+        Some(it) if !allowed.contains(&it) => Err(ApiError::field(
             field,
-            format!("`{field}` must be {}, got `{}`", words.join(" or "), short(it)),
+            format!("`{field}` must be {}, got `{}`", allowed.join(" or "), short(it)),
         )),
         Some(it) => Ok(Some(it)),
         None => Ok(None),
     }
 }
 
-/// At most so many items.
+/// At most `max` items.
 pub(super) fn count(field: &str, n: usize, max: usize) -> Result<(), ApiError> {
     if n <= max {
         return Ok(());

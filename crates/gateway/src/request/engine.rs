@@ -80,7 +80,7 @@ pub(super) enum Logprobs {
     Top(u32),
 }
 
-/// A word, or the object that names a function.
+/// A mode, or the object that names a function.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(super) enum ToolChoice<'a> {

@@ -8,8 +8,8 @@ use crate::error::ApiError;
 
 const MESSAGES_MAX: usize = 4_096;
 const TOOLS_MAX: usize = 128;
-/// OpenAI's 4 are too few for what editors send, which is a dozen markers of a file's parts. Each is looked for in every
-/// piece of every reply.
+/// OpenAI's 4 are too few for what editors send, which is a dozen markers of a file's parts. Each is searched for in
+/// every chunk of every reply.
 const STOPS_MAX: usize = 64;
 const STOP_CHARS_MAX: usize = 256;
 const CHOICES_MAX: i64 = 128;
@@ -45,7 +45,7 @@ pub(super) fn translate(
         logprobs,
         top_logprobs,
         echo: request.echo.filter(|it| *it),
-        context_length_exceeded_behavior: check::word(
+        context_length_exceeded_behavior: check::one_of(
             "context_length_exceeded_behavior",
             request.context_length_exceeded_behavior.as_ref().map(|it| it.as_str()),
             &["error", "truncate"],
@@ -97,7 +97,7 @@ fn prompt<'a>(request: &'a GenerateRequest<'a>) -> Result<&'a str, ApiError> {
 }
 
 /// Whether the reply begins a message or goes on in the last one, which must then be the assistant's.
-fn turn(body: &mut engine::Generate<'_>, request: &GenerateRequest<'_>) -> Result<(), ApiError> {
+fn reply_start(body: &mut engine::Generate<'_>, request: &GenerateRequest<'_>) -> Result<(), ApiError> {
     const FIELD: &str = "continue_final_message";
     body.add_generation_prompt = request.add_generation_prompt.filter(|it| !it);
     if request.continue_final_message != Some(true) {
@@ -139,7 +139,7 @@ fn chat_fields<'a>(
     let tools = request.tools.as_deref().unwrap_or_default();
     check::count("tools", tools.len(), TOOLS_MAX)?;
     for (index, tool) in tools.iter().enumerate() {
-        check::word(&format!("tools[{index}].type"), Some(tool.kind.as_str()), &["function"])?;
+        check::one_of(&format!("tools[{index}].type"), Some(tool.kind.as_str()), &["function"])?;
         if tool.function.parameters.is_some_and(|it| !format::is_object(it)) {
             let field = format!("tools[{index}].function.parameters");
             return Err(ApiError::field(field, "`parameters` must be a JSON schema, an object"));
@@ -156,16 +156,16 @@ fn chat_fields<'a>(
     refuse::two_forms(body)?;
     body.reasoning_effort = effort(request)?;
     body.chat_template_kwargs = template_arguments(request)?;
-    turn(body, request)
+    reply_start(body, request)
 }
 
-/// How long the model shall think, from whichever place says it; the one of its own wins.
+/// The reasoning effort: `reasoning_effort`, or else `reasoning.effort`.
 fn effort<'a>(request: &'a GenerateRequest<'a>) -> Result<Option<&'a str>, ApiError> {
     const EFFORTS: [&str; 5] = ["none", "minimal", "low", "medium", "high"];
     let own = request.reasoning_effort.as_ref().map(|it| it.as_str());
     let nested = request.reasoning.as_ref().and_then(|it| it.effort.as_ref()).map(|it| it.as_str());
-    let own = check::word("reasoning_effort", own, &EFFORTS)?;
-    let nested = check::word("reasoning.effort", nested, &EFFORTS)?;
+    let own = check::one_of("reasoning_effort", own, &EFFORTS)?;
+    let nested = check::one_of("reasoning.effort", nested, &EFFORTS)?;
     Ok(own.or(nested))
 }
 
@@ -193,7 +193,7 @@ fn check_message(index: usize, message: &Message<'_>) -> Result<(), ApiError> {
         let field = format!("messages[{index}].role");
         return Err(ApiError::field(field, "each message needs a `role`: system, user, assistant or tool"));
     }
-    check::word(&format!("messages[{index}].role"), role, &ROLES)?;
+    check::one_of(&format!("messages[{index}].role"), role, &ROLES)?;
     if message.function_call.is_some() {
         let message = "`function_call` is the old form of a call; send it in `tool_calls`, and its result as a \
                        message with the role tool and its `tool_call_id`";

@@ -1,4 +1,4 @@
-//! Reads a body into a contract type, or says which field is wrong.
+//! Parses a body into a contract type; an error names the field.
 
 use dedi_api::inference::{EmbeddingsRequest, GenerateRequest};
 use serde::Deserialize;
@@ -61,12 +61,12 @@ fn explain(err: &serde_path_to_error::Error<serde_json::Error>) -> ApiError {
 
 /// The same sentence without the value that was sent: it may be a prompt, and errors end in the logs of clients.
 fn without_value(text: &str) -> String {
-    const SAID: [(&str, &str, &str); 3] = [
+    const SENT: [(&str, &str, &str); 3] = [
         ("invalid type: string \"", "\", expected ", "invalid type: a string, expected "),
         ("invalid value: string \"", "\", expected ", "invalid value, expected "),
         ("unknown variant `", "`, expected ", "unknown variant, expected "),
     ];
-    for (before, after, instead) in SAID {
+    for (before, after, instead) in SENT {
         if let Some((_, expected)) = text.strip_prefix(before).and_then(|it| it.rsplit_once(after)) {
             return format!("{instead}{expected}");
         }
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_type_names_its_field() {
+    fn json_wrong_type_names_its_field() {
         let cases = [
             (r#"{"max_tokens":"ten"}"#, "max_tokens"),
             (r#"{"tools":[{"function":{"name":"f","parameters":{}}}],"n":1.5}"#, "n"),
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_repeats_no_text_of_the_request() {
+    fn json_refusal_repeats_no_text_of_the_request() {
         for (body, param) in [
             (r#"{"temperature":"SECRET"}"#, Some("temperature")),
             (r#"{"temperature":"SECRET\", expected `SECRET`"}"#, Some("temperature")),
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_json_or_too_deep_is_told_so() {
+    fn json_that_is_invalid_or_too_deep_is_refused() {
         for body in
             ["", "[]", "7", "{", r#"{"temperature":1e999}"#, r#"{"temperature":NaN}"#, r#"{"stop":"\ud800"}"#]
         {

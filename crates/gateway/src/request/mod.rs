@@ -25,7 +25,7 @@ pub(crate) enum Parsed<'a> {
 }
 
 impl<'a> Parsed<'a> {
-    /// Reads a body.
+    /// Parses a body; an error names the field.
     pub(crate) fn read(kind: Kind, body: &'a [u8]) -> Result<Self, ApiError> {
         match kind {
             Kind::Chat | Kind::Completions => Ok(Self::Generate(kind, Box::new(json::generate(body)?))),
@@ -33,7 +33,7 @@ impl<'a> Parsed<'a> {
         }
     }
 
-    /// The model asked for.
+    /// The model as the client named it.
     pub(crate) fn model(&self) -> Result<&str, ApiError> {
         let model = match self {
             Self::Generate(_, request) => &request.model,

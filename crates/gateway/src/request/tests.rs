@@ -19,7 +19,7 @@ fn chat(more: Value) -> Result<Value, ApiError> {
 }
 
 #[test]
-fn fields_arrive_in_the_engines_form() {
+fn request_fields_arrive_in_the_engines_form() {
     let schema = json!({"type": "object"});
     let tools =
         json!([{"type": "function", "function": {"name": "f", "description": "d", "parameters": {"a": 1}}}]);
@@ -218,7 +218,7 @@ fn a_refusal_names_its_field() {
 }
 
 #[test]
-fn what_only_a_chat_can_do_is_not_skipped_by_a_completion() {
+fn completion_refuses_what_only_a_chat_can_do() {
     let completion = |more: &Value| {
         let mut body = json!({"model": "e", "prompt": "x"});
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -272,7 +272,7 @@ fn prompt_as_a_list_of_one_is_that_text() {
 }
 
 #[test]
-fn the_length_of_vectors_is_for_the_engine_to_check() {
+fn embedding_dimensions_are_checked_by_the_engine() {
     let asked = json!({"model": "e", "input": "a", "dimensions": 256});
     assert_eq!(translate(Kind::Embeddings, &asked).unwrap()["dimensions"], 256);
     let free = json!({"model": "e", "input": "a"});
@@ -315,7 +315,7 @@ fn described_bounds_are_checked_to_the_last_digit() {
 }
 
 #[test]
-fn each_route_is_described_and_no_other() {
+fn described_routes_are_those_served() {
     let document = dedi_api::openapi::document("0");
     let described: Vec<(String, String)> = dedi_api::openapi::operations(&document)
         .into_iter()
@@ -329,7 +329,7 @@ fn each_route_is_described_and_no_other() {
 }
 
 #[test]
-fn objects_are_objects_and_whole_numbers_may_have_a_point() {
+fn json_objects_are_objects_and_whole_numbers_may_have_a_point() {
     let refused = |more: Value| match chat(more) {
         Err(ApiError::Invalid { param, .. }) => param.unwrap_or_default(),
         other => panic!("{other:?}"),

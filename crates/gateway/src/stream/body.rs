@@ -1,5 +1,5 @@
-//! The body of a streamed answer: a bounded channel whose proper end is said, not guessed. Without that end the
-//! connection is cut, so that a client can't take a part for the whole.
+//! The body of a streamed answer: a bounded channel with an explicit end. Without it the connection is
+//! cut, so that a client can't mistake a part for the whole.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -10,19 +10,19 @@ use http_body::{Frame, SizeHint};
 use tokio::sync::mpsc;
 use tokio::time::Sleep;
 
-/// Pieces under way to the client; each is at most `TOGETHER_BYTES` and a read from the engine, rewritten.
-const PIECES_MAX: usize = 2;
+/// Chunks queued for the client; each is at most `TOGETHER_BYTES` plus one rewritten read from the engine.
+const CHUNKS_MAX: usize = 2;
 /// How long the last event has to reach the socket before the connection is cut.
 const CUT_DELAY: Duration = Duration::from_millis(50);
 
 /// What travels to the client.
 #[derive(Debug)]
-pub(super) enum Piece {
-    /// More will come.
-    Part(Bytes),
-    /// The answer is whole with these.
+pub(super) enum BodyChunk {
+    /// More chunks follow.
+    More(Bytes),
+    /// The response is complete with these bytes.
     Last(Bytes),
-    /// The answer is not whole: these, then cut.
+    /// The response is incomplete: send these bytes, then cut the connection.
     Cut(Bytes),
 }
 
@@ -31,10 +31,10 @@ pub(super) enum Piece {
 #[error("the answer is incomplete")]
 pub(crate) struct Incomplete;
 
-/// The receiving end.
+/// The body that the server sends: the channel's receiving end.
 #[derive(Debug)]
 pub(crate) struct StreamBody {
-    pieces: mpsc::Receiver<Piece>,
+    chunks: mpsc::Receiver<BodyChunk>,
     state: State,
 }
 
@@ -45,10 +45,10 @@ enum State {
     Cutting(Pin<Box<Sleep>>),
 }
 
-/// Both ends.
-pub(super) fn channel() -> (mpsc::Sender<Piece>, StreamBody) {
-    let (sender, pieces) = mpsc::channel(PIECES_MAX);
-    (sender, StreamBody { pieces, state: State::Open })
+/// The relay's sender and the body it feeds.
+pub(super) fn channel() -> (mpsc::Sender<BodyChunk>, StreamBody) {
+    let (sender, chunks) = mpsc::channel(CHUNKS_MAX);
+    (sender, StreamBody { chunks, state: State::Open })
 }
 
 impl http_body::Body for StreamBody {
@@ -66,14 +66,14 @@ impl http_body::Body for StreamBody {
                 State::Cutting(delay) => return delay.as_mut().poll(cx).map(|()| Some(Err(Incomplete))),
                 State::Open => {}
             }
-            match std::task::ready!(this.pieces.poll_recv(cx)) {
-                Some(Piece::Part(bytes)) => return Poll::Ready(Some(Ok(Frame::data(bytes)))),
-                Some(Piece::Last(bytes)) => {
+            match std::task::ready!(this.chunks.poll_recv(cx)) {
+                Some(BodyChunk::More(bytes)) => return Poll::Ready(Some(Ok(Frame::data(bytes)))),
+                Some(BodyChunk::Last(bytes)) => {
                     this.state = State::Ended;
                     return Poll::Ready(Some(Ok(Frame::data(bytes))));
                 }
-                // An error right behind the bytes would be met before they are flushed.
-                Some(Piece::Cut(bytes)) => {
+                // An error right behind the bytes would be handled before they are flushed.
+                Some(BodyChunk::Cut(bytes)) => {
                     this.state = State::Cutting(Box::pin(tokio::time::sleep(CUT_DELAY)));
                     return Poll::Ready(Some(Ok(Frame::data(bytes))));
                 }

@@ -12,13 +12,13 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
-use super::body::Piece;
+use super::body::BodyChunk;
 use crate::config::ms;
 use crate::core::Core;
 use crate::error::ApiError;
 use crate::record::Record;
 
-/// A stream must have said something by then, even if only that it is alive.
+/// A stream must have sent something by then, at least a keep-alive comment.
 const FIRST_COMMENT_MS: u64 = 1_000;
 const COMMENT: &[u8] = b": keep-alive\n\n";
 
@@ -39,7 +39,7 @@ impl From<ApiError> for End {
 pub(super) struct Client {
     core: Arc<Core>,
     pub(super) record: Record,
-    pieces: mpsc::Sender<Piece>,
+    chunks: mpsc::Sender<BodyChunk>,
     /// Until the status is decided.
     head: Option<oneshot::Sender<Result<(), ApiError>>>,
     alarm: Alarm,
@@ -49,16 +49,16 @@ impl Client {
     pub(super) fn new(
         core: Arc<Core>,
         record: Record,
-        pieces: mpsc::Sender<Piece>,
+        chunks: mpsc::Sender<BodyChunk>,
         head: oneshot::Sender<Result<(), ApiError>>,
     ) -> Self {
         let alarm = Alarm::new(Instant::now() + ms(FIRST_COMMENT_MS));
-        Self { core, record, pieces, head: Some(head), alarm }
+        Self { core, record, chunks, head: Some(head), alarm }
     }
 
     /// Another handle to the channel, by which to see it closed.
-    pub(super) fn pieces(&self) -> mpsc::Sender<Piece> {
-        self.pieces.clone()
+    pub(super) fn chunks(&self) -> mpsc::Sender<BodyChunk> {
+        self.chunks.clone()
     }
 
     /// Polls `work` until it is ready, and lets the client know from time to time that we wait. `None` when that
@@ -85,7 +85,7 @@ impl Client {
                     return Poll::Ready(None);
                 }
                 // One that finds no room is not missed: the client has unread bytes.
-                let _ = self.pieces.try_send(Piece::Part(Bytes::from_static(COMMENT)));
+                let _ = self.chunks.try_send(BodyChunk::More(Bytes::from_static(COMMENT)));
                 *comment = now + pause;
             }
         })
@@ -98,8 +98,8 @@ impl Client {
             return Ok(true);
         }
         self.begins();
-        match self.pieces.try_reserve() {
-            Ok(room) => room.send(Piece::Part(std::mem::take(out).into())),
+        match self.chunks.try_reserve() {
+            Ok(room) => room.send(BodyChunk::More(std::mem::take(out).into())),
             Err(TrySendError::Full(())) => return Ok(false),
             Err(TrySendError::Closed(())) => return Err(End::HungUp),
         }
@@ -113,7 +113,7 @@ impl Client {
         }
         self.begins();
         let bytes = std::mem::take(out).into();
-        let sent = self.pieces.send(if is_last { Piece::Last(bytes) } else { Piece::Part(bytes) });
+        let sent = self.chunks.send(if is_last { BodyChunk::Last(bytes) } else { BodyChunk::More(bytes) });
         match timeout(ms(self.core.config.write_stall_timeout_ms), sent).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(End::HungUp),
@@ -121,14 +121,14 @@ impl Client {
         }
     }
 
-    /// Says why there is no whole answer: as the status, or, when that has been sent, as the last event.
+    /// Reports why the response is incomplete: as the status, or, when that has been sent, as the last event.
     pub(super) async fn fail(&mut self, error: ApiError) {
         let unsent = match self.head.take() {
             Some(head) => head.send(Err(error)).err().and_then(Result::err),
             None => Some(error),
         };
         if let Some(error) = unsent {
-            let cut = self.pieces.send(Piece::Cut(error.event().into()));
+            let cut = self.chunks.send(BodyChunk::Cut(error.event().into()));
             let _ = timeout(ms(self.core.config.write_stall_timeout_ms), cut).await;
         }
     }
@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn an_alarm_rings_for_the_deadline_that_it_was_asked_for_last() {
+    async fn alarm_rings_for_the_latest_deadline() {
         let began = Instant::now();
         let after = |millis| began + ms(millis);
         let mut alarm = Alarm::new(after(20));

@@ -175,7 +175,7 @@ impl From<EngineUsage> for Usage {
 }
 
 impl<'a> Message<'a> {
-    /// What it thought, whichever name the engine has for it.
+    /// The reasoning text, by whichever name the engine sends it.
     pub(crate) fn take_reasoning(&mut self) -> Option<Cow<'a, str>> {
         self.reasoning.take().or(self.reasoning_content.take()).map(|it| it.0)
     }
@@ -253,7 +253,7 @@ fn by_token<'a>(candidates: &Candidates<'a>) -> BTreeMap<Cow<'a, str>, f64> {
     candidates.iter().filter_map(|(token, logprob)| Some((token.0.clone(), (*logprob)?))).collect()
 }
 
-/// OpenAI's engines put an echoed prompt before the text; the contract has a place of its own for it.
+/// OpenAI's engines put an echoed prompt before the text; the contract has a field of its own for it.
 pub(crate) fn without_prompt<'a>(text: Cow<'a, str>, prompt: &str) -> Cow<'a, str> {
     match text {
         Cow::Borrowed(it) => Cow::Borrowed(it.strip_prefix(prompt).unwrap_or(it)),
@@ -261,7 +261,7 @@ pub(crate) fn without_prompt<'a>(text: Cow<'a, str>, prompt: &str) -> Cow<'a, st
     }
 }
 
-/// The contract's word for an engine's; `None` where the engine says that it failed.
+/// Maps an engine's finish reason to the contract's; `None` where the engine reports a failure.
 pub(crate) fn finish_reason(word: &str) -> Option<FinishReason> {
     match word {
         "length" => Some(FinishReason::Length),

@@ -26,14 +26,14 @@ pub(crate) use self::rewrite::{Broken, Rewriter};
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use self::sse::{Events, TooLong};
 use crate::admission::InFlight;
-use crate::attempt::{Accepted, Begun, begin, give_back, words};
+use crate::attempt::{Accepted, Begun, begin, excerpt, give_back};
 use crate::config::ms;
 use crate::core::Core;
 use crate::error::ApiError;
 use crate::record::{Ended, Record};
 use crate::upstream::Exchange;
 
-/// Bytes to the client at which what came after them waits for its own turn; a hundred events or so.
+/// Bytes that are sent to the client together at most; about a hundred events.
 const TOGETHER_BYTES: usize = 16 * 1024;
 
 /// Begins the stream. An error that comes soon enough is the answer's status, a later one its last event.
@@ -43,9 +43,9 @@ pub(crate) async fn respond(
     in_flight: InFlight,
     record: Record,
 ) -> Result<Response, ApiError> {
-    let (pieces, body) = body::channel();
+    let (chunks, body) = body::channel();
     let (head, mut began) = oneshot::channel();
-    let client = Client::new(core.clone(), record, pieces, head);
+    let client = Client::new(core.clone(), record, chunks, head);
     let relay = Relay { core: core.clone(), accepted, client };
     core.streams.spawn(relay.run(in_flight));
     match timeout(ms(core.config.stream_head_wait_ms), &mut began).await {
@@ -69,16 +69,16 @@ struct Relay {
 
 /// What a wait for the engine ended with.
 enum Next {
-    /// A piece of its body, or the body's end.
-    Come(Option<Result<Bytes, hyper::Error>>),
-    /// What was rewritten before finds no room at the client.
+    /// A chunk of its body, or the body's end.
+    Body(Option<Result<Bytes, hyper::Error>>),
+    /// The client has no room for what was rewritten before.
     Full,
 }
 
 impl Relay {
     async fn run(mut self, in_flight: InFlight) {
         let core = self.core.clone();
-        let client = self.client.pieces();
+        let client = self.client.chunks();
         let limit = ms(core.config.total_timeout_ms);
         let key = self.accepted.key.clone();
         // Whatever ends the wait drops the relaying, and with it the connection to the engine.
@@ -138,10 +138,10 @@ impl Relay {
         let idle = ms(core.config.idle_timeout_ms);
         let created = core.clock.wall().0.div_euclid(1_000);
         let mut rewriter = Rewriter::new(&self.accepted.id.to_string(), created, &self.accepted.job);
-        let (mut piece, mut out) = (first, Vec::new());
+        let (mut chunk, mut out) = (first, Vec::new());
         loop {
-            out.reserve(piece.len() * 2);
-            let pushed = rewriter.push(&piece, &mut out);
+            out.reserve(chunk.len() * 2);
+            let pushed = rewriter.push(&chunk, &mut out);
             self.client.record.usage = rewriter.usage();
             let done = rewriter.is_done();
             if done || pushed.is_err() || out.len() >= TOGETHER_BYTES {
@@ -160,7 +160,7 @@ impl Relay {
             }
             let wait = in_flight.replica().wait();
             let next = self.client.wait(idle, |client, cx| match exchange.poll_chunk(cx) {
-                Poll::Ready(come) => Poll::Ready(Ok(Next::Come(come))),
+                Poll::Ready(polled) => Poll::Ready(Ok(Next::Body(polled))),
                 // What came together leaves together, when nothing more has come: a write to the client costs
                 // more than an event.
                 Poll::Pending => match client.send_now(&mut out) {
@@ -170,24 +170,24 @@ impl Relay {
                 },
             });
             let broken = match next.await.transpose()? {
-                Some(Next::Come(Some(Ok(bytes)))) => {
-                    in_flight.replica().heard();
-                    piece = bytes;
+                Some(Next::Body(Some(Ok(bytes)))) => {
+                    in_flight.replica().received();
+                    chunk = bytes;
                     continue;
                 }
                 Some(Next::Full) => {
                     self.client.send(&mut out, false).await?;
-                    piece = Bytes::new();
+                    chunk = Bytes::new();
                     continue;
                 }
                 None => {
                     in_flight.replica().unanswered(wait);
                     ApiError::IdleTimeout { after: idle }
                 }
-                Some(Next::Come(Some(Err(_)))) => {
+                Some(Next::Body(Some(Err(_)))) => {
                     ApiError::failed("its connection broke; the answer is incomplete")
                 }
-                Some(Next::Come(None)) => explain(Broken::Unfinished),
+                Some(Next::Body(None)) => explain(Broken::Unfinished),
             };
             self.client.send(&mut out, false).await?;
             if core.ended(in_flight.replica()).is_none() {
@@ -206,6 +206,6 @@ fn explain(broken: Broken) -> ApiError {
         Broken::Unfinished => ApiError::failed("its stream ended too early; the answer is incomplete"),
         Broken::NoEcho => ApiError::no_echo(),
         Broken::Engine(text) if text.is_empty() => ApiError::failed("it failed; the answer is incomplete"),
-        Broken::Engine(text) => ApiError::failed(words(&text)),
+        Broken::Engine(text) => ApiError::failed(excerpt(&text)),
     }
 }

@@ -18,13 +18,13 @@ use crate::request::{Echo, Job, Kind};
 pub(crate) enum Broken {
     /// A line or an event above the limit.
     TooLong,
-    /// Not the dialect.
+    /// Not an event of the expected dialect.
     Garbage,
     /// `[DONE]` or the end of the body came before every choice had ended.
     Unfinished,
-    /// The engine says so, with its words.
+    /// The engine reported an error, with its message.
     Engine(String),
-    /// The prompt should be repeated, and the engine does not tell it.
+    /// The prompt should be repeated, and the engine does not send it.
     NoEcho,
 }
 
@@ -34,7 +34,7 @@ impl From<TooLong> for Broken {
     }
 }
 
-/// Turns pieces of the engine's body into pieces of ours.
+/// Rewrites chunks of the engine's body into events of the contract.
 #[derive(Debug)]
 pub(crate) struct Rewriter {
     events: Events,
@@ -44,18 +44,18 @@ pub(crate) struct Rewriter {
 #[derive(Debug)]
 struct Chunks {
     writer: Writer,
-    /// By choice.
+    /// Seed of each choice.
     seeds: Vec<Option<i64>>,
     echo: Option<Echo>,
     /// By choice, how many bytes of a completion's prompt the engine has repeated; `None` when that is over.
     repeated: Vec<Option<usize>>,
-    /// The prompt has been told.
-    has_told: bool,
-    /// Deltas are added up by their reader.
+    /// Whether the prompt has been sent.
+    has_sent_prompt: bool,
+    /// Whether the client concatenates the deltas (OpenAI's SDKs).
     adds_up: bool,
-    /// Which choices have begun.
+    /// By choice, whether it has begun.
     begun: Vec<bool>,
-    /// Which choices have ended.
+    /// By choice, whether it has ended.
     ended: Vec<bool>,
     /// The event that ends the last choice, up to its usage, until the usage is known.
     held: Option<Vec<u8>>,
@@ -79,7 +79,7 @@ impl Rewriter {
             chunks: Chunks {
                 writer: Writer::new(id, object, created, &job.model),
                 seeds: (0..job.n).map(|it| job.seed_of(it)).collect(),
-                has_told: job.echo.is_none(),
+                has_sent_prompt: job.echo.is_none(),
                 repeated: vec![is_text.then_some(0); n],
                 echo: job.echo.clone(),
                 adds_up: job.is_openai,
@@ -92,10 +92,10 @@ impl Rewriter {
         }
     }
 
-    /// Takes a piece; what it completes is appended to `out`. After an error `out` still holds whole events.
-    pub(crate) fn push(&mut self, piece: &[u8], out: &mut Vec<u8>) -> Result<(), Broken> {
+    /// Takes a chunk; events that it completes are appended to `out`. After an error `out` still holds whole events.
+    pub(crate) fn push(&mut self, chunk: &[u8], out: &mut Vec<u8>) -> Result<(), Broken> {
         let chunks = &mut self.chunks;
-        self.events.push(piece, |data| chunks.event(data, out))
+        self.events.push(chunk, |data| chunks.event(data, out))
     }
 
     /// Whether `[DONE]` has been written.
@@ -132,9 +132,9 @@ impl Chunks {
         }
         let mut prompt =
             chunk.prompt.filter(|_| self.echo == Some(Echo::Rendered)).map(Prompt::into_contract);
-        let said = chunk.choices.unwrap_or_default();
-        let mut choices = Vec::with_capacity(said.len());
-        for mut choice in said {
+        let received = chunk.choices.unwrap_or_default();
+        let mut choices = Vec::with_capacity(received.len());
+        for mut choice in received {
             prompt = self.take_prompt(&mut choice).or(prompt);
             if let Some(choice) = self.choice(choice)? {
                 choices.push(choice);
@@ -150,7 +150,7 @@ impl Chunks {
     }
 
     /// Takes a completion's prompt, or a part of it, out of a choice: engines put it before their text, the
-    /// contract has a place of its own for it.
+    /// contract has a field of its own for it.
     fn take_prompt<'a>(&mut self, choice: &mut dialect::ChunkChoice<'a>) -> Option<PromptPart<'a>> {
         let Some(Echo::Text(prompt)) = &self.echo else { return None };
         let repeated = self.repeated.get_mut(usize::try_from(choice.index).ok()?)?;
@@ -171,10 +171,10 @@ impl Chunks {
             choice.text = Some(Text(text));
         }
         let text = Cow::Owned(prompt.clone());
-        (!self.has_told).then_some(PromptPart { text, logprobs })
+        (!self.has_sent_prompt).then_some(PromptPart { text, logprobs })
     }
 
-    /// `None` for what says nothing after a choice has ended.
+    /// `None` for an empty delta after a choice has ended.
     fn choice<'a>(&mut self, choice: dialect::ChunkChoice<'a>) -> Result<Option<ChunkChoice<'a>>, Broken> {
         let mut message = choice.delta.unwrap_or_default();
         let content = message.content.take().or(choice.text).unwrap_or_default().0;
@@ -222,9 +222,9 @@ impl Chunks {
         prompt: Option<PromptPart<'_>>,
         out: &mut Vec<u8>,
     ) -> Result<(), Broken> {
-        let prompt = prompt.filter(|_| !self.has_told);
-        self.has_told |= prompt.is_some();
-        if !self.has_told {
+        let prompt = prompt.filter(|_| !self.has_sent_prompt);
+        self.has_sent_prompt |= prompt.is_some();
+        if !self.has_sent_prompt {
             return Err(Broken::NoEcho);
         }
         if self.ended.contains(&false) {
@@ -255,8 +255,8 @@ impl Chunks {
     }
 }
 
-/// Reads an event. Its letters are checked in one go, where that says that each text in it is right; a field
-/// that nobody reads may have wrong ones.
+/// Parses an event. Its UTF-8 is checked at once, so that each text in it need not be; where that fails, invalid UTF-8
+/// is accepted in skipped fields only.
 fn read(data: &[u8]) -> serde_json::Result<Chunk<'_>> {
     match std::str::from_utf8(data) {
         Ok(text) => serde_json::from_str(text),

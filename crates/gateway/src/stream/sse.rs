@@ -1,4 +1,4 @@
-//! Cuts a byte stream into server-sent events, however it was cut into pieces on its way. Only `data` fields
+//! Splits a byte stream into server-sent events, however it was split on its way. Only `data` fields
 //! count; nothing grows beyond the line limit.
 
 use memchr::memchr;
@@ -21,15 +21,15 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    /// Takes a piece and hands the data of each event that it completes to `each`.
+    /// Takes a chunk and hands the data of each event that it completes to `each`.
     pub(crate) fn push<E: From<TooLong>>(
         &mut self,
-        mut piece: &[u8],
+        mut chunk: &[u8],
         mut each: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
-        while let Some(end) = memchr(b'\n', piece) {
-            let (line, rest) = piece.split_at(end);
-            piece = rest.get(1..).unwrap_or_default();
+        while let Some(end) = memchr(b'\n', chunk) {
+            let (line, rest) = chunk.split_at(end);
+            chunk = rest.get(1..).unwrap_or_default();
             if self.line.is_empty() {
                 self.line(line, &mut each)?;
             } else {
@@ -41,8 +41,8 @@ impl Events {
                 self.line = whole;
             }
         }
-        fits(self.line.len() + piece.len())?;
-        self.line.extend_from_slice(piece);
+        fits(self.line.len() + chunk.len())?;
+        self.line.extend_from_slice(chunk);
         Ok(())
     }
 
@@ -81,10 +81,10 @@ mod tests {
 
     use super::*;
 
-    fn events<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<String>, TooLong> {
+    fn events<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<String>, TooLong> {
         let (mut events, mut seen) = (Events::default(), Vec::new());
-        for piece in pieces {
-            events.push(piece, |data| {
+        for chunk in chunks {
+            events.push(chunk, |data| {
                 seen.push(String::from_utf8_lossy(data).into_owned());
                 Ok::<_, TooLong>(())
             })?;
@@ -95,7 +95,7 @@ mod tests {
     const SAMPLE: &str = ": hello\r\n\r\ndata: {\"a\":\"é🦀\"}\n\nevent: x\nid: 7\ndata:one\ndata: two\r\n\r\n\n\ndata:\n\ndata: [DONE]\n\ndata: cut";
 
     #[test]
-    fn a_stream_means_the_same_wherever_it_is_cut() {
+    fn sse_events_are_the_same_wherever_they_are_cut() {
         let whole = events([SAMPLE.as_bytes()]).unwrap();
         assert_eq!(whole, ["{\"a\":\"é🦀\"}", "one\ntwo", "", "[DONE]"]);
         for at in 0..=SAMPLE.len() {
@@ -106,9 +106,9 @@ mod tests {
     }
 
     #[test]
-    fn a_line_or_an_event_without_an_end_is_refused_in_bounded_memory() {
-        let piece = vec![b'x'; 64 * 1024];
-        assert_eq!(events(std::iter::repeat_n(&piece[..], 17)), Err(TooLong));
+    fn sse_without_an_end_is_refused_in_bounded_memory() {
+        let chunk = vec![b'x'; 64 * 1024];
+        assert_eq!(events(std::iter::repeat_n(&chunk[..], 17)), Err(TooLong));
         let line = format!("data: {}\n", "x".repeat(1_000));
         assert_eq!(events(std::iter::repeat_n(line.as_bytes(), 2_000)), Err(TooLong));
         assert!(events(std::iter::repeat_n(format!("{line}\n").as_bytes(), 2_000)).is_ok());
@@ -116,7 +116,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_in_any_pieces_mean_what_they_mean_in_one(
+        fn sse_bytes_in_any_chunks_give_the_same_events(
             bytes in proptest::collection::vec(prop_oneof![Just(b'\n'), Just(b'\r'), Just(b':'), Just(b'd'), any::<u8>()], 0..400),
             lines in proptest::collection::vec("(data: ?)?[a-z\n]{0,5}", 0..20),
             size in 1_usize..17,

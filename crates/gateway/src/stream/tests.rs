@@ -10,12 +10,12 @@ use crate::request::{Echo, Job, Kind};
 fn rewrite<'a>(
     kind: Kind,
     n: u32,
-    pieces: impl IntoIterator<Item = &'a [u8]>,
+    chunks: impl IntoIterator<Item = &'a [u8]>,
 ) -> (String, Result<bool, Broken>) {
     let mut rewriter = Rewriter::new("req_1", 7, &Job::streamed(kind, n));
     let mut out = Vec::new();
-    for piece in pieces {
-        if let Err(broken) = rewriter.push(piece, &mut out) {
+    for chunk in chunks {
+        if let Err(broken) = rewriter.push(chunk, &mut out) {
             return (String::from_utf8(out).unwrap(), Err(broken));
         }
     }
@@ -23,7 +23,7 @@ fn rewrite<'a>(
 }
 
 #[test]
-fn each_choice_tells_its_own_seed() {
+fn stream_choices_report_their_own_seeds() {
     let mut job = Job::streamed(Kind::Chat, 2);
     job.seed = Some(i64::MAX);
     let mut rewriter = Rewriter::new("req_1", 7, &job);
@@ -41,7 +41,7 @@ fn each_choice_tells_its_own_seed() {
 }
 
 #[test]
-fn a_role_is_told_once_to_those_who_add_deltas_up() {
+fn stream_role_is_sent_once_to_clients_that_add_deltas_up() {
     let says = |text: &str| {
         format!(
             r#"{{"choices":[{{"index":0,"delta":{{"role":"assistant","content":"{text}"}},"token_id":7}}]}}"#
@@ -84,7 +84,7 @@ fn delta(index: u32, text: &str, finish: &str) -> String {
 }
 
 #[test]
-fn every_cut_gives_the_same_stream() {
+fn stream_is_the_same_wherever_it_is_cut() {
     let hi = delta(0, "né\\u00e9🦀\\n", "null");
     let stop = delta(0, "", "\"stop\"");
     let stream = format!(": ping\r\n\r\n{}", sse(&[&hi, &stop, USAGE, "[DONE]", "{late"]));
@@ -117,7 +117,7 @@ fn letters_that_are_wrong_matter_only_where_they_are_read() {
 }
 
 #[test]
-fn with_several_choices_the_last_to_end_carries_the_usage() {
+fn stream_usage_comes_with_the_last_choice_to_end() {
     let events = [
         delta(1, "b", "null"),
         delta(0, "a", "\"length\""),
@@ -133,7 +133,7 @@ fn with_several_choices_the_last_to_end_carries_the_usage() {
 }
 
 #[test]
-fn usage_may_come_with_the_end_or_never() {
+fn stream_usage_may_come_with_the_end_or_never() {
     let with = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"eos"}],"usage":{"prompt_tokens":1,"completion_tokens":1}}"#;
     let out = rewrite(Kind::Chat, 1, [sse(&[with]).as_bytes()]).0;
     assert_eq!(values(&out)[0]["usage"]["total_tokens"], 2, "it need not wait for [DONE]");
@@ -156,7 +156,7 @@ fn calls_have_texts_where_engines_have_nothing() {
 }
 
 #[test]
-fn completions_have_a_delta_and_numeric_log_probabilities_too() {
+fn stream_of_a_completion_has_deltas_and_numeric_log_probabilities() {
     let event = r#"{"choices":[{"index":0,"text":" upon","logprobs":{"tokens":[" up","on"],"token_logprobs":[-1.0,-0.5],"top_logprobs":[{" up":-1.0},null],"text_offset":[0,3]},"finish_reason":null,"token_ids":[8,9]}]}"#;
     let out = values(&rewrite(Kind::Completions, 1, [sse(&[event]).as_bytes()]).0);
     assert_eq!(out[0]["object"], "completion.chunk");
@@ -177,7 +177,7 @@ fn echoed(kind: Kind, n: u32, echo: Echo, events: &[&str]) -> Result<Vec<Value>,
 }
 
 #[test]
-fn a_chats_prompt_comes_with_the_first_event() {
+fn stream_echo_of_a_chat_comes_with_the_first_event() {
     let first = r#"{"prompt":{"text":"<user>x","logprobs":{"tokens":["<user>","x"],"token_logprobs":[null,-1.5]},"token_ids":[5,6]},"choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}"#;
     let events = [first, &delta(0, "a", "\"stop\""), "[DONE]"];
     let out = echoed(Kind::Chat, 1, Echo::Rendered, &events).unwrap();
@@ -189,7 +189,7 @@ fn a_chats_prompt_comes_with_the_first_event() {
 }
 
 #[test]
-fn a_completions_prompt_is_told_once_and_is_no_part_of_its_text() {
+fn stream_echo_of_a_completion_is_sent_once_and_is_no_part_of_its_text() {
     let text = |index: u32, text: &str, more: &str| {
         format!(r#"{{"choices":[{{"index":{index},"text":"{text}"{more}}}]}}"#)
     };
@@ -234,7 +234,7 @@ fn what_does_not_end_well_is_broken() {
 
 proptest! {
     #[test]
-    fn any_texts_in_any_pieces_arrive_whole(
+    fn stream_texts_in_any_chunks_arrive_whole(
         texts in proptest::collection::vec(any::<String>(), 0..8),
         size in 1_usize..64,
     ) {
@@ -255,7 +255,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300), tail in "\\PC{0,40}") {
+    fn stream_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..300), tail in "\\PC{0,40}") {
         let stream = [b"data: ".as_slice(), &bytes, b"\n\ndata: ", tail.as_bytes(), b"\n\n"].concat();
         let _ = rewrite(Kind::Chat, 2, stream.chunks(7));
     }

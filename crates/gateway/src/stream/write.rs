@@ -158,7 +158,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_event_has_the_bytes_of_its_type(
+        fn event_has_the_bytes_of_its_type(
             (id, object, created, model) in (text(), text(), any::<i64>(), text()),
             prompt in option::of(any_prompt()),
             choices in proptest::collection::vec(any_choice(), 0..4),
