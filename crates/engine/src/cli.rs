@@ -39,7 +39,7 @@ pub enum Listing {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Load a model and answer requests until told to stop.
+    /// Load a model and serve requests until stopped.
     Serve(ServeArgs),
     /// Read a form of replies from standard input, compile it within bounds and say whether it can be followed. The engine
     /// asks itself.

@@ -27,11 +27,11 @@ pub fn messages(
         return Err(ApiError::invalid("messages", message));
     }
     let mut drafts: Vec<Draft> = Vec::with_capacity(messages.len() + 1);
-    for (place, message) in messages.into_iter().enumerate() {
-        let mut draft = Draft::read(place, message, habits)?;
+    for (index, message) in messages.into_iter().enumerate() {
+        let mut draft = Draft::read(index, message, habits)?;
         draft.write_out(habits);
         match drafts.last_mut() {
-            // Results that follow each other stand in one message; so does what the user says next, where turns alternate.
+            // Consecutive results are joined into one message, with the user's next one where roles must alternate.
             Some(last)
                 if draft.role == "user" && last.is_result && (draft.is_result || habits.alternates) =>
             {
@@ -58,14 +58,14 @@ struct Draft {
 }
 
 impl Draft {
-    fn read(place: usize, message: Message, habits: &Habits) -> Result<Self, ApiError> {
+    fn read(index: usize, message: Message, habits: &Habits) -> Result<Self, ApiError> {
         let role = match message.role.as_str() {
             "system" | "developer" => "system",
             "user" => "user",
             "assistant" => "assistant",
             "tool" | "function" => "tool",
             other => {
-                let param = format!("messages[{place}].role");
+                let param = format!("messages[{index}].role");
                 let message = format!("`{param}` is \"{other}\" and can be system, user, assistant or tool.");
                 return Err(ApiError::invalid(param, message));
             }
@@ -83,10 +83,10 @@ impl Draft {
             more.insert("thinking".to_owned(), json!(thoughts));
         }
         if let Some(calls) = message.tool_calls.filter(|it| !it.is_empty()) {
-            let calls = calls.into_iter().enumerate().map(|(at, call)| read_call(place, at, call, habits));
+            let calls = calls.into_iter().enumerate().map(|(at, call)| read_call(index, at, call, habits));
             more.insert("tool_calls".to_owned(), calls.collect::<Result<_, _>>()?);
         }
-        Ok(Self { role, texts: texts(place, message.content)?, more, is_result: false })
+        Ok(Self { role, texts: texts(index, message.content)?, more, is_result: false })
     }
 
     /// Calls and results as text, for templates that would drop them.
@@ -132,15 +132,15 @@ impl Draft {
     }
 }
 
-fn texts(place: usize, content: Option<Content>) -> Result<Vec<String>, ApiError> {
+fn texts(index: usize, content: Option<Content>) -> Result<Vec<String>, ApiError> {
     let parts = match content {
         None => return Ok(vec![String::new()]),
         Some(Content::Text(text)) => return Ok(vec![text]),
         Some(Content::Parts(parts)) => parts,
     };
     let mut texts = Vec::with_capacity(parts.len());
-    for (part_place, part) in parts.iter().enumerate() {
-        let param = format!("messages[{place}].content[{part_place}]");
+    for (part_index, part) in parts.iter().enumerate() {
+        let param = format!("messages[{index}].content[{part_index}]");
         let kind = part.get("type").and_then(Value::as_str).unwrap_or("nothing");
         if kind != "text" {
             let message =
@@ -157,8 +157,8 @@ fn texts(place: usize, content: Option<Content>) -> Result<Vec<String>, ApiError
 }
 
 /// A call that the client sends back: its arguments as the template reads them, an object or its text.
-fn read_call(place: usize, at: usize, mut call: Value, habits: &Habits) -> Result<Value, ApiError> {
-    let param = format!("messages[{place}].tool_calls[{at}]");
+fn read_call(index: usize, at: usize, mut call: Value, habits: &Habits) -> Result<Value, ApiError> {
+    let param = format!("messages[{index}].tool_calls[{at}]");
     let wrong = |param: String, what: &str| {
         let message = format!("`{param}` {what}");
         Err(ApiError::invalid(param, message))
@@ -190,7 +190,7 @@ fn read_call(place: usize, at: usize, mut call: Value, habits: &Habits) -> Resul
     function.insert("arguments".to_owned(), arguments);
     if habits.short_ids {
         let id =
-            call.get("id").and_then(Value::as_str).map_or_else(|| format!("{place}.{at}"), str::to_owned);
+            call.get("id").and_then(Value::as_str).map_or_else(|| format!("{index}.{at}"), str::to_owned);
         call["id"] = json!(short_id(&id));
     }
     Ok(call)
@@ -216,17 +216,17 @@ fn short_id(id: &str) -> String {
 }
 
 fn explain(drafts: &mut Vec<Draft>, instructions: &str, knows_system: bool) {
-    let told = |role, text: String| Draft { role, texts: vec![text], more: Map::new(), is_result: false };
+    let draft = |role, text: String| Draft { role, texts: vec![text], more: Map::new(), is_result: false };
     if !knows_system {
         match drafts.iter_mut().find(|it| it.role == "user") {
             Some(first) => first.texts.insert(0, format!("{instructions}\n")),
-            None => drafts.insert(0, told("user", instructions.to_owned())),
+            None => drafts.insert(0, draft("user", instructions.to_owned())),
         }
         return;
     }
     match drafts.first_mut() {
         Some(first) if first.role == "system" => first.texts.push(format!("\n{instructions}")),
-        Some(_) | None => drafts.insert(0, told("system", instructions.to_owned())),
+        Some(_) | None => drafts.insert(0, draft("system", instructions.to_owned())),
     }
 }
 
@@ -265,12 +265,15 @@ mod tests {
 
     #[test]
     fn other_parts_and_roles_are_named() {
-        let said = |given| read(given, &all()).unwrap_err().body().error;
-        let picture = said(json!([{"role": "user", "content": [{"type": "image_url"}]}]));
+        let error = |given| read(given, &all()).unwrap_err().body().error;
+        let picture = error(json!([{"role": "user", "content": [{"type": "image_url"}]}]));
         assert_eq!(picture.param.as_deref(), Some("messages[0].content[0]"));
         assert!(picture.message.contains("image_url"));
-        assert_eq!(said(json!([{"role": "root", "content": ""}])).param.as_deref(), Some("messages[0].role"));
-        assert_eq!(said(json!([])).param.as_deref(), Some("messages"));
+        assert_eq!(
+            error(json!([{"role": "root", "content": ""}])).param.as_deref(),
+            Some("messages[0].role")
+        );
+        assert_eq!(error(json!([])).param.as_deref(), Some("messages"));
     }
 
     #[test]
@@ -298,15 +301,15 @@ mod tests {
     fn call_arguments_that_are_no_object_are_named() {
         for bad in [json!("{"), json!("[1]"), json!("text"), json!(1), json!([]), json!("null"), json!(true)]
         {
-            let said = read(called(&bad, "1"), &all()).unwrap_err().body().error;
-            assert_eq!(said.param.as_deref(), Some("messages[1].tool_calls[0].function.arguments"), "{bad}");
+            let error = read(called(&bad, "1"), &all()).unwrap_err().body().error;
+            assert_eq!(error.param.as_deref(), Some("messages[1].tool_calls[0].function.arguments"), "{bad}");
         }
-        let said = |call: Value| {
+        let error = |call: Value| {
             let given = json!([{"role": "assistant", "content": "", "tool_calls": [call]}]);
             read(given, &all()).unwrap_err().body().error.param.unwrap()
         };
-        assert_eq!(said(json!({"id": "1"})), "messages[0].tool_calls[0].function");
-        assert_eq!(said(json!({"function": {}})), "messages[0].tool_calls[0].function.name");
+        assert_eq!(error(json!({"id": "1"})), "messages[0].tool_calls[0].function");
+        assert_eq!(error(json!({"function": {}})), "messages[0].tool_calls[0].function.name");
     }
 
     #[test]
@@ -352,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn tools_are_explained_where_the_template_looks() {
+    fn tools_are_explained_where_the_template_reads() {
         let tool: Tool =
             serde_json::from_value(json!({"type": "function", "function": {"name": "now"}})).unwrap();
         let tools = Tools::check(Some(vec![tool]), None).unwrap().unwrap();
@@ -362,11 +365,11 @@ mod tests {
         };
         let instructions = tools.as_instructions();
         let user = json!({"role": "user", "content": "Time?"});
-        let told = explained(json!([user]), true);
-        assert_eq!(told, [json!({"role": "system", "content": instructions}), user.clone()]);
-        let told = explained(json!([{"role": "system", "content": "S"}, user]), true);
-        assert_eq!(told[0], json!({"role": "system", "content": format!("S\n\n{instructions}")}));
-        let told = explained(json!([user]), false);
-        assert_eq!(told, [json!({"role": "user", "content": format!("{instructions}\n\nTime?")})]);
+        let draft = explained(json!([user]), true);
+        assert_eq!(draft, [json!({"role": "system", "content": instructions}), user.clone()]);
+        let draft = explained(json!([{"role": "system", "content": "S"}, user]), true);
+        assert_eq!(draft[0], json!({"role": "system", "content": format!("S\n\n{instructions}")}));
+        let draft = explained(json!([user]), false);
+        assert_eq!(draft, [json!({"role": "user", "content": format!("{instructions}\n\nTime?")})]);
     }
 }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 pub enum Exit {
     /// Asked to stop, and did.
     Stopped = 0,
-    /// A fault of the engine's own; the log says which.
+    /// A fault of the engine's own; the log has the cause.
     Internal = 1,
     /// The model file is damaged, or of a kind this engine cannot run. Trying again will not help.
     Model = 3,

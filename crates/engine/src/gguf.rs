@@ -15,7 +15,7 @@ pub enum GgufError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// It is no GGUF file.
@@ -46,7 +46,7 @@ pub enum GgufError {
     },
 }
 
-/// What the header says, as far as the engine asks before loading.
+/// The parts of the header that the engine needs before loading.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Header {
     /// The family of the model, such as `llama`.
@@ -153,24 +153,24 @@ fn sisters(path: &Path, split: u64) -> Result<Vec<PathBuf>, GgufError> {
 mod tests {
     use super::*;
 
-    fn said(bytes: &[u8]) -> String {
+    fn error(bytes: &[u8]) -> String {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), bytes).unwrap();
-        let said = check(file.path()).unwrap_err().to_string();
-        said.replace(&file.path().display().to_string(), "x.gguf")
+        let error = check(file.path()).unwrap_err().to_string();
+        error.replace(&file.path().display().to_string(), "x.gguf")
     }
 
     #[test]
     fn a_file_that_is_no_model_is_named_with_what_is_wrong() {
-        assert_eq!(said(b"<html>"), "x.gguf is not a GGUF model: it does not begin with the letters GGUF");
+        assert_eq!(error(b"<html>"), "x.gguf is not a GGUF model: it does not begin with the letters GGUF");
         assert_eq!(
-            said(b"GGUF\x03\0\0\0"),
+            error(b"GGUF\x03\0\0\0"),
             "x.gguf is incomplete: it has 8 bytes and the number of tensors needs 16; fetch it again"
         );
         let mut nameless = b"GGUF\x03\0\0\0".to_vec();
         nameless.extend([0; 16]);
         assert_eq!(
-            said(&nameless),
+            error(&nameless),
             "x.gguf is damaged or not meant for this engine: it does not say which architecture the model has"
         );
     }

@@ -4,7 +4,7 @@
 //! nothing else. It knows nothing of endpoints, keys or tenants, and reads nothing but the model file it is given.
 //!
 //! From a request to its text: `http` reads and checks it (`request`, `conversation`, `template`, `tools`), the
-//! `worker`'s thread decodes all requests together (`sample`, `text`, `reading`, `calls`, `constrain`), and `http` writes what it says.
+//! `worker`'s thread decodes all requests together (`sample`, `text`, `reading`, `calls`, `constrain`), and `http` writes the replies.
 
 pub mod backends;
 pub mod calls;

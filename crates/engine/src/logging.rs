@@ -20,7 +20,7 @@ const LIBRARY: &str = "llama-cpp-2";
 pub struct Complaints(Arc<Mutex<VecDeque<String>>>);
 
 impl Complaints {
-    /// The last complaint that says more than that loading failed.
+    /// The last complaint with more detail than that loading failed.
     #[must_use]
     pub fn cause(&self) -> Option<String> {
         let kept = self.0.lock();

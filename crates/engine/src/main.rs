@@ -13,7 +13,7 @@ use dedi_engine::constrain::trial;
 use dedi_engine::exit::Exit;
 use dedi_engine::{logging, render, serve};
 
-// How often a thread looks again before it sleeps, while others finish their part. The OpenMP library's own value
+// How often a thread polls before it sleeps, while others finish their part. The OpenMP library's own value
 // is milliseconds: on a busy machine every one of them is taken from the thread that is waited for, and a token
 // takes a hundred times as long. This is some microseconds.
 const SPIN_COUNT: &str = "30000";
@@ -45,7 +45,7 @@ fn main() -> ExitCode {
 
 /// Prints what this build can compute on.
 fn list(form: Listing) -> ExitCode {
-    // What the library says while it looks goes to standard error, the list alone to standard output.
+    // The library's messages go to standard error, the list alone to standard output.
     let _complaints = logging::init();
     let backends = Backends::now();
     let text = match form {
@@ -59,7 +59,7 @@ fn list(form: Listing) -> ExitCode {
 }
 
 /// Sets the OpenMP library's waiting, unless the starter did. It reads the environment before `main`, so the
-/// program starts itself again in its own place: same process, same id.
+/// program re-executes itself: same process, same id.
 fn wait_politely() {
     if SPIN_SETTINGS.iter().any(|it| env::var_os(it).is_some()) {
         return;

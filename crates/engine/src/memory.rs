@@ -1,4 +1,4 @@
-//! How much memory this process may still use, as far as Linux says.
+//! How much memory this process may still use, according to Linux.
 
 /// The least of what the machine has available and what the process's control groups leave; nothing when the kernel
 /// does not say.

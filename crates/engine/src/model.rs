@@ -1,4 +1,4 @@
-//! Loads a model: checks the file, the processor and the memory first, so that what can be said in a sentence is
+//! Loads a model: checks the file, the processor and the memory first, so that what can be explained in a sentence is
 //! not left to a crash.
 
 use std::collections::HashMap;
@@ -40,7 +40,7 @@ pub enum LoadError {
     Model {
         /// The file.
         path: PathBuf,
-        /// What the library said.
+        /// The library's message.
         cause: String,
     },
     /// The chat template is unusable.
@@ -247,7 +247,7 @@ fn shape(args: &ServeArgs, header: &Header) -> Shape {
     Shape { context, slots: args.slots, batch, threads: args.threads.unwrap_or(threads) }
 }
 
-/// Linux hands out memory it does not have, and the process that uses it is killed later without a word; so the
+/// Linux hands out memory it does not have, and the process that uses it is killed later without a message; so the
 /// arithmetic is done here.
 fn check_memory(args: &ServeArgs, header: &Header, shape: Shape) -> Result<(), LoadError> {
     let Some(available) = memory::available_bytes() else { return Ok(()) };
@@ -287,16 +287,16 @@ fn check_processor() -> Result<(), LoadError> {
     Ok(())
 }
 
-/// The bytes of every token, in one piece of memory: looked up for each generated token.
+/// The bytes of every token, in one allocation: looked up for each generated token.
 #[derive(Debug)]
-pub struct Pieces {
+pub struct TokenBytes {
     bytes: Vec<u8>,
     ends: Vec<u32>,
     /// The names of control tokens that are marks in replies.
     marks: HashMap<i32, String>,
 }
 
-impl Pieces {
+impl TokenBytes {
     /// Reads the model's vocabulary. Control tokens have no bytes.
     #[must_use]
     pub fn read(model: &LlamaModel) -> Self {
@@ -324,9 +324,9 @@ impl Pieces {
     /// The bytes of `token`.
     #[must_use]
     pub fn of(&self, token: LlamaToken) -> &[u8] {
-        let Ok(place) = usize::try_from(token.0) else { return &[] };
-        let start = if place == 0 { 0 } else { self.ends.get(place - 1).map_or(0, |it| *it as usize) };
-        let end = self.ends.get(place).map_or(start, |it| *it as usize);
+        let Ok(index) = usize::try_from(token.0) else { return &[] };
+        let start = if index == 0 { 0 } else { self.ends.get(index - 1).map_or(0, |it| *it as usize) };
+        let end = self.ends.get(index).map_or(start, |it| *it as usize);
         self.bytes.get(start..end).unwrap_or(&[])
     }
 

@@ -8,9 +8,9 @@ use crate::http::ApiError;
 use crate::sample::SamplingParams;
 use crate::schema;
 
-// A choice that waits for a slot costs a few words; the prompt and what it is sampled by are its request's.
+// A choice that waits for a slot costs a few bytes; the prompt and the sampling parameters are its request's.
 const CHOICES_MAX: i64 = 128;
-// Editors send a dozen markers of a file's parts. Each is looked for in every piece of every reply.
+// Editors send a dozen markers of a file's parts. Each is searched for in every chunk of every reply.
 const STOPS_MAX: usize = 64;
 const STOP_BYTES_MAX: usize = 1024;
 const LOGPROBS_MAX: i64 = 20;
@@ -23,7 +23,7 @@ pub struct Parameters {
     pub sampling: SamplingParams,
     /// Texts that end a reply.
     pub stops: Vec<String>,
-    /// Most tokens of a reply, as far as the request says.
+    /// The request's limit of a reply's tokens.
     pub max_tokens: Option<u32>,
     /// Shortens a reply that does not fit instead of refusing it.
     pub truncate: bool,
@@ -33,7 +33,7 @@ pub struct Parameters {
     pub stream: bool,
     /// Whether a stream ends with the token counts.
     pub include_usage: bool,
-    /// How many candidates' log probabilities to tell, if any are wanted.
+    /// How many candidates' log probabilities to report, if any are wanted.
     pub logprobs: Option<usize>,
     /// Whether to repeat the prompt.
     pub echo: bool,
@@ -57,9 +57,9 @@ pub fn parse<'de, T: serde::Deserialize<'de>>(body: &'de [u8]) -> Result<T, ApiE
         let path = error.path().to_string();
         let cause = error.into_inner();
         if cause.is_data() && path != "." {
-            let said = cause.to_string();
-            let said = said.split(" at line ").next().unwrap_or(&said);
-            ApiError::invalid(&path, format!("`{path}` is not valid: {said}."))
+            let error = cause.to_string();
+            let error = error.split(" at line ").next().unwrap_or(&error);
+            ApiError::invalid(&path, format!("`{path}` is not valid: {error}."))
         } else {
             not_json(&cause)
         }
@@ -236,7 +236,7 @@ fn number(param: &str, value: f64, least: f64, most: f64) -> Result<f32, ApiErro
 /// How many tokens a reply may have, given the prompt's.
 ///
 /// # Errors
-/// When prompt and reply do not fit into the context; the error says both numbers.
+/// When prompt and reply do not fit into the context; the error has both numbers.
 pub fn room(parameters: &Parameters, prompt: usize, context: u32) -> Result<u32, ApiError> {
     let left = u32::try_from(prompt).ok().and_then(|it| context.checked_sub(it)).unwrap_or(0);
     if left == 0 {
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn every_way_of_asking_for_probabilities_is_understood() {
+    fn probabilities_are_understood_in_every_form_of_asking() {
         assert_eq!(checked(r#"{"logprobs":true}"#).unwrap().logprobs, Some(0));
         assert_eq!(checked(r#"{"logprobs":true,"top_logprobs":3}"#).unwrap().logprobs, Some(3));
         assert_eq!(checked(r#"{"logprobs":2}"#).unwrap().logprobs, Some(2));
@@ -335,12 +335,12 @@ mod tests {
     fn the_reply_must_fit_or_be_shortened() {
         let parameters = checked(r#"{"max_tokens":50}"#).unwrap();
         assert_eq!(room(&parameters, 40, 100).unwrap(), 50);
-        let said = room(&parameters, 60, 100).unwrap_err().body().error;
-        assert_eq!(said.code.as_deref(), Some("context_length_exceeded"));
+        let error = room(&parameters, 60, 100).unwrap_err().body().error;
+        assert_eq!(error.code.as_deref(), Some("context_length_exceeded"));
         assert!(
-            said.message.contains("60 tokens") && said.message.contains("at most 40"),
+            error.message.contains("60 tokens") && error.message.contains("at most 40"),
             "{}",
-            said.message
+            error.message
         );
         let shortened =
             checked(r#"{"max_tokens":50,"context_length_exceeded_behavior":"truncate"}"#).unwrap();

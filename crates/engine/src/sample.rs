@@ -109,9 +109,9 @@ impl Sampler {
         if self.params.counts() || self.params.repeats() {
             *self.generated.entry(token).or_insert(0) += 1;
             if self.params.repeats()
-                && let Err(place) = self.occurred.binary_search(&token)
+                && let Err(index) = self.occurred.binary_search(&token)
             {
-                self.occurred.insert(place, token);
+                self.occurred.insert(index, token);
             }
         }
         Some(token)
@@ -167,7 +167,7 @@ impl Sampler {
         Some(draw_weighted(&candidates[..kept], draw).unwrap_or(best))
     }
 
-    /// Leaves the candidates to draw from at the front, logits turned into weights, and says how many.
+    /// Leaves the candidates to draw from at the front, logits turned into weights; returns how many.
     fn keep(&self, candidates: &mut [(f32, u32)], best_logit: f32, scale: f32) -> usize {
         let by_logit = |a: &(f32, u32), b: &(f32, u32)| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));
         let mut len = candidates.len();
@@ -189,11 +189,11 @@ impl Sampler {
                 candidates[sorted..].select_nth_unstable_by(upto - sorted - 1, by_logit);
             }
             candidates[sorted..upto].sort_unstable_by(by_logit);
-            for (place, candidate) in candidates.iter_mut().enumerate().take(upto).skip(sorted) {
+            for (index, candidate) in candidates.iter_mut().enumerate().take(upto).skip(sorted) {
                 candidate.0 = ((candidate.0 - best_logit) * scale).exp();
                 sum += candidate.0;
                 if sum >= wanted {
-                    return place + 1;
+                    return index + 1;
                 }
             }
             sorted = upto;
@@ -214,8 +214,8 @@ pub fn log_probabilities(logits: &[f32], token: u32, top: usize) -> (f32, Vec<(u
             if most.len() == top && most.last().is_some_and(|it| it.1 >= logit) {
                 continue;
             }
-            let place = most.partition_point(|it| it.1 >= logit);
-            most.insert(place, (token, logit));
+            let index = most.partition_point(|it| it.1 >= logit);
+            most.insert(index, (token, logit));
             most.truncate(top);
         }
     }
@@ -227,7 +227,7 @@ pub fn log_probabilities(logits: &[f32], token: u32, top: usize) -> (f32, Vec<(u
 
 /// The first of the greatest logits.
 fn argmax(logits: &[f32]) -> Option<(u32, f32)> {
-    // Two passes without a dependency between lanes are several times faster than one that carries the place.
+    // Two passes without a dependency between lanes are several times faster than one that carries the index.
     const LANES: usize = 16;
     let mut greatest = [f32::NEG_INFINITY; LANES];
     let mut chunks = logits.chunks_exact(LANES);
@@ -239,8 +239,8 @@ fn argmax(logits: &[f32]) -> Option<(u32, f32)> {
     let rest = chunks.remainder().iter();
     let best = greatest.iter().chain(rest).fold(f32::NEG_INFINITY, |a, &b| if b > a { b } else { a });
     #[expect(clippy::float_cmp, reason = "the value was taken from this very list")]
-    let place = logits.iter().position(|&it| it == best)?;
-    Some((u32::try_from(place).unwrap_or(0), best))
+    let index = logits.iter().position(|&it| it == best)?;
+    Some((u32::try_from(index).unwrap_or(0), best))
 }
 
 fn apply_mask(logits: &mut [f32], mask: &SimpleVob) {

@@ -20,7 +20,7 @@ use crate::exit::Exit;
 use crate::http::{self, AppState, Ready};
 use crate::logging::Complaints;
 use crate::metrics::Metrics;
-use crate::model::{self, LoadError, Loaded, Pieces};
+use crate::model::{self, LoadError, Loaded, TokenBytes};
 use crate::reading::Habits;
 use crate::special::Specials;
 use crate::template::source::Origin;
@@ -32,7 +32,7 @@ use crate::worker::{self, Message, Worker};
 const THREAD_GRACE: Duration = Duration::from_secs(3);
 const DRAIN_POLL: Duration = Duration::from_millis(20);
 
-/// Serves until told to stop; gives the code to end with.
+/// Serves until stopped; returns the exit code.
 pub fn serve(args: &ServeArgs, complaints: &Complaints) -> Exit {
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
@@ -56,7 +56,7 @@ pub fn serve(args: &ServeArgs, complaints: &Complaints) -> Exit {
     let listener = match runtime.block_on(listen(args)) {
         Ok(listener) => listener,
         Err(error) => {
-            tracing::error!("cannot listen on {}: {error}", place(args));
+            tracing::error!("cannot listen on {}: {error}", listen_address(args));
             return Exit::Listen;
         }
     };
@@ -99,7 +99,7 @@ async fn listen(args: &ServeArgs) -> io::Result<Listener> {
     }
 }
 
-fn place(args: &ServeArgs) -> String {
+fn listen_address(args: &ServeArgs) -> String {
     let socket = args.socket.as_ref().map(|it| it.display().to_string());
     socket.or_else(|| args.listen.map(|it| it.to_string())).unwrap_or_default()
 }
@@ -202,8 +202,8 @@ fn load_and_run(
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to a million")]
         progress.progress.store((it.clamp(0.0, 1.0) * 1e6) as u32, Ordering::Relaxed);
     })?;
-    let pieces = Arc::new(Pieces::read(&loaded.model));
-    let ready = ready(args, &loaded, &pieces)?;
+    let token_bytes = Arc::new(TokenBytes::read(&loaded.model));
+    let ready = ready(args, &loaded, &token_bytes)?;
     let mut context = if args.embedding {
         model::embedding_context(&loaded, complaints)?
     } else {
@@ -231,10 +231,10 @@ fn load_and_run(
             jobs,
         ));
     }
-    Ok(worker::run(worker::Engine { context, model: &loaded.model, pieces, shape, metrics }, jobs))
+    Ok(worker::run(worker::Engine { context, model: &loaded.model, token_bytes, shape, metrics }, jobs))
 }
 
-fn ready(args: &ServeArgs, loaded: &Loaded, pieces: &Arc<Pieces>) -> Result<Ready, LoadError> {
+fn ready(args: &ServeArgs, loaded: &Loaded, token_bytes: &Arc<TokenBytes>) -> Result<Ready, LoadError> {
     let model = Arc::clone(&loaded.model);
     let vocab = model.vocab();
     let named = |token: LlamaToken| {
@@ -260,7 +260,7 @@ fn ready(args: &ServeArgs, loaded: &Loaded, pieces: &Arc<Pieces>) -> Result<Read
         specials: Specials::read(&model),
         forms: Compiler::new(Arc::clone(&model)),
         model,
-        pieces: Arc::clone(pieces),
+        token_bytes: Arc::clone(token_bytes),
         shape: loaded.shape,
         template,
         bos,

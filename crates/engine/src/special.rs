@@ -2,8 +2,8 @@
 //!
 //! A prompt is one text, made by the model's template of the conversation, and the marks that the template puts around
 //! messages are control tokens spelled in it. Whoever spells one in a message would forge a turn. So a character that
-//! nobody can know, a seam, is put into each such spelling before the template runs, and the prompt is cut into tokens piece
-//! by piece between the seams: the halves of a spelling are text. Where nobody spells one there is no seam, and the prompt is
+//! nobody can know, a seam, is put into each such spelling before the template runs, and each segment between the seams is cut
+//! into tokens alone: the halves of a spelling are text. Where nobody spells one there is no seam, and the prompt is
 //! cut as a whole.
 
 use std::collections::HashSet;
@@ -52,7 +52,7 @@ impl Specials {
         let control = vocab.tokens().filter(|it| vocab.is_control(*it));
         let names =
             control.map(|it| String::from_utf8_lossy(&vocab.token_to_piece(it, true, None)).into_owned());
-        // By what the file says: the library's own list of kinds knows some only, and panics at others (BERT's).
+        // From the file's metadata: the library's own list of kinds knows some only, and panics at others (BERT's).
         let adds_space = model.meta_val_str("tokenizer.ggml.model").is_ok_and(|it| it == "llama");
         Self::new(names.collect(), adds_space)
     }
@@ -156,28 +156,28 @@ impl Specials {
     /// Cuts a prompt into tokens, and takes its seams out.
     pub fn tokenize(&self, model: &LlamaModel, text: &str, seam: char) -> Vec<LlamaToken> {
         let vocab = model.vocab();
-        let mut pieces = text.split(seam).filter(|it| !it.is_empty());
-        let mut tokens = match pieces.next() {
+        let mut segments = text.split(seam).filter(|it| !it.is_empty());
+        let mut tokens = match segments.next() {
             Some(first) => vocab.tokenize(first.as_bytes(), false, true),
             None => Vec::new(),
         };
-        for piece in pieces {
-            tokens.extend(self.later(piece, |text| vocab.tokenize(text.as_bytes(), false, true)));
+        for segment in segments {
+            tokens.extend(self.later(segment, |text| vocab.tokenize(text.as_bytes(), false, true)));
         }
         tokens
     }
 
-    /// A piece that does not begin the text, and so gets no space of the tokenizer's own.
-    fn later(&self, piece: &str, tokenize: impl Fn(&str) -> Vec<LlamaToken>) -> Vec<LlamaToken> {
+    /// A segment that does not begin the text, and so gets no space from the tokenizer.
+    fn later(&self, segment: &str, tokenize: impl Fn(&str) -> Vec<LlamaToken>) -> Vec<LlamaToken> {
         if self.adds_space {
             // A line break is a token that none joins, so it can be taken off again, with the space before it.
             let before = tokenize("\n");
-            let all = tokenize(&format!("\n{piece}"));
+            let all = tokenize(&format!("\n{segment}"));
             if let Some(rest) = all.strip_prefix(&before[..]) {
                 return rest.to_vec();
             }
         }
-        tokenize(piece)
+        tokenize(segment)
     }
 }
 
@@ -187,7 +187,7 @@ pub(crate) fn may_be_seam(it: char) -> bool {
     SEAMS.iter().any(|all| all.contains(&it))
 }
 
-/// Adds the characters of `value` that could be seams: one look at each text, however many of them it has.
+/// Adds the characters of `value` that could be seams: one pass over each text, however many of them it has.
 fn collect(value: &Value, used: &mut HashSet<char>) {
     match value {
         Value::String(text) => used.extend(text.chars().filter(|it| may_be_seam(*it))),

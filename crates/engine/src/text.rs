@@ -9,7 +9,7 @@ pub struct TextOut {
 
 /// What one token released.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Released {
+pub struct TextDelta {
     /// Text to send, possibly empty.
     pub text: String,
     /// Whether a stop text was met; nothing comes after it.
@@ -24,15 +24,15 @@ impl TextOut {
     }
 
     /// Takes one token's bytes and gives what can be sent now.
-    pub fn push(&mut self, bytes: &[u8]) -> Released {
+    pub fn push(&mut self, bytes: &[u8]) -> TextDelta {
         self.held.extend_from_slice(bytes);
         if let Some(at) = self.earliest_stop() {
             let text = String::from_utf8_lossy(&self.held[..at]).into_owned();
             self.held.clear();
-            return Released { text, stopped: true };
+            return TextDelta { text, stopped: true };
         }
         let free = self.held.len() - self.stop_beginning();
-        Released { text: self.release(free), stopped: false }
+        TextDelta { text: self.release(free), stopped: false }
     }
 
     /// The end: gives what was held back.
@@ -92,14 +92,14 @@ mod tests {
 
     use super::*;
 
-    fn run(stops: &[&str], pieces: &[&[u8]]) -> (Vec<String>, bool) {
+    fn run(stops: &[&str], chunks: &[&[u8]]) -> (Vec<String>, bool) {
         let stops: Vec<_> = stops.iter().map(|it| (*it).to_owned()).collect();
         let mut out = TextOut::new(&stops);
         let mut texts = Vec::new();
-        for piece in pieces {
-            let released = out.push(piece);
-            texts.push(released.text);
-            if released.stopped {
+        for chunk in chunks {
+            let delta = out.push(chunk);
+            texts.push(delta.text);
+            if delta.stopped {
                 return (texts, true);
             }
         }
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_are_replaced() {
+    fn text_bytes_that_are_invalid_are_replaced() {
         let (texts, _) = run(&[], &[b"a\xff\xfeb", b"\xe2"]);
         assert_eq!(texts.concat(), "a\u{fffd}\u{fffd}b\u{fffd}");
     }
@@ -128,24 +128,24 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looked_like_a_stop_is_sent() {
+    fn stop_text_that_is_incomplete_is_sent() {
         assert_eq!(run(&["END"], &[b"E", b"N", b"ough"]).0.concat(), "ENough");
     }
 
     #[test]
-    fn the_earliest_stop_wins() {
+    fn stop_text_that_is_earliest_wins() {
         assert_eq!(run(&["world", "o"], &[b"hello world"]), (vec!["hell".into()], true));
     }
 
     proptest! {
         #[test]
-        fn any_cut_gives_the_same_text(text in "[aé€😀EN]{0,20}", cuts in prop::collection::vec(0_usize..80, 0..6)) {
+        fn text_is_the_same_wherever_it_is_cut(text in "[aé€😀EN]{0,20}", cuts in prop::collection::vec(0_usize..80, 0..6)) {
             let bytes = text.as_bytes();
             let mut cuts: Vec<_> = cuts.into_iter().map(|it| it.min(bytes.len())).collect();
             cuts.extend([0, bytes.len()]);
             cuts.sort_unstable();
-            let pieces: Vec<_> = cuts.windows(2).map(|it| &bytes[it[0]..it[1]]).collect();
-            prop_assert_eq!(run(&["END"], &pieces).0.concat(), text);
+            let chunks: Vec<_> = cuts.windows(2).map(|it| &bytes[it[0]..it[1]]).collect();
+            prop_assert_eq!(run(&["END"], &chunks).0.concat(), text);
         }
     }
 }

@@ -32,8 +32,8 @@ impl Tools {
             let message = format!("`tools` has {} functions, and {TOOLS_MAX} are the most.", tools.len());
             return Err(ApiError::invalid("tools", message));
         }
-        for (place, tool) in tools.iter().enumerate() {
-            check_tool(place, tool)?;
+        for (index, tool) in tools.iter().enumerate() {
+            check_tool(index, tool)?;
         }
         let named = match choice {
             None => return Ok(Self::unless_empty(tools, false)),
@@ -67,7 +67,7 @@ impl Tools {
         json!(self.tools)
     }
 
-    /// What a model whose template does not know tools is told.
+    /// Instructions for a model whose template does not support tools.
     #[must_use]
     pub fn as_instructions(&self) -> String {
         let mut text = String::from("You can call these functions, each given as JSON:\n");
@@ -99,7 +99,7 @@ impl Tools {
         Form::Lark(lark)
     }
 
-    /// What calls in a reply are told by; whether there may be only one, and whether it is told while it comes.
+    /// The functions that a reply may call: `only_one` of them, emitted `in_fragments` or as a whole.
     #[must_use]
     pub fn callable(&self, only_one: bool, in_fragments: bool) -> Arc<Callable> {
         let functions =
@@ -112,24 +112,24 @@ impl Tools {
     }
 }
 
-fn check_tool(place: usize, tool: &Tool) -> Result<(), ApiError> {
+fn check_tool(index: usize, tool: &Tool) -> Result<(), ApiError> {
     if tool.kind != "function" {
-        let message = format!("`tools[{place}].type` is \"{}\" and can be function.", tool.kind);
-        return Err(ApiError::invalid(format!("tools[{place}].type"), message));
+        let message = format!("`tools[{index}].type` is \"{}\" and can be function.", tool.kind);
+        return Err(ApiError::invalid(format!("tools[{index}].type"), message));
     }
     let name = &tool.function.name;
     let usable = |it: char| it.is_ascii_alphanumeric() || "_-.".contains(it);
     if name.is_empty() || name.len() > 64 || !name.chars().all(usable) {
         let message = format!(
-            "`tools[{place}].function.name` must be 1 to 64 letters, digits, dots, dashes or underscores."
+            "`tools[{index}].function.name` must be 1 to 64 letters, digits, dots, dashes or underscores."
         );
-        return Err(ApiError::invalid(format!("tools[{place}].function.name"), message));
+        return Err(ApiError::invalid(format!("tools[{index}].function.name"), message));
     }
     match &tool.function.parameters {
         None | Some(Value::Null | Value::Object(_)) => Ok(()),
         Some(Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
-            let message = format!("`tools[{place}].function.parameters` must be a JSON schema, an object.");
-            Err(ApiError::invalid(format!("tools[{place}].function.parameters"), message))
+            let message = format!("`tools[{index}].function.parameters` must be a JSON schema, an object.");
+            Err(ApiError::invalid(format!("tools[{index}].function.parameters"), message))
         }
     }
 }
@@ -156,14 +156,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_choice_must_be_among_the_tools() {
+    fn tool_choice_must_be_among_the_tools() {
         let tool = json!({"type": "function", "function": {"name": "add"}});
         let tools: Vec<Tool> = vec![serde_json::from_value(tool).unwrap()];
         let word = |it: &str| Some(ToolChoice::Mode(it.to_owned()));
         assert!(Tools::check(Some(tools.clone()), word("none")).unwrap().is_none());
         assert!(Tools::check(Some(tools.clone()), word("auto")).unwrap().unwrap().form().is_none());
         assert!(Tools::check(Some(tools.clone()), word("add")).unwrap().unwrap().form().is_some());
-        let said = Tools::check(Some(tools), word("sub")).unwrap_err().body().error;
-        assert_eq!(said.message, "`tool_choice` names sub, which is not among `tools`.");
+        let error = Tools::check(Some(tools), word("sub")).unwrap_err().body().error;
+        assert_eq!(error.message, "`tool_choice` names sub, which is not among `tools`.");
     }
 }

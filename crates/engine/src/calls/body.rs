@@ -7,23 +7,23 @@ use super::value::Step;
 
 /// Reads the calls behind one marker.
 ///
-/// A name is told once it is known to be one that is offered, and arguments as they come; [`Step::Wrong`] is the first
+/// A name is emitted once it is known to be one that is offered, and arguments as they come; [`Step::Wrong`] is the first
 /// character that no call can have there.
 pub(super) trait Body: fmt::Debug + Send {
     /// Takes a character.
-    fn push(&mut self, c: char, callable: &Callable, told: &mut Told) -> Step;
+    fn push(&mut self, c: char, callable: &Callable, events: &mut Events) -> Step;
 
     /// Nothing more comes, because the model was done. Whether all that was begun is whole.
-    fn finish(&mut self, callable: &Callable, told: &mut Told) -> bool;
+    fn finish(&mut self, callable: &Callable, events: &mut Events) -> bool;
 
-    /// Nothing more comes, because the reply is as long as it may be: tells what is known of the call.
-    fn cut(&mut self, callable: &Callable, told: &mut Told);
+    /// Nothing more comes, because the reply is as long as it may be: emits what is known of the call.
+    fn cut(&mut self, callable: &Callable, events: &mut Events);
 }
 
 /// A part of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Event {
-    /// A call begins: the function's place among the callable ones.
+    /// A call begins: the function's index among the callable ones.
     Begin(usize),
     /// More of its arguments, as compact JSON.
     Arguments(String),
@@ -31,11 +31,11 @@ pub(super) enum Event {
     End,
 }
 
-/// What a body found.
+/// What a body found, in order.
 #[derive(Debug, Default)]
-pub(super) struct Told(Vec<Event>);
+pub(super) struct Events(Vec<Event>);
 
-impl Told {
+impl Events {
     pub(super) fn begin(&mut self, function: usize) {
         self.0.push(Event::Begin(function));
     }

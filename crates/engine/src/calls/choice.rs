@@ -1,6 +1,6 @@
 //! Decides which form stands behind a marker that several families share, and takes markers that stand within others.
 
-use super::body::{Body, Told};
+use super::body::{Body, Events};
 use super::callable::Callable;
 use super::json::JsonCalls;
 use super::markers::Kind;
@@ -23,7 +23,7 @@ impl Choice {
         Self { kind, held: String::new(), body: None }
     }
 
-    /// Whether no mark said that it is a call.
+    /// Whether it has no marker.
     pub(super) fn is_bare(&self) -> bool {
         self.kind == Kind::Bare
     }
@@ -55,9 +55,9 @@ impl Choice {
 }
 
 impl Body for Choice {
-    fn push(&mut self, c: char, callable: &Callable, told: &mut Told) -> Step {
+    fn push(&mut self, c: char, callable: &Callable, events: &mut Events) -> Step {
         if let Some(body) = &mut self.body {
-            return body.push(c, callable, told);
+            return body.push(c, callable, events);
         }
         if c.is_whitespace() {
             self.held.push(c);
@@ -68,7 +68,7 @@ impl Body for Choice {
             return Step::More;
         };
         for before in self.held.chars().chain([c]) {
-            match body.push(before, callable, told) {
+            match body.push(before, callable, events) {
                 Step::More => {}
                 step @ (Step::Done | Step::Before | Step::Wrong) => return step,
             }
@@ -77,13 +77,13 @@ impl Body for Choice {
         Step::More
     }
 
-    fn finish(&mut self, callable: &Callable, told: &mut Told) -> bool {
-        self.body.as_mut().is_some_and(|it| it.finish(callable, told))
+    fn finish(&mut self, callable: &Callable, events: &mut Events) -> bool {
+        self.body.as_mut().is_some_and(|it| it.finish(callable, events))
     }
 
-    fn cut(&mut self, callable: &Callable, told: &mut Told) {
+    fn cut(&mut self, callable: &Callable, events: &mut Events) {
         if let Some(body) = &mut self.body {
-            body.cut(callable, told);
+            body.cut(callable, events);
         }
     }
 }
@@ -97,9 +97,9 @@ struct Section {
 }
 
 impl Body for Section {
-    fn push(&mut self, c: char, callable: &Callable, told: &mut Told) -> Step {
+    fn push(&mut self, c: char, callable: &Callable, events: &mut Events) -> Step {
         if self.held == self.marker {
-            return self.call.push(c, callable, told);
+            return self.call.push(c, callable, events);
         }
         if self.held.is_empty() && c.is_whitespace() {
             return Step::More;
@@ -112,11 +112,11 @@ impl Body for Section {
         Step::Wrong
     }
 
-    fn finish(&mut self, callable: &Callable, told: &mut Told) -> bool {
-        self.held == self.marker && self.call.finish(callable, told)
+    fn finish(&mut self, callable: &Callable, events: &mut Events) -> bool {
+        self.held == self.marker && self.call.finish(callable, events)
     }
 
-    fn cut(&mut self, callable: &Callable, told: &mut Told) {
-        self.call.cut(callable, told);
+    fn cut(&mut self, callable: &Callable, events: &mut Events) {
+        self.call.cut(callable, events);
     }
 }

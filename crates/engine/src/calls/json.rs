@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use super::body::{Body, Told};
+use super::body::{Body, Events};
 use super::callable::Callable;
 use super::value::{Step, Value};
 
@@ -14,10 +14,10 @@ const KEY_BYTES_MAX: usize = 400;
 /// Reads such objects.
 #[derive(Debug)]
 pub(super) struct JsonCalls {
-    /// Whether nothing but its own look says that it is a call; then it has no other fields.
+    /// Whether it is a call only by its own form, without a marker; then it has no other fields.
     bare: bool,
     in_list: bool,
-    place: Place,
+    state: State,
     call: Call,
 }
 
@@ -33,7 +33,7 @@ struct Call {
 }
 
 #[derive(Debug)]
-enum Place {
+enum State {
     /// The first bracket.
     Start,
     /// A call, after what separates it from the last.
@@ -62,41 +62,41 @@ enum Field {
 
 impl JsonCalls {
     pub(super) fn new(bare: bool) -> Self {
-        Self { bare, in_list: false, place: Place::Start, call: Call::default() }
+        Self { bare, in_list: false, state: State::Start, call: Call::default() }
     }
 
     /// The rest of a list that has begun.
     pub(super) fn in_list() -> Self {
-        Self { bare: false, in_list: true, place: Place::Next, call: Call::default() }
+        Self { bare: false, in_list: true, state: State::Next, call: Call::default() }
     }
 
     fn begin(&mut self) -> Step {
         self.call = Call { depth: 1, ..Call::default() };
-        self.place = Place::Key;
+        self.state = State::Key;
         Step::More
     }
 
-    fn end(&mut self, told: &mut Told) -> Step {
+    fn end(&mut self, events: &mut Events) -> Step {
         self.call.depth -= 1;
-        self.place = Place::After;
+        self.state = State::After;
         if self.call.depth > 0 {
             return Step::More;
         }
         if self.call.name.is_none() {
             return Step::Wrong;
         }
-        told.end();
-        self.place = Place::Between;
+        events.end();
+        self.state = State::Between;
         Step::More
     }
 
     /// The key is known; `c` begins the value.
-    fn value(&mut self, key: &str, c: char, callable: &Callable, told: &mut Told) -> Step {
+    fn value(&mut self, key: &str, c: char, callable: &Callable, events: &mut Events) -> Step {
         let is_quote = matches!(c, '"' | '\'');
         let is_name = NAME_KEYS.contains(&key) || (key == "function" && is_quote);
         if key == "function" && c == '{' && self.call.depth == 1 {
             self.call.depth = 2;
-            self.place = Place::Key;
+            self.state = State::Key;
             return Step::More;
         }
         if ARGUMENT_KEYS.contains(&key) {
@@ -105,8 +105,8 @@ impl JsonCalls {
             }
             self.call.has_arguments = true;
             if c == '{' {
-                self.place = Place::Arguments(Value::new());
-                return self.push(c, callable, told);
+                self.state = State::Arguments(Value::new());
+                return self.push(c, callable, events);
             }
         }
         let field = if is_name {
@@ -118,13 +118,13 @@ impl JsonCalls {
         } else {
             return Step::Wrong;
         };
-        self.place = Place::Field(field, Value::new(), String::new());
-        self.push(c, callable, told)
+        self.state = State::Field(field, Value::new(), String::new());
+        self.push(c, callable, events)
     }
 
     /// A field's value is whole. False where it cannot be that field's.
-    fn take(&mut self, field: Field, written: &str, callable: &Callable, told: &mut Told) -> bool {
-        self.place = Place::After;
+    fn take(&mut self, field: Field, written: &str, callable: &Callable, events: &mut Events) -> bool {
+        self.state = State::After;
         let text = || serde_json::from_str::<Json>(written).ok();
         match field {
             Field::Other => true,
@@ -134,8 +134,8 @@ impl JsonCalls {
                     return false;
                 };
                 self.call.name = Some(function);
-                told.begin(function);
-                told.arguments(&std::mem::take(&mut self.call.arguments));
+                events.begin(function);
+                events.arguments(&std::mem::take(&mut self.call.arguments));
                 true
             }
             Field::ArgumentsText => {
@@ -148,15 +148,15 @@ impl JsonCalls {
                     },
                     Some(_) | None => return false,
                 };
-                self.tell_arguments(&object.unwrap_or_default(), told);
+                self.emit_arguments(&object.unwrap_or_default(), events);
                 true
             }
         }
     }
 
-    fn tell_arguments(&mut self, more: &str, told: &mut Told) {
+    fn emit_arguments(&mut self, more: &str, events: &mut Events) {
         if self.call.name.is_some() {
-            told.arguments(more);
+            events.arguments(more);
         } else {
             self.call.arguments.push_str(more);
         }
@@ -164,21 +164,21 @@ impl JsonCalls {
 }
 
 impl Body for JsonCalls {
-    fn push(&mut self, c: char, callable: &Callable, told: &mut Told) -> Step {
-        match &mut self.place {
-            Place::Start | Place::Next | Place::Between | Place::Key | Place::After if c.is_whitespace() => {
+    fn push(&mut self, c: char, callable: &Callable, events: &mut Events) -> Step {
+        match &mut self.state {
+            State::Start | State::Next | State::Between | State::Key | State::After if c.is_whitespace() => {
                 Step::More
             }
-            Place::Start if c == '[' => {
+            State::Start if c == '[' => {
                 self.in_list = true;
-                self.place = Place::Next;
+                self.state = State::Next;
                 Step::More
             }
-            Place::Start | Place::Next if c == '{' => self.begin(),
-            Place::Start | Place::Next => Step::Wrong,
-            Place::Between => match c {
+            State::Start | State::Next if c == '{' => self.begin(),
+            State::Start | State::Next => Step::Wrong,
+            State::Between => match c {
                 ',' if self.in_list => {
-                    self.place = Place::Next;
+                    self.state = State::Next;
                     Step::More
                 }
                 ']' if self.in_list => Step::Done,
@@ -187,34 +187,34 @@ impl Body for JsonCalls {
                 '{' => self.begin(),
                 _ => Step::Before,
             },
-            Place::Key if c == '}' => self.end(told),
-            Place::Key if c == '"' || c == '\'' => {
-                self.place = Place::InKey(Value::new(), String::new());
-                self.push(c, callable, told)
+            State::Key if c == '}' => self.end(events),
+            State::Key if c == '"' || c == '\'' => {
+                self.state = State::InKey(Value::new(), String::new());
+                self.push(c, callable, events)
             }
-            Place::Key => Step::Wrong,
-            Place::InKey(value, written) => {
+            State::Key => Step::Wrong,
+            State::InKey(value, written) => {
                 match value.push(c, written) {
                     Step::More if written.len() < KEY_BYTES_MAX => {}
                     Step::Done => {
                         let key = serde_json::from_str(written).unwrap_or_default();
-                        self.place = Place::Colon(key);
+                        self.state = State::Colon(key);
                     }
                     Step::More | Step::Before | Step::Wrong => return Step::Wrong,
                 }
                 Step::More
             }
-            Place::Colon(_) | Place::Value(_) if c.is_whitespace() => Step::More,
-            Place::Colon(key) if c == ':' => {
-                self.place = Place::Value(std::mem::take(key));
+            State::Colon(_) | State::Value(_) if c.is_whitespace() => Step::More,
+            State::Colon(key) if c == ':' => {
+                self.state = State::Value(std::mem::take(key));
                 Step::More
             }
-            Place::Colon(_) => Step::Wrong,
-            Place::Value(key) => {
+            State::Colon(_) => Step::Wrong,
+            State::Value(key) => {
                 let key = std::mem::take(key);
-                self.value(&key, c, callable, told)
+                self.value(&key, c, callable, events)
             }
-            Place::Field(field, value, written) => {
+            State::Field(field, value, written) => {
                 let field = *field;
                 let step = value.push(c, written);
                 match step {
@@ -222,63 +222,63 @@ impl Body for JsonCalls {
                     Step::Wrong => Step::Wrong,
                     Step::Done | Step::Before => {
                         let written = std::mem::take(written);
-                        if !self.take(field, &written, callable, told) {
+                        if !self.take(field, &written, callable, events) {
                             return Step::Wrong;
                         }
-                        if step == Step::Before { self.push(c, callable, told) } else { Step::More }
+                        if step == Step::Before { self.push(c, callable, events) } else { Step::More }
                     }
                 }
             }
-            Place::Arguments(value) => {
+            State::Arguments(value) => {
                 let mut more = String::new();
                 match value.push(c, &mut more) {
                     Step::More => {}
-                    Step::Done => self.place = Place::After,
+                    Step::Done => self.state = State::After,
                     Step::Before | Step::Wrong => return Step::Wrong,
                 }
-                self.tell_arguments(&more, told);
+                self.emit_arguments(&more, events);
                 Step::More
             }
-            Place::After => match c {
+            State::After => match c {
                 ',' => {
-                    self.place = Place::Key;
+                    self.state = State::Key;
                     Step::More
                 }
-                '}' => self.end(told),
+                '}' => self.end(events),
                 _ => Step::Wrong,
             },
         }
     }
 
-    fn finish(&mut self, _callable: &Callable, _told: &mut Told) -> bool {
-        matches!(self.place, Place::Between)
+    fn finish(&mut self, _callable: &Callable, _events: &mut Events) -> bool {
+        matches!(self.state, State::Between)
     }
 
-    fn cut(&mut self, callable: &Callable, told: &mut Told) {
-        let more = match &mut self.place {
-            Place::Arguments(value) => {
+    fn cut(&mut self, callable: &Callable, events: &mut Events) {
+        let more = match &mut self.state {
+            State::Arguments(value) => {
                 let mut more = String::new();
                 let _is_an_object = value.finish(&mut more);
                 more
             }
-            Place::Field(Field::ArgumentsText, _, written) => begun_object(&begun_text(written)),
-            Place::Field(Field::Name, _, written) => {
+            State::Field(Field::ArgumentsText, _, written) => begun_object(&begun_text(written)),
+            State::Field(Field::Name, _, written) => {
                 // Cut in its last letter's quote, it may still be whole.
                 let whole = format!("{written}\"");
-                let _is_known = self.take(Field::Name, &whole, callable, told);
+                let _is_known = self.take(Field::Name, &whole, callable, events);
                 String::new()
             }
-            Place::Start
-            | Place::Next
-            | Place::Between
-            | Place::Key
-            | Place::InKey(..)
-            | Place::Colon(_)
-            | Place::Value(_)
-            | Place::Field(Field::Other, ..)
-            | Place::After => String::new(),
+            State::Start
+            | State::Next
+            | State::Between
+            | State::Key
+            | State::InKey(..)
+            | State::Colon(_)
+            | State::Value(_)
+            | State::Field(Field::Other, ..)
+            | State::After => String::new(),
         };
-        self.tell_arguments(&more, told);
+        self.emit_arguments(&more, events);
     }
 }
 

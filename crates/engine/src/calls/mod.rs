@@ -2,37 +2,37 @@
 //!
 //! Each family of models writes calls in a form of its own; all of them are read here, whatever the model is called.
 //! A text is a call when its form says so and its function is offered; everything else stays text, so that nothing is
-//! lost. Every character is looked at once and alone: where a reply is cut into tokens makes no difference.
+//! lost. Each character is examined once, so where a reply is cut into tokens makes no difference.
 //!
-//! A stream tells a call's name when it is known and its arguments as they come. Should a call turn out to be none after
-//! that, what follows is told as text. An answer in one piece has such a call as text altogether.
+//! A stream has a call's name as soon as it is known and its arguments as they come. Should it turn out to be no call
+//! after that, what follows is emitted as text. An answer that is not streamed has all of it as text.
 
 use std::sync::Arc;
 
-use self::body::{Body, Event, Told};
+use self::body::{Body, Event, Events};
 use self::choice::Choice;
+use self::emitter::Emitter;
 use self::markers::{Kind, MARKERS, Marker, RECIPIENT};
-use self::teller::Teller;
 use self::value::Step;
 
 mod body;
 mod callable;
 mod choice;
+mod emitter;
+mod fragment;
 mod json;
 mod markers;
 mod named;
-mod part;
 mod python;
 mod schema;
 mod tags;
-mod teller;
 mod value;
 
 pub use self::callable::Callable;
-pub use self::part::{Ending, Part};
-pub use self::teller::NamedArguments;
+pub use self::emitter::NamedArguments;
+pub use self::fragment::{Ending, Fragment};
 
-/// So much white space waits for what follows it; models that write nothing else must not be looked at again and again.
+/// So much white space waits for what follows it; models that write nothing else must not be examined again and again.
 pub const SPACE_BYTES_MAX: usize = 1024;
 // The longest mark is shorter.
 const MARK_BYTES_MAX: usize = 48;
@@ -42,30 +42,30 @@ pub const OPEN: &str = "<tool_call>";
 /// What it ends with.
 pub const CLOSE: &str = "</tool_call>";
 
-/// Whether a control token's text is a mark that calls are told by.
+/// Whether a control token's text is a mark that calls are recognised by.
 #[must_use]
 pub fn is_mark(token: &str) -> bool {
     markers::is_mark(token)
 }
 
-/// Finds calls in a reply that comes piece by piece.
+/// Finds calls in a reply that comes in chunks.
 #[derive(Debug)]
 pub struct CallFinder {
     callable: Arc<Callable>,
     /// Whether parts begin with whom they are for.
     to_recipients: bool,
-    place: Place,
+    state: State,
     /// Nothing but white space came since the reply or its last call. Some models write calls without a mark there.
     fresh: bool,
     /// White space and the beginning of a mark.
     held: String,
     /// What may stand behind the last call.
     closers: &'static [&'static str],
-    teller: Teller,
+    emitter: Emitter,
 }
 
 #[derive(Debug)]
-enum Place {
+enum State {
     Text,
     Call(Choice, &'static [&'static str]),
 }
@@ -75,10 +75,10 @@ impl CallFinder {
     #[must_use]
     pub fn new(callable: Arc<Callable>) -> Self {
         Self {
-            teller: Teller::new(Arc::clone(&callable), 0),
+            emitter: Emitter::new(Arc::clone(&callable), 0),
             callable,
             to_recipients: false,
-            place: Place::Text,
+            state: State::Text,
             fresh: true,
             held: String::new(),
             closers: &[],
@@ -90,34 +90,34 @@ impl CallFinder {
     pub fn to_recipients(callable: Arc<Callable>) -> Self {
         let mut finder = Self::new(callable);
         finder.to_recipients = true;
-        finder.place = Place::Call(Choice::new(RECIPIENT.kind), RECIPIENT.close);
+        finder.state = State::Call(Choice::new(RECIPIENT.kind), RECIPIENT.close);
         finder
     }
 
-    /// Takes a piece and gives what is sure.
-    pub fn push(&mut self, piece: &str) -> Vec<Part> {
-        for c in piece.chars() {
+    /// Takes a chunk; returns the fragments that are certain.
+    pub fn push(&mut self, chunk: &str) -> Vec<Fragment> {
+        for c in chunk.chars() {
             self.take(c);
         }
-        self.teller.take()
+        self.emitter.take()
     }
 
     /// The end: gives what is left.
-    pub fn finish(&mut self, ending: Ending) -> Vec<Part> {
-        let had_call = self.teller.calls() > 0;
-        match std::mem::replace(&mut self.place, Place::Text) {
-            Place::Text => self.finish_text(ending, had_call),
-            Place::Call(body, _) => self.finish_call(body, ending),
+    pub fn finish(&mut self, ending: Ending) -> Vec<Fragment> {
+        let had_call = self.emitter.calls() > 0;
+        match std::mem::replace(&mut self.state, State::Text) {
+            State::Text => self.finish_text(ending, had_call),
+            State::Call(body, _) => self.finish_call(body, ending),
         }
         // Where there is but one function to call, its name is known before it is written.
-        if self.callable.must_call && ending == Ending::Cut && self.teller.calls() == 0 {
-            let _markup = self.teller.take();
+        if self.callable.must_call && ending == Ending::Cut && self.emitter.calls() == 0 {
+            let _markup = self.emitter.take();
             if self.callable.functions.len() == 1 {
-                self.teller.tell(Event::Begin(0));
-                self.teller.tell_all();
+                self.emitter.emit(Event::Begin(0));
+                self.emitter.emit_all();
             }
         }
-        self.teller.take()
+        self.emitter.take()
     }
 
     fn finish_text(&mut self, ending: Ending, had_call: bool) {
@@ -133,20 +133,20 @@ impl CallFinder {
     }
 
     fn finish_call(&mut self, mut body: Choice, ending: Ending) {
-        let mut told = Told::default();
+        let mut events = Events::default();
         let is_whole = match ending {
-            Ending::Whole => body.finish(&self.callable, &mut told),
+            Ending::Whole => body.finish(&self.callable, &mut events),
             Ending::Cut => {
-                body.cut(&self.callable, &mut told);
+                body.cut(&self.callable, &mut events);
                 // What has a mark is no text, however little of it came.
                 !body.is_bare()
             }
         };
-        for event in told.take() {
-            self.teller.tell(event);
+        for event in events.take() {
+            self.emitter.emit(event);
         }
-        if ending == Ending::Cut && self.teller.is_in_call() {
-            self.teller.tell_all();
+        if ending == Ending::Cut && self.emitter.is_in_call() {
+            self.emitter.emit_all();
         } else if !is_whole {
             self.give_up();
             self.put_held();
@@ -154,26 +154,26 @@ impl CallFinder {
     }
 
     fn take(&mut self, c: char) {
-        match &mut self.place {
-            Place::Text => self.text(c),
-            Place::Call(body, close) => {
-                let mut told = Told::default();
+        match &mut self.state {
+            State::Text => self.text(c),
+            State::Call(body, close) => {
+                let mut events = Events::default();
                 let close = *close;
-                let step = body.push(c, &self.callable, &mut told);
+                let step = body.push(c, &self.callable, &mut events);
                 if matches!(step, Step::More | Step::Done) {
-                    self.teller.keep(c);
+                    self.emitter.keep(c);
                 }
-                for event in told.take() {
-                    self.teller.tell(event);
+                for event in events.take() {
+                    self.emitter.emit(event);
                 }
                 match step {
                     Step::More => {}
                     Step::Done | Step::Before => {
-                        self.place = Place::Text;
+                        self.state = State::Text;
                         self.closers = close;
                         self.fresh = true;
                         // What stands between the call and what ended it: white space.
-                        self.held = self.teller.take_raw();
+                        self.held = self.emitter.take_raw();
                         if step == Step::Done {
                             self.held.clear();
                         } else {
@@ -181,7 +181,7 @@ impl CallFinder {
                         }
                     }
                     Step::Wrong => {
-                        self.place = Place::Text;
+                        self.state = State::Text;
                         self.give_up();
                         self.text(c);
                     }
@@ -228,9 +228,9 @@ impl CallFinder {
     }
 
     fn open(&mut self, kind: Kind, close: &'static [&'static str]) {
-        self.teller.begin(std::mem::take(&mut self.held));
+        self.emitter.begin(std::mem::take(&mut self.held));
         self.closers = &[];
-        self.place = Place::Call(Choice::new(kind), close);
+        self.state = State::Call(Choice::new(kind), close);
     }
 
     fn marker(&self, text: &str) -> Option<&'static Marker> {
@@ -246,7 +246,7 @@ impl CallFinder {
             || (self.to_recipients && begins(RECIPIENT.open))
     }
 
-    /// Tells what is held, up to where a mark may begin.
+    /// Emits what is held, up to where a mark may begin.
     fn release(&mut self) {
         let space = self.held.len() - self.held.trim_start().len();
         let later = self.held[space..].char_indices().skip(1).map(|(at, _)| space + at);
@@ -268,7 +268,7 @@ impl CallFinder {
     fn put_held(&mut self) {
         let held = std::mem::take(&mut self.held);
         // A little white space behind a call is no text.
-        if self.teller.calls() == 0 || held.len() > SPACE_BYTES_MAX || !held.trim().is_empty() {
+        if self.emitter.calls() == 0 || held.len() > SPACE_BYTES_MAX || !held.trim().is_empty() {
             self.put_text(&held);
         }
     }
@@ -277,18 +277,18 @@ impl CallFinder {
         if !text.is_empty() {
             self.fresh = false;
             self.closers = &[];
-            self.teller.text(text);
+            self.emitter.text(text);
         }
     }
 
-    /// The call is none: its text is text, as far as it was not told as a call.
+    /// It is no call: its text is text, as far as it was not emitted as a call.
     fn give_up(&mut self) {
-        let raw = self.teller.give_up();
+        let raw = self.emitter.give_up();
         self.closers = &[];
         // Its end may be the beginning of the next mark: some models begin twice.
         let from = raw.len().saturating_sub(MARK_BYTES_MAX);
-        let places = raw.char_indices().map(|(at, _)| at).filter(|at| *at >= from);
-        let mark = places.into_iter().find(|at| self.is_beginning(&raw[*at..])).unwrap_or(raw.len());
+        let starts = raw.char_indices().map(|(at, _)| at).filter(|at| *at >= from);
+        let mark = starts.into_iter().find(|at| self.is_beginning(&raw[*at..])).unwrap_or(raw.len());
         let text = raw[..mark].trim_end();
         self.held = raw[text.len()..].to_owned();
         self.put_text(text);

@@ -1,6 +1,6 @@
 //! A call as a name, a family's separator, and the arguments: `name[ARGS]{…}` and its relatives.
 
-use super::body::{Body, Told};
+use super::body::{Body, Events};
 use super::callable::Callable;
 use super::value::{RAW_QUOTE, Step, Value};
 
@@ -90,12 +90,12 @@ impl NamedCall {
         Self { style, header: String::new(), arguments: None, quote: String::new() }
     }
 
-    fn header(&mut self, c: char, callable: &Callable, told: &mut Told) -> Step {
+    fn header(&mut self, c: char, callable: &Callable, events: &mut Events) -> Step {
         if c == '{' {
             let Some(function) = callable.find(self.style.name(&self.header)) else { return Step::Wrong };
-            told.begin(function);
+            events.begin(function);
             self.arguments = Some(Value::new());
-            return self.push(c, callable, told);
+            return self.push(c, callable, events);
         }
         if self.style == Style::Line && c == '\n' && self.header == TO_READER {
             return Step::Done;
@@ -103,7 +103,7 @@ impl NamedCall {
         self.header.push(c);
         let is_begun = self.header.len() <= HEADER_BYTES_MAX
             && match self.style {
-                // A name's first letters tell whether it can become one.
+                // A name's first letters show whether it can become one.
                 Style::Mistral => callable.may_begin(self.style.name(&self.header)),
                 Style::Line => {
                     callable.may_begin(self.style.name(&self.header)) || TO_READER.starts_with(&self.header)
@@ -117,14 +117,14 @@ impl NamedCall {
         Step::Wrong
     }
 
-    fn value(&mut self, c: char, told: &mut Told) -> Step {
+    fn value(&mut self, c: char, events: &mut Events) -> Step {
         let Some(value) = &mut self.arguments else { return Step::Wrong };
         let mut more = String::new();
         let step = value.push(c, &mut more);
-        told.arguments(&more);
+        events.arguments(&more);
         match step {
             Step::Done => {
-                told.end();
+                events.end();
                 Step::Done
             }
             Step::More => Step::More,
@@ -134,19 +134,19 @@ impl NamedCall {
 }
 
 impl Body for NamedCall {
-    fn push(&mut self, c: char, callable: &Callable, told: &mut Told) -> Step {
+    fn push(&mut self, c: char, callable: &Callable, events: &mut Events) -> Step {
         if self.arguments.is_none() {
-            return self.header(c, callable, told);
+            return self.header(c, callable, events);
         }
-        let Some(quote) = self.style.quote() else { return self.value(c, told) };
+        let Some(quote) = self.style.quote() else { return self.value(c, events) };
         self.quote.push(c);
         if self.quote == quote {
             self.quote.clear();
-            return self.value(RAW_QUOTE, told);
+            return self.value(RAW_QUOTE, events);
         }
         while !quote.starts_with(self.quote.as_str()) {
             let first = self.quote.remove(0);
-            match self.value(first, told) {
+            match self.value(first, events) {
                 Step::More => {}
                 step @ (Step::Done | Step::Before | Step::Wrong) => return step,
             }
@@ -154,27 +154,27 @@ impl Body for NamedCall {
         Step::More
     }
 
-    fn finish(&mut self, callable: &Callable, told: &mut Told) -> bool {
+    fn finish(&mut self, callable: &Callable, events: &mut Events) -> bool {
         // Nothing but a name is a call without arguments.
         if self.arguments.is_some() || !self.header.contains(self.style.separator()) {
             return false;
         }
         let Some(function) = callable.find(self.style.name(&self.header)) else { return false };
-        told.begin(function);
-        told.end();
+        events.begin(function);
+        events.end();
         true
     }
 
-    fn cut(&mut self, callable: &Callable, told: &mut Told) {
+    fn cut(&mut self, callable: &Callable, events: &mut Events) {
         match &mut self.arguments {
             Some(value) => {
                 let mut more = String::new();
                 let _is_an_object = value.finish(&mut more);
-                told.arguments(&more);
+                events.arguments(&more);
             }
             None if self.header.contains(self.style.separator()) => {
                 if let Some(function) = callable.find(self.style.name(&self.header)) {
-                    told.begin(function);
+                    events.begin(function);
                 }
             }
             None => {}

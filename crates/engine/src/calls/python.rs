@@ -1,20 +1,20 @@
 //! Calls as Python writes them: `[f(a=1, b="x"), g()]`, or without the brackets.
 
-use super::body::{Body, Told};
+use super::body::{Body, Events};
 use super::callable::Callable;
 use super::value::{Step, Value};
 
 /// Reads such calls.
 #[derive(Debug)]
 pub(super) struct PythonCalls {
-    /// Whether nothing but its own look says that it is a call; then it has brackets.
+    /// Whether it is a call only by its own form, without a marker; then it has brackets.
     bare: bool,
     in_list: bool,
-    place: Place,
+    state: State,
 }
 
 #[derive(Debug)]
-enum Place {
+enum State {
     Start,
     Name(String),
     Arguments(Value),
@@ -26,14 +26,14 @@ enum Place {
 
 impl PythonCalls {
     pub(super) fn new(bare: bool) -> Self {
-        Self { bare, in_list: false, place: Place::Start }
+        Self { bare, in_list: false, state: State::Start }
     }
 
     fn name(&mut self, c: char) -> Step {
         if !c.is_alphabetic() && c != '_' {
             return Step::Wrong;
         }
-        self.place = Place::Name(c.to_string());
+        self.state = State::Name(c.to_string());
         Step::More
     }
 }
@@ -44,25 +44,25 @@ fn function(name: &str, callable: &Callable) -> Option<usize> {
 }
 
 impl Body for PythonCalls {
-    fn push(&mut self, c: char, callable: &Callable, told: &mut Told) -> Step {
-        match &mut self.place {
-            Place::Start | Place::Between | Place::Next if c.is_whitespace() => Step::More,
-            Place::Start if c == '[' => {
+    fn push(&mut self, c: char, callable: &Callable, events: &mut Events) -> Step {
+        match &mut self.state {
+            State::Start | State::Between | State::Next if c.is_whitespace() => Step::More,
+            State::Start if c == '[' => {
                 self.in_list = true;
-                self.place = Place::Next;
+                self.state = State::Next;
                 Step::More
             }
-            Place::Start if self.bare => Step::Wrong,
-            Place::Start | Place::Next => self.name(c),
-            Place::Name(name) if c == '(' => {
+            State::Start if self.bare => Step::Wrong,
+            State::Start | State::Next => self.name(c),
+            State::Name(name) if c == '(' => {
                 let Some(function) = function(name, callable) else { return Step::Wrong };
-                told.begin(function);
+                events.begin(function);
                 let mut more = String::new();
-                self.place = Place::Arguments(Value::arguments(&mut more));
-                told.arguments(&more);
+                self.state = State::Arguments(Value::arguments(&mut more));
+                events.arguments(&more);
                 Step::More
             }
-            Place::Name(name) => {
+            State::Name(name) => {
                 name.push(c);
                 let stem = name.rsplit_once('.').filter(|(_, end)| "call".starts_with(end)).map(|it| it.0);
                 if callable.may_begin(name) || stem.is_some_and(|it| callable.find(it).is_some()) {
@@ -71,23 +71,23 @@ impl Body for PythonCalls {
                 name.pop();
                 Step::Wrong
             }
-            Place::Arguments(value) => {
+            State::Arguments(value) => {
                 let mut more = String::new();
                 let step = value.push(c, &mut more);
-                told.arguments(&more);
+                events.arguments(&more);
                 match step {
                     Step::Done => {
-                        told.end();
-                        self.place = Place::Between;
+                        events.end();
+                        self.state = State::Between;
                         Step::More
                     }
                     Step::More => Step::More,
                     Step::Before | Step::Wrong => Step::Wrong,
                 }
             }
-            Place::Between => match c {
+            State::Between => match c {
                 ',' => {
-                    self.place = Place::Next;
+                    self.state = State::Next;
                     Step::More
                 }
                 ']' if self.in_list => Step::Done,
@@ -100,15 +100,15 @@ impl Body for PythonCalls {
         }
     }
 
-    fn finish(&mut self, _callable: &Callable, _told: &mut Told) -> bool {
-        matches!(self.place, Place::Between)
+    fn finish(&mut self, _callable: &Callable, _events: &mut Events) -> bool {
+        matches!(self.state, State::Between)
     }
 
-    fn cut(&mut self, _callable: &Callable, told: &mut Told) {
-        if let Place::Arguments(value) = &mut self.place {
+    fn cut(&mut self, _callable: &Callable, events: &mut Events) {
+        if let State::Arguments(value) = &mut self.state {
             let mut more = String::new();
             let _is_an_object = value.finish(&mut more);
-            told.arguments(&more);
+            events.arguments(&more);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Calls in tags, their arguments as plain text: `<function=name><parameter=key>value</parameter></function>` and its
-//! relatives. Of which type an argument is says the function's schema.
+//! relatives. An argument's type is taken from the function's schema.
 
-use super::body::{Body, Told};
+use super::body::{Body, Events};
 use super::callable::Callable;
 use super::schema::Types;
 use super::value::{Step, Value, put};
@@ -15,7 +15,7 @@ const DSML: &str = "｜DSML｜";
 /// Reads such calls.
 #[derive(Debug)]
 pub(super) struct TagCalls {
-    place: Place,
+    state: State,
     function: Option<usize>,
     /// Whether the call has an argument already.
     has_arguments: bool,
@@ -25,7 +25,7 @@ pub(super) struct TagCalls {
 }
 
 #[derive(Debug)]
-enum Place {
+enum State {
     /// Before a call.
     Outside,
     /// A name without a tag of its own.
@@ -44,7 +44,7 @@ enum Place {
 struct Argument {
     style: Style,
     types: Types,
-    /// What is not told: a value that is no text, a line break or a tag that may end it.
+    /// What is not emitted yet: a value that is no text, a line break or a tag that may end it.
     held: String,
     /// Whether a line break that the form puts before the value may still come.
     at_start: bool,
@@ -77,91 +77,91 @@ impl Style {
 impl TagCalls {
     /// Calls in tags of their own.
     pub(super) fn new() -> Self {
-        Self::at(Place::Outside)
+        Self::at(State::Outside)
     }
 
     /// A call whose first tag is read up to its name.
     pub(super) fn in_tag(begun: &str) -> Self {
-        Self::at(Place::Tag(begun.to_owned()))
+        Self::at(State::Tag(begun.to_owned()))
     }
 
     /// A call that begins with its name.
     pub(super) fn with_name() -> Self {
-        Self::at(Place::Name(String::new()))
+        Self::at(State::Name(String::new()))
     }
 
-    fn at(place: Place) -> Self {
-        Self { place, function: None, has_arguments: false, key: String::new(), calls: 0 }
+    fn at(state: State) -> Self {
+        Self { state, function: None, has_arguments: false, key: String::new(), calls: 0 }
     }
 
-    fn begin(&mut self, name: &str, callable: &Callable, told: &mut Told) -> Step {
+    fn begin(&mut self, name: &str, callable: &Callable, events: &mut Events) -> Step {
         let Some(function) = callable.find(name) else { return Step::Wrong };
         self.function = Some(function);
         self.has_arguments = false;
-        told.begin(function);
-        self.place = Place::Inside;
+        events.begin(function);
+        self.state = State::Inside;
         Step::More
     }
 
-    fn end(&mut self, told: &mut Told) -> Step {
+    fn end(&mut self, events: &mut Events) -> Step {
         if self.function.take().is_none() {
             return Step::Wrong;
         }
         if self.has_arguments {
-            told.arguments("}");
+            events.arguments("}");
         }
-        told.end();
+        events.end();
         self.calls += 1;
-        self.place = Place::Outside;
+        self.state = State::Outside;
         Step::More
     }
 
-    fn tag(&mut self, tag: &str, callable: &Callable, told: &mut Told) -> Step {
+    fn tag(&mut self, tag: &str, callable: &Callable, events: &mut Events) -> Step {
         let (is_end, name) = tag.strip_prefix('/').map_or((false, tag), |it| (true, it));
         let (is_dsml, name) = name.strip_prefix(DSML).map_or((false, name), |it| (true, it));
         if is_end {
             return match name.trim() {
                 "parameter" | "arg_key" | "arg_value" if self.function.is_some() => {
-                    self.place = Place::Inside;
+                    self.state = State::Inside;
                     Step::More
                 }
-                "function" | "invoke" => self.end(told),
+                "function" | "invoke" => self.end(events),
                 name if self.function.is_none() && self.calls > 0 && OUTER.contains(&name) => Step::Done,
                 // Of a call that began with its name, nothing else shows the end.
-                "tool_call" if self.end(told) == Step::More => Step::Done,
+                "tool_call" if self.end(events) == Step::More => Step::Done,
                 _ => Step::Wrong,
             };
         }
         if self.function.is_none() {
             if self.calls > 0 && OUTER.contains(&name) {
-                self.place = Place::Outside;
+                self.state = State::Outside;
                 return Step::More;
             }
             let name =
                 name.strip_prefix("function=").or_else(|| attribute(name.strip_prefix("invoke ")?, "name"));
             return match name {
-                Some(name) => self.begin(unquoted(name), callable, told),
+                Some(name) => self.begin(unquoted(name), callable, events),
                 None => Step::Wrong,
             };
         }
         if let Some(key) = name.strip_prefix("parameter=") {
             let key = unquoted(key).to_owned();
-            return self.argument(&key, Style::Lines, None, callable, told);
+            return self.argument(&key, Style::Lines, None, callable, events);
         }
         if let Some(attributes) = name.strip_prefix("parameter ") {
             let Some(key) = attribute(attributes, "name").map(str::to_owned) else { return Step::Wrong };
             let is_text = attribute(attributes, "string").map(|it| it == "true");
             let style = if is_dsml { Style::Dsml } else { Style::Attribute };
-            return self.argument(&key, style, is_text, callable, told);
+            return self.argument(&key, style, is_text, callable, events);
         }
         match name {
             "arg_key" => {
-                self.place = Place::Key(String::new());
+                self.state = State::Key(String::new());
                 Step::More
             }
             "arg_value" => {
                 let key = std::mem::take(&mut self.key);
-                self.argument(&key, Style::Pair, None, callable, told)
+                self.argument(&key, Style::Pair, None, callable, events)
             }
             _ => Step::Wrong,
         }
@@ -173,7 +173,7 @@ impl TagCalls {
         style: Style,
         is_text: Option<bool>,
         callable: &Callable,
-        told: &mut Told,
+        events: &mut Events,
     ) -> Step {
         let Some(function) = self.function.filter(|_| !key.is_empty()) else { return Step::Wrong };
         let types = match is_text {
@@ -189,45 +189,45 @@ impl TagCalls {
         if types.is_text() {
             written.push('"');
         }
-        told.arguments(&written);
+        events.arguments(&written);
         let at_start = style == Style::Lines;
-        self.place = Place::Argument(Argument { style, types, held: String::new(), at_start });
+        self.state = State::Argument(Argument { style, types, held: String::new(), at_start });
         Step::More
     }
 
     fn key(&mut self, c: char) -> Step {
-        let Place::Key(key) = &mut self.place else { return Step::Wrong };
+        let State::Key(key) = &mut self.state else { return Step::Wrong };
         key.push(c);
         if let Some(whole) = key.strip_suffix("</arg_key>") {
             self.key = whole.trim().to_owned();
-            self.place = Place::Inside;
+            self.state = State::Inside;
         } else if key.len() > TAG_BYTES_MAX {
             return Step::Wrong;
         }
         Step::More
     }
 
-    fn value(&mut self, c: char, callable: &Callable, told: &mut Told) -> Step {
-        let Place::Argument(argument) = &mut self.place else { return Step::Wrong };
-        argument.push(c, told);
+    fn value(&mut self, c: char, callable: &Callable, events: &mut Events) -> Step {
+        let State::Argument(argument) = &mut self.state else { return Step::Wrong };
+        argument.push(c, events);
         let Some(end) = argument.end() else { return Step::More };
-        argument.close(told);
-        self.place = Place::Inside;
+        argument.close(events);
+        self.state = State::Inside;
         match end.strip_prefix('<').map(|it| it.trim_end_matches('>')) {
             // The value's end was forgotten, and what ends it is a tag of its own.
             Some("parameter=") => {
-                self.place = Place::Tag("parameter=".to_owned());
+                self.state = State::Tag("parameter=".to_owned());
                 Step::More
             }
-            Some(tag) => self.tag(tag, callable, told),
+            Some(tag) => self.tag(tag, callable, events),
             None => Step::More,
         }
     }
 }
 
 impl Argument {
-    /// Takes a character; tells what of a text is sure.
-    fn push(&mut self, c: char, told: &mut Told) {
+    /// Takes a character; emits what of a text is certain.
+    fn push(&mut self, c: char, events: &mut Events) {
         if std::mem::take(&mut self.at_start) && c == '\n' {
             return;
         }
@@ -249,7 +249,7 @@ impl Argument {
         }
         let mut written = String::new();
         self.held.drain(..sure).for_each(|it| put(it, &mut written));
-        told.arguments(&written);
+        events.arguments(&written);
     }
 
     /// The tag that has just ended it.
@@ -258,7 +258,7 @@ impl Argument {
     }
 
     /// Tells what was held, without the tag at its end.
-    fn close(&mut self, told: &mut Told) {
+    fn close(&mut self, events: &mut Events) {
         let end = self.end().unwrap_or_default().len();
         let text = &self.held[..self.held.len() - end];
         let text = if self.style == Style::Lines { text.strip_suffix('\n').unwrap_or(text) } else { text };
@@ -266,9 +266,9 @@ impl Argument {
             let mut written = String::new();
             text.chars().for_each(|it| put(it, &mut written));
             written.push('"');
-            told.arguments(&written);
+            events.arguments(&written);
         } else {
-            told.arguments(&self.types.read(text));
+            events.arguments(&self.types.read(text));
         }
     }
 }
@@ -290,51 +290,51 @@ fn unquoted(name: &str) -> &str {
 }
 
 impl Body for TagCalls {
-    fn push(&mut self, c: char, callable: &Callable, told: &mut Told) -> Step {
-        match &mut self.place {
-            Place::Outside | Place::Inside | Place::AfterObject if c.is_whitespace() => Step::More,
-            Place::Outside | Place::Inside | Place::AfterObject if c == '<' => {
-                self.place = Place::Tag(String::new());
+    fn push(&mut self, c: char, callable: &Callable, events: &mut Events) -> Step {
+        match &mut self.state {
+            State::Outside | State::Inside | State::AfterObject if c.is_whitespace() => Step::More,
+            State::Outside | State::Inside | State::AfterObject if c == '<' => {
+                self.state = State::Tag(String::new());
                 Step::More
             }
-            Place::Outside if self.calls > 0 => Step::Before,
-            Place::Outside | Place::AfterObject => Step::Wrong,
-            Place::Inside if c == '{' && !self.has_arguments => {
-                self.place = Place::Object(Value::new());
-                self.push(c, callable, told)
+            State::Outside if self.calls > 0 => Step::Before,
+            State::Outside | State::AfterObject => Step::Wrong,
+            State::Inside if c == '{' && !self.has_arguments => {
+                self.state = State::Object(Value::new());
+                self.push(c, callable, events)
             }
-            Place::Inside => Step::Wrong,
-            Place::Name(name) if c == '\n' || c == '<' => {
+            State::Inside => Step::Wrong,
+            State::Name(name) if c == '\n' || c == '<' => {
                 let name = std::mem::take(name);
-                if self.begin(name.trim(), callable, told) == Step::Wrong {
+                if self.begin(name.trim(), callable, events) == Step::Wrong {
                     return Step::Wrong;
                 }
-                self.push(c, callable, told)
+                self.push(c, callable, events)
             }
-            Place::Name(name) => {
+            State::Name(name) => {
                 name.push(c);
                 if callable.may_begin(name.trim()) { Step::More } else { Step::Wrong }
             }
-            Place::Tag(tag) if c == '>' => {
+            State::Tag(tag) if c == '>' => {
                 let tag = std::mem::take(tag);
-                self.tag(&tag, callable, told)
+                self.tag(&tag, callable, events)
             }
-            Place::Tag(tag) => {
+            State::Tag(tag) => {
                 tag.push(c);
                 let is_one = tag.len() <= TAG_BYTES_MAX && c != '<';
                 let is_offered =
                     tag.strip_prefix("function=").is_none_or(|it| callable.may_begin(unquoted(it)));
                 if is_one && is_offered { Step::More } else { Step::Wrong }
             }
-            Place::Key(_) => self.key(c),
-            Place::Argument(_) => self.value(c, callable, told),
-            Place::Object(value) => {
+            State::Key(_) => self.key(c),
+            State::Argument(_) => self.value(c, callable, events),
+            State::Object(value) => {
                 let mut more = String::new();
                 let step = value.push(c, &mut more);
-                told.arguments(&more);
+                events.arguments(&more);
                 match step {
                     Step::Done => {
-                        self.place = Place::AfterObject;
+                        self.state = State::AfterObject;
                         Step::More
                     }
                     Step::More => Step::More,
@@ -344,35 +344,35 @@ impl Body for TagCalls {
         }
     }
 
-    fn finish(&mut self, callable: &Callable, told: &mut Told) -> bool {
-        match &mut self.place {
-            Place::Outside => self.calls > 0,
-            Place::Inside | Place::AfterObject => self.end(told) == Step::More,
-            Place::Name(name) => {
+    fn finish(&mut self, callable: &Callable, events: &mut Events) -> bool {
+        match &mut self.state {
+            State::Outside => self.calls > 0,
+            State::Inside | State::AfterObject => self.end(events) == Step::More,
+            State::Name(name) => {
                 let name = std::mem::take(name);
-                self.begin(name.trim(), callable, told) == Step::More && self.end(told) == Step::More
+                self.begin(name.trim(), callable, events) == Step::More && self.end(events) == Step::More
             }
-            Place::Tag(_) | Place::Key(_) | Place::Argument(_) | Place::Object(_) => false,
+            State::Tag(_) | State::Key(_) | State::Argument(_) | State::Object(_) => false,
         }
     }
 
-    fn cut(&mut self, callable: &Callable, told: &mut Told) {
-        match &mut self.place {
-            Place::Object(value) => {
+    fn cut(&mut self, callable: &Callable, events: &mut Events) {
+        match &mut self.state {
+            State::Object(value) => {
                 let mut more = String::new();
                 let _is_an_object = value.finish(&mut more);
-                told.arguments(&more);
+                events.arguments(&more);
             }
-            Place::Name(name) => {
+            State::Name(name) => {
                 let name = std::mem::take(name);
-                let _is_known = self.begin(name.trim(), callable, told);
+                let _is_known = self.begin(name.trim(), callable, events);
             }
-            Place::Outside
-            | Place::Inside
-            | Place::Tag(_)
-            | Place::Key(_)
-            | Place::Argument(_)
-            | Place::AfterObject => {}
+            State::Outside
+            | State::Inside
+            | State::Tag(_)
+            | State::Key(_)
+            | State::Argument(_)
+            | State::AfterObject => {}
         }
     }
 }

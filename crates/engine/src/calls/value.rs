@@ -340,17 +340,17 @@ mod tests {
 
     #[test]
     fn value_of_python_becomes_json() {
-        let said = "{'a': \"it's\", 'b': (1, None), \"c\": True, d: 'x\"y', }";
-        assert_eq!(read(said).unwrap().0, r#"{"a":"it's","b":[1,null],"c":true,"d":"x\"y"}"#);
+        let text = "{'a': \"it's\", 'b': (1, None), \"c\": True, d: 'x\"y', }";
+        assert_eq!(read(text).unwrap().0, r#"{"a":"it's","b":[1,null],"c":true,"d":"x\"y"}"#);
         assert_eq!(read("'a\\'b\nc\\d'").unwrap().0, r#""a'b\nc\\d""#);
     }
 
     #[test]
     fn value_that_is_none_is_wrong() {
-        for said in
+        for text in
             ["{]", "[1,,2]", "{\"a\" 1}", "nul", "01", "{1: 2}", "\"\\u12g4\"", "[,]", "1.", "[1", "}"]
         {
-            assert_eq!(read(said), None, "{said}");
+            assert_eq!(read(text), None, "{text}");
         }
         assert_eq!(read(&"[".repeat(DEPTH_MAX + 1)), None);
     }

@@ -1,4 +1,4 @@
-//! Where forms are compiled: a bounded number of places for each weight, so that heavy ones wait for each other and never in
+//! Where forms are compiled: a bounded number of jobs for each weight, so that heavy ones wait for each other and never in
 //! front of the others.
 
 use std::collections::{HashMap, VecDeque};
@@ -18,17 +18,17 @@ use super::grammar::Grammar;
 use super::{plain, trial};
 
 /// Forms compiled at a time that are cheap: plain ones, and ones that passed a trial within [`QUICK`].
-const QUICK_PLACES: usize = 2;
+const QUICK_JOBS: usize = 2;
 /// Others with up to [`SMALL_BYTES`]. Each is a process at a time, of which a replica may have few.
-const SMALL_PLACES: usize = 2;
+const SMALL_JOBS: usize = 2;
 /// Larger ones.
-const LARGE_PLACES: usize = 1;
+const LARGE_JOBS: usize = 1;
 const SMALL_BYTES: usize = 16 << 10;
 /// A trial that takes no longer shows a form to be cheap.
 const QUICK: Duration = Duration::from_millis(100);
-/// Forms of one weight that may wait for a place; more are told to come back.
+/// Forms of one weight that may wait; more are refused as busy.
 const WAITING_MAX: usize = 32;
-/// Longest wait for a place.
+/// Longest wait for a permit.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 /// Longest search for the part that is to blame for a refusal.
 const BLAME_MAX: Duration = Duration::from_secs(5);
@@ -41,15 +41,15 @@ pub struct Compiler {
     /// This program, which tries forms.
     program: PathBuf,
     factory: Arc<OnceLock<Result<ParserFactory, String>>>,
-    quick: Places,
-    small: Places,
-    large: Places,
+    quick: Lane,
+    small: Lane,
+    large: Lane,
     passed: Mutex<Passed>,
-    /// Nobody can make a form that looks like one that passed.
+    /// A form that collides with one that passed can't be constructed.
     keys: RandomState,
 }
 
-struct Places {
+struct Lane {
     free: Arc<Semaphore>,
     waiting: Semaphore,
 }
@@ -69,9 +69,9 @@ impl Compiler {
             model,
             program: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("/proc/self/exe")),
             factory: Arc::default(),
-            quick: Places::new(QUICK_PLACES),
-            small: Places::new(SMALL_PLACES),
-            large: Places::new(LARGE_PLACES),
+            quick: Lane::new(QUICK_JOBS),
+            small: Lane::new(SMALL_JOBS),
+            large: Lane::new(LARGE_JOBS),
             passed: Mutex::default(),
             keys: RandomState::new(),
         }
@@ -90,19 +90,19 @@ impl Compiler {
         } else {
             self.passed.lock().took.get(&hash).copied()
         };
-        let places = if known.is_some_and(|it| it <= QUICK) {
+        let lane = if known.is_some_and(|it| it <= QUICK) {
             &self.quick
         } else if n_bytes <= SMALL_BYTES {
             &self.small
         } else {
             &self.large
         };
-        let place = places.take().await?;
+        let permit = lane.take().await?;
         if known.is_none() {
             let took = trial::passes(&self.program, bytes).await?;
             self.passed.lock().remember(hash, took);
         }
-        self.compile(form, place).await
+        self.compile(form, permit).await
     }
 
     /// Which part of a form that cannot be followed is to blame: the first that cannot be followed by itself, or the only one.
@@ -110,7 +110,7 @@ impl Compiler {
         if let [only] = parts {
             return Some(&only.param);
         }
-        let look = async {
+        let search = async {
             let _place = self.small.take().await.ok()?;
             for part in parts {
                 let form = serde_json::to_vec(&part.form).ok()?;
@@ -120,11 +120,11 @@ impl Compiler {
             }
             None
         };
-        tokio::time::timeout(BLAME_MAX, look).await.ok().flatten()
+        tokio::time::timeout(BLAME_MAX, search).await.ok().flatten()
     }
 
-    async fn compile(&self, form: Form, place: OwnedSemaphorePermit) -> Result<Grammar, FormError> {
-        let (tell, told) = oneshot::channel();
+    async fn compile(&self, form: Form, permit: OwnedSemaphorePermit) -> Result<Grammar, FormError> {
+        let (sender, receiver) = oneshot::channel();
         let (model, factory) = (Arc::clone(&self.model), Arc::clone(&self.factory));
         let work = move || {
             let made = factory.get_or_init(|| read_vocabulary(&model));
@@ -132,17 +132,17 @@ impl Compiler {
                 Ok(factory) => compile(factory, form),
                 Err(why) => Err(FormError::Internal(why.clone())),
             };
-            let _client_may_be_gone = tell.send(done);
-            // The place is free when the work is done, whoever still waits for it.
-            drop(place);
+            let _client_may_be_gone = sender.send(done);
+            // The permit is released when the work is done, even if nobody waits for the result any more.
+            drop(permit);
         };
         let thread = std::thread::Builder::new().name("form".to_owned()).stack_size(STACK_BYTES).spawn(work);
         thread.map_err(|it| FormError::Internal(format!("no thread to compile on: {it}")))?;
-        told.await.unwrap_or_else(|_panicked| Err(FormError::Internal("compiling failed".to_owned())))
+        receiver.await.unwrap_or_else(|_panicked| Err(FormError::Internal("compiling failed".to_owned())))
     }
 }
 
-impl Places {
+impl Lane {
     fn new(n: usize) -> Self {
         Self { free: Arc::new(Semaphore::new(n)), waiting: Semaphore::new(n + WAITING_MAX) }
     }
@@ -150,7 +150,7 @@ impl Places {
     async fn take(&self) -> Result<OwnedSemaphorePermit, FormError> {
         let Ok(_waiting) = self.waiting.try_acquire() else { return Err(FormError::Busy) };
         match tokio::time::timeout(WAIT_MAX, Arc::clone(&self.free).acquire_owned()).await {
-            Ok(Ok(place)) => Ok(place),
+            Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) | Err(_) => Err(FormError::Busy),
         }
     }

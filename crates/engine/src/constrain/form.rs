@@ -34,7 +34,7 @@ pub struct Part {
 /// Why there is no grammar for a form.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FormError {
-    /// It cannot be followed, in llguidance's words.
+    /// It cannot be followed; llguidance's message.
     #[error("{0}")]
     Unfit(String),
     /// As many are being compiled or wait for that as may.
@@ -55,7 +55,7 @@ impl Form {
 
     /// Puts its grammars behind those that are there; the first of them is its own.
     fn add_to(self, grammars: &mut Vec<GrammarWithLexer>) {
-        let place = grammars.len();
+        let index = grammars.len();
         let grammar = match self {
             Self::JsonObject => GrammarWithLexer::from_json_schema(compact(json!({"type": "object"}))),
             Self::JsonSchema(schema) => GrammarWithLexer::from_json_schema(compact(schema)),
@@ -66,20 +66,20 @@ impl Form {
                 one.add_to(grammars);
                 let second = grammars.len();
                 other.add_to(grammars);
-                let lark = format!("start: @g{} | @g{second}\n", place + 1);
-                grammars[place] = GrammarWithLexer::from_lark(lark);
-                name(grammars, place);
+                let lark = format!("start: @g{} | @g{second}\n", index + 1);
+                grammars[index] = GrammarWithLexer::from_lark(lark);
+                name(grammars, index);
                 return;
             }
         };
         grammars.push(grammar);
-        name(grammars, place);
+        name(grammars, index);
     }
 }
 
-fn name(grammars: &mut [GrammarWithLexer], place: usize) {
-    if let Some(it) = grammars.get_mut(place) {
-        it.name = Some(format!("g{place}"));
+fn name(grammars: &mut [GrammarWithLexer], index: usize) {
+    if let Some(it) = grammars.get_mut(index) {
+        it.name = Some(format!("g{index}"));
     }
 }
 
@@ -106,7 +106,7 @@ pub fn compact(mut schema: Value) -> Value {
     schema
 }
 
-/// The library's words for what went wrong, without advice about options that a client does not have.
+/// The library's error message, without advice about options that a client does not have.
 pub(super) fn first_line(error: &str) -> String {
     let line = error.lines().next().unwrap_or_default().trim_end_matches([':', '.', ' ']);
     if line.starts_with("oneOf constraints are not supported") {

@@ -58,8 +58,8 @@ impl Grammar {
                 Err(FormError::Unfit("it is too complex to follow".to_owned()))
             }
             StopReason::InternalError | StopReason::Cancelled => {
-                let words = self.0.get_error().unwrap_or_else(|| "it could not be followed".to_owned());
-                Err(FormError::Unfit(first_line(&words)))
+                let message = self.0.get_error().unwrap_or_else(|| "it could not be followed".to_owned());
+                Err(FormError::Unfit(first_line(&message)))
             }
             StopReason::NotStopped
             | StopReason::MaxTokensTotal

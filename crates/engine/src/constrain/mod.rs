@@ -2,7 +2,7 @@
 //!
 //! A form comes from a client, and compiling one may take any time and any memory. So one that is not plainly cheap is
 //! compiled on trial first, by a process of its own that has bounds and may be killed ([`trial`]); what passes is compiled
-//! here, at a bounded number of places, on a thread with a deep stack.
+//! here, by a bounded number of jobs, on a thread with a deep stack.
 
 mod compiler;
 mod form;

@@ -21,7 +21,7 @@ pub(super) fn is_plain(form: &Form) -> bool {
         Form::JsonSchema(schema) => Count::default().is_plain(schema),
         // Without counts, its automaton is about as large as the pattern.
         Form::Regex(pattern) => pattern.len() <= PATTERN_BYTES_MAX && !pattern.contains(['{', '\\', '&']),
-        // What is embedded in it isn't looked at here.
+        // Embedded grammars are not examined here.
         Form::Lark(_) => false,
         Form::Either(one, other) => is_plain(one) && is_plain(other),
     }

@@ -22,7 +22,7 @@ use super::form::{Form, FormError, STACK_BYTES, limits};
 
 /// Longest computing. The largest schemas that are taken need a second or two.
 pub const TIME_MAX: Duration = Duration::from_secs(3);
-/// Longest trial by the clock: where others compute too, a trial gets its turn late, which is no fault of the form's.
+/// Longest trial in wall-clock time: on a busy machine a trial is scheduled late, which is not the form's fault.
 pub const WAIT_MAX: Duration = Duration::from_secs(20);
 /// What the kernel ends a process with that has computed for as long as it may.
 const SIGXCPU: i32 = 24;
@@ -30,7 +30,7 @@ const SIGXCPU: i32 = 24;
 pub const MEMORY_BYTES_MAX: u64 = 512 << 20;
 /// Bytes of a verdict that are read.
 const VERDICT_BYTES_MAX: u64 = 64 << 10;
-/// Between two looks at a process that is about to end.
+/// Interval at which a process that is about to exit is polled.
 const REAP_DELAY: Duration = Duration::from_millis(1);
 /// Letters for which a form is followed.
 const STEPS: usize = 64;
@@ -44,7 +44,7 @@ enum Verdict {
     Unfit(String),
 }
 
-/// Has `program`, which is this one, compile a form, given as JSON, on trial; says how long that took. Whoever drops the
+/// Has `program`, which is this one, compile a form, given as JSON, on trial; returns how long that took. Whoever drops the
 /// future ends the trial.
 ///
 /// # Errors
@@ -58,9 +58,9 @@ pub async fn passes(program: &Path, form: Vec<u8>) -> Result<Duration, FormError
     let pipes = (process.stdin.take(), process.stdout.take());
     let process = Arc::new(Mutex::new(process));
     let killed_when_dropped = Trial(Arc::clone(&process));
-    let (tell, told) = oneshot::channel();
+    let (sender, receiver) = oneshot::channel();
     let listen = move || {
-        let said = exchange(pipes, &form);
+        let verdict = exchange(pipes, &form);
         // Reaped here, whoever still waits. It has closed its output, so this is soon.
         let ended = loop {
             match process.lock().try_wait() {
@@ -70,14 +70,14 @@ pub async fn passes(program: &Path, form: Vec<u8>) -> Result<Duration, FormError
             }
             std::thread::sleep(REAP_DELAY);
         };
-        let _client_may_be_gone = tell.send((said, ended));
+        let _client_may_be_gone = sender.send((verdict, ended));
     };
     std::thread::Builder::new().name("trial".to_owned()).spawn(listen).map_err(failed)?;
-    let heard = tokio::time::timeout(WAIT_MAX, told).await;
+    let outcome = tokio::time::timeout(WAIT_MAX, receiver).await;
     drop(killed_when_dropped);
-    let Ok(heard) = heard else { return Err(FormError::Busy) };
-    let (said, ended) = heard.unwrap_or_default();
-    match (serde_json::from_slice(&said), ended) {
+    let Ok(outcome) = outcome else { return Err(FormError::Busy) };
+    let (verdict, ended) = outcome.unwrap_or_default();
+    match (serde_json::from_slice(&verdict), ended) {
         (Ok(Verdict::Fit), _) => Ok(started.elapsed()),
         (Ok(Verdict::Unfit(why)), _) => Err(FormError::Unfit(why)),
         (Err(_no_verdict), Some(SIGXCPU)) => {
@@ -103,14 +103,14 @@ impl Drop for Trial {
 
 /// Tells the form, and hears the verdict: nothing, where the process ended without one.
 fn exchange((input, output): (Option<ChildStdin>, Option<ChildStdout>), form: &[u8]) -> Vec<u8> {
-    let mut said = Vec::new();
-    // All of it is read before a word is said. One that ends early has its reasons.
+    let mut verdict = Vec::new();
+    // The process reads all of it before it writes. A broken pipe means that it exited early.
     let _may_have_ended = input.map(|mut it| it.write_all(form));
-    let _what_came_counts = output.map(|it| it.take(VERDICT_BYTES_MAX).read_to_end(&mut said));
-    said
+    let _what_came_counts = output.map(|it| it.take(VERDICT_BYTES_MAX).read_to_end(&mut verdict));
+    verdict
 }
 
-/// The other side: reads a form, tries it and says how it went.
+/// The trial process: reads a form, compiles it and writes the verdict.
 ///
 /// # Errors
 /// When the process cannot be bounded or nobody listens.
@@ -144,11 +144,11 @@ fn try_form(form: Form) -> Result<(), FormError> {
     *factory.limits_mut() = limits();
     let mut grammar = super::compiler::compile(&factory, form)?;
     // A walk that is the same each time and favours no letter.
-    let mut turn: usize = 7;
+    let mut random: usize = 7;
     for _ in 0..STEPS {
         let mask = grammar.mask()?;
-        turn = turn.wrapping_mul(25_214_903_917).wrapping_add(11);
-        let Some(token) = pick(&mask, turn >> 16) else { return Ok(()) };
+        random = random.wrapping_mul(25_214_903_917).wrapping_add(11);
+        let Some(token) = pick(&mask, random >> 16) else { return Ok(()) };
         if grammar.advance(token)? {
             return Ok(());
         }
@@ -156,7 +156,7 @@ fn try_form(form: Form) -> Result<(), FormError> {
     Ok(())
 }
 
-fn pick(mask: &SimpleVob, turn: usize) -> Option<u32> {
+fn pick(mask: &SimpleVob, random: usize) -> Option<u32> {
     let n = mask.iter().count();
-    mask.iter().nth(turn.checked_rem(n)?)
+    mask.iter().nth(random.checked_rem(n)?)
 }

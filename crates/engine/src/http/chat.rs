@@ -52,7 +52,7 @@ fn accept(
     mut request: GenerateRequest,
 ) -> Result<(Prepared, bool), ApiError> {
     let ready = state.ready()?;
-    let parameters = request::check(&mut request, ready.pieces.count())?;
+    let parameters = request::check(&mut request, ready.token_bytes.count())?;
     let turn = Turn::check(&request)?;
     let (offered, choice) = (request.tools.take(), request.tool_choice.take());
     let parts =
@@ -169,7 +169,7 @@ async fn whole(mut accepted: Accepted, must_call: bool) -> Result<Response, ApiE
     .into_response())
 }
 
-/// The word for a reply's end; what was cut off stays that, also in the middle of a call.
+/// The finish reason; a reply that was cut off stays `length`, even in the middle of a call.
 fn finish_reason(finish: Finish, called: bool) -> &'static str {
     match finish {
         Finish::EndOfGeneration | Finish::Stop if called => "tool_calls",

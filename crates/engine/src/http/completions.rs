@@ -44,7 +44,7 @@ pub(super) async fn completions(
 
 fn accept(state: &AppState, sender: Sender, mut request: GenerateRequest) -> Result<Prepared, ApiError> {
     let ready = state.ready()?;
-    let parameters = request::check(&mut request, ready.pieces.count())?;
+    let parameters = request::check(&mut request, ready.token_bytes.count())?;
     let (prompt, text) = read_prompt(ready, request.prompt.take())?;
     let parts =
         parameters.form.iter().map(|it| Part { param: FORMAT.to_owned(), form: it.clone() }).collect();
@@ -65,14 +65,14 @@ fn read_prompt(ready: &Ready, prompt: Option<Prompt>) -> Result<(Vec<LlamaToken>
             if tokens.is_empty() {
                 return wrong("`prompt` is empty; send a text, or at least one token.");
             }
-            if tokens.iter().any(|it| *it as usize >= ready.pieces.count()) {
-                let most = ready.pieces.count().saturating_sub(1);
+            if tokens.iter().any(|it| *it as usize >= ready.token_bytes.count()) {
+                let most = ready.token_bytes.count().saturating_sub(1);
                 return wrong(&format!(
                     "`prompt` has a token this model does not know; ids go from 0 to {most}."
                 ));
             }
             let tokens: Vec<_> = tokens.into_iter().map(|it| LlamaToken(it.cast_signed())).collect();
-            let bytes: Vec<u8> = tokens.iter().flat_map(|it| ready.pieces.of(*it).to_vec()).collect();
+            let bytes: Vec<u8> = tokens.iter().flat_map(|it| ready.token_bytes.of(*it).to_vec()).collect();
             return Ok((tokens, String::from_utf8_lossy(&bytes).into_owned()));
         }
     };
@@ -131,8 +131,8 @@ async fn whole(mut accepted: Accepted, mut texts: Vec<Text>) -> Result<Response,
         .collect();
     let usage = accepted
         .collect(|token| {
-            let place = token.choice as usize;
-            let (Some(choice), Some(text)) = (choices.get_mut(place), texts.get_mut(place)) else { return };
+            let index = token.choice as usize;
+            let (Some(choice), Some(text)) = (choices.get_mut(index), texts.get_mut(index)) else { return };
             choice.token_ids.push(token.token);
             if let (Some(all), Some(one), Some(ready)) =
                 (&mut choice.logprobs, &token.logprobs, state.ready.get())

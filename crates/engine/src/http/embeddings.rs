@@ -61,15 +61,15 @@ fn read_texts(ready: &Ready, request: EmbeddingsRequest) -> Result<(Vec<Vec<Llam
         return Err(ApiError::invalid("input", message));
     }
     let (mut texts, mut total) = (Vec::with_capacity(input.len()), 0);
-    for (place, text) in input.iter().enumerate() {
+    for (index, text) in input.iter().enumerate() {
         let tokens = ready.model.vocab().tokenize(text.as_bytes(), true, false);
         if tokens.is_empty() {
-            return Err(ApiError::invalid("input", format!("`input[{place}]` is empty.")));
+            return Err(ApiError::invalid("input", format!("`input[{index}]` is empty.")));
         }
         if tokens.len() > ready.shape.context as usize {
             let (have, most) = (tokens.len(), ready.shape.context);
             let message =
-                format!("`input[{place}]` has {have} tokens, and the context holds {most}; send less.");
+                format!("`input[{index}]` has {have} tokens, and the context holds {most}; send less.");
             return Err(ApiError::TooLong { message });
         }
         total += tokens.len();
@@ -95,9 +95,9 @@ mod tests {
     fn vectors_have_the_length_their_model_makes() {
         assert_eq!([None, Some(384)].map(|it| check_width(it, 384)), [Ok(()), Ok(())]);
         for other in [0, 383, 385, -1] {
-            let said = check_width(Some(other), 384).unwrap_err().body().error;
-            assert_eq!(said.param.as_deref(), Some("dimensions"));
-            assert!(said.message.contains("send 384,"), "{}", said.message);
+            let error = check_width(Some(other), 384).unwrap_err().body().error;
+            assert_eq!(error.param.as_deref(), Some("dimensions"));
+            assert!(error.message.contains("send 384,"), "{}", error.message);
         }
     }
 }

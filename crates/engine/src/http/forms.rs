@@ -1,4 +1,4 @@
-//! What a reply must look like, of what a chat's `response_format`, `tools` and `tool_choice` say together.
+//! The form of a reply that a chat's `response_format`, `tools` and `tool_choice` require together.
 
 use dedi_api::engine::{Tool, ToolChoice};
 use serde_json::Value;
@@ -63,12 +63,12 @@ pub(super) fn of_tools(
         Some(name) => name,
     };
     let mut parts = Vec::new();
-    for (place, tool) in tools.iter().enumerate() {
+    for (index, tool) in tools.iter().enumerate() {
         let Some(parameters @ Value::Object(_)) = &tool.function.parameters else { continue };
         if named.is_some_and(|it| it != tool.function.name) {
             continue;
         }
-        let param = format!("tools[{place}].function.parameters");
+        let param = format!("tools[{index}].function.parameters");
         match schema::tidy(parameters.clone()) {
             Ok(schema) => parts.push(Part { param, form: Form::JsonSchema(schema) }),
             Err(fault) => {

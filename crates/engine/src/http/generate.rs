@@ -50,7 +50,8 @@ impl Echo {
         let later = later.iter().map(Some).chain(std::iter::repeat(None));
         for (token, known) in self.tokens.iter().zip(std::iter::once(None).chain(later)) {
             all.text_offset.push(length);
-            length += characters(&String::from_utf8_lossy(ready.pieces.of(LlamaToken(token.cast_signed()))));
+            length +=
+                characters(&String::from_utf8_lossy(ready.token_bytes.of(LlamaToken(token.cast_signed()))));
             all.tokens.push(token_text(ready, *token));
             all.token_logprobs.push(known.map(|it| it.own));
             all.top_logprobs.push(known.map(|it| candidates(ready, it)));
@@ -62,7 +63,7 @@ impl Echo {
 /// The field that a form is asked for by.
 pub(super) const FORMAT: &str = "response_format";
 
-/// Whose a reply is, what it is made to look like, and what may be in it.
+/// The sender of a request, the form its reply is held to, and what may be in it.
 #[derive(Default)]
 pub(super) struct Expected {
     pub(super) sender: Sender,
@@ -200,7 +201,7 @@ impl Accepted {
     }
 }
 
-/// The words for a reply's end that clients know.
+/// The finish reasons of the API.
 pub(super) fn finish_reason(finish: Finish) -> &'static str {
     match finish {
         Finish::EndOfGeneration | Finish::Stop => "stop",
@@ -223,10 +224,10 @@ pub(super) fn token_logprob(ready: &Ready, token: u32, probabilities: &TokenProb
     one(token, probabilities.own, Some(top))
 }
 
-/// The token's bytes; a control token's name, so that it can be told in a list of candidates.
+/// The token's bytes; a control token's name, so that it can be named in a list of candidates.
 pub(super) fn token_bytes(ready: &Ready, token: u32) -> Vec<u8> {
     let token = LlamaToken(token.cast_signed());
-    let bytes = ready.pieces.of(token);
+    let bytes = ready.token_bytes.of(token);
     if bytes.is_empty() { ready.model.vocab().token_to_piece(token, true, None) } else { bytes.to_vec() }
 }
 

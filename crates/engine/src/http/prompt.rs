@@ -18,7 +18,7 @@ use super::state::Ready;
 pub(super) enum Turn {
     /// It begins a message of the assistant's.
     Begins,
-    /// It comes after the last message, without a word that it begins one.
+    /// It comes after the last message, without a header for a new one.
     Follows,
     /// It goes on in the last message.
     GoesOn,

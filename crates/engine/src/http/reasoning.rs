@@ -45,15 +45,15 @@ impl Effort {
         }
     }
 
-    /// Says it in the variables that the template reads: a word, or a switch. What the request says of them itself
+    /// Sets the variables that the template reads: an effort, or a switch. What the request sets itself
     /// stays. Where there is neither, the variable is put all the same, so that it is refused as one that changes
-    /// nothing; but no template needs to be told that little or nothing shall be thought.
+    /// nothing; but no template needs a variable for little or no reasoning.
     pub(super) fn put(self, template: &ChatTemplate, all: &mut Map<String, Value>) {
         let is_little = matches!(self, Self::None | Self::Minimal);
         let switches = ["enable_thinking", "thinking"].into_iter().filter(|it| template.reads(it));
-        let mut is_said = false;
+        let mut is_set = false;
         for switch in switches {
-            is_said = true;
+            is_set = true;
             all.entry(switch).or_insert(Value::Bool(!is_little));
         }
         if template.reads("reasoning_effort") {
@@ -63,7 +63,7 @@ impl Effort {
                 Self::None | Self::Minimal | Self::Low | Self::Medium | Self::High => self.word(),
             };
             all.entry("reasoning_effort").or_insert(word.into());
-        } else if !is_said && !is_little {
+        } else if !is_set && !is_little {
             all.entry("reasoning_effort").or_insert(self.word().into());
         }
     }
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn effort_is_said_in_the_variables_of_the_template() {
+    fn effort_is_set_in_the_variables_of_the_template() {
         assert_eq!(variables(QWEN, "none"), json!({"enable_thinking": false}));
         assert_eq!(variables(QWEN, "minimal"), json!({"enable_thinking": false}));
         assert_eq!(variables(QWEN, "high"), json!({"enable_thinking": true}));
@@ -164,14 +164,14 @@ mod tests {
 
     fn opened(
         added: &str,
-        said: &str,
+        content: &str,
         form: Option<Form>,
         effort: Option<Effort>,
     ) -> (Option<&'static str>, String) {
-        let without = format!("user: {said}\nassistant: ");
+        let without = format!("user: {content}\nassistant: ");
         let mut prompt = format!("{without}{added}");
         let before = prompt.len();
-        let messages = [json!({"role": "user", "content": said})];
+        let messages = [json!({"role": "user", "content": content})];
         let tag = open_tag(&mut prompt, || Some(without), &messages, form.as_ref(), effort);
         (tag, prompt[before..].to_owned())
     }
@@ -182,9 +182,9 @@ mod tests {
         assert_eq!(opened("<think>\n", "Hi", None, None), open);
         assert_eq!(opened("<think>\n", "What does <think> do?", None, None), open);
         assert_eq!(opened("<think>\n", "think", None, None), open);
-        for said in ["What does <think> do?", "<think>", "Hi"] {
-            assert_eq!(opened("", said, None, None), (None, String::new()));
-            assert_eq!(opened("<think>\n\n</think>\n\n", said, None, None), (None, String::new()));
+        for content in ["What does <think> do?", "<think>", "Hi"] {
+            assert_eq!(opened("", content, None, None), (None, String::new()));
+            assert_eq!(opened("<think>\n\n</think>\n\n", content, None, None), (None, String::new()));
         }
         let mut prompt = "user: Hi\nassistant: <think>I was".to_owned();
         let without = prompt.clone();

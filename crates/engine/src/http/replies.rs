@@ -104,7 +104,7 @@ struct Replies<D> {
 #[derive(Clone, Copy)]
 enum Phase {
     Tokens,
-    /// The error was told; now the connection is dropped.
+    /// The error was sent; now the connection is dropped.
     Broken,
     Ended,
 }

@@ -14,7 +14,7 @@ use llama_cpp_2::token::LlamaToken;
 use super::error::ApiError;
 use crate::constrain::Compiler;
 use crate::metrics::Metrics;
-use crate::model::{Pieces, Shape};
+use crate::model::{Shape, TokenBytes};
 use crate::reading::Habits;
 use crate::special::Specials;
 use crate::template::ChatTemplate;
@@ -45,7 +45,7 @@ pub struct Ready {
     /// The weights; handlers use their vocabulary.
     pub model: Arc<LlamaModel>,
     /// The vocabulary's bytes.
-    pub pieces: Arc<Pieces>,
+    pub token_bytes: Arc<TokenBytes>,
     /// How the model is run.
     pub shape: Shape,
     /// The model's chat template.

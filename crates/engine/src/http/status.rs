@@ -40,7 +40,7 @@ pub(super) async fn health(State(state): State<Arc<AppState>>) -> Response {
     Json(health).into_response()
 }
 
-/// What a step that has taken so long says of the engine.
+/// The engine is stuck when a step takes this long.
 fn stuck(step: Duration) -> Option<Health> {
     (step > STEP_MAX).then_some(Health::Stuck { step_secs: step.as_secs() })
 }
@@ -66,9 +66,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_step_that_does_not_end_is_told() {
+    fn status_reports_a_step_that_does_not_end() {
         assert_eq!(stuck(Duration::from_secs(120)), None);
-        let told = serde_json::to_value(stuck(Duration::from_secs(121))).unwrap();
-        assert_eq!(told, json!({"status": "stuck", "step_secs": 121}));
+        let body = serde_json::to_value(stuck(Duration::from_secs(121))).unwrap();
+        assert_eq!(body, json!({"status": "stuck", "step_secs": 121}));
     }
 }

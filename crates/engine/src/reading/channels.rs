@@ -1,13 +1,13 @@
 //! Replies in channels, as gpt-oss writes them: `<|channel|>analysis<|message|>…<|end|><|start|>assistant…`.
 //!
-//! What is analysed is thought, what is for a function calls it, and the rest is said. The prompt ends behind
+//! The `analysis` channel is reasoning, what is addressed to a function calls it, and the rest is the answer. The prompt ends behind
 //! `<|start|>assistant`, so that a reply begins in a header.
 
 use std::sync::Arc;
 
 use crate::calls::{Callable, Ending, NamedArguments, SPACE_BYTES_MAX};
 
-use super::piece::{Piece, put_parts, put_text, put_thought};
+use super::fragment::{ReplyFragment, put_fragments, put_text, put_thought};
 
 /// What a reply of this form begins with.
 pub(super) const START: &str = "<|channel|>";
@@ -38,7 +38,7 @@ pub(super) fn may_start(text: &str) -> bool {
 #[derive(Debug)]
 pub(super) struct Channels {
     callable: Option<Arc<Callable>>,
-    place: Place,
+    state: State,
     held: String,
     calls: u32,
     /// Whether the message has begun, so that white space is a part of it.
@@ -48,7 +48,7 @@ pub(super) struct Channels {
 }
 
 #[derive(Debug)]
-enum Place {
+enum State {
     Header,
     Thought,
     Text,
@@ -59,7 +59,7 @@ impl Channels {
     pub(super) fn new(callable: Option<Arc<Callable>>) -> Self {
         Self {
             callable,
-            place: Place::Header,
+            state: State::Header,
             held: String::new(),
             calls: 0,
             begun: false,
@@ -67,16 +67,16 @@ impl Channels {
         }
     }
 
-    pub(super) fn push(&mut self, c: char, pieces: &mut Vec<Piece>) {
+    pub(super) fn push(&mut self, c: char, out: &mut Vec<ReplyFragment>) {
         self.held.push(c);
-        if matches!(self.place, Place::Header) {
-            self.header(pieces);
+        if matches!(self.state, State::Header) {
+            self.header(out);
             return;
         }
         if let Some(end) = ENDS.iter().find(|it| self.held.ends_with(**it)) {
             let message = self.held[..self.held.len() - end.len()].to_owned();
-            self.put(&message, true, pieces);
-            self.end(Ending::Whole, pieces);
+            self.put(&message, true, out);
+            self.end(Ending::Whole, out);
             self.held.clear();
             if *end == START {
                 self.held.push_str(START);
@@ -86,43 +86,43 @@ impl Channels {
         let may_end = |rest: &str| ENDS.iter().any(|it| it.starts_with(rest));
         let sure = self.held.char_indices().map(|(at, _)| at).find(|at| may_end(&self.held[*at..]));
         let mut sure = sure.unwrap_or(self.held.len());
-        if matches!(self.place, Place::Thought) && sure <= SPACE_BYTES_MAX {
+        if matches!(self.state, State::Thought) && sure <= SPACE_BYTES_MAX {
             // White space waits for what follows.
             sure = self.held[..sure].trim_end().len();
         }
         let text: String = self.held.drain(..sure).collect();
-        self.put(&text, false, pieces);
+        self.put(&text, false, out);
     }
 
-    pub(super) fn finish(&mut self, ending: Ending, pieces: &mut Vec<Piece>) {
+    pub(super) fn finish(&mut self, ending: Ending, out: &mut Vec<ReplyFragment>) {
         let held = std::mem::take(&mut self.held);
-        if matches!(self.place, Place::Header) {
+        if matches!(self.state, State::Header) {
             // A header that breaks off is for nobody; a text without any is for the reader.
             if !self.has_message && !held.contains('<') {
-                self.place = Place::Text;
-                self.put(&held, true, pieces);
+                self.state = State::Text;
+                self.put(&held, true, out);
             }
             return;
         }
         // What is held may be a mark; behind a call that breaks off it is one.
-        let is_mark = ending == Ending::Cut && matches!(self.place, Place::Call(_));
-        self.put(if is_mark { "" } else { &held }, true, pieces);
-        self.end(ending, pieces);
+        let is_mark = ending == Ending::Cut && matches!(self.state, State::Call(_));
+        self.put(if is_mark { "" } else { &held }, true, out);
+        self.end(ending, out);
     }
 
-    fn header(&mut self, pieces: &mut Vec<Piece>) {
+    fn header(&mut self, out: &mut Vec<ReplyFragment>) {
         if let Some(header) = self.held.strip_suffix(MESSAGE) {
             let header = header.to_owned();
             self.begun = false;
             self.has_message = true;
-            self.place = self.message(&header);
+            self.state = self.message(&header);
             self.held.clear();
-            if matches!(self.place, Place::Text) && header.contains("to=") {
-                put_text(&format!("{header}{MESSAGE}"), pieces);
+            if matches!(self.state, State::Text) && header.contains("to=") {
+                put_text(&format!("{header}{MESSAGE}"), out);
             }
         } else if self.held.len() > HEADER_BYTES_MAX || !self.may_be_header() {
-            self.place = Place::Text;
-            put_text(&std::mem::take(&mut self.held), pieces);
+            self.state = State::Text;
+            put_text(&std::mem::take(&mut self.held), out);
         }
     }
 
@@ -132,44 +132,44 @@ impl Channels {
         self.has_message || HEADERS.iter().any(|it| it.starts_with(begun) || begun.starts_with(it))
     }
 
-    fn message(&self, header: &str) -> Place {
+    fn message(&self, header: &str) -> State {
         let recipient = header.find("to=").map(|at| &header[at + "to=".len()..]);
         let recipient = recipient.and_then(|it| it.split(|c: char| c.is_whitespace() || c == '<').next());
         if let (Some(recipient), Some(callable)) = (recipient, &self.callable) {
             let name = recipient.strip_prefix("functions.").unwrap_or(recipient);
             let call = NamedArguments::new(Arc::clone(callable), name, self.calls);
-            return call.map_or(Place::Text, |it| Place::Call(Box::new(it)));
+            return call.map_or(State::Text, |it| State::Call(Box::new(it)));
         }
-        if recipient.is_none() && header.contains("analysis") { Place::Thought } else { Place::Text }
+        if recipient.is_none() && header.contains("analysis") { State::Thought } else { State::Text }
     }
 
     /// More of a message; its last part if `whole`.
-    fn put(&mut self, text: &str, whole: bool, pieces: &mut Vec<Piece>) {
-        match &mut self.place {
-            Place::Header => {}
-            Place::Text => {
+    fn put(&mut self, text: &str, whole: bool, out: &mut Vec<ReplyFragment>) {
+        match &mut self.state {
+            State::Header => {}
+            State::Text => {
                 if !text.is_empty() {
-                    put_text(text, pieces);
+                    put_text(text, out);
                 }
             }
-            Place::Thought => {
+            State::Thought => {
                 let text = if self.begun { text } else { text.trim_start() };
                 let text = if whole { text.trim_end() } else { text };
                 if !text.is_empty() {
                     self.begun = true;
-                    put_thought(text, pieces);
+                    put_thought(text, out);
                 }
             }
-            Place::Call(call) => put_parts(call.push(text), pieces),
+            State::Call(call) => put_fragments(call.push(text), out),
         }
     }
 
-    fn end(&mut self, ending: Ending, pieces: &mut Vec<Piece>) {
-        if let Place::Call(call) = &mut self.place {
-            let parts = call.finish(ending);
+    fn end(&mut self, ending: Ending, out: &mut Vec<ReplyFragment>) {
+        if let State::Call(call) = &mut self.state {
+            let fragments = call.finish(ending);
             self.calls = call.calls();
-            put_parts(parts, pieces);
+            put_fragments(fragments, out);
         }
-        self.place = Place::Header;
+        self.state = State::Header;
     }
 }

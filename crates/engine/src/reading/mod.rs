@@ -1,22 +1,22 @@
-//! A reply's text, taken apart: what the model thought, what it says, and what it calls.
+//! Splits a reply's text into reasoning, answer and calls.
 //!
-//! Every character is looked at once and alone, so that where a reply is cut into tokens makes no difference.
+//! Each character is examined once, so where a reply is cut into tokens makes no difference.
 
 use std::sync::Arc;
 
 use crate::calls::{self, CallFinder, Callable, Ending};
 
 use self::channels::Channels;
-use self::piece::{put_parts, put_text, put_thought};
+use self::fragment::{put_fragments, put_text, put_thought};
 use self::thoughts::{Split, Thoughts};
 
 mod channels;
-mod piece;
+mod fragment;
 #[cfg(test)]
 mod tests;
 mod thoughts;
 
-pub use self::piece::Piece;
+pub use self::fragment::ReplyFragment;
 pub use self::thoughts::{close_tag, open_tag};
 
 /// Whether a control token's text is a mark of thoughts, channels or calls.
@@ -25,7 +25,7 @@ pub fn is_mark(token: &str) -> bool {
     channels::is_mark(token) || thoughts::is_tag(token) || calls::is_mark(token)
 }
 
-/// What a model's chat template says of its replies.
+/// The format of a model's replies, as far as its chat template shows it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Habits {
     /// Replies come in channels, each with a header (gpt-oss).
@@ -51,7 +51,7 @@ impl Habits {
 /// How a reply begins, and what may be in it.
 #[derive(Clone, Debug, Default)]
 pub struct Expect {
-    /// What the template says, as far as a reply in a given form follows it.
+    /// The template's reply format, as far as a reply in a given form follows it.
     pub habits: Habits,
     /// The mark that the prompt ends within.
     pub open_tag: Option<&'static str>,
@@ -62,12 +62,12 @@ pub struct Expect {
 /// Takes one reply apart as it comes.
 #[derive(Debug)]
 pub struct Reading {
-    way: Way,
+    markup: Markup,
     callable: Option<Arc<Callable>>,
 }
 
 #[derive(Debug)]
-enum Way {
+enum Markup {
     Tags(Thoughts, Option<Box<CallFinder>>),
     Channels(Box<Channels>),
 }
@@ -78,7 +78,7 @@ impl Reading {
     pub fn new(expect: &Expect) -> Self {
         let callable = expect.callable.clone();
         if expect.habits.channels {
-            return Self { way: Way::Channels(Box::new(Channels::new(callable.clone()))), callable };
+            return Self { markup: Markup::Channels(Box::new(Channels::new(callable.clone()))), callable };
         }
         let finder = match &callable {
             _ if expect.habits.recipients => {
@@ -88,77 +88,77 @@ impl Reading {
             None => None,
         };
         let thoughts = Thoughts::new(expect.habits.rare_tags, expect.open_tag);
-        Self { way: Way::Tags(thoughts, finder.map(Box::new)), callable }
+        Self { markup: Markup::Tags(thoughts, finder.map(Box::new)), callable }
     }
 
     /// Whether a control token's text is read.
     #[must_use]
     pub fn reads(&self, token: &str) -> bool {
-        (matches!(self.way, Way::Channels(_)) && channels::is_mark(token))
+        (matches!(self.markup, Markup::Channels(_)) && channels::is_mark(token))
             || thoughts::is_tag(token)
             || (self.callable.is_some() && calls::is_mark(token))
     }
 
-    /// Takes a piece and gives what is sure.
-    pub fn push(&mut self, piece: &str) -> Vec<Piece> {
-        let mut pieces = Vec::new();
-        if let Way::Tags(thoughts, finder) = &mut self.way
+    /// Takes a chunk; returns the fragments that are certain.
+    pub fn push(&mut self, chunk: &str) -> Vec<ReplyFragment> {
+        let mut out = Vec::new();
+        if let Markup::Tags(thoughts, finder) = &mut self.markup
             && thoughts.are_over()
         {
             match finder {
-                Some(finder) => put_parts(finder.push(piece), &mut pieces),
-                None if piece.is_empty() => {}
-                None => put_text(piece, &mut pieces),
+                Some(finder) => put_fragments(finder.push(chunk), &mut out),
+                None if chunk.is_empty() => {}
+                None => put_text(chunk, &mut out),
             }
-            return pieces;
+            return out;
         }
-        for c in piece.chars() {
-            self.take(c, &mut pieces);
+        for c in chunk.chars() {
+            self.take(c, &mut out);
         }
-        pieces
+        out
     }
 
     /// The end: gives what is left.
-    pub fn finish(&mut self, ending: Ending) -> Vec<Piece> {
-        let mut pieces = Vec::new();
-        match &mut self.way {
-            Way::Channels(channels) => channels.finish(ending, &mut pieces),
-            Way::Tags(thoughts, finder) => {
+    pub fn finish(&mut self, ending: Ending) -> Vec<ReplyFragment> {
+        let mut out = Vec::new();
+        match &mut self.markup {
+            Markup::Channels(channels) => channels.finish(ending, &mut out),
+            Markup::Tags(thoughts, finder) => {
                 if let Some(split) = thoughts.finish(ending) {
-                    put(split, finder.as_deref_mut(), &mut pieces);
+                    put(split, finder.as_deref_mut(), &mut out);
                 }
                 if let Some(finder) = finder {
-                    put_parts(finder.finish(ending), &mut pieces);
+                    put_fragments(finder.finish(ending), &mut out);
                 }
             }
         }
-        pieces
+        out
     }
 
-    fn take(&mut self, c: char, pieces: &mut Vec<Piece>) {
-        match &mut self.way {
-            Way::Channels(channels) => channels.push(c, pieces),
-            Way::Tags(thoughts, finder) => {
+    fn take(&mut self, c: char, out: &mut Vec<ReplyFragment>) {
+        match &mut self.markup {
+            Markup::Channels(channels) => channels.push(c, out),
+            Markup::Tags(thoughts, finder) => {
                 let begun = thoughts.at_start().map(str::to_owned);
                 if let Some(split) = thoughts.push(c) {
-                    put(split, finder.as_deref_mut(), pieces);
+                    put(split, finder.as_deref_mut(), out);
                 }
                 if begun.is_some_and(|it| channels::is_start(&format!("{it}{c}"))) {
-                    // Whatever the template says, the reply itself comes in channels.
-                    pieces.clear();
+                    // The reply comes in channels, even though the template does not show it.
+                    out.clear();
                     let mut channels = Channels::new(self.callable.clone());
-                    channels::START.chars().for_each(|it| channels.push(it, pieces));
-                    self.way = Way::Channels(Box::new(channels));
+                    channels::START.chars().for_each(|it| channels.push(it, out));
+                    self.markup = Markup::Channels(Box::new(channels));
                 }
             }
         }
     }
 }
 
-fn put(split: Split, finder: Option<&mut CallFinder>, pieces: &mut Vec<Piece>) {
+fn put(split: Split, finder: Option<&mut CallFinder>, out: &mut Vec<ReplyFragment>) {
     match (split, finder) {
-        (Split::Thought(text), _) => put_thought(&text, pieces),
-        (Split::Rest(text), Some(finder)) => put_parts(finder.push(&text), pieces),
-        (Split::Rest(text), None) => put_text(&text, pieces),
+        (Split::Thought(text), _) => put_thought(&text, out),
+        (Split::Rest(text), Some(finder)) => put_fragments(finder.push(&text), out),
+        (Split::Rest(text), None) => put_text(&text, out),
     }
 }

@@ -41,7 +41,7 @@ static TAGS: [Tags; 11] = [
 /// Which of the rare ones a template has, as bits.
 pub(super) fn rare_tags(template: &str) -> u16 {
     let has = |it: &Tags| it.rare && template.contains(it.open);
-    (0..).zip(&TAGS).filter(|(_, it)| has(it)).fold(0, |bits, (place, _)| bits | (1 << place))
+    (0..).zip(&TAGS).filter(|(_, it)| has(it)).fold(0, |bits, (state, _)| bits | (1 << state))
 }
 
 /// Whether a control token's text is, or is a part of, a tag.
@@ -50,7 +50,7 @@ pub(super) fn is_tag(token: &str) -> bool {
     TAGS.iter().any(|it| is_of(it.open) || it.close == token)
 }
 
-/// The tag that a prompt ends within, looked for in what comes behind its last message.
+/// The open tag that a prompt ends within, searched for after its last message.
 #[must_use]
 pub fn open_tag(tail: &str) -> Option<&'static str> {
     let open = TAGS.iter().filter_map(|it| Some((tail.rfind(it.open)?, it)));
@@ -71,16 +71,16 @@ pub(super) enum Split {
     Rest(String),
 }
 
-/// Tells thoughts from the rest. They come first; a tag that comes later is talked about.
+/// Separates thoughts from the answer. They come first; a tag later on is part of the text.
 #[derive(Debug)]
 pub(super) struct Thoughts {
     rare: u16,
-    place: Place,
+    state: State,
     held: String,
 }
 
 #[derive(Debug)]
-enum Place {
+enum State {
     /// Nothing but white space, and thoughts if `after`, have come.
     Start {
         after: bool,
@@ -97,34 +97,34 @@ enum Place {
 
 impl Thoughts {
     pub(super) fn new(rare: u16, open_tag: Option<&'static str>) -> Self {
-        let place = match open_tag.and_then(|it| Some((it, close_tag(it)?))) {
-            Some((open, close)) => Place::Inside { close, open: Some(open), begun: false },
-            None => Place::Start { after: false },
+        let state = match open_tag.and_then(|it| Some((it, close_tag(it)?))) {
+            Some((open, close)) => State::Inside { close, open: Some(open), begun: false },
+            None => State::Start { after: false },
         };
-        Self { rare, place, held: String::new() }
+        Self { rare, state, held: String::new() }
     }
 
     /// What has come, while nothing of it is sure.
     pub(super) fn at_start(&self) -> Option<&str> {
-        matches!(self.place, Place::Start { after: false }).then_some(self.held.trim_start())
+        matches!(self.state, State::Start { after: false }).then_some(self.held.trim_start())
     }
 
     /// Whether all that comes is the rest.
     pub(super) fn are_over(&self) -> bool {
-        matches!(self.place, Place::Rest)
+        matches!(self.state, State::Rest)
     }
 
     pub(super) fn push(&mut self, c: char) -> Option<Split> {
-        match self.place {
-            Place::Rest => Some(Split::Rest(c.to_string())),
-            Place::Start { after } => {
+        match self.state {
+            State::Rest => Some(Split::Rest(c.to_string())),
+            State::Start { after } => {
                 self.held.push(c);
                 let begun = self.held.trim_start();
                 if begun.is_empty() && self.held.len() <= SPACE_BYTES_MAX {
                     return None;
                 }
                 if let Some(tags) = self.known().find(|it| it.open == begun) {
-                    self.place = Place::Inside { close: tags.close, open: None, begun: false };
+                    self.state = State::Inside { close: tags.close, open: None, begun: false };
                     self.held.clear();
                     return None;
                 }
@@ -133,12 +133,12 @@ impl Thoughts {
                 if !begun.is_empty() && may_be_mark {
                     return None;
                 }
-                self.place = Place::Rest;
+                self.state = State::Rest;
                 let held = std::mem::take(&mut self.held);
                 // White space between thoughts and answer belongs to neither.
                 Some(Split::Rest(if after { held.trim_start().to_owned() } else { held }))
             }
-            Place::Inside { close, open, begun } => self.inside(c, close, open, begun),
+            State::Inside { close, open, begun } => self.inside(c, close, open, begun),
         }
     }
 
@@ -155,7 +155,7 @@ impl Thoughts {
             // A model that writes the tag again means the same one.
             if start == tag {
                 self.held.clear();
-                self.place = Place::Inside { close, open: None, begun };
+                self.state = State::Inside { close, open: None, begun };
                 return None;
             }
             if tag.starts_with(start) {
@@ -165,7 +165,7 @@ impl Thoughts {
         if let Some(text) = self.held.strip_suffix(close) {
             let text = if begun { text.trim_end() } else { text.trim() }.to_owned();
             self.held.clear();
-            self.place = Place::Start { after: true };
+            self.state = State::Start { after: true };
             return (!text.is_empty()).then_some(Split::Thought(text));
         }
         // White space waits for what follows, and so does what may be the end.
@@ -178,27 +178,27 @@ impl Thoughts {
         let sure = if before.len() > SPACE_BYTES_MAX { before.len() } else { before.trim_end().len() };
         let text: String = self.held.drain(..sure).collect();
         let text = if begun { text } else { text.trim_start().to_owned() };
-        self.place = Place::Inside { close, open: None, begun: begun || !text.is_empty() };
+        self.state = State::Inside { close, open: None, begun: begun || !text.is_empty() };
         (!text.is_empty()).then_some(Split::Thought(text))
     }
 
     pub(super) fn finish(&mut self, ending: Ending) -> Option<Split> {
         let held = std::mem::take(&mut self.held);
-        let place = std::mem::replace(&mut self.place, Place::Rest);
-        let split = match place {
-            Place::Rest => return None,
-            Place::Start { after: true } if held.trim().is_empty() => return None,
+        let state = std::mem::replace(&mut self.state, State::Rest);
+        let split = match state {
+            State::Rest => return None,
+            State::Start { after: true } if held.trim().is_empty() => return None,
             // So much of a mark is nothing else.
-            Place::Start { .. }
+            State::Start { .. }
                 if ending == Ending::Cut
                     && held.len() > MARK_BYTES
                     && !held.starts_with(char::is_alphabetic) =>
             {
                 return None;
             }
-            Place::Start { after } => Split::Rest(if after { held.trim_start().to_owned() } else { held }),
+            State::Start { after } => Split::Rest(if after { held.trim_start().to_owned() } else { held }),
             // Thoughts without an end are thoughts.
-            Place::Inside { begun, .. } => {
+            State::Inside { begun, .. } => {
                 Split::Thought(if begun { held.trim_end().to_owned() } else { held.trim().to_owned() })
             }
         };
@@ -208,6 +208,6 @@ impl Thoughts {
 
     fn known(&self) -> impl Iterator<Item = &'static Tags> + use<> {
         let rare = self.rare;
-        (0..).zip(&TAGS).filter(move |(place, it)| !it.rare || rare & (1_u16 << place) != 0).map(|(_, it)| it)
+        (0..).zip(&TAGS).filter(move |(state, it)| !it.rare || rare & (1_u16 << state) != 0).map(|(_, it)| it)
     }
 }

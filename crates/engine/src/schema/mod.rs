@@ -29,7 +29,7 @@ pub const LENGTH_MAX: u64 = 1 << 20;
 pub struct Fault {
     /// Where, from the root on: `properties.size`. Empty at the root.
     pub path: String,
-    /// A clause that says why, and what would work.
+    /// A clause with the cause and what would work.
     pub cause: String,
 }
 
@@ -76,7 +76,7 @@ const PATTERN_BYTES_MAX: usize = 16 << 10;
 /// Checks a pattern that a whole reply shall match.
 ///
 /// # Errors
-/// When it is none, or larger than the limit; a clause says so.
+/// A clause with the cause, when the pattern is invalid or larger than the limit.
 pub fn pattern(pattern: &str) -> Result<(), String> {
     if pattern.len() > PATTERN_BYTES_MAX {
         return Err(format!("it has {} bytes, and {PATTERN_BYTES_MAX} are the most", pattern.len()));
@@ -157,8 +157,8 @@ impl Walk {
                     }
                 }
                 ("allOf" | "anyOf" | "oneOf" | "prefixItems" | "items", Value::Array(listed)) => {
-                    for (place, part) in listed.iter_mut().enumerate() {
-                        self.schema(part, &below(&here, &place.to_string()), depth)?;
+                    for (index, part) in listed.iter_mut().enumerate() {
+                        self.schema(part, &below(&here, &index.to_string()), depth)?;
                     }
                 }
                 ("items" | "additionalItems" | "additionalProperties", part) => {

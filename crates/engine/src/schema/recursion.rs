@@ -36,7 +36,7 @@ pub(super) fn rename(schema: &mut Value, new: &impl Fn(&str) -> Option<String>) 
             (name, Value::Object(named)) if NAMED.contains(&name) => {
                 named.values_mut().for_each(|it| rename(it, new));
             }
-            // A value that looks like a reference is none.
+            // A literal value is never a reference, even if it looks like one.
             (name, _) if VALUES.contains(&name) => {}
             (_, Value::Array(listed)) => listed.iter_mut().for_each(|it| rename(it, new)),
             (_, it) => rename(it, new),
@@ -75,7 +75,7 @@ pub(super) fn check(root: &Value) -> Result<(), Fault> {
     for pointer in &targets {
         in_place(root, pointer.clone(), &mut states)?;
     }
-    // Who mentions whom, so that each is looked at again only when one that it mentions is known to end.
+    // Reverse references, so that each schema is revisited only when one that it refers to is known to end.
     let mut mentioned: HashMap<String, Vec<&str>> = HashMap::new();
     for pointer in &targets {
         let mut inside = BTreeSet::new();

@@ -82,12 +82,12 @@ fn schema_that_can_not_be_followed_is_named_by_path_and_cause() {
         ("$ref", json!("https://example.com/a.json"), "out of the schema"),
         ("$ref", json!("#node"), "anchors"),
     ] {
-        let (path, said) = fault(inner(json!({ keyword: value })));
-        assert_eq!(path, format!("properties.a.items.{keyword}"), "{said}");
-        assert!(said.contains(cause), "{keyword}: {said}");
+        let (path, error) = fault(inner(json!({ keyword: value })));
+        assert_eq!(path, format!("properties.a.items.{keyword}"), "{error}");
+        assert!(error.contains(cause), "{keyword}: {error}");
     }
-    let (path, said) = fault(inner(json!({"if": {"type": "string"}, "then": {"minLength": 1}})));
-    assert_eq!((path.as_str(), said.contains("can't be held to")), ("properties.a.items.if", true));
+    let (path, error) = fault(inner(json!({"if": {"type": "string"}, "then": {"minLength": 1}})));
+    assert_eq!((path.as_str(), error.contains("can't be held to")), ("properties.a.items.if", true));
     assert_eq!(fault(json!({"minLength": 3, "maxLength": 2})).0, "minLength");
     assert_eq!(
         fault(json!({"$ref": "#/$defs/a", "$defs": {"a": {"items": {"not": {}}}}})).0,

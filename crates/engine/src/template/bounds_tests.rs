@@ -245,9 +245,10 @@ fn template_limits_at_a_request_are_the_templates_own_words() {
     let source = "{% if messages|length > 1 %}{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}{% endif %}a";
     let template = ChatTemplate::with_fuel(source, String::new(), String::new(), LITTLE_FUEL).unwrap();
     let messages = [json!({"role": "user", "content": "a"}), json!({"role": "user", "content": "b"})];
-    let said = template.render(&Conversation { messages: &messages, ..Conversation::default() }).unwrap_err();
+    let error =
+        template.render(&Conversation { messages: &messages, ..Conversation::default() }).unwrap_err();
     assert_eq!(
-        said.to_string(),
+        error.to_string(),
         "the model's chat template took more than its limit of computation and memory"
     );
 }

@@ -76,7 +76,7 @@ pub(super) fn add_to(environment: &mut Environment<'static>) {
     environment.add_function("strftime_now", |it: &str| strftime(it, &now()));
 }
 
-/// The day and time templates are told: UTC, as an engine has no zone of its own.
+/// The date and time that templates get: UTC, as an engine has no zone of its own.
 fn now() -> Zoned {
     jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC)
 }
@@ -95,16 +95,16 @@ fn print(out: &mut Output, state: &mut State, value: &Value) -> Result<(), Error
 
 fn format_filter(state: &mut State, text: &Value, given: Rest<ValueOrKwargs>) -> Result<String, Error> {
     let given = given.into_values();
-    let (by_place, by_name): (&[Value], Kwargs) = from_args(&given)?;
+    let (positional, by_name): (&[Value], Kwargs) = from_args(&given)?;
     let text = python::str(state, text)?;
     let mut named = Vec::new();
     for name in by_name.args() {
         named.push((Value::from(name), by_name.get::<Value>(name)?));
     }
-    let values = match (by_place.is_empty(), named.is_empty()) {
+    let values = match (positional.is_empty(), named.is_empty()) {
         (false, false) => return Err(wrong("format takes values by place or by name, not both")),
         (true, false) => Value::from_pairs(named),
-        (_, true) => Value::from(Tuple::from(by_place.to_vec())),
+        (_, true) => Value::from(Tuple::from(positional.to_vec())),
     };
     format::percent(state, &text, &values)
 }
@@ -113,8 +113,8 @@ fn join(state: &mut State, value: &Value, given: Rest<ValueOrKwargs>) -> Result<
     let [between, attribute] = arguments("join", &given.into_values(), ["d", "attribute"])?;
     let between = between.map_or(Ok(String::new()), |it| python::str(state, &it))?;
     let mut paper = python::Paper::new(state);
-    for (place, item) in value.try_iter()?.enumerate() {
-        if place > 0 {
+    for (index, item) in value.try_iter()?.enumerate() {
+        if index > 0 {
             paper.put(&between)?;
         }
         let item = attribute.as_ref().map_or(Ok(item.clone()), |it| at_path(&item, it))?;
@@ -173,11 +173,11 @@ fn indent(state: &mut State, value: &Value, given: Rest<ValueOrKwargs>) -> Resul
     let (first, blank) = (truth(first.as_ref()), truth(blank.as_ref()));
     let mut paper = python::Paper::new(state);
     let text = format!("{text}\n");
-    for (place, line) in lines(&text, false).into_iter().enumerate() {
-        if place > 0 {
+    for (index, line) in lines(&text, false).into_iter().enumerate() {
+        if index > 0 {
             paper.put("\n")?;
         }
-        if (place == 0 && first) || (place > 0 && (blank || !line.is_empty())) {
+        if (index == 0 && first) || (index > 0 && (blank || !line.is_empty())) {
             paper.put(&by)?;
         }
         paper.put(line)?;
@@ -279,7 +279,7 @@ fn dictsort(state: &mut State, value: &Value, given: Rest<ValueOrKwargs>) -> Res
         };
         entries.push((sorted, key, item));
     }
-    // A comparison looks at some bytes of both, a few times for each entry.
+    // A comparison reads some bytes of both, a few times for each entry.
     pay(state, entries.len().saturating_mul(64 * 16))?;
     let backwards = truth(reverse.as_ref());
     entries.sort_by(|a, b| if backwards { b.0.cmp(&a.0) } else { a.0.cmp(&b.0) });
@@ -294,12 +294,12 @@ fn dict(given: Rest<ValueOrKwargs>) -> Result<Value, Error> {
 /// What `dict` and `namespace` are called with: a dict or a list of pairs, and names.
 fn pairs(what: &str, given: Rest<ValueOrKwargs>) -> Result<Vec<(Value, Value)>, Error> {
     let given = given.into_values();
-    let (by_place, by_name): (&[Value], Kwargs) = from_args(&given)?;
+    let (positional, by_name): (&[Value], Kwargs) = from_args(&given)?;
     let mut out = Vec::new();
-    if by_place.len() > 1 {
+    if positional.len() > 1 {
         return Err(wrong(format!("{what} takes one dict, and names")));
     }
-    for source in by_place {
+    for source in positional {
         for entry in source.try_iter()? {
             if source.kind() == ValueKind::Map {
                 let value = source.get_item(&entry)?;

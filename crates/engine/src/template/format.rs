@@ -146,18 +146,18 @@ fn conversion(state: &State<'_, '_>, value: &Value, kind: char, mut spec: Spec) 
 
 /// `text.format(…)`.
 pub(super) fn format(state: &State<'_, '_>, text: &str, given: &[Value]) -> Result<String, Error> {
-    let (by_place, by_name): (&[Value], Kwargs) = from_args(given)?;
+    let (positional, by_name): (&[Value], Kwargs) = from_args(given)?;
     let mut next = 0_usize;
     fields(state, text, 0, &mut |name| {
-        let place = if name.is_empty() {
+        let index = if name.is_empty() {
             next += 1;
             Some(next - 1)
         } else {
             name.parse().ok()
         };
-        match place {
-            Some(place) => {
-                by_place.get(place).cloned().ok_or_else(|| wrong("format has more places than values"))
+        match index {
+            Some(index) => {
+                positional.get(index).cloned().ok_or_else(|| wrong("format has more places than values"))
             }
             None => {
                 by_name.get::<Value>(name).map_err(|_| wrong(format!("format has no value called {name}")))

@@ -52,14 +52,14 @@ impl Habits {
         let parts: Vec<_> = roles.into_iter().filter(|role| walks_parts(role, &shows)).collect();
         let parted = |role: &str, text: &str| content_for(&parts, role, text);
         let asked = json!({"role": "user", "content": parted("user", ASKED)});
-        let told = json!({"role": "system", "content": parted("system", TEXT)});
+        let system_message = json!({"role": "system", "content": parted("system", TEXT)});
         let answered = json!({"role": "assistant", "content": parted("assistant", TEXT)});
-        let system = shows(&[told.clone(), asked.clone()], None, TEXT);
+        let system = shows(&[system_message.clone(), asked.clone()], None, TEXT);
 
         let tools = json!([{"type": "function", "function": {"name": TOOL, "description": "d",
             "parameters": {"type": "object", "properties": {"p": {"type": "string", "description": "d"}}, "required": []}}}]);
-        let with_tools =
-            [vec![asked.clone()], vec![told, asked.clone()]].map(|it| try_out(template, &it, Some(&tools)));
+        let with_tools = [vec![asked.clone()], vec![system_message, asked.clone()]]
+            .map(|it| try_out(template, &it, Some(&tools)));
         let tried = with_tools.iter().any(Result::is_ok);
         let shows_tools = with_tools.iter().flatten().any(|it| it.contains(TOOL));
         let knows_tools = if tried { shows_tools } else { template.source().contains("tools") };

@@ -41,7 +41,7 @@ fn template_that_asks_for_a_content_of_none_gets_it() {
 }
 
 #[test]
-fn template_without_system_or_with_turns_is_told() {
+fn template_without_system_or_with_turns_is_recognised() {
     let habits = habits(
         "{% if messages[0].role == 'system' %}{{ raise_exception('no') }}{% endif %}{% for m in messages %}\
          {% if (m.role == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('turns') }}{% endif %}{{ m.content }}{% endfor %}",

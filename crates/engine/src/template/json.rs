@@ -76,8 +76,8 @@ impl Form {
                 if self.sorted {
                     keys.sort();
                 }
-                for (place, key) in keys.iter().enumerate() {
-                    self.next(paper, place == 0, depth + 1)?;
+                for (index, key) in keys.iter().enumerate() {
+                    self.next(paper, index == 0, depth + 1)?;
                     self.put_text(paper, &as_key(key)?)?;
                     paper.put(&self.colon)?;
                     self.put(paper, &value.get_item(key)?, depth + 1)?;

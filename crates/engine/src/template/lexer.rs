@@ -3,7 +3,7 @@
 
 use super::fault::Fault;
 
-/// A piece of a template.
+/// A token of a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Text outside of tags, as it reaches the prompt.
@@ -26,7 +26,7 @@ pub(super) enum Kind {
     Op(&'static str),
 }
 
-/// A piece and the line it is on.
+/// A token and the line it is on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Token {
     pub(super) kind: Kind,

@@ -122,8 +122,8 @@ fn of_text(state: &State<'_, '_>, text: &str, method: &str, given: &[Value]) -> 
         "join" => {
             let [items] = arguments(method, given, ["iterable"])?;
             let mut paper = python::Paper::new(state);
-            for (place, item) in items.unwrap_or_default().try_iter()?.enumerate() {
-                if place > 0 {
+            for (index, item) in items.unwrap_or_default().try_iter()?.enumerate() {
+                if index > 0 {
                     paper.put(text)?;
                 }
                 let item = item.as_str().ok_or_else(|| wrong("join takes texts only"))?.to_owned();
@@ -239,10 +239,10 @@ fn bounds(text: &str, start: Option<&Value>, end: Option<&Value>) -> Result<(usi
         return Ok((0, text.len()));
     }
     let length = i64::try_from(text.chars().count()).unwrap_or(i64::MAX);
-    let place = |it: i64| count(if it < 0 { it + length } else { it });
+    let index = |it: i64| count(if it < 0 { it + length } else { it });
     let byte = |it: usize| text.char_indices().map(|(at, _)| at).chain([text.len()]).nth(it);
-    let from = start.map_or(0, |it| byte(place(it)).unwrap_or(text.len() + 1));
-    let to = end.map_or(text.len(), |it| byte(place(it)).unwrap_or(text.len()));
+    let from = start.map_or(0, |it| byte(index(it)).unwrap_or(text.len() + 1));
+    let to = end.map_or(text.len(), |it| byte(index(it)).unwrap_or(text.len()));
     Ok((from, to))
 }
 

@@ -36,10 +36,10 @@ mod tests;
 use fault::Fault;
 pub use habits::Habits;
 
-// Fuel pays for an instruction, or for 64 bytes that are made or looked at; so it bounds time and memory. This much is some
+// Fuel pays for an instruction, or for 64 bytes that are written or read; so it bounds time and memory. This much is some
 // 50 ms and 32 MiB at most; published templates take some thousands for a short conversation.
 const FUEL: u64 = 500_000;
-// A longer conversation needs more: an instruction for each two bytes lets a template look at all of it a dozen times.
+// A longer conversation needs more: an instruction for each two bytes lets a template read all of it a dozen times.
 const BYTES_A_FUEL: usize = 2;
 const OUTPUT_BYTES_MAX: usize = 16 << 20;
 const SOURCE_BYTES_MAX: usize = 1 << 20;
@@ -66,7 +66,7 @@ pub enum TemplateError {
     /// The template is no Jinja, too large, or nested too deep.
     #[error("{0}")]
     Unusable(String),
-    /// The template refused the conversation in its own words.
+    /// The template refused the conversation with its own message.
     #[error("the model's chat template refused the messages: {0}")]
     Refused(String),
     /// It failed on this conversation.
@@ -143,7 +143,7 @@ impl ChatTemplate {
     /// The first of a request's variables that can change nothing, because the template never speaks of it.
     pub fn ignores<'a>(&self, more: &'a serde_json::Map<String, serde_json::Value>) -> Option<&'a str> {
         more.iter().find_map(|(name, value)| {
-            // A model that does not reason need not be told not to.
+            // A model that does not reason needs no switch for it.
             let is_so_already = name == "enable_thinking" && value == false && !self.source.contains("think");
             (!is_so_already && !self.source.contains(name)).then_some(name.as_str())
         })
@@ -156,7 +156,7 @@ impl ChatTemplate {
         template.is_ok_and(|it| it.undeclared_variables(false).contains(name))
     }
 
-    /// Whether it compares with a word, or writes it as one.
+    /// Whether it compares with `word`, or writes it.
     #[must_use]
     pub fn has_word(&self, word: &str) -> bool {
         ["'", "\""].iter().any(|quote| self.source.contains(&format!("{quote}{word}{quote}")))
@@ -193,8 +193,8 @@ impl ChatTemplate {
             return prompt.is_empty();
         }
         let nothing = Conversation { messages: &[], more: conversation.more.clone(), ..*conversation };
-        let says_something = texts.clone().any(|it| it.as_str().is_none_or(|it| !it.trim().is_empty()));
-        says_something && self.render_here(&nothing).is_ok_and(|it| it == prompt)
+        let has_text = texts.clone().any(|it| it.as_str().is_none_or(|it| !it.trim().is_empty()));
+        has_text && self.render_here(&nothing).is_ok_and(|it| it == prompt)
     }
 
     fn render_here(&self, conversation: &Conversation<'_>) -> Result<String, TemplateError> {
@@ -263,7 +263,7 @@ fn length_of(conversation: &Conversation<'_>) -> u64 {
     counter.0
 }
 
-// Marks an error the template raised itself, so that its words reach the client.
+// Marks an error the template raised itself, so that its message reaches the client.
 const RAISED: &str = "raised: ";
 
 fn failure(error: &Error) -> TemplateError {

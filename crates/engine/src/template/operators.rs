@@ -1,4 +1,4 @@
-//! What the library's operators lack, in its own words: `%` for texts, `~` that prints as Python does, a plus as a sign, and
+//! What the library's operators lack, rewritten to what it has: `%` for texts, `~` that prints as Python does, a plus as a sign, and
 //! texts that stand beside each other.
 
 use super::lexer::{Kind, Token};

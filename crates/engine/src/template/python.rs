@@ -17,7 +17,7 @@ pub(super) const DEEP_MAX: usize = 200;
 // Looking at a value takes a fraction of an instruction.
 const LOOK_BYTES: usize = BYTES_A_FUEL / 16;
 
-/// An error of a template, said in one sentence.
+/// An error of a template, in one sentence.
 pub(super) fn wrong(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidOperation, message.into())
 }
@@ -88,10 +88,10 @@ pub(super) fn check_depth(state: &State<'_, '_>, value: &Value, depth: usize) ->
     if !is_map && !matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable) {
         return Ok(());
     }
-    let mut looked = 0_usize;
+    let mut n_items = 0_usize;
     for item in value.try_iter()? {
-        looked += 1;
-        if looked % 16 == 1 {
+        n_items += 1;
+        if n_items % 16 == 1 {
             pay(state, LOOK_BYTES * 16)?;
         }
         let item = if is_map { value.get_item(&item)? } else { item };
@@ -126,8 +126,8 @@ fn put_repr(paper: &mut Paper<'_, '_>, value: &Value, depth: usize) -> Result<()
         }
         ValueKind::Map => {
             paper.put("{")?;
-            for (place, key) in value.try_iter()?.enumerate() {
-                if place > 0 {
+            for (index, key) in value.try_iter()?.enumerate() {
+                if index > 0 {
                     paper.put(", ")?;
                 }
                 put_repr(paper, &key, depth + 1)?;
@@ -226,11 +226,11 @@ pub(super) fn arguments<const N: usize>(
     given: &[Value],
     names: [&str; N],
 ) -> Result<[Option<Value>; N], Error> {
-    let (by_place, by_name): (&[Value], Kwargs) = from_args(given)?;
-    if by_place.len() > N {
-        return Err(wrong(format!("{what} takes {N} arguments at most, not {}", by_place.len())));
+    let (positional, by_name): (&[Value], Kwargs) = from_args(given)?;
+    if positional.len() > N {
+        return Err(wrong(format!("{what} takes {N} arguments at most, not {}", positional.len())));
     }
-    let mut out = std::array::from_fn(|it| by_place.get(it).cloned());
+    let mut out = std::array::from_fn(|it| positional.get(it).cloned());
     for name in by_name.args() {
         let Some(slot) = names.iter().position(|it| *it == name).and_then(|it| out.get_mut(it)) else {
             return Err(wrong(format!("{what} has no argument {name}")));

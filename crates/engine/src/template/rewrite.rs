@@ -1,5 +1,5 @@
 //! Writes a template's tokens down again in the form that the template library reads: white space decided, texts
-//! without Python's escapes, what the library lacks put in other words, and nothing nested or chained so deep that its
+//! without Python's escapes, what the library lacks rewritten to what it has, and nothing nested or chained so deep that its
 //! recursion could not bear it.
 
 use super::bounds::{Blocks, check, check_defaults};
@@ -10,7 +10,7 @@ use super::operators::{concatenations, depths, joined, percents, position, witho
 /// The filter that gives a loop what it goes over in the library's form.
 pub(super) const EACH: &str = "dedi_each";
 
-/// The filter that looks at what a variable is set to: a loop may not pile values up.
+/// The filter that checks what a variable is set to: a loop may not pile values up.
 pub(super) const KEPT: &str = "dedi_kept";
 
 const TAGS: [&str; 29] = [

@@ -69,7 +69,7 @@ pub fn find(model: &Path, own: impl FnOnce() -> Option<String>) -> Result<Source
 
 fn read(path: &Path) -> io::Result<String> {
     let mut text = String::new();
-    // One byte more than is taken, so that a longer file is told from a whole one.
+    // One byte more than is taken, so that a longer file is recognised.
     fs::File::open(path)?.take(SOURCE_BYTES_MAX as u64 + 1).read_to_string(&mut text)?;
     Ok(text)
 }
@@ -90,8 +90,8 @@ mod tests {
         fs::write(&beside, " \n").unwrap();
         assert_eq!(found().origin, Origin::Model);
         fs::write(&beside, [0xff, 0xfe]).unwrap();
-        let said = find(&model, || None).unwrap_err().to_string();
-        assert!(said.contains("chat_template.jinja") && said.contains("can't be read"), "{said}");
+        let error = find(&model, || None).unwrap_err().to_string();
+        assert!(error.contains("chat_template.jinja") && error.contains("can't be read"), "{error}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use llama_cpp_2::token::LlamaToken;
 use crate::exit::Exit;
 use crate::metrics::Metrics;
 
-use super::queue::{FairQueue, Place};
+use super::queue::{FairQueue, QueuePermit};
 use super::{EmbedJob, Event, Job, Message};
 
 /// What the loop works with.
@@ -28,19 +28,19 @@ pub struct Embedder<'a> {
 struct Begun {
     job: EmbedJob,
     vectors: Vec<Vec<f32>>,
-    /// Its place in the queue, until it begins.
-    place: Option<Place>,
+    /// Its place in the queue; released when it begins.
+    permit: Option<QueuePermit>,
 }
 
-/// Answers jobs until told to stop. Senders take turns, a batch each.
+/// Answers jobs until stopped. Senders take turns, a batch each.
 pub fn run(mut embedder: Embedder<'_>, jobs: &Receiver<Message>) -> Exit {
     let mut batch = LlamaBatch::new(embedder.batch, 1);
     let mut queue = FairQueue::default();
     loop {
         let message = if queue.is_empty() { jobs.recv().ok() } else { jobs.try_recv().ok() };
         match message {
-            Some(Message::Job(Job::Embed(job), place)) => {
-                queue.push(job.sender, Begun { job, vectors: Vec::new(), place: Some(place) });
+            Some(Message::Job(Job::Embed(job), permit)) => {
+                queue.push(job.sender, Begun { job, vectors: Vec::new(), permit: Some(permit) });
                 continue;
             }
             Some(Message::Job(Job::Generate(job), _)) => {
@@ -62,7 +62,7 @@ pub fn run(mut embedder: Embedder<'_>, jobs: &Receiver<Message>) -> Exit {
 impl Embedder<'_> {
     /// Embeds one batch of the job's texts; gives the job back until it is done.
     fn go_on(&mut self, mut begun: Begun, batch: &mut LlamaBatch<'_>) -> Option<Begun> {
-        if begun.place.take().is_some() {
+        if begun.permit.take().is_some() {
             self.metrics.running.inc();
         }
         let texts = &begun.job.texts[begun.vectors.len()..];
@@ -110,10 +110,10 @@ impl Embedder<'_> {
         batch.clear();
         self.context.clear_kv_cache();
         let mut tokens = 0;
-        for (place, text) in (0..).zip(texts) {
+        for (index, text) in (0..).zip(texts) {
             for (position, token) in (0..).zip(text) {
                 // Every token counts into the pooled vector.
-                batch.add(*token, position, &[place], true).map_err(|it| it.to_string())?;
+                batch.add(*token, position, &[index], true).map_err(|it| it.to_string())?;
                 tokens += 1;
             }
         }
@@ -123,8 +123,8 @@ impl Embedder<'_> {
         self.metrics.prompt_tokens.inc_by(tokens);
         (0..)
             .zip(texts)
-            .map(|(place, _)| {
-                let vector = self.context.embeddings_seq_ith(place).map_err(|it| it.to_string())?;
+            .map(|(index, _)| {
+                let vector = self.context.embeddings_seq_ith(index).map_err(|it| it.to_string())?;
                 Ok(normalised(vector))
             })
             .collect()

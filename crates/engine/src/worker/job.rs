@@ -6,7 +6,7 @@ use dedi_api::engine::ToolCall;
 use llama_cpp_2::token::LlamaToken;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::queue::{Place, Sender};
+use super::queue::{QueuePermit, Sender};
 use crate::constrain::Grammar;
 use crate::reading::Expect;
 use crate::sample::SamplingParams;
@@ -22,17 +22,17 @@ pub struct GenerateJob {
     pub choices: u32,
     /// How tokens are picked; choice `i` uses the seed plus `i`.
     pub sampling: SamplingParams,
-    /// Texts that end a reply. They are looked for in what is said, not in thoughts and calls.
+    /// Texts that end a reply. They are searched for in the answer, not in thoughts and calls.
     pub stops: Vec<String>,
-    /// How a reply is taken apart; nothing where it is told as it is.
+    /// How a reply is parsed; `None` where it is sent as it is.
     pub expect: Option<Expect>,
     /// Most tokens of a reply; at least one, and prompt and reply fit into the context.
     pub max_tokens: u32,
     /// Goes on past the model's end of generation.
     pub ignore_eos: bool,
-    /// How many candidates' log probabilities to tell, if any are wanted.
+    /// How many candidates' log probabilities to report, if any are wanted.
     pub logprobs: Option<usize>,
-    /// Whether to tell them of the prompt's tokens too, as an [`Event::Prompt`] before the first token.
+    /// Whether to report them of the prompt's tokens too, as an [`Event::Prompt`] before the first token.
     pub prompt_logprobs: bool,
     /// What a reply must look like.
     pub grammar: Option<Grammar>,
@@ -72,8 +72,8 @@ impl Job {
 /// What goes through the queue.
 #[derive(Debug)]
 pub enum Message {
-    /// A job and its place in the queue, given back when the job starts or is dropped.
-    Job(Job, Place),
+    /// A job and its queue permit, released when the job starts or is dropped.
+    Job(Job, QueuePermit),
     /// End now, whatever runs.
     Stop,
 }
@@ -110,7 +110,7 @@ pub struct TokenEvent {
     pub finish: Option<Finish>,
 }
 
-/// The log probabilities at one place.
+/// The log probabilities at one position.
 #[derive(Debug)]
 pub struct TokenProbabilities {
     /// The sampled token's.

@@ -17,15 +17,15 @@ mod sequence;
 mod slots;
 
 pub use job::{EmbedJob, Event, Finish, GenerateJob, Job, Message, TokenEvent, TokenProbabilities};
-use queue::Places;
-pub use queue::{Place, Sender};
+use queue::QueuePermits;
+pub use queue::{QueuePermit, Sender};
 pub use scheduler::{Engine, run};
 
 /// The queue's other end.
 #[derive(Clone, Debug)]
 pub struct Worker {
     jobs: mpsc::Sender<Message>,
-    places: Arc<Places>,
+    permits: Arc<QueuePermits>,
 }
 
 /// Why a job was not taken.
@@ -44,7 +44,7 @@ impl Worker {
     #[must_use]
     pub fn new(queue_max: usize, metrics: Arc<Metrics>) -> (Self, mpsc::Receiver<Message>) {
         let (jobs, receiver) = mpsc::channel();
-        (Self { jobs, places: Arc::new(Places::new(queue_max, metrics)) }, receiver)
+        (Self { jobs, permits: Arc::new(QueuePermits::new(queue_max, metrics)) }, receiver)
     }
 
     /// Puts a job into the queue.
@@ -52,8 +52,8 @@ impl Worker {
     /// # Errors
     /// When the queue is full, or as full as it may be of this sender's jobs, or the worker has ended.
     pub fn submit(&self, job: Job) -> Result<(), SubmitError> {
-        let place = self.places.enter(job.sender()).ok_or(SubmitError::Full)?;
-        self.jobs.send(Message::Job(job, place)).map_err(|_ended| SubmitError::Stopped)
+        let permit = self.permits.enter(job.sender()).ok_or(SubmitError::Full)?;
+        self.jobs.send(Message::Job(job, permit)).map_err(|_ended| SubmitError::Stopped)
     }
 
     /// Ends the worker after its current step. What runs or waits hears so.

@@ -1,5 +1,5 @@
-//! Whose turn it is. Each sender has a queue of its own; the next slot goes to whoever holds the fewest, and among
-//! those to whoever was served longest ago. Places in the queue are shared out too, once they get scarce.
+//! Fair queueing. Each sender has a queue of its own; the next slot goes to the sender with the fewest slots, and among
+//! those to the one served longest ago. Queue permits are shared between senders as well, once half are taken.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -9,13 +9,12 @@ use parking_lot::Mutex;
 
 use crate::metrics::Metrics;
 
-/// Whose request it is: a number that stands for what the gateway calls the sender. Requests without one are of one
-/// sender.
+/// Who sent a request: a hash of the name the gateway gives. Requests without a name share one sender.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Sender(u64);
 
 impl Sender {
-    /// Of the sender that the gateway calls by this name.
+    /// The sender with this name in the gateway.
     #[must_use]
     pub fn named(name: &[u8]) -> Self {
         let mut hasher = DefaultHasher::new();
@@ -24,7 +23,7 @@ impl Sender {
     }
 }
 
-/// What waits, by sender; who was served longest ago comes first.
+/// Waiting items by sender; the sender served longest ago comes first.
 #[derive(Debug)]
 pub(super) struct FairQueue<T> {
     senders: VecDeque<(Sender, VecDeque<T>)>,
@@ -41,7 +40,7 @@ impl<T> FairQueue<T> {
         self.senders.is_empty()
     }
 
-    /// Behind what the sender has there already.
+    /// Appends to the sender's queue.
     pub(super) fn push(&mut self, sender: Sender, item: T) {
         match self.senders.iter_mut().find(|it| it.0 == sender) {
             Some((_, waiting)) => waiting.push_back(item),
@@ -49,7 +48,7 @@ impl<T> FairQueue<T> {
         }
     }
 
-    /// Before what the sender has there already, and behind the other senders.
+    /// Puts it first in the sender's queue; a new sender comes last.
     pub(super) fn push_front(&mut self, sender: Sender, item: T) {
         match self.senders.iter_mut().find(|it| it.0 == sender) {
             Some((_, waiting)) => waiting.push_front(item),
@@ -57,18 +56,18 @@ impl<T> FairQueue<T> {
         }
     }
 
-    /// Takes the next one that may go: of the sender that holds the fewest slots by `held`, its first that is `free`.
+    /// Takes the next item: of the sender with the fewest slots by `held`, the first that is `free`.
     pub(super) fn take(
         &mut self,
         held: impl Fn(Sender) -> usize,
         free: impl Fn(&T) -> bool,
     ) -> Option<(Sender, T)> {
-        let next = self.senders.iter().enumerate().filter_map(|(place, (sender, waiting))| {
+        let next = self.senders.iter().enumerate().filter_map(|(index, (sender, waiting))| {
             let item = waiting.iter().position(&free)?;
-            Some((held(*sender), place, item))
+            Some((held(*sender), index, item))
         });
-        let (_, place, item) = next.min()?;
-        let (sender, mut waiting) = self.senders.remove(place)?;
+        let (_, index, item) = next.min()?;
+        let (sender, mut waiting) = self.senders.remove(index)?;
         let item = waiting.remove(item);
         if !waiting.is_empty() {
             self.senders.push_back((sender, waiting));
@@ -76,7 +75,7 @@ impl<T> FairQueue<T> {
         item.map(|it| (sender, it))
     }
 
-    /// Forgets what is not to be kept.
+    /// Drops items for which `keep` is false.
     pub(super) fn retain(&mut self, keep: impl Fn(&T) -> bool) {
         self.senders.retain_mut(|(_, waiting)| {
             waiting.retain(&keep);
@@ -84,35 +83,35 @@ impl<T> FairQueue<T> {
         });
     }
 
-    /// All that waits.
+    /// Empties the queue.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = T> + use<'_, T> {
         self.senders.drain(..).flat_map(|it| it.1)
     }
 }
 
-/// The places that requests have until they start.
+/// Permits that requests hold until they start; their number bounds the queue.
 #[derive(Debug)]
-pub(super) struct Places {
+pub(super) struct QueuePermits {
     max: usize,
     taken: Mutex<HashMap<Sender, usize>>,
     metrics: Arc<Metrics>,
 }
 
-/// A place in the queue.
+/// One place in the queue, released when dropped.
 #[derive(Debug)]
-pub struct Place {
-    places: Arc<Places>,
+pub struct QueuePermit {
+    permits: Arc<QueuePermits>,
     sender: Sender,
 }
 
-impl Places {
+impl QueuePermits {
     pub(super) fn new(max: usize, metrics: Arc<Metrics>) -> Self {
-        // A job has a place until it starts, so one place is needed even when nothing may wait for long.
+        // A job holds a permit until it starts, so one is needed even when nothing may wait.
         Self { max: max.max(1), taken: Mutex::default(), metrics }
     }
 
-    /// A place, unless all are taken, or half of them and the sender has its share.
-    pub(super) fn enter(self: &Arc<Self>, sender: Sender) -> Option<Place> {
+    /// `None` when all permits are taken, or half of them and the sender has its share.
+    pub(super) fn enter(self: &Arc<Self>, sender: Sender) -> Option<QueuePermit> {
         let mut taken = self.taken.lock();
         let all: usize = taken.values().sum();
         let own = taken.get(&sender).copied().unwrap_or(0);
@@ -124,11 +123,11 @@ impl Places {
         *taken.entry(sender).or_default() += 1;
         drop(taken);
         self.metrics.waiting.inc();
-        Some(Place { places: Arc::clone(self), sender })
+        Some(QueuePermit { permits: Arc::clone(self), sender })
     }
 }
 
-/// Places of one of so many senders, once half are taken. One alone leaves a tenth, so that the next finds some.
+/// Permits for each of `n_senders` once half are taken. A single sender leaves a tenth free for the next one.
 fn share(max: usize, n_senders: usize) -> usize {
     match n_senders {
         0 | 1 => max - max / 10,
@@ -136,9 +135,9 @@ fn share(max: usize, n_senders: usize) -> usize {
     }
 }
 
-impl Drop for Place {
+impl Drop for QueuePermit {
     fn drop(&mut self) {
-        let mut taken = self.places.taken.lock();
+        let mut taken = self.permits.taken.lock();
         if let Some(own) = taken.get_mut(&self.sender) {
             *own -= 1;
             if *own == 0 {
@@ -146,7 +145,7 @@ impl Drop for Place {
             }
         }
         drop(taken);
-        self.places.metrics.waiting.dec();
+        self.permits.metrics.waiting.dec();
     }
 }
 
@@ -191,17 +190,17 @@ mod tests {
     }
 
     #[test]
-    fn queue_places_are_shared_once_they_get_scarce() {
+    fn queue_permits_are_shared_once_they_get_scarce() {
         let metrics = Arc::new(Metrics::default());
-        let places = Arc::new(Places::new(64, metrics));
-        let all = |name| std::iter::from_fn(|| places.enter(sender(name))).collect::<Vec<_>>();
+        let permits = Arc::new(QueuePermits::new(64, metrics));
+        let all = |name| std::iter::from_fn(|| permits.enter(sender(name))).collect::<Vec<_>>();
         let greedy = all("greedy");
         assert_eq!(greedy.len(), 58);
         assert_eq!(all("modest").len(), 6);
         drop(greedy);
         assert_eq!(all("greedy").len(), 58);
-        assert!(places.taken.lock().is_empty());
-        let few = Arc::new(Places::new(0, Arc::new(Metrics::default())));
+        assert!(permits.taken.lock().is_empty());
+        let few = Arc::new(QueuePermits::new(0, Arc::new(Metrics::default())));
         let one = few.enter(sender("a"));
         assert!(one.is_some() && few.enter(sender("a")).is_none());
     }

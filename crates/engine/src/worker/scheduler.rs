@@ -11,13 +11,13 @@ use llama_cpp_2::token::LlamaToken;
 
 use crate::exit::Exit;
 use crate::metrics::Metrics;
-use crate::model::{Pieces, Shape};
+use crate::model::{Shape, TokenBytes};
 use crate::sample::Scratch;
 
 use super::queue::{FairQueue, Sender};
 use super::sequence::{Request, Sequence};
 use super::slots::Slots;
-use super::{Event, Job, Message, Place};
+use super::{Event, Job, Message, QueuePermit};
 
 // A step is the pause running replies see when somebody else's prompt is read, and the longest a hang-up goes
 // unnoticed.
@@ -26,7 +26,7 @@ const STEP: Duration = Duration::from_millis(50);
 const STEP_ALONE: Duration = Duration::from_millis(200);
 const PROMPT_PART_MIN: usize = 16;
 const FAILURES_MAX: u32 = 3;
-// Each place whose logits are wanted costs memory for the whole vocabulary.
+// Each output position costs memory for the whole vocabulary.
 const PROMPT_OUTPUTS_MAX: usize = 64;
 
 /// What the loop works with.
@@ -36,14 +36,14 @@ pub struct Engine<'a> {
     /// The weights.
     pub model: &'a LlamaModel,
     /// The vocabulary's bytes.
-    pub pieces: Arc<Pieces>,
+    pub token_bytes: Arc<TokenBytes>,
     /// How the model is run.
     pub shape: Shape,
     /// What is counted.
     pub metrics: Arc<Metrics>,
 }
 
-/// Answers jobs until told to stop.
+/// Answers jobs until stopped.
 pub fn run(engine: Engine<'_>, jobs: &Receiver<Message>) -> Exit {
     let reuse = !engine.model.is_recurrent() && !engine.model.is_hybrid();
     let slots = Slots::new(engine.shape.slots as usize, reuse);
@@ -98,40 +98,41 @@ struct Scheduler<'a> {
 #[derive(Clone, Copy)]
 struct Output {
     slot: usize,
-    place: i32,
+    /// Index in the batch.
+    index: i32,
     /// The prompt's token that they are about; `None` where they are for sampling the next one.
     about: Option<usize>,
 }
 
-/// One reply that has no slot yet. The request's place in the queue is given back with the last one.
+/// One reply that has no slot yet. The request's queue permit is released with the last one.
 struct Waiting {
-    request: Arc<(Request, Place)>,
+    request: Arc<(Request, QueuePermit)>,
     choice: u32,
 }
 
 impl Scheduler<'_> {
-    /// False when told to stop. Sleeps when there is nothing else to do.
+    /// False once stopped. Sleeps when there is nothing else to do.
     fn take_jobs(&mut self, jobs: &Receiver<Message>) -> bool {
         if self.slots.running() == 0 && self.queue.is_empty() {
             match jobs.recv() {
-                Ok(Message::Job(job, place)) => self.enqueue(job, place),
+                Ok(Message::Job(job, permit)) => self.enqueue(job, permit),
                 Ok(Message::Stop) | Err(_) => return false,
             }
         }
         loop {
             match jobs.try_recv() {
-                Ok(Message::Job(job, place)) => self.enqueue(job, place),
+                Ok(Message::Job(job, permit)) => self.enqueue(job, permit),
                 Err(TryRecvError::Empty) => return true,
                 Ok(Message::Stop) | Err(TryRecvError::Disconnected) => return false,
             }
         }
     }
 
-    fn enqueue(&mut self, job: Job, place: Place) {
+    fn enqueue(&mut self, job: Job, permit: QueuePermit) {
         match job {
             Job::Generate(job) => {
                 self.requests += 1;
-                let request = Arc::new((Request { number: self.requests, job: *job }, place));
+                let request = Arc::new((Request { number: self.requests, job: *job }, permit));
                 for choice in 0..request.0.job.choices {
                     self.queue.push(request.0.job.sender, Waiting { request: Arc::clone(&request), choice });
                 }
@@ -169,7 +170,7 @@ impl Scheduler<'_> {
             let Some(placement) = self.slots.place(&waiting.request.0.job.prompt) else { return };
             let mut sequence = Sequence::new(&waiting.request.0, waiting.choice);
             // What is in the cache already gives no logits any more.
-            let reusable = if sequence.tells_prompt() { 0 } else { placement.shared };
+            let reusable = if sequence.reports_prompt() { 0 } else { placement.shared };
             let shared = self.share(placement.source, placement.slot, reusable);
             sequence.prompt_done = shared;
             self.engine.metrics.cached_tokens.inc_by(shared as u64);
@@ -219,18 +220,18 @@ impl Scheduler<'_> {
         self.engine.metrics.prompt_tokens.inc_by(prompt_tokens as u64);
         let sampled = self.outputs.iter().filter(|it| it.about.is_none()).count();
         self.engine.metrics.generated_tokens.inc_by(sampled as u64);
-        for &Output { slot, place, about } in &self.outputs {
+        for &Output { slot, index, about } in &self.outputs {
             let slot = &mut self.slots.all[slot];
             let Some(sequence) = &mut slot.sequence else { continue };
-            let logits = self.engine.context.get_logits_ith(place);
+            let logits = self.engine.context.get_logits_ith(index);
             if let Some(position) = about {
-                sequence.tell_prompt(logits, position);
+                sequence.report_prompt(logits, position);
                 continue;
             }
             let is_end = |it: LlamaToken| {
                 usize::try_from(it.0).ok().and_then(|it| self.ends.get(it)).copied().unwrap_or(false)
             };
-            if sequence.advance(logits, is_end, &self.engine.pieces, &mut self.scratch) {
+            if sequence.advance(logits, is_end, &self.engine.token_bytes, &mut self.scratch) {
                 slot.sequence = None;
                 self.engine.metrics.completed.inc();
                 self.engine.metrics.running.dec();
@@ -238,16 +239,16 @@ impl Scheduler<'_> {
         }
     }
 
-    /// Puts one token of each reply into the batch, then parts of prompts, a like part of each sender's; says how many
-    /// prompt tokens it holds.
+    /// Puts one token of each reply into the batch, then parts of prompts, an equal part of each sender's; returns how
+    /// many prompt tokens it holds.
     fn fill_batch(&mut self) -> usize {
         self.batch.clear();
         self.outputs.clear();
-        for (place, slot) in self.slots.all.iter_mut().enumerate() {
+        for (slot_id, slot) in self.slots.all.iter_mut().enumerate() {
             let Some(sequence) = &slot.sequence else { continue };
             if !sequence.reads_prompt() {
-                let output = Output { slot: place, place: self.batch.n_tokens(), about: None };
-                if add(&mut self.batch, sequence.next, slot.cached.len(), place, true) {
+                let output = Output { slot: slot_id, index: self.batch.n_tokens(), about: None };
+                if add(&mut self.batch, sequence.next, slot.cached.len(), slot_id, true) {
                     slot.cached.push(sequence.next);
                     self.outputs.push(output);
                 }
@@ -255,23 +256,24 @@ impl Scheduler<'_> {
         }
         let room = self.engine.shape.batch as usize - self.outputs.len();
         let mut left = self.speed.part(if self.outputs.is_empty() { STEP_ALONE } else { STEP }).min(room);
-        let (before, mut told) = (left, 0);
+        let (before, mut n_prompt_outputs) = (left, 0);
         let mut parts = Parts::of(self.slots.all.iter().filter_map(|it| it.sequence.as_ref()), left);
         // What one sender leaves of its part is the others'.
         for is_rest in [false, true] {
-            for (place, slot) in self.slots.all.iter_mut().enumerate() {
+            for (slot_id, slot) in self.slots.all.iter_mut().enumerate() {
                 let Some(sequence) = &mut slot.sequence else { continue };
                 let mut part = if is_rest { left } else { parts.left(sequence.sender).min(left) };
                 while part > 0 && sequence.reads_prompt() {
                     let token = sequence.prompt[sequence.prompt_done];
                     let next = sequence.prompt_done + 1;
                     let about = (next < sequence.prompt.len()).then_some(next);
-                    if about.is_some() && sequence.tells_prompt() && told >= PROMPT_OUTPUTS_MAX {
+                    if about.is_some() && sequence.reports_prompt() && n_prompt_outputs >= PROMPT_OUTPUTS_MAX
+                    {
                         break;
                     }
-                    let output = Output { slot: place, place: self.batch.n_tokens(), about };
-                    let is_wanted = about.is_none() || sequence.tells_prompt();
-                    if !add(&mut self.batch, token, slot.cached.len(), place, is_wanted) {
+                    let output = Output { slot: slot_id, index: self.batch.n_tokens(), about };
+                    let is_wanted = about.is_none() || sequence.reports_prompt();
+                    if !add(&mut self.batch, token, slot.cached.len(), slot_id, is_wanted) {
                         break;
                     }
                     sequence.prompt_done = next;
@@ -279,7 +281,7 @@ impl Scheduler<'_> {
                     parts.take(sequence.sender);
                     (part, left) = (part - 1, left - 1);
                     if is_wanted {
-                        told += usize::from(about.is_some());
+                        n_prompt_outputs += usize::from(about.is_some());
                         self.outputs.push(output);
                     }
                 }
@@ -289,8 +291,8 @@ impl Scheduler<'_> {
     }
 
     fn end_running(&mut self, why: &str) {
-        for (place, slot) in self.slots.all.iter_mut().enumerate() {
-            let id = u32::try_from(place).unwrap_or(0);
+        for (slot_id, slot) in self.slots.all.iter_mut().enumerate() {
+            let id = u32::try_from(slot_id).unwrap_or(0);
             let _whole_is_always_removed = self.engine.context.clear_kv_cache_seq(Some(id), None, None);
             slot.cached.clear();
             if let Some(sequence) = slot.sequence.take() {

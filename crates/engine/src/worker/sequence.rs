@@ -7,11 +7,11 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::calls::Ending;
 use crate::constrain::{FormError, Grammar};
-use crate::model::Pieces;
+use crate::model::TokenBytes;
 use crate::sample::{Sampler, Scratch, log_probabilities};
 
 use super::queue::Sender;
-use super::reply::{Reply, Told};
+use super::reply::{Reply, ReplyDelta};
 use super::{Event, Finish, GenerateJob, TokenEvent, TokenProbabilities};
 
 /// What all replies of one request have in common.
@@ -60,7 +60,7 @@ impl Sequence {
             max_tokens: job.max_tokens,
             ignore_eos: job.ignore_eos,
             logprobs: job.logprobs,
-            // All replies have the same prompt; the first tells it.
+            // All replies have the same prompt; the first reports it.
             prompt_logprobs: (job.prompt_logprobs && choice == 0).then(Vec::new),
             sampler: Sampler::new(sampling, job.prompt.iter().map(|it| it.0.cast_unsigned())),
             grammar: job.grammar.as_ref().map(Grammar::fork),
@@ -74,12 +74,12 @@ impl Sequence {
     }
 
     /// Whether the prompt is to be decoded in full, for the log probabilities of its tokens.
-    pub(super) fn tells_prompt(&self) -> bool {
+    pub(super) fn reports_prompt(&self) -> bool {
         self.prompt_logprobs.is_some()
     }
 
     /// Keeps the log probabilities of the prompt's token at `position`, given those before it.
-    pub(super) fn tell_prompt(&mut self, logits: &[f32], position: usize) {
+    pub(super) fn report_prompt(&mut self, logits: &[f32], position: usize) {
         let (Some(all), Some(token)) = (&mut self.prompt_logprobs, self.prompt.get(position)) else { return };
         let (own, top) = log_probabilities(logits, token.0.cast_unsigned(), self.logprobs.unwrap_or(0));
         all.push(TokenProbabilities { own, top });
@@ -99,12 +99,12 @@ impl Sequence {
         true
     }
 
-    /// Samples the next token and tells the client. True when it was the last.
+    /// Samples the next token and sends it. True when it was the last, or the client is gone.
     pub(super) fn advance(
         &mut self,
         logits: &[f32],
         is_end: impl Fn(LlamaToken) -> bool,
-        pieces: &Pieces,
+        token_bytes: &TokenBytes,
         scratch: &mut Scratch,
     ) -> bool {
         if let Some(all) = self.prompt_logprobs.take() {
@@ -130,39 +130,39 @@ impl Sequence {
             let (own, top) = log_probabilities(logits, token, top);
             Box::new(TokenProbabilities { own, top })
         });
-        let (told, finish) = self.tell(is_end, pieces, ended_grammar);
-        let Told { thought, text, calls, stopped: _ } = told;
+        let (delta, finish) = self.advance_reply(is_end, token_bytes, ended_grammar);
+        let ReplyDelta { thought, text, calls, stopped: _ } = delta;
         let event = TokenEvent { choice: self.choice, token, thought, text, calls, logprobs, finish };
-        let heard = self.events.send(Event::Token(event)).is_ok();
-        finish.is_some() || !heard
+        let is_received = self.events.send(Event::Token(event)).is_ok();
+        finish.is_some() || !is_received
     }
 
     /// What the client hears of the token, and the reason when it is the last.
-    fn tell(
+    fn advance_reply(
         &mut self,
         is_end: impl Fn(LlamaToken) -> bool,
-        pieces: &Pieces,
+        token_bytes: &TokenBytes,
         ended_grammar: bool,
-    ) -> (Told, Option<Finish>) {
+    ) -> (ReplyDelta, Option<Finish>) {
         if !self.ignore_eos && is_end(self.next) {
             return (self.reply.finish(Ending::Whole), Some(Finish::EndOfGeneration));
         }
-        let mut told = match pieces.of(self.next) {
-            [] => self.reply.push_control(pieces.mark(self.next)),
+        let mut delta = match token_bytes.of(self.next) {
+            [] => self.reply.push_control(token_bytes.mark(self.next)),
             bytes => self.reply.push(bytes),
         };
-        if told.stopped {
-            return (told, Some(Finish::Stop));
+        if delta.stopped {
+            return (delta, Some(Finish::Stop));
         }
         let (ending, finish) = if ended_grammar {
             (Ending::Whole, Finish::Stop)
         } else if self.generated >= self.max_tokens {
             (Ending::Cut, Finish::Length)
         } else {
-            return (told, None);
+            return (delta, None);
         };
-        told.append(self.reply.finish(ending));
-        let finish = if told.stopped { Finish::Stop } else { finish };
-        (told, Some(finish))
+        delta.append(self.reply.finish(ending));
+        let finish = if delta.stopped { Finish::Stop } else { finish };
+        (delta, Some(finish))
     }
 }

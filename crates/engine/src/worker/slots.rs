@@ -74,7 +74,7 @@ impl<S> Slots<S> {
     }
 
     fn free(&self) -> impl Iterator<Item = usize> {
-        self.all.iter().enumerate().filter(|(_, it)| it.sequence.is_none()).map(|(place, _)| place)
+        self.all.iter().enumerate().filter(|(_, it)| it.sequence.is_none()).map(|(index, _)| index)
     }
 }
 
@@ -88,9 +88,9 @@ mod tests {
 
     fn slots(cached: &[&str]) -> Slots<()> {
         let mut slots = Slots::new(cached.len(), true);
-        for (place, text) in cached.iter().enumerate() {
-            slots.occupy(place, &tokens(text), ());
-            slots.all[place].sequence = None;
+        for (index, text) in cached.iter().enumerate() {
+            slots.occupy(index, &tokens(text), ());
+            slots.all[index].sequence = None;
         }
         slots
     }
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_cached_text_is_not_thrown_away_for_a_short_shared_part() {
+    fn slots_keep_a_long_cached_text_rather_than_a_short_shared_part() {
         let slots = slots(&["ab, a very long text", ""]);
         let placed = slots.place(&tokens("abc")).unwrap();
         assert_eq!(placed, Placement { slot: 1, source: 0, shared: 2 });
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_placed_when_all_are_busy() {
+    fn slots_place_nothing_when_all_are_busy() {
         let mut slots = slots(&["a"]);
         slots.all[0].sequence = Some(());
         assert_eq!(slots.place(&tokens("a")), None);

@@ -13,14 +13,14 @@ fn engine(args: &[&str]) -> Output {
 
 #[test]
 fn backends_are_listed_for_people_and_for_programs() {
-    let said = engine(&["--backends"]);
-    let text = String::from_utf8(said.stdout).unwrap();
-    assert_eq!(said.status.code(), Some(0), "{text}");
+    let output = engine(&["--backends"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{text}");
     assert!(text.starts_with("cpu: CPU, "), "{text}");
 
-    let said = engine(&["--backends=json"]);
-    assert_eq!(said.status.code(), Some(0));
-    let json: Value = serde_json::from_slice(&said.stdout).unwrap();
+    let output = engine(&["--backends=json"]);
+    assert_eq!(output.status.code(), Some(0));
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
     let cpu = &json["backends"][0];
     assert_eq!((&cpu["name"], &cpu["is_gpu"]), (&Value::from("cpu"), &Value::from(false)), "{json}");
     assert!(cpu["devices"][0]["memory_total_bytes"].as_u64().unwrap() > 0, "{json}");

@@ -139,7 +139,7 @@ async fn calls_in_the_forms_of_other_families_are_calls() {
 }
 
 #[tokio::test]
-async fn arguments_are_streamed_while_they_come() {
+async fn call_arguments_are_streamed_as_they_come() {
     let engine = Engine::start(&[]).await;
     let reply = "<tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"city\": \"Saint-Étienne-du-Rouvray\"}}\n</tool_call>";
     let mut body = case(reply);

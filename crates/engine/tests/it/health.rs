@@ -6,7 +6,7 @@ use crate::client::{self, Events};
 use crate::engine::{Engine, demo_model};
 
 #[tokio::test]
-async fn a_ready_engine_tells_who_it_is() {
+async fn health_of_a_ready_engine_identifies_it() {
     let engine = Engine::start(&["--context", "256", "--slots", "2"]).await;
     let (_, health) = client::get(&engine.socket(), "/health").await.unwrap();
     let health: Value = serde_json::from_str(&health).unwrap();
@@ -36,7 +36,7 @@ async fn a_damaged_model_is_a_sentence_and_a_code() {
 }
 
 #[tokio::test]
-async fn a_missing_model_is_named_and_may_come_back() {
+async fn health_names_a_missing_model_that_may_come_back() {
     let mut engine = Engine::launch("/nowhere/model.gguf".as_ref(), &[]);
     assert_eq!(engine.exit().await.code(), Some(8));
     assert!(engine.log().contains("/nowhere/model.gguf"), "{}", engine.log());

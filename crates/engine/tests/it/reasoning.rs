@@ -54,7 +54,7 @@ async fn thoughts_without_an_end_stay_thoughts() {
 }
 
 #[tokio::test]
-async fn a_completion_is_told_as_it_is() {
+async fn completion_text_is_not_parsed() {
     let engine = Engine::start(&[]).await;
     let mut body = forced("<think>\nhm\n</think>\n\nParis.");
     body["prompt"] = json!("Time?");

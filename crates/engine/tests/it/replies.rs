@@ -11,7 +11,7 @@ fn content(chunks: &[Value]) -> String {
 }
 
 #[tokio::test]
-async fn a_streamed_chat_says_what_the_whole_one_says() {
+async fn streamed_chat_has_the_text_of_the_whole_one() {
     let engine = Engine::start(&[]).await;
     let mut body = json!({"model": "mine", "messages": [{"role": "user", "content": "Hello!"}], "temperature": 0,
         "max_tokens": 40});
@@ -174,7 +174,7 @@ async fn json_and_calls_have_their_form() {
 }
 
 #[tokio::test]
-async fn probabilities_and_echo_are_told() {
+async fn probabilities_and_echo_are_reported() {
     let engine = Engine::start(&[]).await;
     let body = json!({"prompt": "On", "max_tokens": 3, "temperature": 0, "logprobs": 2, "echo": true, "ignore_eos": true});
     let (_, answer) = client::post(&engine.socket(), TEXT, &body).await;
@@ -219,9 +219,9 @@ async fn a_repeated_prompt_is_as_likely_as_when_it_was_generated() {
             (&Value::Null, &Value::Null)
         );
         assert!(logprobs["top_logprobs"][1].as_object().is_some_and(|it| it.len() == 2), "{logprobs}");
-        for (told, sampled) in numbers(choice, 2).iter().zip(numbers(said, 0)) {
+        for (probability, sampled) in numbers(choice, 2).iter().zip(numbers(said, 0)) {
             // Batches of another size round otherwise.
-            assert!((told - sampled).abs() < 0.1, "{told} was {sampled}");
+            assert!((probability - sampled).abs() < 0.1, "{probability} was {sampled}");
         }
     }
     body["stream"] = json!(true);
@@ -242,17 +242,20 @@ async fn a_chat_repeats_what_its_template_made() {
     assert!(prompt["text"].as_str().unwrap().contains(question.trim()), "{prompt}");
     assert_eq!(prompt["logprobs"], Value::Null);
     body["logprobs"] = json!(true);
-    let (_, told) = client::post(&engine.socket(), CHAT, &body).await;
-    let n = told["usage"]["prompt_tokens"].as_u64().unwrap();
-    assert_eq!(told["prompt"]["token_ids"].as_array().unwrap().len() as u64, n);
-    let numbers = told["prompt"]["logprobs"]["token_logprobs"].as_array().unwrap();
+    let (_, probability) = client::post(&engine.socket(), CHAT, &body).await;
+    let n = probability["usage"]["prompt_tokens"].as_u64().unwrap();
+    assert_eq!(probability["prompt"]["token_ids"].as_array().unwrap().len() as u64, n);
+    let numbers = probability["prompt"]["logprobs"]["token_logprobs"].as_array().unwrap();
     assert_eq!(numbers.len() as u64, n);
     assert!(numbers[0].is_null() && numbers[1..].iter().all(|it| it.as_f64().is_some_and(|it| it <= 0.0)));
-    assert_eq!(told["choices"][0]["message"], plain["choices"][0]["message"], "the prompt is no part of it");
+    assert_eq!(
+        probability["choices"][0]["message"], plain["choices"][0]["message"],
+        "the prompt is no part of it"
+    );
     body["stream"] = json!(true);
     let chunks = Events::open(&engine.socket(), CHAT, &body).await.chunks().await;
-    assert_eq!(chunks[0]["prompt"]["text"], told["prompt"]["text"]);
-    assert_eq!(chunks[0]["prompt"]["logprobs"]["tokens"], told["prompt"]["logprobs"]["tokens"]);
+    assert_eq!(chunks[0]["prompt"]["text"], probability["prompt"]["text"]);
+    assert_eq!(chunks[0]["prompt"]["logprobs"]["tokens"], probability["prompt"]["logprobs"]["tokens"]);
     assert!(chunks[1..].iter().all(|it| it["prompt"].is_null()));
     (body["echo"], body["stream"]) = (json!(false), json!(false));
     let (_, without) = client::post(&engine.socket(), CHAT, &body).await;

@@ -10,7 +10,7 @@ async fn refusal(engine: &Engine, path: &str, body: Value) -> (u16, Value) {
 }
 
 #[tokio::test]
-async fn wrong_requests_are_told_what_would_work() {
+async fn invalid_requests_are_refused_with_what_would_work() {
     let engine = Engine::start(&["--context", "64"]).await;
     let chat = "/v1/chat/completions";
     let hi = json!([{"role": "user", "content": "Hi"}]);
@@ -43,7 +43,7 @@ async fn wrong_requests_are_told_what_would_work() {
 }
 
 #[tokio::test]
-async fn a_full_queue_is_said_at_once() {
+async fn queue_that_is_full_is_reported_at_once() {
     let engine = Engine::start(&["--slots", "1", "--queue", "1"]).await;
     let body = json!({"prompt": "Once", "max_tokens": 1000, "stream": true, "ignore_eos": true});
     let mut running = Events::open(&engine.socket(), "/v1/completions", &body).await;

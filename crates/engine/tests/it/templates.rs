@@ -103,10 +103,10 @@ async fn template_that_walks_arguments_gets_an_object() {
             prompt(&answer)
         );
     }
-    let (status, said) =
+    let (status, body) =
         chat(&engine, json!({"messages": now_called("call_1", "[1]"), "tools": now()})).await;
     let param = "messages[1].tool_calls[0].function.arguments";
-    assert_eq!((status, &said["error"]["param"]), (400, &json!(param)));
+    assert_eq!((status, &body["error"]["param"]), (400, &json!(param)));
 }
 
 #[tokio::test]
@@ -127,8 +127,8 @@ async fn template_whose_roles_alternate_gets_results_in_one_message_and_tools_fr
     let answer = chat(&engine, json!({"messages": [user("Time?")], "tools": now()})).await;
     let text = prompt(&answer);
     assert!(text.starts_with("<user>You can call") && text.ends_with("Time?</user>"), "{text}");
-    let (status, said) = chat(&engine, json!({"messages": [user("a"), user("b")]})).await;
-    assert!(status == 400 && said["error"]["message"].as_str().unwrap().contains("take turns"), "{said}");
+    let (status, body) = chat(&engine, json!({"messages": [user("a"), user("b")]})).await;
+    assert!(status == 400 && body["error"]["message"].as_str().unwrap().contains("take turns"), "{body}");
 }
 
 #[tokio::test]
@@ -147,14 +147,14 @@ async fn template_that_leaves_out_all_messages_is_a_400() {
         b"{% for m in messages %}{% if m.role == 'user' %}U{{ m.content }}{% endif %}{% endfor %}A",
     );
     let engine = serving(&model).await;
-    let (status, said) =
+    let (status, body) =
         chat(&engine, json!({"messages": [{"role": "system", "content": "You are x"}]})).await;
-    assert_eq!((status, &said["error"]["param"]), (400, &json!("messages")), "{said}");
+    assert_eq!((status, &body["error"]["param"]), (400, &json!("messages")), "{body}");
 }
 
 #[tokio::test]
 async fn template_that_cannot_be_read_names_its_file_and_line() {
-    for (template, said) in [
+    for (template, body) in [
         ("a\nb\n{% if 1 %}", "line 3"),
         ("a\n{% frobnicate %}", "line 2: the tag \"frobnicate\" is not known"),
         (
@@ -166,7 +166,7 @@ async fn template_that_cannot_be_read_names_its_file_and_line() {
         let mut engine = Engine::launch(&model, &[]);
         assert_eq!(engine.exit().await.code(), Some(3), "{template}");
         let log = engine.log();
-        assert!(log.contains("chat_template.jinja") && log.contains(said), "{template}: {log}");
+        assert!(log.contains("chat_template.jinja") && log.contains(body), "{template}: {log}");
     }
 }
 
@@ -179,8 +179,8 @@ async fn template_that_takes_all_it_may_leaves_health_answering() {
     let slow = json!({"messages": vec![user("a"); 2]});
     let attack = async {
         let all = (0..12).map(|_| chat(&engine, slow.clone()));
-        for (status, said) in futures_util::future::join_all(all).await {
-            assert!(status == 400 || status == 503, "{said}");
+        for (status, body) in futures_util::future::join_all(all).await {
+            assert!(status == 400 || status == 503, "{body}");
         }
     };
     let look = async {

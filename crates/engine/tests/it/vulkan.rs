@@ -47,9 +47,9 @@ async fn reply(engine: &Engine) -> Value {
         "model": "dedi/demo", "max_tokens": 24, "temperature": 0.0,
         "messages": [{"role": "user", "content": "What is the capital of France?"}],
     });
-    let (status, said) = client::post(&engine.socket(), "/v1/chat/completions", &body).await;
-    assert_eq!(status, 200, "{said}");
-    said
+    let (status, reply_body) = client::post(&engine.socket(), "/v1/chat/completions", &body).await;
+    assert_eq!(status, 200, "{reply_body}");
+    reply_body
 }
 
 async fn ready(args: &[&str]) -> Engine {
@@ -76,14 +76,14 @@ async fn vulkan_has_the_layers_on_its_device_generates_and_frees_its_memory() {
     );
 
     let begun = std::time::Instant::now();
-    let said = reply(&engine).await;
-    let tokens = said["usage"]["completion_tokens"].as_u64().unwrap();
-    println!("{tokens} tokens in {:?}: {}", begun.elapsed(), said["choices"][0]["message"]["content"]);
+    let reply_body = reply(&engine).await;
+    let tokens = reply_body["usage"]["completion_tokens"].as_u64().unwrap();
+    println!("{tokens} tokens in {:?}: {}", begun.elapsed(), reply_body["choices"][0]["message"]["content"]);
     assert!(tokens > 0);
 
     let short = json!({"model": "dedi/demo", "prompt": "Hello", "max_tokens": 1});
-    let (status, said) = client::post(&engine.socket(), "/v1/completions", &short).await;
-    assert_eq!(status, 200, "{said}");
+    let (status, reply_body) = client::post(&engine.socket(), "/v1/completions", &short).await;
+    assert_eq!(status, 200, "{reply_body}");
 
     let pid = engine.pid();
     println!("memory of the process while it serves: {} MiB", resident_bytes(pid) >> 20);

@@ -1,4 +1,4 @@
-//! Tells calls: numbers them, gives them ids, and keeps each one's text until nobody needs it.
+//! Emits calls: numbers them, gives them ids, and keeps each one's raw text while it may turn out to be no call.
 
 use std::sync::Arc;
 
@@ -6,21 +6,21 @@ use dedi_api::engine::{CalledFunction, ToolCall};
 
 use super::body::Event;
 use super::callable::Callable;
-use super::part::{Ending, Part};
+use super::fragment::{Ending, Fragment};
 use super::value::{Step, Value};
 
-/// Makes parts of what is found.
+/// Turns what was found into fragments.
 #[derive(Debug)]
-pub(super) struct Teller {
+pub(super) struct Emitter {
     callable: Arc<Callable>,
     /// Calls so far, the current one not counted.
     calls: u32,
-    /// The call's text, to be told where it turns out to be none.
+    /// The call's raw text, emitted as text where it turns out to be no call.
     raw: String,
-    /// What is known of the call, until it is told.
-    waiting: Vec<Part>,
+    /// What is known of the call, until it is emitted.
+    waiting: Vec<Fragment>,
     call: Option<Progress>,
-    parts: Vec<Part>,
+    fragments: Vec<Fragment>,
 }
 
 /// What is known of a call that has begun.
@@ -29,9 +29,9 @@ struct Progress {
     has_arguments: bool,
 }
 
-impl Teller {
+impl Emitter {
     pub(super) fn new(callable: Arc<Callable>, calls: u32) -> Self {
-        Self { callable, calls, raw: String::new(), waiting: Vec::new(), call: None, parts: Vec::new() }
+        Self { callable, calls, raw: String::new(), waiting: Vec::new(), call: None, fragments: Vec::new() }
     }
 
     pub(super) fn calls(&self) -> u32 {
@@ -42,9 +42,9 @@ impl Teller {
         self.call.is_some()
     }
 
-    /// What can be told now.
-    pub(super) fn take(&mut self) -> Vec<Part> {
-        std::mem::take(&mut self.parts)
+    /// Takes the fragments that can be emitted now.
+    pub(super) fn take(&mut self) -> Vec<Fragment> {
+        std::mem::take(&mut self.fragments)
     }
 
     /// What may be a call begins with `text`.
@@ -52,7 +52,7 @@ impl Teller {
         self.raw = text;
     }
 
-    /// A character of the call. In a stream nobody needs the text of a call that is told already.
+    /// A character of the call. In a stream the text of a call that was emitted already is not needed.
     pub(super) fn keep(&mut self, c: char) {
         if !(self.callable.in_fragments && self.call.is_some()) {
             self.raw.push(c);
@@ -64,13 +64,15 @@ impl Teller {
     }
 
     pub(super) fn text(&mut self, text: &str) {
-        match self.parts.last_mut() {
-            Some(Part::Text(before)) => before.push_str(text),
-            Some(Part::Call(_) | Part::Called) | None => self.parts.push(Part::Text(text.to_owned())),
+        match self.fragments.last_mut() {
+            Some(Fragment::Text(before)) => before.push_str(text),
+            Some(Fragment::Call(_) | Fragment::Called) | None => {
+                self.fragments.push(Fragment::Text(text.to_owned()))
+            }
         }
     }
 
-    pub(super) fn tell(&mut self, event: Event) {
+    pub(super) fn emit(&mut self, event: Event) {
         match event {
             Event::Begin(function) => {
                 let id = format!("call_{}", uuid::Uuid::new_v4().simple());
@@ -78,7 +80,7 @@ impl Teller {
                     name: self.callable.name(function).to_owned(),
                     arguments: String::new(),
                 };
-                self.waiting.push(Part::Call(ToolCall {
+                self.waiting.push(Fragment::Call(ToolCall {
                     index: self.calls,
                     id,
                     kind: "function".to_owned(),
@@ -94,25 +96,25 @@ impl Teller {
                 if self.call.is_some_and(|it| !it.has_arguments) {
                     self.arguments("{}".to_owned());
                 }
-                self.waiting.push(Part::Called);
-                self.tell_all();
+                self.waiting.push(Fragment::Called);
+                self.emit_all();
             }
         }
         if self.callable.in_fragments && self.call.is_some() {
-            self.parts.append(&mut self.waiting);
+            self.fragments.append(&mut self.waiting);
             self.raw.clear();
         }
     }
 
-    /// Tells the call as far as it is known; the next one has the next number.
-    pub(super) fn tell_all(&mut self) {
-        self.parts.append(&mut self.waiting);
+    /// Emits the call as far as it is known; the next one has the next number.
+    pub(super) fn emit_all(&mut self) {
+        self.fragments.append(&mut self.waiting);
         self.call = None;
         self.calls += 1;
         self.raw.clear();
     }
 
-    /// The call is none: gives its text, as far as it was not told as a call.
+    /// It is no call: returns its text, as far as it was not emitted as a call.
     pub(super) fn give_up(&mut self) -> String {
         if self.call.take().is_some() && self.callable.in_fragments {
             self.calls += 1;
@@ -123,15 +125,15 @@ impl Teller {
 
     /// More arguments: with what was not sent of the call, if there is any.
     fn arguments(&mut self, more: String) {
-        let parts = if self.waiting.is_empty() { &mut self.parts } else { &mut self.waiting };
-        if let Some(Part::Call(call)) = parts.last_mut()
+        let fragments = if self.waiting.is_empty() { &mut self.fragments } else { &mut self.waiting };
+        if let Some(Fragment::Call(call)) = fragments.last_mut()
             && call.index == self.calls
         {
             call.function.arguments.push_str(&more);
             return;
         }
         let function = CalledFunction { name: String::new(), arguments: more };
-        self.waiting.push(Part::Call(ToolCall {
+        self.waiting.push(Fragment::Call(ToolCall {
             index: self.calls,
             id: String::new(),
             kind: String::new(),
@@ -143,7 +145,7 @@ impl Teller {
 /// The arguments of a call whose name stands elsewhere.
 #[derive(Debug)]
 pub struct NamedArguments {
-    teller: Teller,
+    emitter: Emitter,
     value: Value,
     is_over: bool,
 }
@@ -153,23 +155,23 @@ impl NamedArguments {
     #[must_use]
     pub fn new(callable: Arc<Callable>, name: &str, index: u32) -> Option<Self> {
         let function = callable.find(name)?;
-        let mut teller = Teller::new(callable, index);
-        teller.tell(Event::Begin(function));
-        Some(Self { teller, value: Value::new(), is_over: false })
+        let mut emitter = Emitter::new(callable, index);
+        emitter.emit(Event::Begin(function));
+        Some(Self { emitter, value: Value::new(), is_over: false })
     }
 
     /// How many calls the reply has now.
     #[must_use]
     pub fn calls(&self) -> u32 {
-        self.teller.calls()
+        self.emitter.calls()
     }
 
-    /// Takes a piece and gives what is sure.
-    pub fn push(&mut self, piece: &str) -> Vec<Part> {
-        for c in piece.chars() {
+    /// Takes a chunk; returns the fragments that are certain.
+    pub fn push(&mut self, chunk: &str) -> Vec<Fragment> {
+        for c in chunk.chars() {
             if self.is_over {
-                if !(self.teller.calls() > 0 && c.is_whitespace()) {
-                    self.teller.text(c.encode_utf8(&mut [0; 4]));
+                if !(self.emitter.calls() > 0 && c.is_whitespace()) {
+                    self.emitter.text(c.encode_utf8(&mut [0; 4]));
                 }
                 continue;
             }
@@ -179,44 +181,44 @@ impl NamedArguments {
             } else {
                 self.value.push(c, &mut more)
             };
-            self.teller.keep(c);
+            self.emitter.keep(c);
             if !more.is_empty() {
-                self.teller.tell(Event::Arguments(more));
+                self.emitter.emit(Event::Arguments(more));
             }
             match step {
                 Step::More => {}
                 Step::Done => {
                     self.is_over = true;
-                    self.teller.tell(Event::End);
+                    self.emitter.emit(Event::End);
                 }
                 Step::Before | Step::Wrong => {
                     self.is_over = true;
-                    let mut raw = self.teller.give_up();
+                    let mut raw = self.emitter.give_up();
                     if raw.is_empty() {
                         raw.push(c);
                     }
-                    self.teller.text(&raw);
+                    self.emitter.text(&raw);
                 }
             }
         }
-        self.teller.take()
+        self.emitter.take()
     }
 
     /// The end: gives what is left.
-    pub fn finish(&mut self, ending: Ending) -> Vec<Part> {
+    pub fn finish(&mut self, ending: Ending) -> Vec<Fragment> {
         if !self.is_over {
             self.is_over = true;
             if !self.value.has_begun() && ending == Ending::Whole {
-                self.teller.tell(Event::End);
+                self.emitter.emit(Event::End);
             } else if ending == Ending::Cut {
-                self.teller.tell_all();
+                self.emitter.emit_all();
             } else {
-                let raw = self.teller.give_up();
+                let raw = self.emitter.give_up();
                 if !raw.is_empty() {
-                    self.teller.text(&raw);
+                    self.emitter.text(&raw);
                 }
             }
         }
-        self.teller.take()
+        self.emitter.take()
     }
 }

@@ -2,9 +2,9 @@
 
 use dedi_api::engine::ToolCall;
 
-/// A part of a reply.
+/// A part of an answer: text or a call.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum Fragment {
     /// Text for the reader.
     Text(String),
     /// A call, or more of its arguments; then it has neither id nor name.
