@@ -44,7 +44,7 @@ pub(crate) fn objects<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     input: D,
 ) -> Result<Option<Vec<T>>, D::Error> {
     let all = Option::<Vec<Object<T>>>::deserialize(input)?;
-    Ok(all.map(|it| it.into_iter().map(|it| it.0).collect()))
+    Ok(all.map(|items| items.into_iter().map(|it| it.0).collect()))
 }
 
 /// A whole number: `60.0` is as whole as `60`, and some clients write it so.

@@ -127,7 +127,7 @@ fn end_with(messages: &mut Value, mark: char) {
         return;
     };
     let text = if content.is_array() {
-        content.as_array_mut().and_then(|it| it.iter_mut().rev().find_map(|it| it.get_mut("text")))
+        content.as_array_mut().and_then(|parts| parts.iter_mut().rev().find_map(|it| it.get_mut("text")))
     } else {
         Some(content)
     };

@@ -1,4 +1,4 @@
-//! What each keyword may be, which of them say nothing, and which can't be followed.
+//! What each keyword may be, which of them constrain nothing, and which can't be followed.
 
 use serde_json::{Map, Value};
 
@@ -26,7 +26,7 @@ pub(super) fn drop_neutral(fields: &mut Map<String, Value>) {
     }
     let at_most_one = number(fields, "maxItems").is_some_and(|it| it <= 1);
     let no_minimum = number(fields, "minContains") == Some(0) && !fields.contains_key("maxContains");
-    let branches = ["then", "else"].map(|it| fields.get(it).is_some_and(|it| !says_nothing(it)));
+    let branches = ["then", "else"].map(|name| fields.get(name).is_some_and(|it| !constrains_nothing(it)));
     let has_branches = fields.contains_key("if") && branches.contains(&true);
     let has_contains = fields.contains_key("contains");
     fields.retain(|name, it| {
@@ -35,10 +35,10 @@ pub(super) fn drop_neutral(fields: &mut Map<String, Value>) {
             "not" => *it == Value::Bool(false),
             "contains" => no_minimum,
             "minContains" | "maxContains" => !has_contains || no_minimum,
-            "propertyNames" => says_nothing(it) || is_any_text(it),
-            "unevaluatedItems" | "unevaluatedProperties" => says_nothing(it),
+            "propertyNames" => constrains_nothing(it) || is_any_text(it),
+            "unevaluatedItems" | "unevaluatedProperties" => constrains_nothing(it),
             "if" | "then" | "else" => !has_branches,
-            "dependencies" | "dependentRequired" | "dependentSchemas" => says_nothing_each(it),
+            "dependencies" | "dependentRequired" | "dependentSchemas" => constrain_nothing(it),
             "$dynamicAnchor" | "$recursiveAnchor" => true,
             "format" => it.as_str().is_some_and(|it| !FORMATS.contains(&it)),
             "maxLength" => it.as_u64().is_some_and(|it| it > LENGTH_MAX),
@@ -59,7 +59,7 @@ fn is_alone(fields: &Map<String, Value>) -> bool {
 }
 
 /// Any value satisfies it.
-fn says_nothing(schema: &Value) -> bool {
+fn constrains_nothing(schema: &Value) -> bool {
     const NOTES: [&str; 8] =
         ["title", "description", "$comment", "default", "examples", "deprecated", "readOnly", "writeOnly"];
     match schema {
@@ -71,11 +71,13 @@ fn says_nothing(schema: &Value) -> bool {
 
 /// Any text satisfies it, as each property's name is one.
 fn is_any_text(schema: &Value) -> bool {
-    schema.as_object().is_some_and(|it| it.len() == 1 && it.get("type").is_some_and(|it| it == "string"))
+    schema
+        .as_object()
+        .is_some_and(|fields| fields.len() == 1 && fields.get("type").is_some_and(|it| it == "string"))
 }
 
-fn says_nothing_each(dependencies: &Value) -> bool {
-    let nothing = |it: &Value| says_nothing(it) || it.as_array().is_some_and(Vec::is_empty);
+fn constrain_nothing(dependencies: &Value) -> bool {
+    let nothing = |it: &Value| constrains_nothing(it) || it.as_array().is_some_and(Vec::is_empty);
     dependencies.as_object().is_some_and(|it| it.values().all(nothing))
 }
 

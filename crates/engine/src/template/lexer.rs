@@ -390,7 +390,7 @@ fn unescaped(text: &str) -> Result<String, String> {
 
 /// The character whose number stands in so many hexadecimal digits.
 fn code(rest: &mut &str, digits: usize) -> Result<char, String> {
-    let number = rest.get(..digits).filter(|it| it.bytes().all(|it| it.is_ascii_hexdigit()));
+    let number = rest.get(..digits).filter(|digits| digits.bytes().all(|it| it.is_ascii_hexdigit()));
     let found = number.and_then(|it| u32::from_str_radix(it, 16).ok()).and_then(char::from_u32);
     let found = found.ok_or_else(|| "an escape (\\x, \\u or \\U) in a text names no character".to_owned())?;
     *rest = &rest[digits..];

@@ -193,7 +193,7 @@ impl ChatTemplate {
             return prompt.is_empty();
         }
         let nothing = Conversation { messages: &[], more: conversation.more.clone(), ..*conversation };
-        let has_text = texts.clone().any(|it| it.as_str().is_none_or(|it| !it.trim().is_empty()));
+        let has_text = texts.clone().any(|text| text.as_str().is_none_or(|it| !it.trim().is_empty()));
         has_text && self.render_here(&nothing).is_ok_and(|it| it == prompt)
     }
 
