@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use dedi_domain::reconcile::{EndpointView, Settings, World};
-use dedi_domain::{Capabilities, EndpointId, Inventory, Observation, SetAside, Timestamp};
+use dedi_domain::{Capabilities, EndpointId, Inventory, Observation, Quarantine, Timestamp};
 use parking_lot::RwLock;
 
 #[derive(Debug)]
@@ -21,7 +21,7 @@ impl LastPass {
         let world = World {
             now,
             endpoints: Vec::new(),
-            aside: SetAside::default(),
+            quarantine: Quarantine::default(),
             observation: Observation::Unknown,
             listed_at: now,
             inventory: Inventory::default(),

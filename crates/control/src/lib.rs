@@ -1,6 +1,7 @@
 //! The control plane: records what is wanted, serves the management API, and brings the world to what is
 //! recorded. It carries no inference and starts no process by itself; a [`Runtime`](dedi_runtime_api::Runtime) does.
 
+mod barrier;
 mod clock;
 mod config;
 mod http;
@@ -8,7 +9,6 @@ mod hub;
 mod key_ring;
 mod key_uses;
 mod last_pass;
-mod looks;
 pub mod models;
 mod ownership;
 mod parts;

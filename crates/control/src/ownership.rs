@@ -7,16 +7,16 @@ use dedi_domain::{EndpointId, ModelName, Owner};
 
 use crate::clock::Clock;
 use crate::hub::{Due, Pulls};
-use crate::models::{Desk, ModelError, READ_MAX, mismatch, revision};
+use crate::models::{BlockingReader, ModelError, READ_MAX, mismatch, revision};
 use crate::store::{EndpointRows, Store, StoreError};
 
 /// Does what is due for downloads that have come. What fails here is said; whoever asked may ask again.
-pub(crate) async fn settle(pulls: &Pulls, desk: &Desk, store: &dyn Store, clock: &Clock) {
+pub(crate) async fn settle(pulls: &Pulls, reader: &BlockingReader, store: &dyn Store, clock: &Clock) {
     for (model, due) in pulls.take_dues() {
         let done = match &due {
             Due::Hold(tenant) => store.hold_model(&model, Some(tenant), None, clock.now()).await,
-            Due::Repin(of) => repin(store, desk, clock, &model, of.as_ref()).await,
-            Due::Unclaim(tenant) => unclaim(store, desk, clock, &model, tenant).await,
+            Due::Repin(of) => repin(store, reader, clock, &model, of.as_ref()).await,
+            Due::Unclaim(tenant) => unclaim(store, reader, clock, &model, tenant).await,
         };
         if let Err(err) = done {
             tracing::warn!(%model, "what was due for a download was not recorded: {err}");
@@ -27,13 +27,13 @@ pub(crate) async fn settle(pulls: &Pulls, desk: &Desk, store: &dyn Store, clock:
 /// A claim to what never came is given up, or what somebody puts there later would be hidden from everybody else.
 async fn unclaim(
     store: &dyn Store,
-    desk: &Desk,
+    reader: &BlockingReader,
     clock: &Clock,
     model: &ModelName,
     tenant: &Owner,
 ) -> Result<(), StoreError> {
     let name = model.clone();
-    let found = desk.ask(READ_MAX, move |models| models.files(&name)).await;
+    let found = reader.ask(READ_MAX, move |models| models.files(&name)).await;
     let is_absent = matches!(found, Ok(Err(ModelError::Absent(_))));
     let rows = store.snapshot().await?;
     let waits = rows.iter().any(|it| it.desired.model == *model && it.desired.owner == *tenant);
@@ -77,13 +77,13 @@ pub(crate) async fn review_claims(
 /// Gives the endpoints of a tenant, or of all, the revision that is here.
 async fn repin(
     store: &dyn Store,
-    desk: &Desk,
+    reader: &BlockingReader,
     clock: &Clock,
     model: &ModelName,
     of: Option<&Owner>,
 ) -> Result<(), StoreError> {
     let name = model.clone();
-    let read = desk.ask(READ_MAX, move |models| models.pin(&name)).await;
+    let read = reader.ask(READ_MAX, move |models| models.pin(&name)).await;
     let Ok(Ok(Some(pin))) = read else { return Ok(()) };
     let message =
         format!("{model} is {} from the next launch on, as was asked for with its download", revision(&pin));

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use dedi_domain::Timestamp;
 use dedi_runtime_api::Runtime;
 
+use crate::barrier::PassBarrier;
 use crate::clock::Clock;
 use crate::config::ControlConfig;
 use crate::hub::{HubConfig, Pulls};
 use crate::key_ring::KeyRing;
 use crate::last_pass::LastPass;
-use crate::looks::Looks;
-use crate::models::{Checks, Desk, ModelStore};
+use crate::models::{BlockingReader, Checks, ModelStore};
 use crate::routing::Routing;
 use crate::store::{Store, StoreError};
 
@@ -23,12 +23,12 @@ const REQUESTS_AT_ONCE: usize = 4;
 pub(crate) struct Parts {
     pub(crate) config: Arc<ControlConfig>,
     pub(crate) store: Arc<dyn Store>,
-    pub(crate) desks: Desks,
+    pub(crate) readers: Readers,
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) clock: Clock,
     /// When this control plane was opened: it knows of no inference before that.
     pub(crate) opened_at: Timestamp,
-    pub(crate) looks: Arc<Looks>,
+    pub(crate) barrier: Arc<PassBarrier>,
     pub(crate) pulls: Pulls,
     pub(crate) checks: Checks,
     pub(crate) routing: Arc<Routing>,
@@ -38,10 +38,10 @@ pub(crate) struct Parts {
 
 /// Where the model store is read: each reader has places of its own, so that none waits for another's disk.
 #[derive(Clone, Debug)]
-pub(crate) struct Desks {
-    pub(crate) passes: Desk,
-    pub(crate) launches: Desk,
-    pub(crate) requests: Desk,
+pub(crate) struct Readers {
+    pub(crate) passes: BlockingReader,
+    pub(crate) launches: BlockingReader,
+    pub(crate) requests: BlockingReader,
 }
 
 impl fmt::Debug for Parts {
@@ -67,22 +67,22 @@ impl Parts {
         let keys = Arc::new(KeyRing::open(store.clone(), clock.clone(), routing.clone()).await?);
         let opened_at = clock.now();
         let models = Arc::new(models);
-        let looks = Arc::new(Looks::new());
+        let barrier = Arc::new(PassBarrier::new());
         Ok(Self {
             last_pass: Arc::new(LastPass::none(opened_at, runtime.capabilities(), config.settings())),
             config: Arc::new(config),
             store,
-            desks: Desks {
-                passes: Desk::new(models.clone(), 1),
-                launches: Desk::new(models.clone(), 1),
-                requests: Desk::new(models.clone(), REQUESTS_AT_ONCE),
+            readers: Readers {
+                passes: BlockingReader::new(models.clone(), 1),
+                launches: BlockingReader::new(models.clone(), 1),
+                requests: BlockingReader::new(models.clone(), REQUESTS_AT_ONCE),
             },
             runtime,
             opened_at,
-            pulls: Pulls::new(hub, Desk::new(models.clone(), 1), clock.clone(), looks.nudge()),
-            checks: Checks::new(models, clock.clone(), looks.nudge()),
+            pulls: Pulls::new(hub, BlockingReader::new(models.clone(), 1), clock.clone(), barrier.nudge()),
+            checks: Checks::new(models, clock.clone(), barrier.nudge()),
             clock,
-            looks,
+            barrier,
             routing,
             keys,
         })

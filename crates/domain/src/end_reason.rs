@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::fetch::Fetch;
+use crate::plural;
 use crate::replica::FailureCause;
 use crate::status::ReasonCode;
-use crate::words;
 
 /// Why a replica drains, stops or is removed. Decided once and kept with the replica: one that drains for a reason
 /// is later stopped and removed for the same one.
@@ -102,7 +102,7 @@ impl EndReason {
                 n => format!("{n} replicas fewer are wanted ({from} -> {to})"),
             },
             Self::MaxReplicasLowered { from, to } => {
-                let running = words::count(u64::from(from), "replica");
+                let running = plural::count(u64::from(from), "replica");
                 format!("max_replicas was lowered to {to} while {running} ran")
             }
             Self::StopRequested => "a request stopped the endpoint".to_owned(),

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::plural::count;
 use crate::time::Timestamp;
-use crate::words::count;
 
 /// Who set an inactivity timeout.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -2,7 +2,6 @@
 //! difference. Nothing here does IO, waits, or reads a clock; time and observations are arguments.
 
 mod advice;
-pub mod aside;
 pub mod autoscale;
 pub mod capabilities;
 mod causes;
@@ -22,6 +21,8 @@ pub mod last_words;
 pub mod launch;
 pub mod model_rights;
 pub mod placement;
+pub mod plural;
+pub mod quarantine;
 pub mod reconcile;
 pub mod replica;
 pub mod route;
@@ -30,10 +31,8 @@ pub mod setting;
 pub mod status;
 pub mod time;
 pub mod usage;
-pub mod words;
 mod world;
 
-pub use aside::SetAside;
 pub use capabilities::{Capabilities, PlacedBy};
 pub use causes::with_causes;
 pub use end_reason::{DrainOutcome, EndReason};
@@ -47,6 +46,7 @@ pub use ids::{EndpointId, EndpointName, EngineKind, ModelName, NodeId, Nonce, Ow
 pub use key_failures::{KeyFailures, KeyRefusal};
 pub use keys::{KeyId, KeyTable, Principal, Role};
 pub use launch::{Address, AssignedDevice};
+pub use quarantine::Quarantine;
 pub use reconcile::{Action, EndpointView, Observation, World, decide};
 pub use replica::{Exit, FailureCause, Intent, ObservedReplica, ReplicaPhase, ReplicaRow};
 pub use route::{LoadReport, Route, RouteReplica, RouteTable};

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::aside::SetAside;
 use crate::capabilities::Capabilities;
 use crate::endpoint::Desired;
 use crate::failure::{BackoffSettings, Failure};
 use crate::fetch::Fetch;
 use crate::hardware::Inventory;
 use crate::ids::{EndpointId, Nonce, ReplicaId};
+use crate::quarantine::Quarantine;
 use crate::replica::{ObservedReplica, ReplicaPhase, ReplicaRow};
 use crate::route::EndpointLoad;
 use crate::time::Timestamp;
@@ -97,8 +97,8 @@ pub struct World {
     pub now: Timestamp,
     /// All endpoints that can be decided about, in any order.
     pub endpoints: Vec<EndpointView>,
-    /// The others.
-    pub aside: SetAside,
+    /// Endpoints that can't be decided about, with what they hold.
+    pub quarantine: Quarantine,
     /// What the runtime shows.
     pub observation: Observation,
     /// A moment before the runtime was asked: no process that the observation shows alive was gone by then.
@@ -113,12 +113,12 @@ pub struct World {
 
 impl World {
     /// Takes an endpoint out of the decision.
-    pub fn set_aside(&mut self, endpoint: EndpointId) {
+    pub fn quarantine(&mut self, endpoint: EndpointId) {
         for view in self.endpoints.extract_if(.., |it| it.desired.id == endpoint) {
-            self.aside.endpoints.insert(endpoint);
+            self.quarantine.endpoints.insert(endpoint);
             for it in view.replicas {
-                self.aside.replicas.insert(it.row.id);
-                self.aside.devices.extend(it.row.devices);
+                self.quarantine.replicas.insert(it.row.id);
+                self.quarantine.devices.extend(it.row.devices);
             }
         }
     }

@@ -10,7 +10,7 @@ use dedi_control::models::{ModelStore, Oddity};
 use dedi_control::store::{Holder, SqliteStore};
 use dedi_control::{ControlError, DataPaths};
 use dedi_domain::hardware::Health;
-use dedi_domain::words::count;
+use dedi_domain::plural::count;
 use dedi_domain::{Bar, BarCause, Device, Inventory};
 use dedi_runtime_api::{Finding, RuntimeProvider, Survey};
 

@@ -13,9 +13,9 @@ use tokio::fs::{File, OpenOptions};
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt, SeekFrom};
 use tokio::time::Instant;
 
+use super::client::{Answer, HubClient, Rest, text};
 use super::config::HubConfig;
 use super::error::HubError;
-use super::line::{Answer, Line, Rest, text};
 use super::listing::Hash;
 use super::pace::Pace;
 use super::progress::Progress;
@@ -32,7 +32,7 @@ const BEGINNING_BYTES: usize = 64 << 10;
 /// Everything that the files of one pull have in common.
 pub(super) struct Fetcher<'a> {
     pub(super) config: &'a HubConfig,
-    pub(super) line: &'a Line,
+    pub(super) client: &'a HubClient,
     pub(super) model: &'a ModelName,
     pub(super) commit: &'a str,
     pub(super) staging: &'a Staging,
@@ -101,7 +101,7 @@ impl Fetcher<'_> {
         let body = answer.response.body_mut();
         let mut pace = Pace::new(Instant::now());
         let ended = loop {
-            let piece = match self.line.piece(body, &wanted.name).await {
+            let piece = match self.client.piece(body, &wanted.name).await {
                 Ok(Some(piece)) => piece,
                 Ok(None) => break Ok(()),
                 Err(err) => break Err(err),
@@ -220,7 +220,7 @@ impl Fetcher<'_> {
         let (org, base) = (self.model.org(), self.model.base());
         let parts = [org, base, "resolve", self.commit].into_iter().chain(wanted.path.split('/'));
         let what = format!("{} of {}", wanted.name, self.model);
-        let answer = self.line.get(self.line.url(parts)?, &what, rest).await?;
+        let answer = self.client.get(self.client.url(parts)?, &what, rest).await?;
         if let Some(linked) = answer.linked_size
             && linked != wanted.n_bytes
         {

@@ -5,8 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::client::HubClient;
 use super::error::HubError;
-use super::line::Line;
 use super::source::Source;
 
 /// One revision, pinned.
@@ -88,11 +88,11 @@ struct WireLfs {
 }
 
 /// Asks for the files of a revision.
-pub(super) async fn list(line: &Line, source: &Source) -> Result<Listing, HubError> {
+pub(super) async fn list(client: &HubClient, source: &Source) -> Result<Listing, HubError> {
     let (org, base) = (source.model.org(), source.model.base());
-    let mut url = line.url(["api", "models", org, base, "revision", source.revision.as_str()])?;
+    let mut url = client.url(["api", "models", org, base, "revision", source.revision.as_str()])?;
     url.set_query(Some("blobs=true"));
-    let bytes = line.get_whole(url, &format!("model {source}")).await?;
+    let bytes = client.get_whole(url, &format!("model {source}")).await?;
     read(&bytes)
 }
 

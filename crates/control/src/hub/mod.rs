@@ -2,13 +2,13 @@
 //! runs one download after the other, knows how far each is, and keeps a model out of the store until every byte of it
 //! is what the hub lists. What is trusted of a hub is in docs/decisions/0005-hub.md.
 
+mod client;
 mod config;
 mod error;
 mod fetch;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod job;
-mod line;
 mod listing;
 mod manifest;
 mod mount;
@@ -19,9 +19,9 @@ mod pulls;
 mod reach;
 mod select;
 mod series;
+mod slots;
 mod source;
 mod staging;
-mod turns;
 mod wait;
 
 pub use config::HubConfig;

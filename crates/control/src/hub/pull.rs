@@ -5,10 +5,10 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
+use super::client::HubClient;
 use super::config::HubConfig;
 use super::error::HubError;
 use super::fetch::Fetcher;
-use super::line::Line;
 use super::listing::{self, Hash, Listing};
 use super::manifest::{Manifest, ManifestFile};
 use super::progress::Progress;
@@ -44,8 +44,8 @@ pub(super) async fn pull(
             source.model
         )));
     }
-    let line = Line::new(config)?;
-    let listing = list(config, &line, source, progress).await?;
+    let client = HubClient::new(config)?;
+    let listing = list(config, &client, source, progress).await?;
     let mut not_models: Vec<String> = Vec::new();
     let mut turned_out = None;
     loop {
@@ -66,7 +66,7 @@ pub(super) async fn pull(
             }
         }
         let parts = (&listing, wanted.as_slice(), &staging);
-        let done = fetch_all(config, store, &line, source, parts, progress, &now, around).await;
+        let done = fetch_all(config, store, &client, source, parts, progress, &now, around).await;
         let Err(err) = done else { return Ok(listing.commit) };
         clean_up(&staging, &err);
         let kept = wanted.iter().map(|it| staging.kept(it)).fold(0, u64::saturating_add);
@@ -81,13 +81,13 @@ pub(super) async fn pull(
 
 async fn list(
     config: &HubConfig,
-    line: &Line,
+    client: &HubClient,
     source: &Source,
     progress: &Progress,
 ) -> Result<Listing, HubError> {
     let mut n_failed = 0;
     loop {
-        match listing::list(line, source).await {
+        match listing::list(client, source).await {
             Err(err) if err.may_pass() && n_failed + 1 < config.tries_max => {
                 n_failed += 1;
                 wait(config, progress, err, n_failed).await?;
@@ -101,7 +101,7 @@ async fn list(
 async fn fetch_all(
     config: &HubConfig,
     store: &Path,
-    line: &Line,
+    client: &HubClient,
     source: &Source,
     (listing, wanted, staging): (&Listing, &[Wanted], &Staging),
     progress: &Progress,
@@ -117,7 +117,8 @@ async fn fetch_all(
     let others = (around.others_need)();
     staging.must_have_room(total.saturating_sub(here).saturating_add(reserve).saturating_add(others))?;
     staging.create()?;
-    let fetcher = Fetcher { config, line, model: &source.model, commit: &listing.commit, staging, progress };
+    let fetcher =
+        Fetcher { config, client, model: &source.model, commit: &listing.commit, staging, progress };
     let mut files = Vec::new();
     let mut before = 0;
     for it in wanted {

@@ -24,11 +24,11 @@ use super::job::{Ask, Due, END_MAX, Job, Phase, Pull, forget_ended, n_on_their_w
 use super::manifest::Manifest;
 use super::progress::Progress;
 use super::pull::{Around, pull};
+use super::slots::{DownloadSlot, DownloadSlots};
 use super::source::Source;
 use super::staging::{self, Staging};
-use super::turns::{Turn, Turns};
 use crate::clock::Clock;
-use crate::models::{Desk, READ_MAX};
+use crate::models::{BlockingReader, READ_MAX};
 
 /// Downloads that may wait for their turn.
 const ON_THEIR_WAY_MAX: usize = 100;
@@ -48,9 +48,9 @@ struct Inner {
     /// Notified when something an endpoint may wait for has changed.
     changed: Arc<Notify>,
     jobs: Mutex<BTreeMap<ModelName, Job>>,
-    turns: Turns,
+    slots: DownloadSlots,
     /// Where what came of downloads is removed.
-    desk: Desk,
+    reader: BlockingReader,
     n_launched: AtomicU64,
     tasks: TaskTracker,
     /// Ends every download; another one after each [`Pulls::reopen`].
@@ -75,12 +75,12 @@ impl fmt::Debug for Pulls {
 }
 
 impl Pulls {
-    pub(crate) fn new(config: HubConfig, desk: Desk, clock: Clock, changed: Arc<Notify>) -> Self {
+    pub(crate) fn new(config: HubConfig, reader: BlockingReader, clock: Clock, changed: Arc<Notify>) -> Self {
         Self(Arc::new(Inner {
-            turns: Turns::new(config.pulls_at_once),
+            slots: DownloadSlots::new(config.pulls_at_once),
             config,
-            store: desk.folder().to_owned(),
-            desk,
+            store: reader.folder().to_owned(),
+            reader,
             clock,
             changed,
             jobs: Mutex::default(),
@@ -280,14 +280,14 @@ impl Pulls {
             let _ = timeout(END_MAX, task).await;
         }
         let staging = Staging::new(&self.0.store, model);
-        let had_files = self.0.desk.ask(END_MAX, move |_| staging.remove()).await.unwrap_or(false);
+        let had_files = self.0.reader.ask(END_MAX, move |_| staging.remove()).await.unwrap_or(false);
         was_on_its_way || had_files
     }
 
     /// Removes beginnings of models that nobody has gone on with for a week.
     pub(crate) async fn forget_stale(&self) {
         let busy: Vec<ModelName> = self.0.jobs.lock().keys().cloned().collect();
-        let removed = self.0.desk.ask_now(READ_MAX, move |models| {
+        let removed = self.0.reader.ask_now(READ_MAX, move |models| {
             for model in staging::remove_stale(models.folder(), STALE_AFTER, &busy) {
                 tracing::info!(%model, "removed the beginning of a model that nobody has gone on with for a week");
             }
@@ -330,12 +330,12 @@ impl Pulls {
         let cancel = end.child_token();
         let progress = Arc::new(Progress::default());
         let Ask { of, keeps, dues } = ask;
-        let turn = self.0.turns.try_take(&of);
+        let slot = self.0.slots.try_take(&of);
         let pull = Pull {
             source: source.clone(),
             is_asked_for,
             askers: of.iter().filter(|_| is_asked_for).cloned().collect(),
-            phase: if turn.is_some() { Phase::Running } else { Phase::Queued },
+            phase: if slot.is_some() { Phase::Running } else { Phase::Queued },
             started_at: self.0.clock.now(),
             bytes_done: 0,
             bytes_total: None,
@@ -346,7 +346,7 @@ impl Pulls {
         };
         let (inner, cancelled, shown, whose) = (self.0.clone(), cancel.clone(), progress.clone(), of.clone());
         let task = self.0.tasks.spawn(async move {
-            let work = AssertUnwindSafe(inner.work(&source, &shown, number, (whose, turn), keeps.as_deref()))
+            let work = AssertUnwindSafe(inner.work(&source, &shown, number, (whose, slot), keeps.as_deref()))
                 .catch_unwind();
             let ended = tokio::select! {
                 biased;
@@ -382,15 +382,15 @@ impl Inner {
         source: &Source,
         progress: &Progress,
         number: u64,
-        (of, mut turn): (Option<Owner>, Option<Turn>),
+        (of, mut slot): (Option<Owner>, Option<DownloadSlot>),
         keeps: Option<&str>,
     ) -> Result<String, HubError> {
         let others_need = || self.others_need(number);
         let around = Around { keeps, others_need: &others_need };
         loop {
-            let held = match turn.take() {
+            let held = match slot.take() {
                 Some(held) => held,
-                None => self.turns.take(&of).await.ok_or(HubError::CalledOff)?,
+                None => self.slots.take(&of).await.ok_or(HubError::CalledOff)?,
             };
             self.set(source, number, |pull| pull.phase = Phase::Running);
             tracing::info!(model = %source.model, "fetching {source} from {}", self.config.base_url);
@@ -398,7 +398,7 @@ impl Inner {
             tokio::select! {
                 biased;
                 done = pull(&self.config, &self.store, source, progress, now, around) => return done,
-                () = self.turns.must_yield(progress) => {
+                () = self.slots.must_yield(progress) => {
                     tracing::info!(model = %source.model, "{source} comes slowly and lets others go first; what came is kept");
                     self.set(source, number, |pull| pull.phase = Phase::Queued);
                     drop(held);

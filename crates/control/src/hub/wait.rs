@@ -8,9 +8,9 @@ use http::header::{DATE, RETRY_AFTER};
 use jiff::fmt::rfc2822::DateTimeParser;
 use tokio::time::{Instant, sleep};
 
+use super::client::text;
 use super::config::HubConfig;
 use super::error::HubError;
-use super::line::text;
 use super::progress::Progress;
 
 /// The wait that an answer asks for: `Retry-After` in seconds, or as a date of the same clock as the answer's own.

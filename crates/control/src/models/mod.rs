@@ -5,11 +5,11 @@
 pub(crate) mod access;
 mod bytes;
 mod checks;
-mod desk;
 mod gguf;
 mod kinds;
 mod lanes;
 mod pin;
+mod reader;
 mod resolver;
 mod safetensors;
 mod survey;
@@ -28,8 +28,8 @@ use parking_lot::Mutex;
 use crate::hub::Manifest;
 
 pub(crate) use checks::{Check, Checks, Verdict};
-pub(crate) use desk::{Desk, NoAnswer, READ_MAX};
 pub(crate) use pin::{mismatch, revision};
+pub(crate) use reader::{BlockingReader, NoAnswer, READ_MAX};
 pub use resolver::StoredModels;
 pub use survey::Oddity;
 pub(crate) use verify::{Scope, Stamps, remember};

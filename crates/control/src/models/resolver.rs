@@ -7,18 +7,18 @@ use async_trait::async_trait;
 use dedi_domain::engine::ModelFormat;
 use dedi_runtime_api::{ModelFiles, ModelRef, ModelResolver, ModelUnavailable};
 
-use super::desk::{Desk, NoAnswer, READ_MAX};
 use super::pin::mismatch;
+use super::reader::{BlockingReader, NoAnswer, READ_MAX};
 use super::{ModelError, ModelStore};
 
 /// The model store as runtimes see it. One look at a time; a disk that hangs holds up launches and nothing else.
 #[derive(Clone, Debug)]
-pub struct StoredModels(Desk);
+pub struct StoredModels(BlockingReader);
 
 impl StoredModels {
     /// The models of the store at `folder`, which need not exist yet.
     pub fn new(folder: PathBuf) -> Self {
-        Self(Desk::new(Arc::new(ModelStore::new(folder)), 1))
+        Self(BlockingReader::new(Arc::new(ModelStore::new(folder)), 1))
     }
 }
 

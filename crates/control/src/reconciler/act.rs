@@ -1,4 +1,4 @@
-//! Carries out one action of a decision. Each may be lost, repeated or half done; the next look goes on from
+//! Carries out one action of a decision. Each may be lost, repeated or half done; the next observation goes on from
 //! what is there.
 
 use std::time::Duration;
@@ -20,12 +20,12 @@ use crate::store::StoreError;
 
 /// Longest wait for the runtime to start or end a process.
 const DO_MAX: Duration = Duration::from_secs(30);
-/// Longest look at what launches have logged.
+/// Longest read of what launches have logged.
 const LOOK_MAX: Duration = Duration::from_secs(5);
 
 /// Why an action was not done.
 pub(super) enum Trouble {
-    /// The row has moved on since the look.
+    /// The row has moved on since the observation.
     Moved,
     /// A sentence for the log. Its endpoint waits before the next try.
     Failed(String),
@@ -55,7 +55,7 @@ impl From<StoreError> for Trouble {
     }
 }
 
-/// One action. What it changes is visible to the next look, whatever becomes of the answer.
+/// One action. What it changes is visible to the next observation, whatever becomes of the answer.
 pub(super) async fn act(
     environment: &dyn Environment,
     world: &World,
@@ -201,7 +201,7 @@ async fn spawn(environment: &dyn Environment, world: &World, replica: ReplicaId)
             environment.pass().fail(replica, &ending, None, environment.now()).await?;
             Err(Trouble::Overtaken)
         }
-        // Whether it was started is not known; the next look tells.
+        // Whether it was started is not known; the next observation shows it.
         Err(_elapsed) => Err(Trouble::Failed(format!("{replica} was not launched in time"))),
     }
 }
@@ -287,7 +287,7 @@ fn generation(world: &World, endpoint: EndpointId) -> Option<u64> {
     world.endpoints.iter().map(|it| &it.desired).find(|it| it.id == endpoint).map(|it| it.generation)
 }
 
-/// A replica's row and its endpoint, as they were at the look.
+/// A replica's row and its endpoint, as they were observed.
 pub(super) fn find(world: &World, replica: ReplicaId) -> Option<(&EndpointView, &ReplicaView)> {
     world
         .endpoints

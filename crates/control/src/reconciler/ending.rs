@@ -29,7 +29,7 @@ pub(super) fn plain(cause: FailureCause, text: String) -> Ending {
     Ending { cause, code: None, signal: None, detail, log_tail: String::new() }
 }
 
-/// How an attempt ended, from what the look showed of its process. One that did not exit by itself has no record
+/// How an attempt ended, from what the observation showed of its process. One that did not exit by itself has no record
 /// of its end, so its last lines come from its log.
 pub(super) async fn ending(
     environment: &dyn Environment,

@@ -77,7 +77,7 @@ impl Environment for Actor {
         self.config.price(&world.inventory, hardware)
     }
 
-    /// Between the look and now somebody may have written to the files, or taken them away.
+    /// Between the observation and now somebody may have written to the files, or taken them away.
     async fn loadable(
         &self,
         model: &ModelName,
@@ -85,9 +85,9 @@ impl Environment for Actor {
     ) -> Result<ModelFacts, ModelUnavailable> {
         let name = model.clone();
         let read = move |models: &ModelStore| (models.stamps(&name), models.facts(&name), models.pin(&name));
-        let (stamps, facts, here) = match self.desk.ask_now(READ_MAX, read).await {
+        let (stamps, facts, here) = match self.reader.ask_now(READ_MAX, read).await {
             Ok(read) => read,
-            // What the files are is unknown, and the next look says so.
+            // What the files are is unknown, and the next observation says so.
             Err(why @ NoAnswer::Late(_)) => return Err(ModelUnavailable::Unknown(why.to_string())),
             Err(why @ NoAnswer::Panicked) => return Err(ModelError::from(why).into()),
         };

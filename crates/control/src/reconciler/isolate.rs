@@ -70,13 +70,13 @@ impl Waits {
     }
 
     /// Takes those out of the decision whose wait is not over.
-    pub(super) fn set_aside(&self, world: &mut World) {
+    pub(super) fn quarantine(&self, world: &mut World) {
         let now = world.now;
         for (subject, _) in self.0.iter().filter(|(_, it)| now < it.until) {
             match *subject {
-                Subject::Endpoint(id) => world.set_aside(id),
+                Subject::Endpoint(id) => world.quarantine(id),
                 Subject::Stranger(id) => {
-                    world.aside.replicas.insert(id);
+                    world.quarantine.replicas.insert(id);
                 }
             }
         }
@@ -109,15 +109,15 @@ pub(super) fn decide_each(
         Ok(actions) => return (actions, BTreeSet::new()),
         Err(panic) => panic,
     };
-    let mut all_aside = world.clone();
+    let mut all_quarantined = world.clone();
     let ids: Vec<EndpointId> = world.endpoints.iter().map(|it| it.desired.id).collect();
     for id in &ids {
-        all_aside.set_aside(*id);
+        all_quarantined.quarantine(*id);
     }
     let mut culprits = BTreeSet::new();
     for view in &world.endpoints {
-        all_aside.endpoints = vec![view.clone()];
-        if attempt(&all_aside).is_err() {
+        all_quarantined.endpoints = vec![view.clone()];
+        if attempt(&all_quarantined).is_err() {
             culprits.insert(view.desired.id);
         }
     }
@@ -127,7 +127,7 @@ pub(super) fn decide_each(
     }
     let mut rest = world.clone();
     for id in &culprits {
-        rest.set_aside(*id);
+        rest.quarantine(*id);
     }
     (decide(&rest), culprits)
 }
@@ -157,7 +157,7 @@ mod tests {
         World {
             now: Timestamp(0),
             endpoints: (0..n).map(|_| view()).collect(),
-            aside: dedi_domain::SetAside::default(),
+            quarantine: dedi_domain::Quarantine::default(),
             observation: Observation::Known(Vec::new()),
             listed_at: Timestamp(0),
             inventory: dedi_domain::Inventory::default(),

@@ -1,5 +1,5 @@
 //! The loop that brings the world to what is recorded: observe, decide, act, publish. It is driven by state,
-//! not by events: a nudge says "look again", and a lost one costs at most a tick.
+//! not by events: a nudge says "observe again", and a lost one costs at most a tick.
 
 mod act;
 mod clean_up;
@@ -7,12 +7,12 @@ mod clocks;
 mod ending;
 mod environment;
 mod isolate;
+mod log_troubles;
 mod models;
 mod observe;
 mod parts;
 mod plan;
 mod running;
-mod telling;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
@@ -32,13 +32,13 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::barrier::PassBarrier;
 use crate::clock::Clock;
 use crate::config::ControlConfig;
 use crate::hub::Pulls;
 use crate::key_ring::KeyRing;
 use crate::last_pass::LastPass;
-use crate::looks::Looks;
-use crate::models::Desk;
+use crate::models::BlockingReader;
 use crate::parts::Parts;
 use crate::routing::Routing;
 use crate::store::{Store, StoreError};
@@ -60,24 +60,24 @@ pub(crate) struct Reconciler {
     store: Arc<dyn Store>,
     runtime: Arc<dyn Runtime>,
     clock: Clock,
-    looks: Arc<Looks>,
+    barrier: Arc<PassBarrier>,
     pulls: Pulls,
     keys: Arc<KeyRing>,
     routing: Arc<Routing>,
     last_pass: Arc<LastPass>,
     /// Where what is due for a download reads its model.
-    desk: Desk,
+    reader: BlockingReader,
     observer: Observer,
     actor: Actor,
     scaler: Scaler,
-    models: models::Looks,
+    models: models::ModelObserver,
     /// What went wrong in the last pass, so that each thing is logged when it begins and not twice a second.
     troubles: BTreeSet<String>,
     /// Endpoints whose last step failed.
     waits: Waits,
     /// Endpoints that can't be read, by id.
     unread: BTreeSet<String>,
-    /// Endpoints that were told that their model is another one, and how.
+    /// Endpoints whose changed model has been reported, and how it changed.
     changed_models: BTreeMap<EndpointId, String>,
     /// What was written of this run's clocks.
     written_span: Option<Span>,
@@ -98,16 +98,16 @@ impl Reconciler {
             store: parts.store.clone(),
             runtime: parts.runtime.clone(),
             clock: parts.clock.clone(),
-            looks: parts.looks.clone(),
+            barrier: parts.barrier.clone(),
             pulls: parts.pulls.clone(),
             keys: parts.keys.clone(),
             routing: parts.routing.clone(),
             last_pass: parts.last_pass.clone(),
-            desk: parts.desks.requests.clone(),
+            reader: parts.readers.requests.clone(),
             observer: Observer::new(parts),
             actor: Actor::new(parts),
             scaler: Scaler::default(),
-            models: models::Looks::new(parts.desks.passes.clone()),
+            models: models::ModelObserver::new(parts.readers.passes.clone()),
             troubles: BTreeSet::new(),
             waits: Waits::default(),
             unread: BTreeSet::new(),
@@ -122,13 +122,13 @@ impl Reconciler {
 
     /// Runs until `cancel`.
     pub(crate) async fn run(&mut self, loads: watch::Receiver<LoadReport>, cancel: CancellationToken) {
-        self.looks.set_running(true);
+        self.barrier.set_running(true);
         self.run_until(loads, cancel).await;
-        self.looks.set_running(false);
+        self.barrier.set_running(false);
     }
 
     async fn run_until(&mut self, mut loads: watch::Receiver<LoadReport>, cancel: CancellationToken) {
-        let (looks, runtime) = (self.looks.clone(), self.runtime.clone());
+        let (barrier, runtime) = (self.barrier.clone(), self.runtime.clone());
         let mut tick = interval(Duration::from_millis(self.config.tick_millis));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut last_clean_up: Option<Instant> = None;
@@ -136,7 +136,7 @@ impl Reconciler {
         loop {
             tokio::select! {
                 () = cancel.cancelled() => return,
-                () = looks.asked() => {}
+                () = barrier.asked() => {}
                 () = runtime.changed() => {}
                 () = needs_a_look(&mut loads, &report) => {}
                 _ = tick.tick() => {}
@@ -187,18 +187,18 @@ impl Reconciler {
         }
     }
 
-    /// One look and one step; answers how many actions were done.
+    /// One observation and one step; returns how many actions were done.
     async fn pass(&mut self, report: &LoadReport) -> Result<usize, StoreError> {
         let mut troubles = BTreeSet::new();
-        let look = self.looks.begin();
+        let pass = self.barrier.begin();
         self.tell_clocks().await;
-        crate::ownership::settle(&self.pulls, &self.desk, self.store.as_ref(), &self.clock).await;
+        crate::ownership::settle(&self.pulls, &self.reader, self.store.as_ref(), &self.clock).await;
         if self.is_lost() {
             // Nothing could be recorded: what was published last stays, and replicas are left as they are.
-            self.looks.tell(look);
+            self.barrier.complete(pass);
             return Ok(0);
         }
-        // Before the look: what is seen after another server's last write can't be overtaken by one.
+        // Before the observation: what is seen after another server's last write can't be overtaken by one.
         let not_leading = self.take_lead().await;
         troubles.extend(not_leading.clone());
         let seen = observe::observe(
@@ -220,9 +220,9 @@ impl Reconciler {
         let models = seen.models.into_iter().map(held).map(|(of, it)| (it, of)).collect();
         let serving = Serving { models, contexts: seen.contexts, slots, ..Serving::default() };
         self.routing.publish_world(&world, serving, || self.keys.table());
-        self.looks.tell(look);
+        self.barrier.complete(pass);
         self.note_uses(report).await;
-        self.tell_unread(&seen.unread, world.now).await;
+        self.log_unread(&seen.unread, world.now).await;
         // Before anything that may take long, and no action: a pass that does nothing else is at rest.
         if let Err(err) = running::beat(&self.actor, &world).await {
             troubles.insert(format!(
@@ -232,7 +232,7 @@ impl Reconciler {
         }
         let mut decided = world.clone();
         if !self.waits.is_empty() {
-            self.waits.set_aside(Arc::make_mut(&mut decided));
+            self.waits.quarantine(Arc::make_mut(&mut decided));
         }
         let (actions, culprits) = decide_each(&decided, decide);
         let mut failed: BTreeSet<Subject> = culprits.into_iter().map(Subject::Endpoint).collect();
@@ -243,8 +243,8 @@ impl Reconciler {
         panicked.extend(carried.panicked);
         self.last_pass.set_unrecorded(carried.unrecorded);
         self.waits.note(&failed, self.clock.now());
-        self.tell_panicked(&panicked, world.now).await;
-        self.tell(troubles);
+        self.log_panicked(&panicked, world.now).await;
+        self.log_troubles(troubles);
         Ok(carried.n_done)
     }
 
@@ -281,7 +281,7 @@ impl Reconciler {
     }
 }
 
-/// Returns when a report says something new since the last look that can't wait for the tick: a first request waits for a
+/// Returns when a report says something new since the last observation that can't wait for the tick: a first request waits for a
 /// replica of an endpoint, or a route table was acknowledged. While requests wait, ticks do.
 async fn needs_a_look(loads: &mut watch::Receiver<LoadReport>, seen: &LoadReport) {
     loop {

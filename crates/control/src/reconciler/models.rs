@@ -1,4 +1,4 @@
-//! What the model store shows a pass: one look at a time, on the blocking threads. A pass waits for it a while and then
+//! What the model store shows a pass: one scan at a time, on the blocking threads. A pass waits for it a while and then
 //! goes on with what the last one showed; a disk that hangs holds up what needs models and nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,35 +10,35 @@ use dedi_domain::{EndpointId, ModelName};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
-use crate::models::{Desk, ModelError, ModelStore, NoAnswer, READ_MAX, Stamps};
+use crate::models::{BlockingReader, ModelError, ModelStore, NoAnswer, READ_MAX, Stamps};
 use crate::store::EndpointRows;
 
-/// Longest wait of a pass for a look.
+/// Longest wait of a pass for a scan.
 const LOOK_WAIT: Duration = Duration::from_secs(2);
 /// The same after one that came late: a slow disk may delay each pass only so long.
 const LATE_WAIT: Duration = Duration::from_millis(200);
 
-/// The looks at the model store, and what the last one showed.
+/// Scans the model store, and keeps what the last scan showed.
 #[derive(Debug)]
-pub(super) struct Looks {
-    desk: Desk,
-    running: Option<Look>,
+pub(super) struct ModelObserver {
+    reader: BlockingReader,
+    running: Option<Scan>,
     was_late: bool,
-    last: Shown,
+    last: ModelSnapshot,
     /// Endpoints whose model is known to have been here once.
     pub(super) launched: BTreeSet<EndpointId>,
 }
 
-/// One that is under way.
+/// A scan that is under way.
 #[derive(Debug)]
-struct Look {
+struct Scan {
     since: Instant,
-    task: JoinHandle<Shown>,
+    task: JoinHandle<ModelSnapshot>,
 }
 
-/// What a look showed.
+/// What a scan showed.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Shown {
+pub(super) struct ModelSnapshot {
     /// All models of the store.
     pub(super) listed: BTreeSet<ModelName>,
     /// Those that endpoints use.
@@ -55,22 +55,28 @@ struct Used {
     pin: Result<Option<String>, ModelError>,
 }
 
-/// What came of the looks in a pass.
+/// What came of the scan in a pass.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
-    /// A look has ended.
+    /// Whether a scan has ended.
     pub(super) is_new: bool,
-    /// Why the last look's answer is not to be relied on.
+    /// Why the last scan's result is not to be relied on.
     pub(super) trouble: Option<NoAnswer>,
 }
 
-impl Looks {
-    pub(super) fn new(desk: Desk) -> Self {
-        Self { desk, running: None, was_late: false, last: Shown::default(), launched: BTreeSet::new() }
+impl ModelObserver {
+    pub(super) fn new(reader: BlockingReader) -> Self {
+        Self {
+            reader,
+            running: None,
+            was_late: false,
+            last: ModelSnapshot::default(),
+            launched: BTreeSet::new(),
+        }
     }
 
-    /// Looks, or goes on waiting for the look that is under way.
-    pub(super) async fn look(&mut self, rows: &[EndpointRows]) -> Outcome {
+    /// Starts a scan, or goes on waiting for the one under way.
+    pub(super) async fn observe(&mut self, rows: &[EndpointRows]) -> Outcome {
         let wait = if self.was_late { LATE_WAIT } else { LOOK_WAIT };
         let running = self.running.take().or_else(|| self.begin(rows));
         let Some(mut look) = running else { return Outcome::failed(NoAnswer::Late(READ_MAX)) };
@@ -90,21 +96,21 @@ impl Looks {
         }
     }
 
-    /// What the last look showed.
-    pub(super) fn last(&self) -> &Shown {
+    /// What the last scan showed.
+    pub(super) fn last(&self) -> &ModelSnapshot {
         &self.last
     }
 
-    fn begin(&self, rows: &[EndpointRows]) -> Option<Look> {
+    fn begin(&self, rows: &[EndpointRows]) -> Option<Scan> {
         let mut used: BTreeMap<ModelName, bool> = BTreeMap::new();
         for desired in rows.iter().map(|it| &it.desired) {
             *used.entry(desired.model.clone()).or_default() |= desired.wants_replicas();
         }
-        let task = self.desk.begin(move |models| Shown {
+        let task = self.reader.begin(move |models| ModelSnapshot {
             used: used.into_iter().map(|(model, is_wanted)| read(models, model, is_wanted)).collect(),
             listed: models.list().into_iter().collect(),
         })?;
-        Some(Look { since: Instant::now(), task })
+        Some(Scan { since: Instant::now(), task })
     }
 }
 
@@ -123,7 +129,7 @@ fn read(models: &ModelStore, model: ModelName, is_wanted: bool) -> (ModelName, U
     (model, Used { facts, stamps, pin })
 }
 
-impl Shown {
+impl ModelSnapshot {
     /// What the files of a model that is used say, where they could be read.
     pub(super) fn facts(&self) -> impl Iterator<Item = (&ModelName, &ModelFacts)> {
         self.used.iter().filter_map(|(model, it)| Some((model, it.facts.as_ref().ok()?)))

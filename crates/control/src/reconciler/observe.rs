@@ -1,5 +1,5 @@
-//! One look at the world: rows, processes, devices, loads. A runtime that can't be asked makes the look
-//! unknown, and an unknown look decides nothing.
+//! Observes the world: rows, processes, devices, loads. A runtime that can't be asked makes the
+//! observation unknown, and an unknown observation decides nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -9,13 +9,13 @@ use dedi_domain::fit::bytes_per_device;
 use dedi_domain::reconcile::{EndpointView, ReplicaView, World};
 use dedi_domain::route::Published;
 use dedi_domain::{
-    EndpointId, Fetch, Intent, Inventory, LoadReport, ModelName, Observation, Owner, ReplicaId, ReplicaRow,
-    SetAside, Timestamp, with_causes,
+    EndpointId, Fetch, Intent, Inventory, LoadReport, ModelName, Observation, Owner, Quarantine, ReplicaId,
+    ReplicaRow, Timestamp, with_causes,
 };
 use dedi_runtime_api::{Listing, Unreadable};
 use tokio::time::timeout;
 
-use super::models::{Looks, Presence, Shown};
+use super::models::{ModelObserver, ModelSnapshot, Presence};
 use super::parts::Observer;
 use crate::ownership;
 use crate::store::{EndpointRows, Readable, StoreError, Unread};
@@ -23,7 +23,7 @@ use crate::store::{EndpointRows, Readable, StoreError, Unread};
 /// Longest wait for one answer of the runtime: it reads a few files and asks a driver.
 const ASK_MAX: Duration = Duration::from_secs(10);
 
-/// What a look gave.
+/// What an observation gave.
 pub(super) struct Seen {
     pub(super) world: World,
     /// Endpoints whose rows can't be read.
@@ -40,13 +40,13 @@ pub(super) async fn observe(
     observer: &Observer,
     report: &LoadReport,
     scaler: &mut Scaler,
-    looks: &mut Looks,
+    model_observer: &mut ModelObserver,
     changed_models: &mut BTreeMap<EndpointId, String>,
 ) -> Result<Seen, StoreError> {
     let Readable { endpoints: mut rows, mut unread } = observer.store.readable().await?;
-    let outcome = looks.look(&rows).await;
+    let outcome = model_observer.observe(&rows).await;
     if outcome.is_new {
-        fetch_absent(observer, &rows, looks).await;
+        fetch_absent(observer, &rows, model_observer).await;
     }
     let mut troubles = Vec::new();
     if outcome.is_new
@@ -54,7 +54,7 @@ pub(super) async fn observe(
             observer.store.as_ref(),
             &observer.clock,
             &rows,
-            &looks.last().pins(),
+            &model_observer.last().pins(),
             changed_models,
         )
         .await
@@ -70,13 +70,13 @@ pub(super) async fn observe(
             &observer.pulls,
             &observer.clock,
             &rows,
-            &looks.last().listed,
+            &model_observer.last().listed,
         )
         .await
     {
         troubles.push(format!("claims to models could not be reviewed: {}", with_causes(&err)));
     }
-    let shown = looks.last();
+    let shown = model_observer.last();
     let checking = match outcome.trouble {
         None => check_deployed(observer, shown).await,
         Some(_) => BTreeMap::new(),
@@ -92,12 +92,12 @@ pub(super) async fn observe(
         // The last devices stay for those who only want to see them.
         Err(what) => (Observation::Unknown, observer.last_pass.world().inventory.clone(), Some(what)),
     };
-    let aside = set_aside(&unread);
+    let quarantine = quarantine(&unread);
     let now = observer.clock.now();
     let age_max = Duration::from_secs(u64::from(observer.config.load_report_age_max_secs));
     let is_fresh = report.at != Timestamp::default() && now.since(report.at) <= age_max;
     let present: BTreeSet<EndpointId> =
-        rows.iter().map(|it| it.desired.id).chain(aside.endpoints.iter().copied()).collect();
+        rows.iter().map(|it| it.desired.id).chain(quarantine.endpoints.iter().copied()).collect();
     scaler.keep(|id| present.contains(&id));
     let endpoints = rows
         .into_iter()
@@ -125,7 +125,8 @@ pub(super) async fn observe(
         .collect();
     let settings = observer.config.settings();
     let capabilities = observer.runtime.capabilities();
-    let world = World { now, endpoints, aside, observation, listed_at, inventory, capabilities, settings };
+    let world =
+        World { now, endpoints, quarantine, observation, listed_at, inventory, capabilities, settings };
     let models_trouble = outcome.trouble.map(|why| {
         format!("the models can't be looked at, so nothing is launched; everything else goes on: {why}")
     });
@@ -162,9 +163,9 @@ fn leave_unreadable(
 }
 
 /// What endpoints that can't be read hold.
-fn set_aside(unread: &[Unread]) -> SetAside {
+fn quarantine(unread: &[Unread]) -> Quarantine {
     let replicas = || unread.iter().flat_map(|it| &it.replicas).map(|it| it.parse::<ReplicaId>());
-    SetAside {
+    Quarantine {
         endpoints: unread.iter().filter_map(|it| it.id.parse().ok()).collect(),
         why: unread.iter().filter_map(|it| Some((it.id.parse().ok()?, it.why.clone()))).collect(),
         replicas: replicas().filter_map(Result::ok).collect(),
@@ -175,19 +176,19 @@ fn set_aside(unread: &[Unread]) -> SetAside {
 
 /// Models that endpoints wait for and the store lacks are on their way from here on, and no others. One that was
 /// here once is not fetched again by itself: the disk that it is on may be away, and it would come to lie below.
-async fn fetch_absent(observer: &Observer, rows: &[EndpointRows], looks: &mut Looks) {
+async fn fetch_absent(observer: &Observer, rows: &[EndpointRows], model_observer: &mut ModelObserver) {
     if !observer.pulls.fetches_on_create() {
         return;
     }
     let present: BTreeSet<EndpointId> = rows.iter().map(|it| it.desired.id).collect();
-    looks.launched.retain(|it| present.contains(it));
+    model_observer.launched.retain(|it| present.contains(it));
     let mut wanted: BTreeMap<ModelName, (Timestamp, Owner)> = BTreeMap::new();
     for row in rows {
         let desired = &row.desired;
         if desired.wants_replicas()
             && row.replicas.is_empty()
-            && looks.last().presence(&desired.model) == Presence::Absent
-            && !was_launched(observer, row, &mut looks.launched).await
+            && model_observer.last().presence(&desired.model) == Presence::Absent
+            && !was_launched(observer, row, &mut model_observer.launched).await
         {
             let first = (desired.started_at, desired.owner.clone());
             let (since, _) = wanted.entry(desired.model.clone()).or_insert(first);
@@ -215,7 +216,7 @@ async fn was_launched(observer: &Observer, row: &EndpointRows, known: &mut BTree
 
 /// Files of deployed models that have changed since they were right are read again before anything loads them; how
 /// far that is.
-async fn check_deployed(observer: &Observer, shown: &Shown) -> BTreeMap<ModelName, Fetch> {
+async fn check_deployed(observer: &Observer, shown: &ModelSnapshot) -> BTreeMap<ModelName, Fetch> {
     observer.checks.keep(&shown.changed().map(|(model, _)| model).collect());
     let mut checking = BTreeMap::new();
     for (model, stamps) in shown.changed() {
@@ -296,7 +297,7 @@ type Needs = BTreeMap<ModelName, dedi_domain::fit::MemoryNeed>;
 type Contexts = BTreeMap<ModelName, u32>;
 
 /// What each deployed model needs and is served with, as far as is known.
-fn needs(observer: &Observer, shown: &Shown) -> (Needs, Contexts) {
+fn needs(observer: &Observer, shown: &ModelSnapshot) -> (Needs, Contexts) {
     let (mut needs, mut contexts) = (Needs::new(), Contexts::new());
     for (model, facts) in shown.facts() {
         let (serving, need) = observer.config.need(facts);

@@ -9,7 +9,7 @@ use crate::clock::Clock;
 use crate::config::ControlConfig;
 use crate::hub::Pulls;
 use crate::last_pass::LastPass;
-use crate::models::{Checks, Desk};
+use crate::models::{BlockingReader, Checks};
 use crate::parts::Parts;
 use crate::routing::Routing;
 use crate::store::Store;
@@ -36,7 +36,7 @@ pub(super) struct Actor {
     pub(super) clock: Clock,
     pub(super) checks: Checks,
     /// Where launches read a model.
-    pub(super) desk: Desk,
+    pub(super) reader: BlockingReader,
 }
 
 impl Observer {
@@ -63,7 +63,7 @@ impl Actor {
             runtime: parts.runtime.clone(),
             clock: parts.clock.clone(),
             checks: parts.checks.clone(),
-            desk: parts.desks.launches.clone(),
+            reader: parts.readers.launches.clone(),
         }
     }
 }

@@ -14,7 +14,7 @@ use super::isolate::Subject;
 /// What became of a plan.
 #[derive(Debug, Default)]
 pub struct Carried {
-    /// Actions after which another look is worth while.
+    /// Actions after which another observation is worth while.
     pub n_done: usize,
     /// What went wrong, as sentences.
     pub troubles: BTreeSet<String>,
@@ -39,7 +39,7 @@ pub async fn carry_out(
         let done = AssertUnwindSafe(act(environment, world, action)).catch_unwind().await;
         match done.unwrap_or(Err(Trouble::Panicked)) {
             Ok(()) => carried.n_done += 1,
-            // Somebody changed the row since the look; the next one decides anew.
+            // Somebody changed the row since the observation; the next one decides anew.
             Err(Trouble::Moved) => carried.n_done += 1,
             Err(Trouble::Overtaken) => {
                 carried.n_done += 1;

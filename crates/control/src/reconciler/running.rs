@@ -8,7 +8,7 @@ use super::act::find;
 use super::environment::Environment;
 use crate::store::{Moment, Ready, StoreError};
 
-/// Records how far the replicas have come that this look shows alive, when that is due.
+/// Records how far the replicas have come that this observation shows alive, when that is due.
 pub(super) async fn beat(environment: &dyn Environment, world: &World) -> Result<(), StoreError> {
     let due: Vec<(ReplicaId, Moment)> =
         beats(world).into_iter().map(|it| (it.replica, environment.moment(it.until))).collect();

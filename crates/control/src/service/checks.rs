@@ -35,7 +35,7 @@ impl ModelChecks {
         must_by_role(caller, ModelAct::Verify)?;
         self.models.must(caller, model, act).await?;
         let name = model.clone();
-        let read = self.models.desk.ask(READ_MAX, move |models| {
+        let read = self.models.reader.ask(READ_MAX, move |models| {
             let obstacle = accepts.then(|| access::obstacle(models.folder())).flatten();
             (models.files(&name), models.stamps(&name), obstacle)
         });

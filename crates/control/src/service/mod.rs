@@ -52,11 +52,11 @@ impl Services {
         let models = Arc::new(Models {
             config: parts.config.clone(),
             store: parts.store.clone(),
-            desk: parts.desks.requests.clone(),
+            reader: parts.readers.requests.clone(),
             clock: parts.clock.clone(),
             pulls: parts.pulls.clone(),
             checks: parts.checks.clone(),
-            looks: parts.looks.clone(),
+            barrier: parts.barrier.clone(),
         });
         let hardware = Arc::new(Hardware::new(
             parts.config.clone(),
@@ -68,7 +68,7 @@ impl Services {
             config: parts.config.clone(),
             store: parts.store.clone(),
             clock: parts.clock.clone(),
-            looks: parts.looks.clone(),
+            barrier: parts.barrier.clone(),
             routing: parts.routing.clone(),
             last_pass: parts.last_pass.clone(),
             models: models.clone(),

@@ -8,16 +8,16 @@ use crate::testing::Plane;
 async fn create_is_routed_when_it_is_answered_and_waits_for_no_look() {
     let plane = Plane::start().await;
     // The loop hangs, and so would whoever waited for its next look; the runtime answers nobody.
-    plane.parts().looks.set_running(true);
+    plane.parts().barrier.set_running(true);
     plane.runtime.set_down(true);
-    let n_looks = plane.parts().looks.n_begun();
+    let n_passes = plane.parts().barrier.n_begun();
     let start = Instant::now();
     let id = plane.create("").await;
     assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
     let table = plane.control.routes().borrow().clone();
     let route = table.routes.iter().find(|it| it.endpoint.to_string() == id).expect("the next chat finds it");
     assert_eq!((route.state.as_str(), route.replicas.len()), ("PENDING", 0));
-    assert_eq!(plane.parts().looks.n_begun(), n_looks);
+    assert_eq!(plane.parts().barrier.n_begun(), n_passes);
     // What is read afterwards is what was answered.
     let shown = plane.get(&id).await;
     assert_eq!((&shown["status"]["reason"], &shown["state"]), (&"accepted".into(), &"PENDING".into()));

@@ -111,18 +111,18 @@ async fn a_revoked_key_is_refused_at_once_while_a_pass_waits() {
     assert!(knows());
     let _hang = Hang::at(&plane.manifest());
     let running = plane.run();
-    let looks = &plane.parts().looks;
+    let barrier = &plane.parts().barrier;
     let begins = async {
-        while !looks.is_looking() {
+        while !barrier.is_in_pass() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
     timeout(PATIENCE, begins).await.expect("a pass begins");
-    let n_before = looks.n_begun();
+    let n_before = barrier.n_begun();
     let revoked = plane.call("DELETE", &format!("/v1/keys/{}", id.as_str().unwrap()), "").await;
     assert_eq!(revoked.status, StatusCode::NO_CONTENT);
     assert!(!knows());
-    assert!(looks.is_looking() && looks.n_begun() == n_before, "by the request and not by the pass");
+    assert!(barrier.is_in_pass() && barrier.n_begun() == n_before, "by the request and not by the pass");
     running.end().await;
     assert!(!knows());
 }

@@ -90,12 +90,12 @@ async fn a_first_request_that_waits_is_looked_at_at_once_and_those_that_go_on_wa
         let endpoints = [(id.parse().unwrap(), load)].into();
         LoadReport { routes_version: 7, at: plane.now(), endpoints, ..LoadReport::default() }
     };
-    let n_looks = || plane.parts().looks.n_begun();
+    let n_passes = || plane.parts().barrier.n_begun();
     running.report(report(0));
     let rest = async || {
         let mut n_before = 0;
-        while n_before != n_looks() || plane.parts().looks.is_looking() {
-            n_before = n_looks();
+        while n_before != n_passes() || plane.parts().barrier.is_in_pass() {
+            n_before = n_passes();
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         n_before
@@ -103,14 +103,14 @@ async fn a_first_request_that_waits_is_looked_at_at_once_and_those_that_go_on_wa
     // By a clock that the test moves: the loop has had all the turns and all the time that it could want, short of a
     // tick, so what it has not begun by then it does not begin.
     let would_look = async || {
-        let n_before = n_looks();
+        let n_before = n_passes();
         for _ in 0..10 {
             tokio::time::advance(Duration::from_millis(30)).await;
             for _ in 0..10 {
                 tokio::task::yield_now().await;
             }
         }
-        n_looks() > n_before
+        n_passes() > n_before
     };
     rest().await;
     let mut routes = plane.control.routes();

@@ -23,7 +23,7 @@ pub(crate) fn launches(endpoints: &[&EndpointView], seen: &Seen<'_>, world: &Wor
 
 fn serve(endpoints: &[&EndpointView], seen: &Seen<'_>, world: &World) -> Vec<(Given, Asks)> {
     let held = endpoints.iter().flat_map(|it| &it.replicas).flat_map(|it| &it.row.devices);
-    let mut pool = Pool::new(&world.inventory, held.chain(&world.aside.devices));
+    let mut pool = Pool::new(&world.inventory, held.chain(&world.quarantine.devices));
     let mut asking: Vec<(&EndpointView, Asks)> = endpoints
         .iter()
         .map(|it| (*it, asks(it, seen, world)))

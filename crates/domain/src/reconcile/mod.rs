@@ -17,10 +17,10 @@ pub use self::launches::has_queue;
 pub(crate) use self::launches::launches;
 use self::replica::{is_failing, next_for_replica};
 use self::state::goal_state;
-use crate::aside::SetAside;
 use crate::end_reason::{DrainOutcome, EndReason};
 use crate::endpoint::{EndpointState, Run, RunCause};
 use crate::ids::{Nonce, ReplicaId};
+use crate::quarantine::Quarantine;
 use crate::replica::{Intent, ObservedReplica, ReplicaPhase, ReplicaRow};
 use crate::time::Timestamp;
 pub use crate::world::{EndpointView, Observation, ReplicaView, Settings, World, by_mark, wanted};
@@ -33,7 +33,7 @@ pub fn decide(world: &World) -> Vec<Action> {
     let mut endpoints: Vec<&EndpointView> = world.endpoints.iter().collect();
     endpoints.sort_by_key(|it| it.desired.id);
 
-    let mut actions = remove_strangers(&endpoints, &world.aside, observed);
+    let mut actions = remove_strangers(&endpoints, &world.quarantine, observed);
     for view in &endpoints {
         decide_endpoint(view, &seen, world, &mut actions);
     }
@@ -49,7 +49,7 @@ pub fn decide(world: &World) -> Vec<Action> {
 /// was released by mistake. The store is known here, so they are nobody's.
 fn remove_strangers(
     endpoints: &[&EndpointView],
-    aside: &SetAside,
+    quarantine: &Quarantine,
     observed: &[ObservedReplica],
 ) -> Vec<Action> {
     let nonces: BTreeMap<ReplicaId, Nonce> =
@@ -57,7 +57,7 @@ fn remove_strangers(
     let mut strangers: Vec<Action> = observed
         .iter()
         .filter(|it| nonces.get(&it.id) != Some(&it.nonce) && it.phase != ReplicaPhase::Stopping)
-        .filter(|it| !aside.may_own(it))
+        .filter(|it| !quarantine.may_own(it))
         .map(|it| Action::Remove { replica: it.id, nonce: it.nonce, reason: EndReason::NoRecord })
         .collect();
     strangers.sort_by_key(|it| format!("{it:?}"));

@@ -56,7 +56,7 @@ fn placement_tells_devices_of_one_name_on_two_nodes_apart() {
 #[test]
 fn placement_tells_the_shortage_of_the_node_that_lacks_least() {
     let mut world = waiting(2);
-    world.aside.devices.insert(DeviceId::on(NodeId::parse("b").unwrap(), "slot-1"));
+    world.quarantine.devices.insert(DeviceId::on(NodeId::parse("b").unwrap(), "slot-1"));
     let endpoints: Vec<&EndpointView> = world.endpoints.iter().collect();
     let given = launches(&endpoints, &Seen::new(), &world);
     assert_eq!(given[0].1, Err(Shortage::Busy { n_free: 1, n_needed: 2 }));

@@ -109,7 +109,7 @@ pub(crate) fn world(view: EndpointView, observed: Vec<ObservedReplica>) -> World
     World {
         now: NOW,
         endpoints: vec![view],
-        aside: SetAside::default(),
+        quarantine: Quarantine::default(),
         observation: Observation::Known(observed),
         listed_at: NOW,
         inventory: devices(2),
@@ -301,7 +301,7 @@ fn a_device_in_quarantine_is_given_to_nobody_and_the_wait_says_so() {
 }
 
 #[test]
-fn what_was_set_aside_keeps_its_devices_and_its_processes() {
+fn quarantine_keeps_devices_and_processes() {
     let mut view = endpoint(1, 1);
     view.replicas = vec![replica(1, Intent::Run)];
     let mut world = world(view, vec![seen(1, 1, ready()), seen(1, 7, ready()), seen(8, 8, ready())]);
@@ -314,12 +314,12 @@ fn what_was_set_aside_keeps_its_devices_and_its_processes() {
     remove r8 with mark 8: no_record
     reserve d2
     ");
-    world.set_aside(EndpointId::from_uuid(Uuid::from_u128(1)));
+    world.quarantine(EndpointId::from_uuid(Uuid::from_u128(1)));
     insta::assert_snapshot!(said(&world), @r"
     remove r8 with mark 8: no_record
     reserve d2
     ");
-    world.aside.has_nameless = true;
+    world.quarantine.has_nameless = true;
     insta::assert_snapshot!(said(&world), @"reserve d2");
 }
 

@@ -61,7 +61,7 @@ impl Published {
     pub fn next(&mut self, old: &RouteTable, world: &World, serving: Serving) -> Option<RouteTable> {
         self.new.retain(|id, at| {
             let is_shown = world.endpoints.iter().any(|it| it.desired.id == *id)
-                || world.aside.endpoints.iter().any(|it| it == id);
+                || world.quarantine.endpoints.iter().any(|it| it == id);
             world.now.since(*at) < SHOWN_WITHIN && !is_shown
         });
         let routes = routes(world, &serving, old, self.new.keys());
@@ -158,7 +158,7 @@ fn routes<'a>(
             let route = catch_unwind(AssertUnwindSafe(|| route(it, (world, &seen), serving, old)));
             route.ok().map(Arc::new).or_else(|| before(old, it.desired.id))
         })
-        .chain(world.aside.endpoints.iter().chain(new).filter_map(|it| before(old, *it)))
+        .chain(world.quarantine.endpoints.iter().chain(new).filter_map(|it| before(old, *it)))
         .collect();
     routes.sort_by_key(|it| it.endpoint);
     routes

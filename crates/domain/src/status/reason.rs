@@ -10,7 +10,7 @@ use crate::endpoint::{EndpointState, Run, RunCause};
 use crate::failure::Verdict;
 use crate::fetch::Fetch;
 use crate::idle::IdleStop;
-use crate::words::{count as counting, is_or_are, so_many_are};
+use crate::plural::{count as counting, is_or_are, so_many_are};
 use crate::world::{EndpointView, Observation, World, wanted};
 
 impl Explainer<'_> {

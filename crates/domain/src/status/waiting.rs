@@ -10,9 +10,9 @@ use crate::failure::{Failure, Verdict, pause};
 use crate::fetch::Fetch;
 use crate::hardware::{BarCause, DeviceId};
 use crate::placement::Shortage;
+use crate::plural::{count as counting, is_or_are, so_many_are};
 use crate::replica::{FailureCause, Intent};
 use crate::time::Timestamp;
-use crate::words::{count as counting, is_or_are, so_many_are};
 use crate::world::{EndpointView, World};
 
 pub(super) fn pending_reason(

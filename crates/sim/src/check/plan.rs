@@ -8,21 +8,21 @@ use dedi_domain::hardware::Health;
 use dedi_domain::reconcile::{EndpointView, Observation, World};
 use dedi_domain::replica::ReplicaRow;
 use dedi_domain::{Action, EndpointState, Inventory, ObservedReplica, ReplicaId, ReplicaPhase};
-use dedi_domain::{EndReason, Fetch, Intent, Nonce, SetAside};
+use dedi_domain::{EndReason, Fetch, Intent, Nonce, Quarantine};
 
 use crate::check::check_step;
 use crate::trace::{Checked, broken};
 use crate::world::devices::{DeviceSet, NEEDED_BYTES, bit, set_of};
 
 /// `world` has all there is, `aside` what the decision was made without.
-pub(crate) fn check_plan(world: &World, aside: &SetAside, actions: &[Action]) -> Checked {
+pub(crate) fn check_plan(world: &World, quarantine: &Quarantine, actions: &[Action]) -> Checked {
     let Observation::Known(listed) = &world.observation else {
         return if actions.is_empty() { Ok(()) } else { broken("S18", "decides without having seen") };
     };
-    let plan = Plan { world, aside, listed, actions };
+    let plan = Plan { world, quarantine, listed, actions };
     let mut held: DeviceSet = 0;
     for action in actions {
-        plan.check_aside(action)?;
+        plan.check_quarantine(action)?;
         match action {
             Action::Reserve { endpoint, devices } => {
                 let Some(view) = plan.view(*endpoint) else { continue };
@@ -80,7 +80,7 @@ pub(crate) fn check_plan(world: &World, aside: &SetAside, actions: &[Action]) ->
 
 struct Plan<'a> {
     world: &'a World,
-    aside: &'a SetAside,
+    quarantine: &'a Quarantine,
     listed: &'a [ObservedReplica],
     actions: &'a [Action],
 }
@@ -95,7 +95,7 @@ impl Plan<'_> {
     }
 
     /// S18 of one endpoint: what is left out of a decision is neither begun nor ended.
-    fn check_aside(&self, action: &Action) -> Checked {
+    fn check_quarantine(&self, action: &Action) -> Checked {
         let id = match action {
             Action::Reserve { endpoint, .. }
             | Action::StopIdle { endpoint, .. }
@@ -111,7 +111,7 @@ impl Plan<'_> {
             | Action::MarkGone { replica }
             | Action::Release { replica, .. } => self.row(*replica).map(|it| it.endpoint),
         };
-        if id.is_some_and(|it| self.aside.endpoints.contains(&it)) {
+        if id.is_some_and(|it| self.quarantine.endpoints.contains(&it)) {
             return broken("S18", format!("{action:?} is decided without having read its endpoint"));
         }
         Ok(())
@@ -168,8 +168,8 @@ impl Plan<'_> {
             && a.replicas.min() > 0
             && (other.failures.is_empty() || keeps_turn)
             && other.fetch.is_none();
-        let is_aside = self.aside.endpoints.contains(&a.id);
-        if !is_first || is_aside || !is_asking || a.hardware.kind_name() != b.hardware.kind_name() {
+        let is_quarantined = self.quarantine.endpoints.contains(&a.id);
+        if !is_first || is_quarantined || !is_asking || a.hardware.kind_name() != b.hardware.kind_name() {
             return false;
         }
         let kind = a.hardware.kind_name();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use dedi_domain::reconcile::{EndpointView, Observation, World};
 use dedi_domain::route::{Published, RouteTable};
-use dedi_domain::{Capabilities, Intent, ReplicaPhase, SetAside, Timestamp};
+use dedi_domain::{Capabilities, Intent, Quarantine, ReplicaPhase, Timestamp};
 
 use crate::bug::Bug;
 use crate::life::fault::Fault;
@@ -160,7 +160,7 @@ impl Sim {
         let world = World {
             now,
             endpoints: rows,
-            aside: SetAside::default(),
+            quarantine: Quarantine::default(),
             observation,
             listed_at,
             inventory: std::mem::take(&mut self.devices.measured),

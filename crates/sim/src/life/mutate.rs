@@ -244,7 +244,7 @@ fn serve_only(world: &World, actions: &mut Vec<Action>, is_meant: impl Fn(&Endpo
     let mut without = world.clone();
     for view in world.endpoints.iter().filter(|it| !is_meant(it)) {
         // What they hold stays theirs.
-        without.set_aside(view.desired.id);
+        without.quarantine(view.desired.id);
     }
     let given = healthy(&without);
     actions.retain(|it| !matches!(it, Action::Reserve { .. }));

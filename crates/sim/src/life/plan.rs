@@ -2,7 +2,7 @@
 
 use dedi_domain::hardware::Health;
 use dedi_domain::reconcile::{Observation, World};
-use dedi_domain::{Action, SetAside};
+use dedi_domain::{Action, Quarantine};
 
 use super::mutate;
 use crate::bug::Bug;
@@ -15,16 +15,16 @@ use crate::world::devices::{DeviceSet, bit};
 
 impl Sim {
     pub(crate) fn plan(&mut self, who: usize, world: &World) -> Checked {
-        let rest = self.set_aside(world);
+        let rest = self.quarantine(world);
         let is_unread = rest.is_some() && self.rng.percent(50);
         let readable = rest.as_ref().filter(|_| is_unread).unwrap_or(world);
         self.publish_routes(who, readable)?;
         self.beat(self.controllers[who].epoch, readable, world.now);
-        let (aside, actions) = match rest {
-            Some(rest) => (rest.aside.clone(), mutate::decide(self.bug, &rest)),
-            None => (SetAside::default(), mutate::decide(self.bug, world)),
+        let (quarantine, actions) = match rest {
+            Some(rest) => (rest.quarantine.clone(), mutate::decide(self.bug, &rest)),
+            None => (Quarantine::default(), mutate::decide(self.bug, world)),
         };
-        check_plan(world, &aside, &actions)?;
+        check_plan(world, &quarantine, &actions)?;
         let shows = |it: &Action| matches!(it, Action::Publish { from, state, .. } if from != state);
         if actions.iter().any(shows) {
             self.check_explained(world)?;
@@ -58,15 +58,15 @@ impl Sim {
     }
 
     /// The world without an endpoint that can't be decided about now, where there is one.
-    fn set_aside(&mut self, world: &World) -> Option<World> {
+    fn quarantine(&mut self, world: &World) -> Option<World> {
         if !self.faults.has(Fault::SetAside) || world.endpoints.is_empty() || !self.rng.percent(20) {
             return None;
         }
         let mut rest = world.clone();
         let at = self.rng.below(rest.endpoints.len());
-        rest.set_aside(world.endpoints[at].desired.id);
+        rest.quarantine(world.endpoints[at].desired.id);
         if self.has(Bug::AsideIsGone) {
-            rest.aside = SetAside::default();
+            rest.quarantine = Quarantine::default();
         }
         Some(rest)
     }

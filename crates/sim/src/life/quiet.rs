@@ -4,7 +4,7 @@
 use dedi_domain::hardware::Health;
 use dedi_domain::reconcile::{EndpointView, Observation, World};
 use dedi_domain::status::explain;
-use dedi_domain::{Capabilities, EndpointState, Intent, SetAside, Timestamp};
+use dedi_domain::{Capabilities, EndpointState, Intent, Quarantine, Timestamp};
 
 use crate::life::Sim;
 use crate::life::fault::Faults;
@@ -258,7 +258,7 @@ impl Sim {
         let world = World {
             now,
             endpoints: self.store.endpoints.clone(),
-            aside: SetAside::default(),
+            quarantine: Quarantine::default(),
             observation: Observation::Known(Vec::new()),
             listed_at: now,
             inventory: self.devices.measured.clone(),

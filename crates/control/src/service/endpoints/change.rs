@@ -36,7 +36,7 @@ impl Endpoints {
             };
             match done {
                 Ok(after) => {
-                    self.looks.ask().await;
+                    self.barrier.ask().await;
                     return Ok(after);
                 }
                 Err(StoreError::Conflict) if n_tries < TRIES => {}

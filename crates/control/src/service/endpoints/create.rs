@@ -94,7 +94,7 @@ impl Endpoints {
                 let desired = new.desired;
                 tracing::info!(endpoint.id = %desired.id, owner = %desired.owner, "created an endpoint for {}", desired.model);
                 self.routing.publish_new(&desired, now);
-                self.looks.wake();
+                self.barrier.wake();
                 // The row that was just written is all there is of it.
                 let rows = EndpointRows { desired, replicas: Vec::new(), failures: Vec::new() };
                 Ok(Created { endpoint: self.describe_rows(rows, None).await, reply })

@@ -68,7 +68,7 @@ impl Endpoints {
         let read = self.store.rows(desired.clone()).await;
         let unread = match &read {
             Err(err @ StoreError::Value(_)) => Some(err.to_string()),
-            Ok(_) | Err(_) => self.last_pass.world().aside.why.get(&desired.id).cloned(),
+            Ok(_) | Err(_) => self.last_pass.world().quarantine.why.get(&desired.id).cloned(),
         };
         let rows = match read {
             Ok(rows) => rows,

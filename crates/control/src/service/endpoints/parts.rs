@@ -5,10 +5,10 @@ use std::sync::Arc;
 use dedi_domain::Desired;
 
 use super::Replies;
+use crate::barrier::PassBarrier;
 use crate::clock::Clock;
 use crate::config::ControlConfig;
 use crate::last_pass::LastPass;
-use crate::looks::Looks;
 use crate::routing::Routing;
 use crate::service::caller::Caller;
 use crate::service::error::{ServiceError, Unsupported};
@@ -20,7 +20,7 @@ pub(crate) struct Endpoints {
     pub(crate) config: Arc<ControlConfig>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Clock,
-    pub(crate) looks: Arc<Looks>,
+    pub(crate) barrier: Arc<PassBarrier>,
     pub(crate) routing: Arc<Routing>,
     pub(crate) last_pass: Arc<LastPass>,
     pub(crate) models: Arc<Models>,

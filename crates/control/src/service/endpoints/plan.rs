@@ -3,7 +3,7 @@
 use dedi_domain::fit::{Fit, MemoryNeed, Serving};
 use dedi_domain::idle::outlook;
 use dedi_domain::model_rights::ModelAct;
-use dedi_domain::words::{count, is_or_are};
+use dedi_domain::plural::{count, is_or_are};
 use dedi_domain::{HardwareConfig, HardwareId, ModelName};
 
 use super::create::{check, hardware};

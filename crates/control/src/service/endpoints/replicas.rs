@@ -33,7 +33,7 @@ pub(crate) enum ReplicaState {
 /// The replicas of an endpoint, oldest first.
 pub(super) fn shown(view: &EndpointView, world: &World) -> Vec<ShownReplica> {
     let (observed, is_known): (&[ObservedReplica], bool) = match &world.observation {
-        Observation::Known(observed) => (observed, !world.aside.endpoints.contains(&view.desired.id)),
+        Observation::Known(observed) => (observed, !world.quarantine.endpoints.contains(&view.desired.id)),
         Observation::Unknown => (&[], false),
     };
     let seen = by_mark(observed);

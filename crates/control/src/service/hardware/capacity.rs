@@ -17,7 +17,7 @@ pub(crate) struct Capacity<'a> {
 impl<'a> Capacity<'a> {
     pub(super) fn new(world: Arc<World>, inventory: &'a Inventory) -> Self {
         let held = world.endpoints.iter().flat_map(|it| &it.replicas).flat_map(|it| &it.row.devices);
-        let taken = held.chain(&world.aside.devices).cloned().collect();
+        let taken = held.chain(&world.quarantine.devices).cloned().collect();
         Self { world, inventory, taken }
     }
 

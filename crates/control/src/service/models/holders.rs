@@ -1,7 +1,7 @@
 //! Whose a model is, and which endpoints need it.
 
 use dedi_domain::ModelName;
-use dedi_domain::words::count;
+use dedi_domain::plural::count;
 
 use super::Models;
 use crate::hub::{Manifest, Source};
@@ -26,7 +26,7 @@ impl Models {
         let usual = Source::of(model.clone());
         let name = model.clone();
         let read = self
-            .desk
+            .reader
             .ask(READ_MAX, move |models| models.files(&name).ok().map(|it| Manifest::read(&it.folder)));
         Ok(match read.await? {
             Some(Some(manifest)) => manifest.revision == usual.revision && self.pulls.is_of_hub(&manifest),

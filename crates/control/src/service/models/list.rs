@@ -67,7 +67,7 @@ impl Models {
     }
 
     async fn on_disk(&self) -> Result<Vec<Found>, ServiceError> {
-        let read = self.desk.ask(READ_MAX, |models| {
+        let read = self.reader.ask(READ_MAX, |models| {
             let found = models.list().into_iter().filter_map(|name| {
                 let facts = models.facts(&name).ok()?;
                 let files = models.files(&name).ok()?;

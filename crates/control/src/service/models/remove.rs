@@ -32,7 +32,7 @@ impl Models {
             true => self.give_up(caller, model).await?,
             false => self.remove_whole(caller, model).await?,
         }
-        self.looks.ask().await;
+        self.barrier.ask().await;
         Ok(())
     }
 
@@ -49,10 +49,10 @@ impl Models {
         self.checks.call_off(model);
         let was_called_off = self.pulls.call_off(model).await;
         let name = model.clone();
-        let was_there = match self.desk.ask(REMOVE_MAX, move |models| models.remove(&name)).await? {
+        let was_there = match self.reader.ask(REMOVE_MAX, move |models| models.remove(&name)).await? {
             Ok(was_there) => was_there,
             Err(err) if access::is_read_only(&err) => {
-                let why = access::said(self.desk.folder(), &err);
+                let why = access::said(self.reader.folder(), &err);
                 return Err(ServiceError::Unsupported {
                     by: Unsupported::StoreReadOnlyForModel,
                     message: format!("{model} can't be removed: {why}"),
@@ -106,7 +106,7 @@ impl Models {
     /// Why there was nothing to remove: where the name leads says more than that nothing is there.
     async fn why_not_removed(&self, model: &ModelName) -> ServiceError {
         let name = model.clone();
-        match self.desk.ask(READ_MAX, move |models| models.files(&name)).await {
+        match self.reader.ask(READ_MAX, move |models| models.files(&name)).await {
             Ok(Err(err @ ModelError::Unusable(_))) => ServiceError::of_model(model, err),
             Ok(Ok(_) | Err(ModelError::Absent(_) | ModelError::Unreadable(_))) | Err(_) => {
                 ServiceError::no_model(model.as_str())

@@ -34,7 +34,7 @@ impl Models {
         };
         let entry = caller.audit_entry(AuditAction::ModelShare, model.as_str(), format!("made it {whose}"));
         self.store.share_model(model, tenants, &entry, self.clock.now()).await?;
-        self.looks.ask().await;
+        self.barrier.ask().await;
         Ok(holders)
     }
 }

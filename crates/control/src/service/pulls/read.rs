@@ -26,7 +26,7 @@ impl ModelPulls {
         must_by_role(caller, ModelAct::Pull)?;
         let Self { models } = self;
         // Who reads that it is done finds it done.
-        ownership::settle(&models.pulls, &models.desk, models.store.as_ref(), &models.clock).await;
+        ownership::settle(&models.pulls, &models.reader, models.store.as_ref(), &models.clock).await;
         let unknown = || ServiceError::NotFound(Absent::Pull(model.clone()));
         let pull = models.pulls.get(model).ok_or_else(unknown)?;
         if self.shows(caller, &pull).await? { Ok(pull) } else { Err(unknown()) }

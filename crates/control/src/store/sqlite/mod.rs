@@ -12,6 +12,7 @@ macro_rules! sql {
 mod audit;
 mod backup;
 mod clock;
+mod database_file;
 mod endpoints;
 mod error;
 mod events;
@@ -26,7 +27,6 @@ mod lock;
 mod open;
 mod pass;
 mod pins;
-mod place;
 mod rows;
 mod snapshot;
 mod start_times;
@@ -46,8 +46,8 @@ use sqlx::{Sqlite, Transaction};
 use uuid::Uuid;
 
 pub use self::backup::backup;
+use self::database_file::DatabaseFile;
 pub use self::lock::{DataLock, Holder, LockError};
-use self::place::Place;
 use super::{Leadership, StoreError};
 
 /// Connections that lost their transaction and are replaced before a write gives up: a disk that fails takes each
@@ -59,7 +59,7 @@ const LOST_MAX: u32 = 3;
 pub struct SqliteStore {
     writer: SqlitePool,
     reader: SqlitePool,
-    place: Place,
+    place: DatabaseFile,
     installation: Uuid,
     /// The epoch in which this handle took the lead; 0 before that, which no epoch is.
     epoch: Arc<AtomicI64>,

@@ -14,8 +14,8 @@ use sqlx::{ConnectOptions, Connection};
 use uuid::Uuid;
 
 use super::SqliteStore;
+use super::database_file::DatabaseFile;
 use super::error::sqlite_code;
-use super::place::Place;
 use crate::store::StoreError;
 
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
@@ -46,7 +46,7 @@ impl SqliteStore {
             .map_err(|err| opening(path, err))?;
         let installation = Uuid::parse_str(&text)
             .map_err(|_invalid| StoreError::Value(format!("installation id `{text}`")))?;
-        let place = Place::of(path).map_err(|err| unreadable(path, &err))?;
+        let place = DatabaseFile::of(path).map_err(|err| unreadable(path, &err))?;
         Ok(Self { writer, reader, place, installation, epoch: Arc::default(), paused: Arc::default() })
     }
 

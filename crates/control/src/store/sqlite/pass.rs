@@ -141,7 +141,7 @@ impl PassStore for SqliteStore {
     ) -> Result<(), StoreError> {
         let mut tx = self.write_leading().await?;
         let reason = EndReason::Failed { cause: ending.cause };
-        if !turn(&mut tx, replica, Turn::Stop, reason, now).await? {
+        if !transition(&mut tx, replica, Transition::Stop, reason, now).await? {
             return Ok(());
         }
         usage::close(&mut tx, replica, ran).await?;
@@ -167,7 +167,7 @@ impl PassStore for SqliteStore {
 
     async fn drain(&self, replica: ReplicaId, reason: EndReason, now: Timestamp) -> Result<(), StoreError> {
         let mut tx = self.write_leading().await?;
-        if turn(&mut tx, replica, Turn::Drain, reason, now).await? {
+        if transition(&mut tx, replica, Transition::Drain, reason, now).await? {
             let (endpoint, attempt) = endpoint_of(&mut tx, replica).await?;
             let message = format!("attempt {attempt}: takes no new requests: {}", reason.sentence());
             add_event(&mut tx, now, endpoint, Some(replica), EventKind::ReplicaDraining, &message).await?;
@@ -184,7 +184,7 @@ impl PassStore for SqliteStore {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let mut tx = self.write_leading().await?;
-        if turn(&mut tx, replica, Turn::Stop, reason, now).await? {
+        if transition(&mut tx, replica, Transition::Stop, reason, now).await? {
             usage::close(&mut tx, replica, ran).await?;
             let (endpoint, attempt) = endpoint_of(&mut tx, replica).await?;
             let message = format!("attempt {attempt}: {how}");
@@ -333,22 +333,22 @@ impl PassStore for SqliteStore {
 }
 
 #[derive(Clone, Copy)]
-enum Turn {
+enum Transition {
     Drain,
     Stop,
 }
 
 /// Moves a row's intent on; false when it is there already or beyond.
-async fn turn(
+async fn transition(
     tx: &mut Transaction<'static, Sqlite>,
     replica: ReplicaId,
-    to: Turn,
+    to: Transition,
     reason: EndReason,
     now: Timestamp,
 ) -> Result<bool, StoreError> {
     let (intent, also_from_drain) = match to {
-        Turn::Drain => ("drain", false),
-        Turn::Stop => ("stop", true),
+        Transition::Drain => ("drain", false),
+        Transition::Stop => ("stop", true),
     };
     let done = sqlx::query(sql!(
         "UPDATE replicas SET intent = ?, intent_since = ?, end_reason = coalesce(end_reason, ?) \

@@ -2,7 +2,7 @@
 
 use dedi_api::ModelPull;
 use dedi_domain::fetch::percent;
-use dedi_domain::words::count;
+use dedi_domain::plural::count;
 
 use crate::clock::Clock;
 use crate::hub::{Phase, Pull};

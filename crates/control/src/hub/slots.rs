@@ -18,24 +18,24 @@ const SLOW_FOR: Duration = Duration::from_secs(30);
 /// Bytes a second below which it is: a hub or a line that gives less is stuck, or means harm.
 const SLOW_BYTES_PER_SEC: u64 = 64 << 10;
 
-/// The turns. The operator's downloads are those of nobody.
+/// Bounds the downloads that run at once. `None` as the owner is the operator.
 #[derive(Debug)]
-pub(super) struct Turns {
+pub(super) struct DownloadSlots {
     all: Arc<Semaphore>,
     of_each: Mutex<BTreeMap<Option<Owner>, Arc<Semaphore>>>,
-    /// Who has its tenant's turn and waits for a place.
+    /// Downloads that hold their tenant's slot and wait for one of all.
     n_waiting: AtomicUsize,
     slow_for: Duration,
 }
 
-/// A download's turn, until it is dropped.
+/// Lets one download run until dropped.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(super) struct DownloadSlot {
     _place: OwnedSemaphorePermit,
     _own: OwnedSemaphorePermit,
 }
 
-impl Turns {
+impl DownloadSlots {
     pub(super) fn new(n_at_once: u32) -> Self {
         Self::with(n_at_once, SLOW_FOR)
     }
@@ -49,19 +49,19 @@ impl Turns {
         }
     }
 
-    /// A turn, if there is one now.
-    pub(super) fn try_take(&self, of: &Option<Owner>) -> Option<Turn> {
+    /// A slot, if one is free now.
+    pub(super) fn try_take(&self, of: &Option<Owner>) -> Option<DownloadSlot> {
         let own = self.own(of).try_acquire_owned().ok()?;
         let place = self.all.clone().try_acquire_owned().ok()?;
-        Some(Turn { _place: place, _own: own })
+        Some(DownloadSlot { _place: place, _own: own })
     }
 
-    /// Waits for a turn; `None` where there are none any more.
-    pub(super) async fn take(&self, of: &Option<Owner>) -> Option<Turn> {
+    /// Waits for a slot; `None` once the slots are closed.
+    pub(super) async fn take(&self, of: &Option<Owner>) -> Option<DownloadSlot> {
         let own = self.own(of).acquire_owned().await.ok()?;
         let _waiting = Waiting::enter(&self.n_waiting);
         let place = self.all.clone().acquire_owned().await.ok()?;
-        Some(Turn { _place: place, _own: own })
+        Some(DownloadSlot { _place: place, _own: own })
     }
 
     /// Returns when the download has hardly moved for a while in which others waited for a place.
@@ -116,30 +116,30 @@ mod tests {
 
     #[tokio::test]
     async fn turn_is_one_a_tenant_and_a_slow_one_yields_to_who_waits() {
-        let turns = Turns::with(2, WINDOW);
-        let first = turns.try_take(&owner("a")).unwrap();
-        assert!(turns.try_take(&owner("a")).is_none(), "one of a tenant");
-        let operators = turns.try_take(&None).unwrap();
-        assert!(turns.try_take(&owner("b")).is_none(), "all places are taken");
+        let slots = DownloadSlots::with(2, WINDOW);
+        let first = slots.try_take(&owner("a")).unwrap();
+        assert!(slots.try_take(&owner("a")).is_none(), "one of a tenant");
+        let operators = slots.try_take(&None).unwrap();
+        assert!(slots.try_take(&owner("b")).is_none(), "all places are taken");
         let progress = Progress::default();
-        let alone = tokio::time::timeout(WINDOW * 5, turns.must_yield(&progress)).await;
+        let alone = tokio::time::timeout(WINDOW * 5, slots.must_yield(&progress)).await;
         assert!(alone.is_err(), "nobody waits");
         let other = owner("b");
-        let waits = turns.take(&other);
+        let waits = slots.take(&other);
         let yields = async {
-            tokio::time::timeout(BOUND, turns.must_yield(&progress)).await.unwrap();
+            tokio::time::timeout(BOUND, slots.must_yield(&progress)).await.unwrap();
             drop(first);
         };
-        let (turn, ()) = tokio::join!(waits, yields);
-        assert!(turn.is_some());
-        drop((turn, operators));
-        assert!(turns.try_take(&owner("a")).is_some());
+        let (slot, ()) = tokio::join!(waits, yields);
+        assert!(slot.is_some());
+        drop((slot, operators));
+        assert!(slots.try_take(&owner("a")).is_some());
     }
 
     #[tokio::test]
     async fn turn_of_a_fast_download_is_kept_while_others_wait() {
-        let turns = Turns::with(1, WINDOW);
-        let _turn = turns.try_take(&None).unwrap();
+        let slots = DownloadSlots::with(1, WINDOW);
+        let _slot = slots.try_take(&None).unwrap();
         let other = owner("b");
         let progress = Progress::default();
         let moves = async {
@@ -150,8 +150,8 @@ mod tests {
             }
         };
         tokio::select! {
-            () = turns.must_yield(&progress) => panic!("it was taken for slow"),
-            _ = turns.take(&other) => panic!("there is one place"),
+            () = slots.must_yield(&progress) => panic!("it was taken for slow"),
+            _ = slots.take(&other) => panic!("there is one place"),
             () = moves => {}
             () = sleep(WINDOW * 5) => {}
         }

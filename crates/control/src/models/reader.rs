@@ -1,5 +1,5 @@
 //! Reads of the model store, where the disk may hang: so many at a time, and nobody waits for one longer than for any
-//! other answer. A read that hangs keeps its place until the disk answers, so that no other hangs beside it.
+//! other answer. A read that hangs keeps its permit until the disk answers, so that no other hangs beside it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,11 +14,11 @@ use super::{ModelError, ModelStore};
 /// Longest wait for the model store: it reads folders and the beginnings of files.
 pub(crate) const READ_MAX: Duration = Duration::from_secs(5);
 
-/// One kind of asker's places. Clones are the same ones.
+/// A bounded pool of blocking reads for one kind of caller. Clones share the bound.
 #[derive(Clone, Debug)]
-pub(crate) struct Desk {
+pub(crate) struct BlockingReader {
     models: Arc<ModelStore>,
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
 }
 
 /// Why there is no answer.
@@ -50,9 +50,9 @@ impl From<NoAnswer> for ModelError {
     }
 }
 
-impl Desk {
-    pub(crate) fn new(models: Arc<ModelStore>, n_places: usize) -> Self {
-        Self { models, places: Arc::new(Semaphore::new(n_places)) }
+impl BlockingReader {
+    pub(crate) fn new(models: Arc<ModelStore>, n_at_once: usize) -> Self {
+        Self { models, permits: Arc::new(Semaphore::new(n_at_once)) }
     }
 
     /// Where the models are.
@@ -60,13 +60,13 @@ impl Desk {
         self.models.folder()
     }
 
-    /// Begins a read; `None` where all places are taken.
+    /// Begins a read; `None` where all permits are taken.
     pub(crate) fn begin<T: Send + 'static>(
         &self,
         read: impl FnOnce(&ModelStore) -> T + Send + 'static,
     ) -> Option<JoinHandle<T>> {
-        let place = self.places.clone().try_acquire_owned().ok()?;
-        Some(self.spawn(place, read))
+        let permit = self.permits.clone().try_acquire_owned().ok()?;
+        Some(self.spawn(permit, read))
     }
 
     /// The answer to a read, waited for at most for `wait`. One that comes later is nobody's.
@@ -76,13 +76,13 @@ impl Desk {
         read: impl FnOnce(&ModelStore) -> T + Send + 'static,
     ) -> Result<T, NoAnswer> {
         let answer = async {
-            let place = self.places.clone().acquire_owned().await.map_err(|_closed| NoAnswer::Panicked)?;
-            self.spawn(place, read).await.map_err(|_panicked| NoAnswer::Panicked)
+            let permit = self.permits.clone().acquire_owned().await.map_err(|_closed| NoAnswer::Panicked)?;
+            self.spawn(permit, read).await.map_err(|_panicked| NoAnswer::Panicked)
         };
         timeout(wait, answer).await.unwrap_or(Err(NoAnswer::Late(wait)))
     }
 
-    /// The same for who has no time to wait for a place as well.
+    /// As `ask`, without waiting for a permit.
     pub(crate) async fn ask_now<T: Send + 'static>(
         &self,
         wait: Duration,
@@ -97,12 +97,12 @@ impl Desk {
 
     fn spawn<T: Send + 'static>(
         &self,
-        place: OwnedSemaphorePermit,
+        permit: OwnedSemaphorePermit,
         read: impl FnOnce(&ModelStore) -> T + Send + 'static,
     ) -> JoinHandle<T> {
         let models = self.models.clone();
         tokio::task::spawn_blocking(move || {
-            let _place = place;
+            let _permit = permit;
             read(&models)
         })
     }

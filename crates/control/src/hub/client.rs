@@ -29,9 +29,9 @@ const LIST_BYTES_MAX: usize = 32 << 20;
 /// Longest time for the whole list; a byte now and then does not keep it alive.
 const LIST_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// A connection to one hub.
+/// HTTP client of one hub.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(super) struct HubClient {
     client: Client<HttpsConnector<HttpConnector<Resolver>>, Empty<Bytes>>,
     base: Url,
     token: Option<Token>,
@@ -59,8 +59,8 @@ pub(super) struct Answer {
     pub(super) linked_size: Option<u64>,
 }
 
-impl Line {
-    /// A line with the token as it is now.
+impl HubClient {
+    /// A client with the token as it is now.
     pub(super) fn new(config: &HubConfig) -> Result<Self, HubError> {
         let base = config.base().map_err(HubError::Config)?;
         let token = config.token().map_err(HubError::Config)?;

@@ -9,13 +9,13 @@ use crate::store::StoreError;
 
 /// A file and where it was when it was opened.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct DatabaseFile {
     pub(super) path: PathBuf,
     /// Device and inode.
     file: (u64, u64),
 }
 
-impl Place {
+impl DatabaseFile {
     /// Of a file that is there.
     pub(super) fn of(path: &Path) -> io::Result<Self> {
         let meta = std::fs::metadata(path)?;

@@ -1,4 +1,4 @@
-//! What the reconciler says of trouble, once each: in the log, and to whom it is about.
+//! Reports each trouble of the reconciler once: in the log, and as an event of the endpoint it concerns.
 
 use std::collections::BTreeSet;
 
@@ -9,8 +9,8 @@ use super::isolate::Subject;
 use crate::store::{EventKind, Unread};
 
 impl Reconciler {
-    /// Says of each endpoint whose rows can't be read that it is left as it is, once.
-    pub(super) async fn tell_unread(&mut self, unread: &[Unread], now: Timestamp) {
+    /// Reports, once each, the endpoints that are left as they are because their rows can't be read.
+    pub(super) async fn log_unread(&mut self, unread: &[Unread], now: Timestamp) {
         for it in unread.iter().filter(|it| !self.unread.contains(&it.id)) {
             let Unread { id, why, .. } = it;
             tracing::error!(endpoint.id = %id, "{id} is left as it is, nothing of it is started or ended: {why}");
@@ -25,7 +25,7 @@ impl Reconciler {
         self.unread = unread.iter().map(|it| it.id.clone()).collect();
     }
 
-    pub(super) async fn tell_panicked(&self, panicked: &BTreeSet<Subject>, now: Timestamp) {
+    pub(super) async fn log_panicked(&self, panicked: &BTreeSet<Subject>, now: Timestamp) {
         for it in panicked.iter().filter(|it| self.waits.n_failed(**it) == 1) {
             tracing::error!(
                 "a step for {it} panicked; see the message before this one. It is tried again at growing intervals, the others go on"
@@ -44,7 +44,7 @@ impl Reconciler {
         }
     }
 
-    pub(super) fn tell(&mut self, troubles: BTreeSet<String>) {
+    pub(super) fn log_troubles(&mut self, troubles: BTreeSet<String>) {
         for new in troubles.difference(&self.troubles) {
             tracing::warn!("{new}");
         }

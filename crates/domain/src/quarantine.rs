@@ -1,5 +1,4 @@
-//! What nobody can decide about now: endpoints whose rows can't be read, or whose steps fail. What is theirs stays
-//! theirs: none of their devices is given away, and none of their processes is begun or ended.
+//! Endpoints in quarantine: their rows can't be read, or their steps fail. They keep what they hold: none of their devices is given away, and none of their processes is begun or ended.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +8,7 @@ use crate::replica::ObservedReplica;
 
 /// Endpoints that a decision leaves as they are, with what they hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SetAside {
+pub struct Quarantine {
     /// Which endpoints, as far as their ids can be read.
     pub endpoints: BTreeSet<EndpointId>,
     /// What can't be read of them, as a clause; absent where their steps fail.
@@ -22,8 +21,8 @@ pub struct SetAside {
     pub has_nameless: bool,
 }
 
-impl SetAside {
-    /// Whether a process without a row may belong to an endpoint that was set aside.
+impl Quarantine {
+    /// Whether a process without a row may belong to a quarantined endpoint.
     pub fn may_own(&self, it: &ObservedReplica) -> bool {
         self.has_nameless || self.replicas.contains(&it.id)
     }
