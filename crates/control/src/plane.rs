@@ -72,7 +72,7 @@ pub enum ControlError {
         database.display()
     )]
     Missing {
-        /// Which file.
+        /// Path of the database.
         database: PathBuf,
         /// How many there are.
         n_replicas: usize,
@@ -80,9 +80,9 @@ pub enum ControlError {
     /// There is no database, and whether there are replicas is not known.
     #[error("the database {} is missing, and whether replicas of it still run is unknown", database.display())]
     MissingUnseen {
-        /// Which file.
+        /// Path of the database.
         database: PathBuf,
-        /// Why.
+        /// What the runtime answered.
         source: RuntimeError,
     },
     /// There is no database, but there was one: its key is kept, or its endpoints have logs.
@@ -91,7 +91,7 @@ pub enum ControlError {
         database.display()
     )]
     Lost {
-        /// Which file.
+        /// Path of the database.
         database: PathBuf,
         /// What is left, each with its path.
         traces: String,

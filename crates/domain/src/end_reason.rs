@@ -46,7 +46,7 @@ pub enum EndReason {
     ModelUnreadable,
     /// It failed.
     Failed {
-        /// How.
+        /// Classified cause of the failure.
         cause: FailureCause,
     },
     /// A process with the mark of this installation that no replica in the store has. Never stored.

@@ -12,11 +12,11 @@ use crate::time::Timestamp;
 /// One ended attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// Which attempt.
+    /// Number of the attempt.
     pub attempt: u32,
     /// Why it ended.
     pub cause: FailureCause,
-    /// When.
+    /// Time of the failure.
     pub at: Timestamp,
     /// How long it had been ready before; zero if it never was.
     pub ready_for: Duration,

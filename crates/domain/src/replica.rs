@@ -19,7 +19,7 @@ pub enum Intent {
     Drain {
         /// When draining began.
         since: Timestamp,
-        /// Why.
+        /// Reason to drain.
         reason: EndReason,
     },
     /// Its processes should be gone.
@@ -35,9 +35,9 @@ pub enum Intent {
 /// everything is seen gone, so the devices it names are taken for exactly that long.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplicaRow {
-    /// Which replica.
+    /// Id of the replica.
     pub id: ReplicaId,
-    /// Whose.
+    /// Endpoint the replica belongs to.
     pub endpoint: EndpointId,
     /// Its process's mark.
     pub nonce: Nonce,
@@ -76,7 +76,7 @@ pub enum ReplicaPhase {
     },
     /// Has generated a token and answers under this address.
     Ready {
-        /// Where.
+        /// Address that the engine listens on.
         address: Address,
     },
     /// Was ready and does not answer probes.
@@ -103,7 +103,7 @@ pub struct Exit {
     pub signal: Option<i32>,
     /// The classified cause.
     pub cause: FailureCause,
-    /// When.
+    /// Time of the exit.
     pub at: Timestamp,
     /// The last lines it logged, oldest first; at most [`LOG_TAIL_LINES_MAX`].
     pub log_tail: Vec<String>,

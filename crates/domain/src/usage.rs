@@ -17,7 +17,7 @@ pub const BEAT: Duration = Duration::from_secs(5);
 /// A replica was seen to live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Beat {
-    /// Which.
+    /// Replica that ran.
     pub replica: ReplicaId,
     /// Up to when it is known to have run.
     pub until: Timestamp,
@@ -27,7 +27,7 @@ pub struct Beat {
 /// then all of them, so that many replicas are no more writes than one.
 ///
 /// One process has one mark, so a replica that is seen again has lived since it was last seen, however long ago.
-/// Endpoints that were set aside, and a look that could not be had, are caught up with in this way.
+/// Quarantined endpoints, and observations that failed, are caught up with in this way.
 pub fn beats(world: &World) -> Vec<Beat> {
     let Observation::Known(observed) = &world.observation else { return Vec::new() };
     let seen = by_mark(observed);

@@ -15,7 +15,7 @@ const CHUNK: u64 = 64;
 /// A seed that broke a rule.
 #[derive(Clone, Debug)]
 pub struct Found {
-    /// Which.
+    /// Seed that repeats the life.
     pub seed: u64,
     /// What it broke.
     pub violation: Violation,

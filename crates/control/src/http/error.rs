@@ -19,7 +19,7 @@ pub(crate) enum ApiError {
     Invalid {
         /// What is wrong.
         message: String,
-        /// Which field.
+        /// Path of the wrong field, where one is to blame.
         param: Option<String>,
         /// For programs; none where the field says it all.
         code: Option<RefusalCode>,

@@ -106,9 +106,9 @@ audit_actions! {
 pub struct AuditEntry {
     /// Whose log it is in; `None` for the host's.
     pub owner: Option<Owner>,
-    /// Who acted.
+    /// Caller who acted.
     pub by: Actor,
-    /// What was done.
+    /// Recorded action.
     pub action: AuditAction,
     /// To what: an id or a name.
     pub object: String,

@@ -81,7 +81,7 @@ pub struct NewEndpoint {
     pub quota: u32,
     /// Which revision of its model it is to serve, where that is known.
     pub pin: Option<String>,
-    /// Who asked.
+    /// Caller who asked for it, as the audit log records them.
     pub by: Actor,
 }
 

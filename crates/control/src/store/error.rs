@@ -11,7 +11,7 @@ pub enum StoreError {
         path.display()
     )]
     Corrupt {
-        /// Which file.
+        /// Path of the file concerned.
         path: PathBuf,
         /// What the check said.
         detail: String,
@@ -22,7 +22,7 @@ pub enum StoreError {
         path.display()
     )]
     Newer {
-        /// Which file.
+        /// Path of the file concerned.
         path: PathBuf,
         /// The first schema step this program lacks.
         step: i64,
@@ -30,9 +30,9 @@ pub enum StoreError {
     /// It can't be opened, or its schema can't be brought up to date.
     #[error("the database {} can't be opened: {detail}", path.display())]
     Unreadable {
-        /// Which file.
+        /// Path of the file concerned.
         path: PathBuf,
-        /// Why.
+        /// Cause, as a clause.
         detail: String,
     },
     /// The database library is too old to be trusted with this.
@@ -49,7 +49,7 @@ pub enum StoreError {
         path.display()
     )]
     Gone {
-        /// Which file.
+        /// Path of the file concerned.
         path: PathBuf,
     },
     /// The disk is full; nothing was written.

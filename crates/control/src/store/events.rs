@@ -90,9 +90,9 @@ event_kinds! {
 pub struct EventRecord {
     /// Grows.
     pub id: i64,
-    /// When.
+    /// Wall-clock time of the event.
     pub at: Timestamp,
-    /// A kind's word.
+    /// Name of the kind, as stored.
     pub kind: String,
     /// The replica it is about, if one.
     pub replica: Option<String>,

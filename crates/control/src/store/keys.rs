@@ -58,9 +58,9 @@ pub struct StoredKey {
     pub id: KeyId,
     /// Text for people.
     pub name: String,
-    /// Its tenant.
+    /// Tenant the key belongs to.
     pub owner: Owner,
-    /// What it allows.
+    /// Rights of whoever presents the key.
     pub role: Role,
     /// When it was made.
     pub created_at: Timestamp,

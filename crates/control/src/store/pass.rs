@@ -98,7 +98,7 @@ pub trait PassStore: Send + Sync {
 /// How an attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ending {
-    /// Why.
+    /// Cause of the failure.
     pub cause: FailureCause,
     /// Exit code, where there was one.
     pub code: Option<i32>,

@@ -45,15 +45,15 @@ pub enum BackupError {
     /// The copy can't be written.
     #[error("the backup {} can't be written: {source}", path.display())]
     Io {
-        /// Which file.
+        /// Path of the file concerned.
         path: PathBuf,
-        /// Why.
+        /// Error of the file system.
         source: io::Error,
     },
     /// The copy does not read back as it should.
     #[error("the copy {} turned out damaged ({detail}); no backup was made", path.display())]
     Damaged {
-        /// Which file.
+        /// Path of the file concerned.
         path: PathBuf,
         /// What the check said.
         detail: String,

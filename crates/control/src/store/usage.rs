@@ -54,11 +54,11 @@ pub struct Ready {
 pub struct EndpointUsage {
     /// The endpoint's id.
     pub endpoint: String,
-    /// Its name.
+    /// The endpoint's name.
     pub name: String,
-    /// Its model.
+    /// The model that it served.
     pub model: String,
-    /// Its hardware.
+    /// Name of the hardware that it ran on.
     pub hardware: String,
     /// The sum.
     pub usage: Usage,

@@ -18,36 +18,36 @@ pub enum Action {
     },
     /// Runtime: make the replica's process exist.
     Spawn {
-        /// Which.
+        /// Replica that the action concerns.
         replica: ReplicaId,
     },
     /// Store: the runtime has shown this replica.
     MarkSeen {
-        /// Which.
+        /// Replica that the action concerns.
         replica: ReplicaId,
     },
     /// Store: it is ready for the first time.
     MarkReady {
-        /// Which.
+        /// Replica that the action concerns.
         replica: ReplicaId,
     },
     /// Store: end the attempt with this cause and turn the row to [`Intent::Stop`].
     Fail {
-        /// Which.
+        /// Replica that the action concerns.
         replica: ReplicaId,
-        /// Why.
+        /// Cause of the failure.
         cause: FailureCause,
     },
     /// Store: turn the row to [`Intent::Drain`]; the next route table lacks it.
     Drain {
-        /// Which.
+        /// Replica that the action concerns.
         replica: ReplicaId,
-        /// Why.
+        /// Reason that is recorded and shown.
         reason: EndReason,
     },
     /// Store: turn the row to [`Intent::Stop`].
     Stop {
-        /// Which.
+        /// Replica that the action concerns.
         replica: ReplicaId,
         /// Why; the same as it drained for, if it did.
         reason: EndReason,
@@ -56,7 +56,7 @@ pub enum Action {
     },
     /// Runtime: make its processes absent.
     Remove {
-        /// Which.
+        /// Replica that the action concerns.
         replica: ReplicaId,
         /// The mark of the process that is meant.
         nonce: Nonce,
@@ -65,12 +65,12 @@ pub enum Action {
     },
     /// Store: its processes are gone; device memory is awaited from now on.
     MarkGone {
-        /// Which.
+        /// Replica that the action concerns.
         replica: ReplicaId,
     },
     /// Store: delete the row; its devices are free, but for what the action says of them.
     Release {
-        /// Which.
+        /// Replica that the action concerns.
         replica: ReplicaId,
         /// Bytes still held on its devices when the wait for them ran out.
         leftover_bytes: u64,
@@ -79,14 +79,14 @@ pub enum Action {
     },
     /// Store: the endpoint was idle for its whole timeout; its run state becomes stopped.
     StopIdle {
-        /// Which.
+        /// Endpoint that the action concerns.
         endpoint: EndpointId,
         /// The generation that this was decided on.
         generation: u64,
     },
     /// Store: show this state.
     Publish {
-        /// Which.
+        /// Endpoint that the action concerns.
         endpoint: EndpointId,
         /// The state before.
         from: EndpointState,
@@ -97,7 +97,7 @@ pub enum Action {
     },
     /// Store: the deleted endpoint has no replica left; its row goes.
     Erase {
-        /// Which.
+        /// Endpoint that the action concerns.
         endpoint: EndpointId,
     },
 }

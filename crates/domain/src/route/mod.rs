@@ -49,7 +49,7 @@ pub struct Route {
     pub endpoint: EndpointId,
     /// Its name; inference requests may use it.
     pub name: EndpointName,
-    /// Whose it is.
+    /// Tenant the endpoint belongs to.
     pub owner: Owner,
     /// What it serves.
     pub model: ModelName,
@@ -72,7 +72,7 @@ pub struct Route {
 /// One ready replica.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteReplica {
-    /// Which.
+    /// Id of the replica.
     pub id: ReplicaId,
     /// Where its engine is.
     pub address: Address,

@@ -18,7 +18,7 @@ pub enum LockError {
     Held {
         /// The folder.
         folder: PathBuf,
-        /// Who.
+        /// Process that holds the lock.
         holder: Holder,
     },
     /// The lock file can't be used.
@@ -26,7 +26,7 @@ pub enum LockError {
     Io {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// Error of the file system.
         source: io::Error,
     },
 }
