@@ -36,7 +36,7 @@ const HOP_BY_HOP: [HeaderName; 5] = [
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum Owner {
     /// This server has the folder.
     Here,
     /// A successor may have it, or give it back.
@@ -48,7 +48,7 @@ enum Place {
 /// The one of a server.
 #[derive(Clone, Debug)]
 pub(crate) struct Gate {
-    place: Arc<watch::Sender<Place>>,
+    owner: Arc<watch::Sender<Owner>>,
     writing: TaskTracker,
     reading: TaskTracker,
     client: Client<HttpConnector, Body>,
@@ -61,32 +61,32 @@ impl Gate {
         connector.set_connect_timeout(Some(DECISION_WAIT));
         let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
         let (writing, reading) = (TaskTracker::new(), TaskTracker::new());
-        Self { place: Arc::new(watch::Sender::new(Place::Here)), writing, reading, client }
+        Self { owner: Arc::new(watch::Sender::new(Owner::Here)), writing, reading, client }
     }
 
     /// From now on requests that write wait; returns when those under way are done, or have taken too long.
     pub(crate) async fn hold_writes(&self) {
-        self.place.send_replace(Place::Between);
+        self.owner.send_replace(Owner::Between);
         until_empty(&self.writing).await;
     }
 
     /// This server has the folder again.
     pub(crate) fn open(&self) {
-        self.place.send_replace(Place::Here);
+        self.owner.send_replace(Owner::Here);
     }
 
     /// A successor serves on the listening socket of `address`; returns when no request is being answered here any
     /// more, or one takes too long.
     pub(crate) async fn pass_on(&self, address: SocketAddr) {
-        self.place.send_replace(Place::There(reachable(address)));
+        self.owner.send_replace(Owner::There(reachable(address)));
         until_empty(&self.writing).await;
         until_empty(&self.reading).await;
     }
 
     /// Where a request is to be answered, once that is decided; `None` if it is not in time.
-    async fn place(&self, writes: bool) -> Option<Place> {
-        let mut seen = self.place.subscribe();
-        let is_decided = |it: &Place| *it != Place::Between || !writes;
+    async fn owner(&self, writes: bool) -> Option<Owner> {
+        let mut seen = self.owner.subscribe();
+        let is_decided = |it: &Owner| *it != Owner::Between || !writes;
         let waited = tokio::time::timeout(DECISION_WAIT, seen.wait_for(is_decided)).await;
         waited.ok()?.ok().map(|it| *it)
     }
@@ -113,18 +113,18 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 pub(crate) async fn answer(State(gate): State<Gate>, request: Request, next: Next) -> Response {
     let writes = !matches!(*request.method(), Method::GET | Method::HEAD);
     loop {
-        let place = gate.place(writes).await;
-        if let Some(Place::There(address)) = place {
+        let owner = gate.owner(writes).await;
+        if let Some(Owner::There(address)) = owner {
             return forward(&gate.client, address, request).await;
         }
-        // Entered before the last look: who closes the gate after that waits for it.
+        // Entered before the last check: who closes the gate after that waits for it.
         let inside = if writes { gate.writing.token() } else { gate.reading.token() };
-        let now = *gate.place.borrow();
+        let now = *gate.owner.borrow();
         match now {
-            Place::There(_) => {}
-            Place::Between if writes && place.is_some() => {}
+            Owner::There(_) => {}
+            Owner::Between if writes && owner.is_some() => {}
             // Also what waited in vain: the store says what is the matter.
-            Place::Here | Place::Between => {
+            Owner::Here | Owner::Between => {
                 let response = next.run(request).await;
                 drop(inside);
                 return response;

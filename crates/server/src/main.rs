@@ -3,7 +3,6 @@
 
 mod admin;
 mod backup;
-mod carried;
 mod config;
 mod cors;
 mod demo;
@@ -20,6 +19,7 @@ mod health;
 mod hosts;
 mod limits;
 mod listener;
+mod load_reports;
 mod logging;
 mod only_get;
 mod openapi;

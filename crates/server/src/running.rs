@@ -20,13 +20,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Admin};
-use crate::carried::{self, Loads};
 use crate::cors::{self, Cors};
 use crate::exit::Refusal;
 use crate::folder::Folder;
 use crate::gate::{self, Gate};
 use crate::health::{self, Ready};
 use crate::hosts::{self, Hosts};
+use crate::load_reports::{self, Loads};
 use crate::paths::{DataDir, write_atomically};
 use crate::takeover::{Offer, Successor};
 use crate::{framing, limits, listener, logging, openapi};
@@ -53,7 +53,7 @@ pub(crate) struct Server {
     behind: CancellationToken,
     tasks: JoinSet<Ended>,
     /// What running requests need, to the last of them.
-    carriers: JoinSet<Ended>,
+    data_plane_tasks: JoinSet<Ended>,
     loads: watch::Receiver<LoadReport>,
     /// No connection takes a further request.
     closed: CancellationToken,
@@ -119,10 +119,10 @@ impl Server {
         let admin = Admin { stop: stop.clone(), metrics: Arc::new(metrics), control: control.clone() };
         say_address(data, address).map_err(Refusal::broken)?;
         let (all_loads, loads_seen) = watch::channel(LoadReport::default());
-        let mut carriers = JoinSet::new();
+        let mut data_plane_tasks = JoinSet::new();
         let carrying = gateway.clone();
         let gateway_run = async move { carrying.run(CancellationToken::new()).await };
-        carriers.spawn(named("the gateway", endless(gateway_run)));
+        data_plane_tasks.spawn(named("the gateway", endless(gateway_run)));
         let closed = CancellationToken::new();
         let mut public = JoinSet::new();
         let stall_max = Duration::from_millis(config.gateway.write_stall_timeout_ms);
@@ -141,7 +141,7 @@ impl Server {
             gate,
             behind: CancellationToken::new(),
             tasks: JoinSet::new(),
-            carriers,
+            data_plane_tasks,
             loads: loads_seen,
             closed,
             offer: None,
@@ -154,7 +154,9 @@ impl Server {
         server.begin_behind();
         server.offer();
         // Last, since a predecessor hears from it that this server serves.
-        server.carriers.spawn(named("the load reports", endless(carried::join(loads, all_loads))));
+        server
+            .data_plane_tasks
+            .spawn(named("the load reports", endless(load_reports::join(loads, all_loads))));
         server.ready.set(true);
         Ok(server)
     }
@@ -200,7 +202,7 @@ impl Server {
             said = serves, if has_successor => Event::Serves(said),
             successor = wants, if !has_successor => Event::Asked(successor),
             ended = self.tasks.join_next(), if has_folder => broken(ended),
-            ended = self.carriers.join_next() => broken(ended),
+            ended = self.data_plane_tasks.join_next() => broken(ended),
             _ = self.public.join_next() => {
                 Event::End(Reason::Broken("the listener ended by itself".to_owned()))
             }
@@ -239,8 +241,8 @@ impl Server {
         }
         let has_successor = successor.is_some();
         if let Some(stream) = successor {
-            let telling = carried::tell(stream, self.loads.clone(), self.closed.clone());
-            self.carriers.spawn(named("the word to the new server", endless(telling)));
+            let reporting = load_reports::report_to(stream, self.loads.clone(), self.closed.clone());
+            self.data_plane_tasks.spawn(named("the load reports to the new server", endless(reporting)));
             self.gate.pass_on(self.address).await;
             self.folder.close().await;
         }
@@ -251,7 +253,7 @@ impl Server {
             self.gateway.drain(self.grace).await;
             self.public.join_next().await;
             if has_successor {
-                carried::until_none(&mut self.loads, self.grace).await;
+                load_reports::until_idle(&mut self.loads, self.grace).await;
             }
         };
         tokio::select! {
@@ -259,7 +261,7 @@ impl Server {
             () = at_once.cancelled() => tracing::warn!("asked twice: not waiting for running requests"),
         }
         self.public.shutdown().await;
-        self.carriers.shutdown().await;
+        self.data_plane_tasks.shutdown().await;
         self.end_behind().await;
         if self.take_back_at.is_none() {
             let _ = std::fs::remove_file(self.folder.data.address());

@@ -34,7 +34,7 @@ use crate::replicas::Replicas;
 use crate::running::Server;
 use crate::signals::{Asked, Signals};
 use crate::stop::{self, StopSocket};
-use crate::{carried, demo, descriptors, logging, runtime, unused};
+use crate::{demo, descriptors, load_reports, logging, runtime, unused};
 
 /// Longest wait for replicas of an earlier server to be found ready.
 const REPLICAS_WAIT: Duration = Duration::from_secs(3);
@@ -153,7 +153,7 @@ async fn start(
     let clocks = folder.control.clock().judging();
     let gateway = Gateway::new(settings, folder.control.routes(), loads, clocks);
 
-    let loads = carried::Loads { own: loads_seen, predecessor };
+    let loads = load_reports::Loads { own: loads_seen, predecessor };
     Server::start(folder, &gateway, loads, listener, stop).map(Some)
 }
 

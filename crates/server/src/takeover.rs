@@ -5,7 +5,7 @@
 //! duplicate of its listening socket and goes on accepting. The new one says [`TAKE`], the old one lets go of the
 //! data folder and says [`RELEASED`], and the new one opens everything and says [`SERVING`]. Only then the old
 //! one stops accepting: connections wait in the kernel's queue of the shared socket. Requests that run on it finish
-//! there, and until then it says over the same connection which replicas they are on (see [`crate::carried`]).
+//! there, and until then it says over the same connection which replicas they are on (see [`crate::load_reports`]).
 //!
 //! The new server may vanish or stall at any step: the old one then takes the folder back (see [`crate::running`]).
 //! Who has the folder is decided by its lock alone.

@@ -45,8 +45,8 @@ pub(super) struct Engine {
 struct State {
     /// Which file said it.
     file: Option<FileId>,
-    said: Option<(Said, Instant)>,
-    asked: Option<Receiver<Said>>,
+    report: Option<(BackendReport, Instant)>,
+    asked: Option<Receiver<BackendReport>>,
 }
 
 /// Another one is another program, or the same built anew.
@@ -60,7 +60,7 @@ struct FileId {
 
 /// What the program said of itself.
 #[derive(Clone, Debug, PartialEq)]
-enum Said {
+enum BackendReport {
     Backends(Vec<Backend>),
     /// It does not know the question, as engines that are not dedi's.
     Nothing,
@@ -94,18 +94,19 @@ impl Engine {
         if state.file != Some(file) {
             *state = State { file: Some(file), ..State::default() };
         }
-        let is_old = state.said.as_ref().is_none_or(|(said, at)| said.is_doubtful() && at.elapsed() >= DOUBT);
+        let is_old =
+            state.report.as_ref().is_none_or(|(report, at)| report.is_doubtful() && at.elapsed() >= DOUBT);
         if is_old && state.asked.is_none() {
             state.asked = Some(self.ask());
         }
         if let Some(asked) = &state.asked {
-            let answer = match state.said {
+            let answer = match state.report {
                 None => asked.recv_timeout(FIRST_WAIT).map_err(|err| err == mpsc::RecvTimeoutError::Timeout),
                 Some(_) => asked.try_recv().map_err(|err| err == TryRecvError::Empty),
             };
             match answer {
-                Ok(said) => {
-                    state.said = Some((said, Instant::now()));
+                Ok(report) => {
+                    state.report = Some((report, Instant::now()));
                     state.asked = None;
                 }
                 Err(is_awaited) if is_awaited => {}
@@ -113,8 +114,8 @@ impl Engine {
                 Err(_) => state.asked = None,
             }
         }
-        match &state.said {
-            Some((said, _)) => said.bar(n_gpus),
+        match &state.report {
+            Some((report, _)) => report.bar(n_gpus),
             None => Some(bar(
                 "the engine program has not said yet what it can compute on",
                 "wait some seconds; the next look tells".to_owned(),
@@ -123,7 +124,7 @@ impl Engine {
     }
 
     /// Asks the program, off this thread: it may take a while. The thread ends with the program or at the limit.
-    fn ask(&self) -> Receiver<Said> {
+    fn ask(&self) -> Receiver<BackendReport> {
         let (answer, asked) = mpsc::channel();
         let (program, environment) = (self.program.clone(), self.environment.clone());
         let named = thread::Builder::new().name("engine-backends".to_owned());
@@ -146,7 +147,7 @@ impl FileId {
     }
 }
 
-impl Said {
+impl BackendReport {
     /// Whether the same program may say something else later.
     fn is_doubtful(&self) -> bool {
         match self {
@@ -204,11 +205,11 @@ fn bar(what: &str, cure: String) -> Bar {
 }
 
 /// Runs the program with the question, and ends it at the limit.
-fn ask(program: &Path, environment: &[(String, String)], limit: Duration) -> Said {
+fn ask(program: &Path, environment: &[(String, String)], limit: Duration) -> BackendReport {
     let mut asked = Command::new(program);
     asked.arg("--backends=json").env_clear().envs(environment.iter().cloned());
     let begun = asked.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
-    let Ok(mut child) = begun else { return Said::Nothing };
+    let Ok(mut child) = begun else { return BackendReport::Nothing };
     let output = child.stdout.take();
     let until = Instant::now() + limit;
     let status = loop {
@@ -218,7 +219,7 @@ fn ask(program: &Path, environment: &[(String, String)], limit: Duration) -> Sai
             Ok(None) if Instant::now() < until => thread::sleep(POLL),
             Ok(None) | Err(_) => {
                 let (_, _) = (child.kill(), child.wait());
-                return Said::Late;
+                return BackendReport::Late;
             }
         }
     };
@@ -226,8 +227,8 @@ fn ask(program: &Path, environment: &[(String, String)], limit: Duration) -> Sai
     // A child of it that holds the pipe open has to end, too; what is read is bounded.
     let read = output.map(|it| it.take(ANSWER_BYTES_MAX).read_to_end(&mut text));
     match (status.success(), read, serde_json::from_slice::<Answer>(&text)) {
-        (true, Some(Ok(_)), Ok(answer)) => Said::Backends(answer.backends),
-        (_, _, _) => Said::Nothing,
+        (true, Some(Ok(_)), Ok(answer)) => BackendReport::Backends(answer.backends),
+        (_, _, _) => BackendReport::Nothing,
     }
 }
 
@@ -247,7 +248,7 @@ mod tests {
         path
     }
 
-    fn says(folder: &tempfile::TempDir, backends: &str) -> PathBuf {
+    fn reporting(folder: &tempfile::TempDir, backends: &str) -> PathBuf {
         program(
             folder,
             &format!("[ \"$1\" = --backends=json ] && echo '{{\"backends\":[{backends}],\"more\":1}}'"),
@@ -284,19 +285,19 @@ mod tests {
         let gpu = |name: &str, devices: &str| {
             format!(r#"{CPU},{{"name":"{name}","is_gpu":true,"devices":[{devices}]}}"#)
         };
-        let blind = ask(&says(&folder, &gpu("cuda", "")));
+        let blind = ask(&reporting(&folder, &gpu("cuda", "")));
         assert!(blind.bar(1).unwrap().what.contains("back-end cuda sees no GPU"));
         assert!(blind.is_doubtful());
-        let sees = ask(&says(&folder, &gpu("vulkan", "{}")));
+        let sees = ask(&reporting(&folder, &gpu("vulkan", "{}")));
         assert_eq!(sees.bar(1), None);
         assert!(sees.bar(2).unwrap().what.contains("one of several"), "{sees:?}");
-        assert_eq!(ask(&says(&folder, &gpu("cuda", "{},{}"))).bar(2), None);
+        assert_eq!(ask(&reporting(&folder, &gpu("cuda", "{},{}"))).bar(2), None);
         // Other engines, and none at all.
         for script in ["exit 2", "echo no json", "echo '{}'"] {
-            assert_eq!(ask(&program(&folder, script)), Said::Nothing, "{script}");
+            assert_eq!(ask(&program(&folder, script)), BackendReport::Nothing, "{script}");
         }
-        assert_eq!(ask(Path::new("/nowhere/engine")), Said::Nothing);
-        assert_eq!(Said::Nothing.bar(4), None);
+        assert_eq!(ask(Path::new("/nowhere/engine")), BackendReport::Nothing);
+        assert_eq!(BackendReport::Nothing.bar(4), None);
         assert_eq!(Engine::new("/nowhere/engine".into(), Vec::new()).bar(4), None);
     }
 
@@ -307,10 +308,10 @@ mod tests {
         for script in ["exec sleep 60", "exec cat /dev/zero"] {
             let path = program(&folder, script);
             let begun = Instant::now();
-            let said = ask(&path, &[("PATH".into(), "/usr/bin:/bin".into())], limit);
-            assert_eq!(said, Said::Late, "{script}");
+            let report = ask(&path, &[("PATH".into(), "/usr/bin:/bin".into())], limit);
+            assert_eq!(report, BackendReport::Late, "{script}");
             assert!(begun.elapsed() < Duration::from_secs(20));
-            assert!(said.bar(1).unwrap().cure.contains("--backends"));
+            assert!(report.bar(1).unwrap().cure.contains("--backends"));
         }
     }
 }

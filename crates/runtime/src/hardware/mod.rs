@@ -97,8 +97,8 @@ impl Hardware {
         let mut devices = cpu::devices(&self.settings, &ours.pids())?;
         let mut troubles = Vec::new();
         if self.settings.gpus {
-            let (mut gpus, told) = self.gpus.devices(ours);
-            troubles = told;
+            let (mut gpus, found) = self.gpus.devices(ours);
+            troubles = found;
             // Hosts without GPUs need no answer.
             let bar = if gpus.is_empty() { None } else { self.engine.bar(gpus.len()) };
             for gpu in &mut gpus {

@@ -3,7 +3,7 @@
 mod faults;
 mod holders;
 mod memory;
-mod words;
+mod messages;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -52,7 +52,7 @@ struct State {
     /// Whose the processes are that the driver names.
     holders: Holders,
     /// What was wrong at the last look, which is logged when it is new.
-    told: Vec<String>,
+    logged: Vec<String>,
 }
 
 impl Gpus {
@@ -65,7 +65,7 @@ impl Gpus {
     /// there.
     pub(super) fn devices(&self, ours: &Engines) -> (Vec<Device>, Vec<Trouble>) {
         let mut state = self.state.lock();
-        let State { driver, tried_at, closed, known, holders, told } = &mut *state;
+        let State { driver, tried_at, closed, known, holders, logged } = &mut *state;
         holders.begin(ours);
         if driver.is_none() && tried_at.is_none_or(|it| it.elapsed() >= RETRY_DELAY) {
             *tried_at = Some(Instant::now());
@@ -86,7 +86,7 @@ impl Gpus {
             Some(Driver { nvml, faults }) => {
                 faults.listen();
                 // What the driver said instead of which GPU it has there.
-                let mut untold: Option<String> = None;
+                let mut unidentified: Option<String> = None;
                 let mut devices: Vec<Device> = match nvml.device_count() {
                     Ok(0) => {
                         troubles.extend(self.traces.nvidia().map(|sign| Trouble {
@@ -98,16 +98,16 @@ impl Gpus {
                         Vec::new()
                     }
                     Ok(n_devices) => (0..n_devices)
-                        .filter_map(|at| look(nvml, at, holders, known, &mut troubles, &mut untold))
+                        .filter_map(|at| observe(nvml, at, holders, known, &mut troubles, &mut unidentified))
                         .collect(),
                     Err(err) => {
                         troubles.push(trouble("the GPU driver does not answer", &err));
-                        untold = Some(words::words(&err));
+                        unidentified = Some(messages::message(&err));
                         known.values().map(|it| troubled(it, &err)).collect()
                     }
                 };
                 // A GPU that was never seen may be one of our engines'.
-                let missing = untold.map_or_else(Vec::new, |why| held(ours, &why));
+                let missing = unidentified.map_or_else(Vec::new, |why| held(ours, &why));
                 devices.extend(without(missing, &devices));
                 holders.end(troubles.is_empty());
                 devices.iter_mut().for_each(|it| faults.judge(it));
@@ -115,10 +115,10 @@ impl Gpus {
             }
         };
         let now: Vec<String> = troubles.iter().map(|it| format!("{}: {}", it.what, it.cure)).collect();
-        for trouble in now.iter().filter(|it| !told.contains(it)) {
+        for trouble in now.iter().filter(|it| !logged.contains(it)) {
             tracing::warn!("{trouble}");
         }
-        *told = now;
+        *logged = now;
         // Of those that are listed, their health tells.
         troubles.retain(|it| !devices.iter().any(|device| it.what.contains(device.id.name())));
         number_by_kind(&mut devices);
@@ -144,15 +144,15 @@ struct Closed {
 
 impl Closed {
     fn by(err: &NvmlError, traces: &Traces) -> Self {
-        let why = format!("the GPU driver does not start: {}", words::words(err));
-        let trouble = if words::is_absence(err) {
+        let why = format!("the GPU driver does not start: {}", messages::message(err));
+        let trouble = if messages::is_absence(err) {
             traces.nvidia().map(|sign| Trouble {
                 node: NodeId::LOCAL,
                 what: format!("{sign}, and {why}"),
-                cure: format!("{}; runtime.hardware.gpus = false leaves GPUs alone", words::cure(err)),
+                cure: format!("{}; runtime.hardware.gpus = false leaves GPUs alone", messages::cure(err)),
             })
         } else {
-            Some(Trouble { node: NodeId::LOCAL, what: why.clone(), cure: words::cure(err).to_owned() })
+            Some(Trouble { node: NodeId::LOCAL, what: why.clone(), cure: messages::cure(err).to_owned() })
         };
         if trouble.is_none() {
             tracing::debug!("no GPUs: {why}");
@@ -164,18 +164,18 @@ impl Closed {
 fn trouble(what: &str, err: &NvmlError) -> Trouble {
     Trouble {
         node: NodeId::LOCAL,
-        what: format!("{what}: {}", words::words(err)),
-        cure: words::cure(err).to_owned(),
+        what: format!("{what}: {}", messages::message(err)),
+        cure: messages::cure(err).to_owned(),
     }
 }
 
-fn look(
+fn observe(
     nvml: &Nvml,
     at: u32,
     holders: &mut Holders,
     known: &mut BTreeMap<u32, Device>,
     troubles: &mut Vec<Trouble>,
-    untold: &mut Option<String>,
+    unidentified: &mut Option<String>,
 ) -> Option<Device> {
     match measure(nvml, at, holders, known.get(&at)) {
         Ok((device, refused)) => {
@@ -193,8 +193,8 @@ fn look(
             let last = known.get(&at);
             let name = last.map_or_else(|| "which has never been seen".to_owned(), |it| it.id.to_string());
             troubles.push(trouble(&format!("GPU {at}, {name}, does not answer"), &err));
-            if last.is_none() && !words::is_the_devices(&err) {
-                *untold = Some(words::words(&err));
+            if last.is_none() && !messages::is_the_devices(&err) {
+                *unidentified = Some(messages::message(&err));
             }
             last.map(|it| troubled(it, &err))
         }
@@ -207,8 +207,8 @@ fn troubled(last: &Device, err: &NvmlError) -> Device {
 }
 
 fn health(err: &NvmlError) -> Health {
-    let what = format!("{}; {}", words::words(err), words::cure(err));
-    if words::is_the_devices(err) { Health::Faulty(what) } else { Health::Unknown(what) }
+    let what = format!("{}; {}", messages::message(err), messages::cure(err));
+    if messages::is_the_devices(err) { Health::Faulty(what) } else { Health::Unknown(what) }
 }
 
 /// The GPUs that our engines have, when nobody else can tell which there are.
@@ -289,12 +289,12 @@ fn measure(
 /// Who computes and draws on a GPU; nothing where the driver can't tell.
 fn processes(gpu: &nvml_wrapper::Device<'_>) -> Option<Vec<ProcessInfo>> {
     let computing = match gpu.running_compute_processes() {
-        Err(err) if words::is_unsupported(&err) => gpu.running_compute_processes_v2(),
-        told => told,
+        Err(err) if messages::is_unsupported(&err) => gpu.running_compute_processes_v2(),
+        answer => answer,
     };
     let drawing = match gpu.running_graphics_processes() {
-        Err(err) if words::is_unsupported(&err) => gpu.running_graphics_processes_v2(),
-        told => told,
+        Err(err) if messages::is_unsupported(&err) => gpu.running_graphics_processes_v2(),
+        answer => answer,
     };
     match (computing, drawing) {
         (Ok(computing), drawing) => Some([computing, drawing.unwrap_or_default()].concat()),

@@ -118,12 +118,12 @@ impl<'de> Deserialize<'de> for IsolationSetting {
                 self.visit_i64(i64::try_from(level).unwrap_or(i64::MAX))
             }
 
-            fn visit_str<E: Error>(self, word: &str) -> Result<IsolationSetting, E> {
-                match word {
+            fn visit_str<E: Error>(self, text: &str) -> Result<IsolationSetting, E> {
+                match text {
                     "auto" => Ok(IsolationSetting::Auto),
                     "0" => Ok(IsolationSetting::Level0),
                     "1" => Ok(IsolationSetting::Level1),
-                    _ => Err(E::invalid_value(Unexpected::Str(word), &self)),
+                    _ => Err(E::invalid_value(Unexpected::Str(text), &self)),
                 }
             }
         }
@@ -229,8 +229,11 @@ mod tests {
             refused(|it| it.probe_interval_ms = 0).starts_with("runtime.probe_interval_ms must be 10 to ")
         );
         for name in ["A=B", ""] {
-            let said = refused(|it| it.env_pass = vec!["HOME".to_owned(), name.to_owned()]);
-            assert!(said.starts_with(&format!("runtime.env_pass: {name:?} is no variable's name")), "{said}");
+            let message = refused(|it| it.env_pass = vec!["HOME".to_owned(), name.to_owned()]);
+            assert!(
+                message.starts_with(&format!("runtime.env_pass: {name:?} is no variable's name")),
+                "{message}"
+            );
         }
         let cores = refused(|it| it.hardware.cpu_devices = Some(1_000_000));
         assert_eq!(cores, "runtime.hardware.cpu_devices must be 0 to 4096, got 1000000");

@@ -18,7 +18,7 @@ pub(super) struct LogProgress {
 
 impl LogProgress {
     /// The share that is done by what was logged until now; `None` where nothing was that tells, or it is told otherwise.
-    pub(super) async fn look(&mut self, watch: &Watch<'_>) -> Option<f64> {
+    pub(super) async fn read_new(&mut self, watch: &Watch<'_>) -> Option<f64> {
         let Progress::Log(stages) = &watch.record.health.progress else { return None };
         let (logs, at) = (watch.inner.logs.clone(), self.at);
         let (endpoint, attempt) = (watch.record.launch.endpoint, watch.record.launch.attempt);

@@ -118,7 +118,7 @@ impl ProcessRuntime {
             // Most have a folder; a server that does not start helps none.
             tracing::warn!("replicas whose folder is gone could not be looked for: {err}");
         }
-        Inner::look(&runtime.inner).await?;
+        Inner::observe(&runtime.inner).await?;
         Ok(runtime)
     }
 
@@ -156,7 +156,7 @@ impl Runtime for ProcessRuntime {
 
     async fn list(&self) -> Result<Listing, RuntimeError> {
         let run = self.inner.run.display();
-        let listed = Inner::look(&self.inner).await;
+        let listed = Inner::observe(&self.inner).await;
         listed.map_err(|err| unavailable(format!("the replicas in {run} could not be looked at"), err))
     }
 

@@ -216,11 +216,11 @@ impl Watch<'_> {
                     self.set(Seen::Ready);
                 }
                 (Health::Loading(share), Seen::Launching { .. }) => {
-                    let logged = log.look(self).await;
+                    let logged = log.read_new(self).await;
                     self.progress(share.or(logged));
                 }
                 (Health::Silent(_), Seen::Launching { .. }) => {
-                    if let Some(share) = log.look(self).await {
+                    if let Some(share) = log.read_new(self).await {
                         self.progress(Some(share));
                     }
                 }

@@ -31,7 +31,7 @@ enum Found {
 impl Inner {
     /// All replicas, from what is there now. An error means that nothing is known, never that none is; a folder
     /// that can't be read is one replica of which nothing is known.
-    pub(crate) async fn look(self: &Arc<Self>) -> io::Result<Listing> {
+    pub(crate) async fn observe(self: &Arc<Self>) -> io::Result<Listing> {
         let inner = self.clone();
         let (found, unreadable) = blocking(move || {
             let (mut found, mut unreadable) = (Vec::new(), Vec::new());

@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::config::ListenConfig;
-use super::places::Place;
+use super::permits::ConnectionPermit;
 
 /// Between two looks at a connection whose last bytes are on their way.
 const LAST_BYTES_DELAY: Duration = Duration::from_millis(100);
@@ -31,9 +31,9 @@ const PIECE_BYTES_MAX: usize = 64 << 10;
 const ONE_OF_SEVERAL: u32 = 4;
 /// How long a connection in the reserve goes on after its first answer, for the answer's last bytes.
 const RESERVED_WAIT: Duration = Duration::from_secs(2);
-/// Longest that a connection without a place goes on for its last bytes: it is counted nowhere any more, and a client
+/// Longest that a connection without a permit goes on for its last bytes: it is counted nowhere any more, and a client
 /// that takes nothing could keep any number of them.
-const DISPLACED_WAIT: Duration = Duration::from_secs(2);
+const EVICTION_WAIT: Duration = Duration::from_secs(2);
 
 /// Longest waits of a connection.
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +56,7 @@ impl Waits {
 #[derive(Debug)]
 pub(crate) struct Activity {
     waits: Waits,
-    place: Place,
+    permit: ConnectionPermit,
     begun: Instant,
     state: Mutex<State>,
     changed: Notify,
@@ -89,8 +89,8 @@ enum Phase {
 /// Why a connection is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Over {
-    /// Another one needed its place.
-    Displaced,
+    /// Another one needed its permit.
+    Evicted,
     /// Its request's head did not come.
     NoHead,
     /// It was not used.
@@ -100,18 +100,18 @@ pub(super) enum Over {
 }
 
 impl Activity {
-    pub(super) fn new(waits: Waits, place: Place) -> Arc<Self> {
+    pub(super) fn new(waits: Waits, permit: ConnectionPermit) -> Arc<Self> {
         let begun = Instant::now();
         let phase = Phase::Head(begun + waits.head);
         let state =
             State { phase, n_requests: 0, is_multiplexed: false, given: Vec::new(), last_until: None };
         let (state, is_blocked) = (Mutex::new(state), AtomicBool::new(false));
-        Arc::new(Self { waits, place, begun, state, changed: Notify::new(), is_blocked })
+        Arc::new(Self { waits, permit, begun, state, changed: Notify::new(), is_blocked })
     }
 
-    /// Whether its place is in the reserve.
+    /// Whether its permit is in the reserve.
     pub(super) fn is_reserved(&self) -> bool {
-        self.place.is_reserved
+        self.permit.is_reserved
     }
 
     /// A head is there; the request is under way until the value, or the answer it is put into, is dropped.
@@ -123,7 +123,7 @@ impl Activity {
         state.is_multiplexed |= is_multiplexed;
         state.given.push(given.clone());
         if state.n_requests == 1 {
-            self.place.begin();
+            self.permit.begin();
         }
         drop(state);
         UnderWay { activity: self.clone(), given }
@@ -177,20 +177,20 @@ impl Activity {
             };
             let look_again_at = last_until.map_or(look_again_at, |it| it.min(look_again_at));
             tokio::select! {
-                () = self.place.close.cancelled() => return self.displaced().await,
+                () = self.permit.close.cancelled() => return self.evicted().await,
                 () = self.changed.notified() => {}
                 () = tokio::time::sleep_until(look_again_at) => {}
             }
         }
     }
 
-    async fn displaced(&self) -> Over {
+    async fn evicted(&self) -> Over {
         // An answer that was whole for the server may still be on its way to the client.
-        let until = Instant::now() + DISPLACED_WAIT;
+        let until = Instant::now() + EVICTION_WAIT;
         while self.is_blocked.load(Ordering::Acquire) && Instant::now() < until {
             tokio::time::sleep(LAST_BYTES_DELAY).await;
         }
-        Over::Displaced
+        Over::Evicted
     }
 
     fn has_stalled(&self, now: Instant) -> bool {
@@ -235,7 +235,7 @@ impl Drop for UnderWay {
         state.n_requests -= 1;
         if state.n_requests == 0 {
             state.phase = Phase::Idle(Instant::now() + self.activity.waits.idle);
-            self.activity.place.end();
+            self.activity.permit.end();
         }
         // Over HTTP/1 the answer has said so, and the library closes it.
         if state.is_multiplexed && self.activity.is_reserved() && state.last_until.is_none() {
@@ -308,7 +308,7 @@ pub(super) struct Peer {
 mod tests {
     use http_body_util::BodyExt;
 
-    use super::super::places::Places;
+    use super::super::permits::ConnectionPermits;
     use super::*;
 
     fn activity() -> Arc<Activity> {
@@ -317,8 +317,8 @@ mod tests {
             idle: Duration::from_millis(200),
             stall: Duration::from_millis(50),
         };
-        let place = Places::new(8, 8).enter([127, 0, 0, 1].into(), false).unwrap();
-        Activity::new(waits, place)
+        let permit = ConnectionPermits::new(8, 8).enter([127, 0, 0, 1].into(), false).unwrap();
+        Activity::new(waits, permit)
     }
 
     async fn over(activity: &Activity) -> Over {
@@ -369,10 +369,10 @@ mod tests {
         let activity = activity();
         drop(activity.begin(false));
         activity.wrote(true);
-        activity.place.close.cancel();
+        activity.permit.close.cancel();
         let begun = Instant::now();
-        assert_eq!(over(&activity).await, Over::Displaced);
-        assert!(begun.elapsed() >= DISPLACED_WAIT);
+        assert_eq!(over(&activity).await, Over::Evicted);
+        assert!(begun.elapsed() >= EVICTION_WAIT);
     }
 
     #[tokio::test]
@@ -420,10 +420,10 @@ mod tests {
             idle: Duration::from_secs(600),
             stall: Duration::from_secs(60),
         };
-        let (places, here) = (Places::new(64, 1), [127, 0, 0, 1].into());
-        let busy = Activity::new(waits, places.enter(here, false).unwrap());
+        let (permits, here) = (ConnectionPermits::new(64, 1), [127, 0, 0, 1].into());
+        let busy = Activity::new(waits, permits.enter(here, false).unwrap());
         let _busy = busy.begin(true);
-        let reserved = Activity::new(waits, places.enter(here, false).unwrap());
+        let reserved = Activity::new(waits, permits.enter(here, false).unwrap());
         assert!(reserved.is_reserved());
         let first = reserved.begin(true);
         let _second = reserved.begin(true);

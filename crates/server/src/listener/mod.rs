@@ -3,7 +3,7 @@
 
 mod activity;
 mod config;
-mod places;
+mod permits;
 mod proxies;
 
 use std::io;
@@ -31,7 +31,7 @@ pub(crate) use self::activity::Activity;
 pub(crate) use self::config::ListenConfig;
 
 use self::activity::{Peer, Waits};
-use self::places::Places;
+use self::permits::ConnectionPermits;
 use self::proxies::TrustedProxies;
 use crate::descriptors;
 use crate::framing::{Framing, Heads};
@@ -78,7 +78,7 @@ pub(crate) async fn serve(
     let _closed_in_any_case = closed.clone().drop_guard();
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
-    let places = Places::new(connections_max(&config), config.connections_per_ip_max);
+    let permits = ConnectionPermits::new(connections_max(&config), config.connections_per_ip_max);
     let waits = Waits::new(&config, stall_max);
     let trusted = Arc::new(config.trusted_proxies.clone());
     let server = server();
@@ -87,7 +87,7 @@ pub(crate) async fn serve(
         while connections.try_join_next().is_some() {}
         let accepted = tokio::select! {
             () = cancel.cancelled() => break,
-            accepted = accept(&listener, &places) => accepted,
+            accepted = accept(&listener, &permits) => accepted,
         };
         let (stream, peer) = match accepted {
             Ok(it) => it,
@@ -99,11 +99,11 @@ pub(crate) async fn serve(
             }
         };
         let is_trusted = trusted.contain(peer.ip());
-        let Some(place) = places.enter(peer.ip(), is_trusted) else {
+        let Some(permit) = permits.enter(peer.ip(), is_trusted) else {
             tracing::debug!(%peer, "closed a connection: too many from this address are busy");
             continue;
         };
-        let activity = Activity::new(waits, place);
+        let activity = Activity::new(waits, permit);
         let _ = stream.set_nodelay(true);
         let last = LastReply::default();
         let heads = Heads::default();
@@ -227,8 +227,8 @@ fn is_inference(request: &Request) -> bool {
     request.method() == Method::POST && ["/completions", "/embeddings"].iter().any(|it| path.ends_with(it))
 }
 
-async fn accept(listener: &TcpListener, places: &Places) -> io::Result<(TcpStream, SocketAddr)> {
-    places.free().await;
+async fn accept(listener: &TcpListener, permits: &ConnectionPermits) -> io::Result<(TcpStream, SocketAddr)> {
+    permits.free().await;
     listener.accept().await
 }
 

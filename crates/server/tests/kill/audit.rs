@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use crate::client::Reply;
 use crate::ledger::{Ledger, Wish};
-use crate::look::{self, Look, Process};
 use crate::plane::Plane;
+use crate::snapshot::{self, Process, Snapshot};
 use crate::strangers::Strangers;
 
 /// Longest wait for a killed plane to come to rest. It takes about a second.
@@ -59,7 +59,7 @@ pub(crate) struct Auditor {
     /// Engines that no kill was aimed at, by mark.
     undisturbed: BTreeSet<String>,
     /// Marks whose second start was reported already.
-    told: BTreeSet<String>,
+    reported: BTreeSet<String>,
 }
 
 impl Auditor {
@@ -68,7 +68,7 @@ impl Auditor {
             ledger: Ledger::default(),
             strangers: Strangers::new(),
             undisturbed: BTreeSet::new(),
-            told: BTreeSet::new(),
+            reported: BTreeSet::new(),
         }
     }
 
@@ -86,48 +86,48 @@ impl Auditor {
     pub(crate) fn is_kept(&self, process: &Process) -> bool {
         let is_kept = |mark: &String| self.undisturbed.contains(mark);
         process.mark.as_ref().is_some_and(is_kept)
-            || children(process.pid).iter().any(|it| look::mark(*it).as_ref().is_some_and(is_kept))
+            || children(process.pid).iter().any(|it| snapshot::mark(*it).as_ref().is_some_and(is_kept))
     }
 
     /// True of every moment, whoever was just killed.
-    pub(crate) fn always(&mut self, look: &Look) -> Vec<Finding> {
+    pub(crate) fn always(&mut self, snapshot: &Snapshot) -> Vec<Finding> {
         let mut found: Vec<Finding> =
-            self.ledger.lost(look).into_iter().map(|what| (Wrong::Lost, what)).collect();
-        for (mark, n) in &look.starts {
-            if *n > 1 && self.told.insert(mark.clone()) {
+            self.ledger.lost(snapshot).into_iter().map(|what| (Wrong::Lost, what)).collect();
+        for (mark, n) in &snapshot.starts {
+            if *n > 1 && self.reported.insert(mark.clone()) {
                 found.push((Wrong::Double, format!("launch {mark} was started {n} times")));
             }
         }
-        for (process, mark) in look.engines() {
-            if !look.replicas.iter().any(|it| it.nonce == mark) {
+        for (process, mark) in snapshot.engines() {
+            if !snapshot.replicas.iter().any(|it| it.nonce == mark) {
                 found.push((Wrong::Orphan, format!("engine {} ({mark}) has no row", process.pid)));
             }
         }
         for mark in &self.undisturbed {
-            if !look.engines().any(|(_, it)| it == mark) {
+            if !snapshot.engines().any(|(_, it)| it == mark) {
                 found.push((Wrong::Disturbed, format!("engine {mark} should have been left alone")));
             }
         }
-        found.extend(look.minutes.iter().map(|it| (Wrong::Minutes, it.clone())));
+        found.extend(snapshot.minutes.iter().map(|it| (Wrong::Minutes, it.clone())));
         found.extend(self.strangers.signalled().into_iter().map(|what| (Wrong::Stranger, what)));
         found
     }
 
     /// Waits until rows, processes and folders agree with the ledger and with each other.
-    pub(crate) fn until_settled(&mut self, plane: &mut Plane) -> Result<Look, Vec<Finding>> {
+    pub(crate) fn until_settled(&mut self, plane: &mut Plane) -> Result<Snapshot, Vec<Finding>> {
         let began = Instant::now();
         loop {
-            let why = match Look::at(plane) {
-                Ok(look) => {
-                    let found = self.always(&look);
+            let why = match Snapshot::at(plane) {
+                Ok(snapshot) => {
+                    let found = self.always(&snapshot);
                     if !found.is_empty() {
                         return Err(found);
                     }
-                    match self.unsettled(&look) {
+                    match self.unsettled(&snapshot) {
                         None => {
-                            self.ledger.settle(&look);
+                            self.ledger.settle(&snapshot);
                             let unlisted = self.unlisted(plane);
-                            return if unlisted.is_empty() { Ok(look) } else { Err(unlisted) };
+                            return if unlisted.is_empty() { Ok(snapshot) } else { Err(unlisted) };
                         }
                         Some(why) => why,
                     }
@@ -144,36 +144,36 @@ impl Auditor {
         }
     }
 
-    /// Why this look is not one of a plane at rest.
-    pub(crate) fn unsettled(&self, look: &Look) -> Option<String> {
-        if let Some(why) = self.ledger.entries().iter().find_map(|it| it.unsettled(look)) {
+    /// Why this snapshot is not one of a plane at rest.
+    pub(crate) fn unsettled(&self, snapshot: &Snapshot) -> Option<String> {
+        if let Some(why) = self.ledger.entries().iter().find_map(|it| it.unsettled(snapshot)) {
             return Some(why);
         }
-        let rows: BTreeSet<&str> = look.replicas.iter().map(|it| it.nonce.as_str()).collect();
-        let live: Vec<&str> = look.engines().map(|(_, mark)| mark).collect();
-        let n_shims = look.shims().count();
+        let rows: BTreeSet<&str> = snapshot.replicas.iter().map(|it| it.nonce.as_str()).collect();
+        let live: Vec<&str> = snapshot.engines().map(|(_, mark)| mark).collect();
+        let n_shims = snapshot.shims().count();
         if live.len() != rows.len() || live.iter().any(|it| !rows.contains(it)) {
             return Some(format!("{} engine(s) for {} row(s)", live.len(), rows.len()));
         }
         if n_shims != live.len() {
             return Some(format!("{n_shims} shim(s) for {} engine(s)", live.len()));
         }
-        let names: BTreeSet<String> = look
+        let names: BTreeSet<String> = snapshot
             .replicas
             .iter()
             .map(|it| it.id.trim_start_matches("replica-").replace('-', "").chars().take(12).collect())
             .collect();
         let is_elsewhere = |it: &&Process| it.folder.as_ref().is_some_and(|folder| !names.contains(folder));
-        if let Some(it) = look.processes.iter().find(is_elsewhere) {
+        if let Some(it) = snapshot.processes.iter().find(is_elsewhere) {
             return Some(format!("process {} stands in {:?}, which belongs to no row", it.pid, it.folder));
         }
-        let others: Vec<&String> = look.folders.iter().filter(|it| !names.contains(*it)).collect();
-        if !others.is_empty() || look.folders.len() != names.len() {
+        let others: Vec<&String> = snapshot.folders.iter().filter(|it| !names.contains(*it)).collect();
+        if !others.is_empty() || snapshot.folders.len() != names.len() {
             return Some(format!("folders {others:?} belong to no row"));
         }
-        let held: i64 = look.replicas.iter().map(|it| it.n_devices).sum();
-        (held != look.devices_held)
-            .then(|| format!("{} devices are held by nobody", look.devices_held - held))
+        let held: i64 = snapshot.replicas.iter().map(|it| it.n_devices).sum();
+        (held != snapshot.devices_held)
+            .then(|| format!("{} devices are held by nobody", snapshot.devices_held - held))
     }
 
     /// Where the list that clients get is not the ledger's.
@@ -196,19 +196,19 @@ impl Auditor {
 
     /// After everything was deleted: nothing is left of any of it.
     pub(crate) fn until_empty(&mut self, plane: &mut Plane) -> Vec<Finding> {
-        let look = match self.until_settled(plane) {
-            Ok(look) => look,
+        let snapshot = match self.until_settled(plane) {
+            Ok(snapshot) => snapshot,
             Err(found) => return found,
         };
         let mut found = Vec::new();
         if self.ledger.entries().iter().any(|it| self.ledger.wish(&it.tag) != Wish::Gone) {
             found.push((Wrong::Lost, "an endpoint is left after its deletion".to_owned()));
         }
-        for it in &look.processes {
+        for it in &snapshot.processes {
             found.push((Wrong::Orphan, format!("process {} is left", it.pid)));
         }
-        if look.devices_held > 0 {
-            found.push((Wrong::Leftover, format!("{} devices are still held", look.devices_held)));
+        if snapshot.devices_held > 0 {
+            found.push((Wrong::Leftover, format!("{} devices are still held", snapshot.devices_held)));
         }
         found.extend(groups(plane).into_iter().map(|it| (Wrong::Leftover, format!("control group {it}"))));
         found

@@ -2,9 +2,9 @@
 
 use crate::audit::{Finding, Wrong};
 use crate::life::{BYSTANDER, Failpoint, Killed, Life, stuck};
-use crate::look::{self, Look};
 use crate::operation::Operation;
 use crate::plane::ended;
+use crate::snapshot::{self, Snapshot};
 
 impl Life {
     /// The places that an undisturbed `dedi down` passes, the server's included.
@@ -28,7 +28,7 @@ impl Life {
         self.plane.arm(&format!("{}:{}", at.name, at.n));
         let is_done = self.down(false)?;
         let hit = self.plane.disarm();
-        let left = look::processes(&self.plane.data());
+        let left = snapshot::processes(&self.plane.data());
         if is_done && !left.is_empty() {
             return Err(vec![(Wrong::Orphan, format!("`dedi down` succeeded and left {left:?}"))]);
         }
@@ -47,14 +47,14 @@ impl Life {
 
     fn come_back(&mut self) -> Result<(), Vec<Finding>> {
         self.restart(None)?;
-        let look = self.auditor.until_settled(&mut self.plane)?;
-        self.keep_bystander(&look);
+        let snapshot = self.auditor.until_settled(&mut self.plane)?;
+        self.keep_bystander(&snapshot);
         Ok(())
     }
 
-    fn keep_bystander(&mut self, look: &Look) {
+    fn keep_bystander(&mut self, snapshot: &Snapshot) {
         let id = self.auditor.ledger.entry(BYSTANDER).id.clone();
-        let own = look.replicas.iter().filter(|it| Some(&it.endpoint) == id.as_ref());
+        let own = snapshot.replicas.iter().filter(|it| Some(&it.endpoint) == id.as_ref());
         self.auditor.keep(own.map(|it| it.nonce.clone()));
     }
 }

@@ -9,9 +9,9 @@ use rustix::process::Signal;
 
 use crate::audit::{Auditor, Finding};
 use crate::life::{Failpoint, Killed, Life};
-use crate::look;
 use crate::operation::Operation;
 use crate::plane::{Plane, signal};
+use crate::snapshot;
 
 impl Life {
     /// Does the operation, with the death of the endpoint's engines while somebody is at the failpoint.
@@ -79,7 +79,7 @@ impl Killer {
     }
 
     fn kill(&self) -> usize {
-        let engines = look::processes(&self.data).into_iter().filter(|it| {
+        let engines = snapshot::processes(&self.data).into_iter().filter(|it| {
             let mark = it.mark.as_ref();
             !it.is_shim && mark.is_some_and(|mark| !self.kept.contains(mark))
         });

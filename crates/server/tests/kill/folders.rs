@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::look;
 use crate::plane::signal;
+use crate::snapshot;
 
 const PREFIX: &str = "dedi-kill-";
 const KEPT: &str = "kept";
@@ -36,10 +36,10 @@ pub(crate) fn clear_of_the_dead() {
     for entry in std::fs::read_dir(base()).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let owner = name.to_str().and_then(|it| it.strip_prefix(PREFIX)?.split('-').next()?.parse().ok());
-        if owner.is_none_or(look::is_alive) {
+        if owner.is_none_or(snapshot::is_alive) {
             continue;
         }
-        for pid in look::all_of(&entry.path()) {
+        for pid in snapshot::all_of(&entry.path()) {
             signal(pid, Signal::KILL);
         }
         if !entry.path().join(KEPT).exists() {

@@ -9,9 +9,9 @@ use crate::audit::Finding;
 use crate::dice::Dice;
 use crate::ledger::Wish;
 use crate::life::{Killed, Life};
-use crate::look;
 use crate::operation::Operation;
 use crate::plane::signal;
+use crate::snapshot;
 
 /// Deaths of the server in a row, now and then, while it takes up what the last one left.
 const LONG: usize = 50;
@@ -71,7 +71,7 @@ impl Life {
     /// Kills shims or engines or both, those of the bystander excepted; whom it killed.
     fn kill_replicas(&self, shims: bool, engines: bool, mut is_meant: impl FnMut() -> bool) -> Vec<i32> {
         let mut dead = Vec::new();
-        for it in look::processes(&self.plane.data()) {
+        for it in snapshot::processes(&self.plane.data()) {
             let is_one = (it.is_shim && shims) || (it.mark.is_some() && engines);
             if is_one && !self.auditor.is_kept(&it) && is_meant() {
                 signal(it.pid, Signal::KILL);

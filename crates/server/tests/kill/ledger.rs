@@ -1,7 +1,7 @@
 //! What was asked for and acknowledged. A request without a reply leaves two possibilities; what the database
 //! then shows must be one of them.
 
-use crate::look::{EndpointRow, Look};
+use crate::snapshot::{EndpointRow, Snapshot};
 
 /// What an endpoint was asked to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,9 +80,9 @@ impl Ledger {
 
     /// Takes what the database shows for the truth where both were possible. The database of a server that
     /// runs can't go back on it, so it is one possibility from here on.
-    pub(crate) fn settle(&mut self, look: &Look) {
+    pub(crate) fn settle(&mut self, snapshot: &Snapshot) {
         for entry in &mut self.entries {
-            let row = look.endpoints.iter().find(|it| it.display_name == entry.tag);
+            let row = snapshot.endpoints.iter().find(|it| it.display_name == entry.tag);
             let shown = Wish::of(row);
             if entry.possible.contains(&shown) {
                 entry.possible = vec![shown];
@@ -94,11 +94,11 @@ impl Ledger {
     }
 
     /// Acknowledged things that the database does not show, and things that nobody asked for.
-    pub(crate) fn lost(&self, look: &Look) -> Vec<String> {
+    pub(crate) fn lost(&self, snapshot: &Snapshot) -> Vec<String> {
         let mut lost = Vec::new();
         for entry in &self.entries {
             let rows: Vec<&EndpointRow> =
-                look.endpoints.iter().filter(|it| it.display_name == entry.tag).collect();
+                snapshot.endpoints.iter().filter(|it| it.display_name == entry.tag).collect();
             let shown = Wish::of(rows.first().copied());
             if rows.len() > 1 || !entry.possible.contains(&shown) {
                 lost.push(format!(
@@ -113,11 +113,11 @@ impl Ledger {
                 lost.push(format!("{} has another id than the one acknowledged", entry.tag));
             }
         }
-        for row in &look.endpoints {
+        for row in &snapshot.endpoints {
             if !self.entries.iter().any(|it| it.tag == row.display_name) {
                 lost.push(format!("{} was never asked for", row.display_name));
             }
-            if look.erased.contains(&row.id) {
+            if snapshot.erased.contains(&row.id) {
                 lost.push(format!("{} came back after it was erased", row.display_name));
             }
         }
@@ -137,11 +137,11 @@ impl Ledger {
 
 impl Entry {
     /// How its row must look once everything has settled; a sentence if it does not yet.
-    pub(crate) fn unsettled(&self, look: &Look) -> Option<String> {
+    pub(crate) fn unsettled(&self, snapshot: &Snapshot) -> Option<String> {
         let tag = &self.tag;
-        let row = look.endpoints.iter().find(|it| it.display_name == *tag);
+        let row = snapshot.endpoints.iter().find(|it| it.display_name == *tag);
         let replicas: Vec<_> =
-            look.replicas.iter().filter(|it| row.is_some_and(|row| row.id == it.endpoint)).collect();
+            snapshot.replicas.iter().filter(|it| row.is_some_and(|row| row.id == it.endpoint)).collect();
         let row = row?;
         if row.deleted {
             return Some(format!("{tag} is deleted and not erased yet, with {} replica(s)", replicas.len()));
@@ -150,7 +150,7 @@ impl Entry {
             Wish::Run(n) => ("STARTED", n),
             Wish::Gone | Wish::Stopped(_) => ("STOPPED", 0),
         };
-        let is_up = |it: &crate::look::ReplicaRow| {
+        let is_up = |it: &crate::snapshot::ReplicaRow| {
             it.intent == "run" && it.seen && it.ready_at.is_some() && it.n_devices == 1
         };
         let n_up = replicas.iter().filter(|it| is_up(it)).count();

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use crate::audit::{Auditor, Finding, Wrong};
 use crate::ledger::Wish;
-use crate::look::Look;
 use crate::operation::{Operation, create_bystander};
 use crate::plane::Plane;
+use crate::snapshot::Snapshot;
 
 /// Longest wait for a process to come to its failpoint; those that it is not on the way of come to rest first.
 const HIT_MAX: Duration = Duration::from_secs(5);
@@ -44,8 +44,8 @@ impl Life {
         assert!(life.plane.start(trace), "{}", life.plane.log_tail());
         life.plane.add_models();
         create_bystander(life.plane.client(), &mut life.auditor.ledger, BYSTANDER).map_err(stuck)?;
-        let look = life.auditor.until_settled(&mut life.plane)?;
-        life.auditor.keep(look.engines().map(|(_, mark)| mark.to_owned()));
+        let snapshot = life.auditor.until_settled(&mut life.plane)?;
+        life.auditor.keep(snapshot.engines().map(|(_, mark)| mark.to_owned()));
         Ok(life)
     }
 
@@ -158,7 +158,7 @@ impl Life {
     pub(crate) fn until_hit(&self) {
         let began = Instant::now();
         while began.elapsed() < HIT_MAX && !self.plane.was_hit() {
-            let is_at_rest = Look::at(&self.plane).is_ok_and(|it| {
+            let is_at_rest = Snapshot::at(&self.plane).is_ok_and(|it| {
                 self.auditor.unsettled(&it).is_none() && self.auditor.ledger.lost(&it).is_empty()
             });
             if is_at_rest {

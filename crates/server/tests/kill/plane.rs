@@ -115,7 +115,7 @@ impl Plane {
         // The file is renamed before the death, which a busy host may put off. Who is there for longer has been
         // given the pid of the dead.
         let began = Instant::now();
-        while crate::look::is_alive(pid) && began.elapsed() < DEATH_MAX {
+        while crate::snapshot::is_alive(pid) && began.elapsed() < DEATH_MAX {
             std::thread::sleep(Duration::from_millis(1));
         }
         true
@@ -271,7 +271,7 @@ impl Plane {
 impl Drop for Plane {
     fn drop(&mut self) {
         self.kill();
-        for process in crate::look::processes(&self.data()) {
+        for process in crate::snapshot::processes(&self.data()) {
             signal(process.pid, Signal::KILL);
         }
     }

@@ -11,7 +11,7 @@ use crate::dice::Dice;
 use crate::life::Life;
 use crate::report::Report;
 
-/// Cases on one plane. Each leaves rows behind, and every look reads all of them.
+/// Cases on one plane. Each leaves rows behind, and every snapshot reads all of them.
 const CASES_A_LIFE: usize = 100;
 
 /// The cases that are left, and the sums so far.

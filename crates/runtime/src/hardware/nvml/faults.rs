@@ -11,7 +11,7 @@ use nvml_wrapper::enums::event::XidError;
 use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::event::EventSet;
 
-use super::words::words;
+use super::messages::message;
 
 /// Xid numbers that a program brings upon itself; the device is well afterwards.
 /// 13 and 31 are bad accesses, 43 and 45 a stopped channel, 68 a video decoder, 109 a context switch.
@@ -57,7 +57,7 @@ impl Faults {
     /// Holds old faults against a device that answers.
     pub(super) fn judge(&mut self, device: &mut Device) {
         match &device.health {
-            Health::Faulty(what) if what.starts_with(&words(&NvmlError::GpuLost)) => {
+            Health::Faulty(what) if what.starts_with(&message(&NvmlError::GpuLost)) => {
                 self.broken.entry(device.id.clone()).or_insert_with(|| what.clone());
             }
             Health::Faulty(_) | Health::Unknown(_) => {}

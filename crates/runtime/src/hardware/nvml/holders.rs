@@ -274,11 +274,11 @@ mod tests {
         let me = std::process::id();
         let name = std::fs::read_to_string("/proc/self/comm").unwrap();
         let listed = [process(0, Some(GIB)), process(me, Some(3 * GIB)), process(0, Some(GIB))];
-        let told = seen(4 * GIB, &listed);
-        assert_eq!((told.foreign_bytes, told.leftover_bytes), (4 * GIB, 0));
+        let usage = seen(4 * GIB, &listed);
+        assert_eq!((usage.foreign_bytes, usage.leftover_bytes), (4 * GIB, 0));
         let named = format!("3.0 GiB used by {} (pid {me})", name.trim());
         assert_eq!(
-            told.strangers,
+            usage.strangers,
             [named, "1.0 GiB used by a process that can't be seen from here".to_owned()]
         );
         // The driver names it without a figure, as in some containers: the sum tells.

@@ -5,7 +5,7 @@ use nvml_wrapper::Device as Gpu;
 use nvml_wrapper::error::{NvmlError, nvml_try};
 use nvml_wrapper_sys::bindings::nvmlMemory_t;
 
-use super::words::is_unsupported;
+use super::messages::is_unsupported;
 
 /// What drivers set aside for themselves. The older call counts it as used.
 const RESERVED_BYTES: u64 = 512 << 20;

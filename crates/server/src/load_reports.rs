@@ -55,7 +55,7 @@ pub(crate) async fn join(loads: Loads, all: watch::Sender<LoadReport>) {
 }
 
 /// Says what is carried here, with every change, until the successor does not want to know any more.
-pub(crate) async fn tell(
+pub(crate) async fn report_to(
     mut successor: UnixStream,
     mut loads: watch::Receiver<LoadReport>,
     closed: CancellationToken,
@@ -79,7 +79,7 @@ pub(crate) async fn tell(
 }
 
 /// Waits until nothing is carried here or in servers before this one, at most for `limit`.
-pub(crate) async fn until_none(loads: &mut watch::Receiver<LoadReport>, limit: Duration) {
+pub(crate) async fn until_idle(loads: &mut watch::Receiver<LoadReport>, limit: Duration) {
     let none = loads.wait_for(|it| it.in_flight.is_empty());
     let _elapsed = tokio::time::timeout(limit, none).await;
 }

@@ -47,9 +47,9 @@ pub(crate) struct ReplicaRow {
     pub(crate) n_devices: i64,
 }
 
-/// One look.
+/// One snapshot.
 #[derive(Clone, Debug)]
-pub(crate) struct Look {
+pub(crate) struct Snapshot {
     pub(crate) endpoints: Vec<EndpointRow>,
     pub(crate) replicas: Vec<ReplicaRow>,
     pub(crate) devices_held: i64,
@@ -65,7 +65,7 @@ pub(crate) struct Look {
     pub(crate) starts: BTreeMap<String, usize>,
 }
 
-impl Look {
+impl Snapshot {
     pub(crate) fn at(plane: &Plane) -> Result<Self, String> {
         let data = plane.data();
         let mut processes = processes(&data);

@@ -1,8 +1,8 @@
-//! Places for connections. A connection that has asked nothing yet, or asks nothing now, gives its place to a new one
+//! Permits for connections. A connection that has asked nothing yet, or asks nothing now, gives its permit to a new one
 //! when there is none left: the longest silent one first, then the longest idle one. Whoever opens connections and says
 //! nothing takes them from himself.
 //!
-//! Some places are a reserve for when every connection is busy: a connection in it may ask for the server's health and
+//! Some permits are a reserve for when every connection is busy: a connection in it may ask for the server's health and
 //! manage it, and is closed after its first answer.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -17,16 +17,16 @@ use tokio_util::sync::CancellationToken;
 
 /// Connections of one address beyond its limit that may manage the server.
 const RESERVED_PER_IP: u32 = 8;
-/// One place of so many is in the reserve.
+/// One permit of so many is in the reserve.
 const ONE_RESERVED_OF: usize = 8;
-/// Places in the reserve at most: enough for every operator and probe at once.
+/// Permits in the reserve at most: enough for every operator and probe at once.
 const RESERVED_MAX: usize = 64;
 /// Between two words in the log about connections that were closed for others.
-const WORD_INTERVAL: Duration = Duration::from_secs(60);
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// All places.
+/// All permits.
 #[derive(Debug)]
-pub(super) struct Places {
+pub(super) struct ConnectionPermits {
     max: usize,
     per_ip_max: u32,
     state: Mutex<State>,
@@ -42,7 +42,7 @@ struct State {
     closable: BTreeMap<Rank, Closable>,
     by_ip: HashMap<IpAddr, OfIp>,
     n_closed: u64,
-    said_at: Option<Instant>,
+    logged_at: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -68,26 +68,26 @@ struct Closable {
     close: CancellationToken,
 }
 
-/// A connection's place, until it is dropped or taken away.
+/// A connection's permit, until it is dropped or taken away.
 #[derive(Debug)]
-pub(super) struct Place {
-    places: Arc<Places>,
+pub(super) struct ConnectionPermit {
+    permits: Arc<ConnectionPermits>,
     /// `None` for a trusted proxy.
     ip: Option<IpAddr>,
     /// Where it stands while it has no request.
     rank: Mutex<Option<Rank>>,
-    /// Cancelled when the place was given to another connection.
+    /// Cancelled when the permit was given to another connection.
     pub(super) close: CancellationToken,
     /// Whether it is of the reserve.
     pub(super) is_reserved: bool,
 }
 
-impl Places {
+impl ConnectionPermits {
     pub(super) fn new(max: usize, per_ip_max: u32) -> Arc<Self> {
         Arc::new(Self { max, per_ip_max, state: Mutex::default(), freed: Notify::new() })
     }
 
-    /// Returns when a connection could have a place.
+    /// Returns when a connection could have a permit.
     pub(super) async fn free(&self) {
         loop {
             let freed = self.freed.notified();
@@ -101,8 +101,8 @@ impl Places {
         }
     }
 
-    /// A place for a connection of this address; `None` if it has too many that are busy.
-    pub(super) fn enter(self: &Arc<Self>, peer: IpAddr, is_trusted: bool) -> Option<Place> {
+    /// A permit for a connection of this address; `None` if it has too many that are busy.
+    pub(super) fn enter(self: &Arc<Self>, peer: IpAddr, is_trusted: bool) -> Option<ConnectionPermit> {
         let ip = (!is_trusted).then(|| network(peer));
         let mut state = self.state.lock();
         let mut is_reserved = false;
@@ -132,7 +132,7 @@ impl Places {
         }
         state.add(rank, ip, close.clone());
         drop(state);
-        Some(Place { places: self.clone(), ip, rank: Mutex::new(Some(rank)), close, is_reserved })
+        Some(ConnectionPermit { permits: self.clone(), ip, rank: Mutex::new(Some(rank)), close, is_reserved })
     }
 
     fn reserved(&self) -> usize {
@@ -162,15 +162,15 @@ impl State {
         Some(it)
     }
 
-    /// Gives a connection's place away.
+    /// Gives a connection's permit away.
     fn close(&mut self, rank: Rank) {
         let Some(it) = self.take(rank) else { return };
         it.close.cancel();
         self.leave(it.ip);
         self.n_closed += 1;
         let now = Instant::now();
-        if self.said_at.is_none_or(|it| now.duration_since(it) >= WORD_INTERVAL) {
-            self.said_at = Some(now);
+        if self.logged_at.is_none_or(|it| now.duration_since(it) >= LOG_INTERVAL) {
+            self.logged_at = Some(now);
             tracing::warn!(
                 "connections that asked nothing were closed to make room for new ones: {} since the start",
                 self.n_closed
@@ -190,12 +190,12 @@ impl State {
     }
 }
 
-impl Place {
-    /// A request has begun: from now on the place is kept.
+impl ConnectionPermit {
+    /// A request has begun: from now on the permit is kept.
     pub(super) fn begin(&self) {
         let mut rank = self.rank.lock();
         if let Some(it) = *rank
-            && self.places.state.lock().take(it).is_some()
+            && self.permits.state.lock().take(it).is_some()
         {
             *rank = None;
         }
@@ -207,28 +207,28 @@ impl Place {
         if rank.is_some() {
             return; // closed before it began
         }
-        let mut state = self.places.state.lock();
+        let mut state = self.permits.state.lock();
         let it = (Class::Idle, state.draw());
         state.add(it, self.ip, self.close.clone());
         *rank = Some(it);
         drop(state);
-        self.places.freed.notify_one();
+        self.permits.freed.notify_one();
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         let rank = *self.rank.lock();
-        let mut state = self.places.state.lock();
-        let has_place = match rank {
+        let mut state = self.permits.state.lock();
+        let has_permit = match rank {
             None => true,
             Some(it) => state.take(it).is_some(),
         };
-        if has_place {
+        if has_permit {
             state.leave(self.ip);
         }
         drop(state);
-        self.places.freed.notify_one();
+        self.permits.freed.notify_one();
     }
 }
 
@@ -240,30 +240,30 @@ mod tests {
         IpAddr::from([127, 0, 0, n])
     }
 
-    fn busy(places: &Arc<Places>, n: u8) -> Option<Place> {
-        places.enter(ip(n), false).inspect(Place::begin)
+    fn busy(permits: &Arc<ConnectionPermits>, n: u8) -> Option<ConnectionPermit> {
+        permits.enter(ip(n), false).inspect(ConnectionPermit::begin)
     }
 
     #[test]
     fn an_address_gets_its_share_and_gets_it_back() {
-        let places = Places::new(100, 2);
-        let first = busy(&places, 1).unwrap();
-        let second = busy(&places, 1).unwrap();
+        let permits = ConnectionPermits::new(100, 2);
+        let first = busy(&permits, 1).unwrap();
+        let second = busy(&permits, 1).unwrap();
         assert!(!first.is_reserved && !second.is_reserved);
-        let reserve: Vec<_> = (0..RESERVED_PER_IP).map(|_| busy(&places, 1).unwrap()).collect();
+        let reserve: Vec<_> = (0..RESERVED_PER_IP).map(|_| busy(&permits, 1).unwrap()).collect();
         assert!(reserve.iter().all(|it| it.is_reserved));
-        assert!(places.enter(ip(1), false).is_none());
-        assert!(!places.enter(ip(2), false).unwrap().is_reserved);
-        assert!(!places.enter(ip(1), true).unwrap().is_reserved, "a trusted proxy");
+        assert!(permits.enter(ip(1), false).is_none());
+        assert!(!permits.enter(ip(2), false).unwrap().is_reserved);
+        assert!(!permits.enter(ip(1), true).unwrap().is_reserved, "a trusted proxy");
         drop((first, second, reserve));
-        assert!(!places.enter(ip(1), false).unwrap().is_reserved);
-        assert_eq!(places.state.lock().n, 0);
+        assert!(!permits.enter(ip(1), false).unwrap().is_reserved);
+        assert_eq!(permits.state.lock().n, 0);
     }
 
     #[test]
     fn the_addresses_of_one_network_share() {
-        let places = Places::new(100, 1);
-        let at = |text: &str| places.enter(text.parse().unwrap(), false).unwrap();
+        let permits = ConnectionPermits::new(100, 1);
+        let at = |text: &str| permits.enter(text.parse().unwrap(), false).unwrap();
         let first = at("2001:db8::1");
         let other = at("2001:db8:0:1::1");
         let _second = at("2001:db8::2");
@@ -272,43 +272,43 @@ mod tests {
 
     #[test]
     fn silent_connections_go_first_then_idle_ones_and_busy_ones_never() {
-        let places = Places::new(4, 100); // without a reserve
-        let [running, answered, silent, later] = [1, 1, 1, 2].map(|it| places.enter(ip(it), false).unwrap());
+        let permits = ConnectionPermits::new(4, 100); // without a reserve
+        let [running, answered, silent, later] = [1, 1, 1, 2].map(|it| permits.enter(ip(it), false).unwrap());
         running.begin();
         answered.begin();
         answered.end();
-        let fifth = places.enter(ip(3), false).unwrap();
+        let fifth = permits.enter(ip(3), false).unwrap();
         assert!(silent.close.is_cancelled() && !later.close.is_cancelled());
-        let sixth = busy(&places, 3).unwrap();
+        let sixth = busy(&permits, 3).unwrap();
         assert!(later.close.is_cancelled() && !fifth.close.is_cancelled());
         fifth.begin();
-        let _seventh = busy(&places, 3).unwrap();
+        let _seventh = busy(&permits, 3).unwrap();
         assert!(answered.close.is_cancelled());
-        assert!(places.enter(ip(4), false).is_none(), "all are busy");
+        assert!(permits.enter(ip(4), false).is_none(), "all are busy");
         drop((silent, later, answered));
-        assert_eq!(places.state.lock().n, 4, "their places were given away before");
+        assert_eq!(permits.state.lock().n, 4, "their permits were given away before");
         assert!(![&running, &fifth, &sixth].iter().any(|it| it.close.is_cancelled()));
     }
 
     #[test]
     fn a_full_table_of_busy_connections_has_a_reserve() {
-        let places = Places::new(16, 100);
-        let all: Vec<_> = (0..16).map(|_| busy(&places, 1).unwrap()).collect();
+        let permits = ConnectionPermits::new(16, 100);
+        let all: Vec<_> = (0..16).map(|_| busy(&permits, 1).unwrap()).collect();
         assert!(all.iter().map(|it| it.is_reserved).eq((0..16).map(|it| it >= 14)));
-        assert!(places.enter(ip(2), false).is_none());
+        assert!(permits.enter(ip(2), false).is_none());
     }
 
     #[tokio::test]
     async fn a_place_that_becomes_free_is_told() {
-        let places = Places::new(1, 100);
-        let one = busy(&places, 1).unwrap();
-        let waits = tokio::time::timeout(Duration::from_millis(10), places.free());
+        let permits = ConnectionPermits::new(1, 100);
+        let one = busy(&permits, 1).unwrap();
+        let waits = tokio::time::timeout(Duration::from_millis(10), permits.free());
         assert!(waits.await.is_err());
         one.end();
-        places.free().await;
+        permits.free().await;
         one.begin();
         drop(one);
-        places.free().await;
-        assert_eq!(places.state.lock().by_ip.len(), 0);
+        permits.free().await;
+        assert_eq!(permits.state.lock().by_ip.len(), 0);
     }
 }

@@ -8,52 +8,52 @@ use nvml_wrapper::error::NvmlError;
 /// An error as it is told.
 struct Entry {
     number: u32,
-    words: &'static str,
+    message: &'static str,
     /// As a clause that begins with a verb.
     cure: &'static str,
 }
 
-const LOOK: &str = "run `nvidia-smi`, and look for NVRM and Xid lines in `dmesg`";
+const INSPECT: &str = "run `nvidia-smi`, and look for NVRM and Xid lines in `dmesg`";
 const RESET: &str = "look for Xid lines in `dmesg`, then reset it with `nvidia-smi --gpu-reset` or restart the host; \
                      replace it if that recurs";
 const OUTDATED: &str = "update the driver: it is older than what is asked of it";
 
 const ENTRIES: [Entry; 17] = [
-    Entry { number: 1, words: "Uninitialized", cure: LOOK },
-    Entry { number: 2, words: "Invalid Argument", cure: LOOK },
-    Entry { number: 3, words: "Not Supported", cure: OUTDATED },
+    Entry { number: 1, message: "Uninitialized", cure: INSPECT },
+    Entry { number: 2, message: "Invalid Argument", cure: INSPECT },
+    Entry { number: 3, message: "Not Supported", cure: OUTDATED },
     Entry {
         number: 4,
-        words: "Insufficient Permissions",
+        message: "Insufficient Permissions",
         cure: "give the server's user access to /dev/nvidia*; in a container, start it with the NVIDIA container toolkit",
     },
-    Entry { number: 8, words: "Insufficient External Power", cure: "connect its power cables" },
+    Entry { number: 8, message: "Insufficient External Power", cure: "connect its power cables" },
     Entry {
         number: 9,
-        words: "Driver Not Loaded",
+        message: "Driver Not Loaded",
         cure: "load it with `modprobe nvidia`, or install it; in a container, start it with the NVIDIA container toolkit",
     },
-    Entry { number: 10, words: "Timeout", cure: LOOK },
-    Entry { number: 11, words: "Interrupt Request Issue", cure: RESET },
-    Entry { number: 12, words: "NVML Shared Library Not Found", cure: NO_LIBRARY },
-    Entry { number: 13, words: "Function Not Found", cure: OUTDATED },
-    Entry { number: 14, words: "Corrupted infoROM", cure: RESET },
-    Entry { number: 15, words: "GPU is lost", cure: RESET },
-    Entry { number: 16, words: "GPU requires restart", cure: RESET },
+    Entry { number: 10, message: "Timeout", cure: INSPECT },
+    Entry { number: 11, message: "Interrupt Request Issue", cure: RESET },
+    Entry { number: 12, message: "NVML Shared Library Not Found", cure: NO_LIBRARY },
+    Entry { number: 13, message: "Function Not Found", cure: OUTDATED },
+    Entry { number: 14, message: "Corrupted infoROM", cure: RESET },
+    Entry { number: 15, message: "GPU is lost", cure: RESET },
+    Entry { number: 16, message: "GPU requires restart", cure: RESET },
     Entry {
         number: 17,
-        words: "The operating system has blocked the request",
+        message: "The operating system has blocked the request",
         cure: "allow /dev/nvidia* in the device rules of the server's control group or container",
     },
     Entry {
         number: 18,
-        words: "Driver/library version mismatch",
+        message: "Driver/library version mismatch",
         cure: "restart the host, or reload the driver's kernel modules: the driver was updated while it was loaded",
     },
-    Entry { number: 20, words: "Insufficient Memory", cure: LOOK },
+    Entry { number: 20, message: "Insufficient Memory", cure: INSPECT },
     Entry {
         number: 999,
-        words: "Unknown Error",
+        message: "Unknown Error",
         cure: "run `nvidia-smi` and look for NVRM lines in `dmesg`; restart a container that lost its devices, else the \
                host",
     },
@@ -70,9 +70,9 @@ const NO_LIBRARY: &str = "install NVIDIA's driver with its libraries (Debian: nv
                           runtime.hardware.nvml_library";
 
 /// `Driver/library version mismatch (NVML error 18)`.
-pub(super) fn words(err: &NvmlError) -> String {
+pub(super) fn message(err: &NvmlError) -> String {
     match entry(err) {
-        Some(Entry { number, words, .. }) => format!("{words} (NVML error {number})"),
+        Some(Entry { number, message, .. }) => format!("{message} (NVML error {number})"),
         // Those of the library that loads it.
         None => err.to_string(),
     }
@@ -84,7 +84,7 @@ pub(super) fn cure(err: &NvmlError) -> &'static str {
         (Some(it), _) => it.cure,
         (None, NvmlError::LibloadingError(_)) => NO_LIBRARY,
         (None, NvmlError::FailedToLoadSymbol(_)) => OUTDATED,
-        (None, _) => LOOK,
+        (None, _) => INSPECT,
     }
 }
 
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn nvml_errors_are_told_in_its_words_with_a_cure() {
-        for (code, said, cured) in [
+        for (code, expected, cure_part) in [
             (18, "Driver/library version mismatch (NVML error 18)", "restart the host"),
             (999, "Unknown Error (NVML error 999)", "`nvidia-smi`"),
             (15, "GPU is lost (NVML error 15)", "`nvidia-smi --gpu-reset`"),
@@ -130,11 +130,11 @@ mod tests {
             (9, "Driver Not Loaded (NVML error 9)", "modprobe nvidia"),
         ] {
             let err = NvmlError::from(code);
-            assert_eq!(words(&err), said);
-            assert!(cure(&err).contains(cured), "{}", cure(&err));
+            assert_eq!(message(&err), expected);
+            assert!(cure(&err).contains(cure_part), "{}", cure(&err));
         }
         let missing = NvmlError::FailedToLoadSymbol("undefined symbol: x".into());
-        assert!(words(&missing).contains("undefined symbol: x") && is_unsupported(&missing));
+        assert!(message(&missing).contains("undefined symbol: x") && is_unsupported(&missing));
     }
 
     #[test]
