@@ -299,7 +299,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn events_are_the_same_however_the_bytes_are_cut() {
+    fn chat_events_do_not_depend_on_chunk_boundaries() {
         let bytes = ": ping\n\ndata: {\"a\":\"ä\"}\r\n\r\ndata:[DONE]\n\n".as_bytes();
         for size in 1..bytes.len() {
             let mut events = Events::default();

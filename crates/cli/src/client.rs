@@ -262,7 +262,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slash_in_a_name_does_not_become_a_path() {
+    fn client_escapes_slashes_in_names() {
         assert_eq!(encoded("local/dedi/demo-1 ä"), "local%2Fdedi%2Fdemo-1%20%C3%A4");
     }
 }

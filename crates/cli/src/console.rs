@@ -280,7 +280,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn an_escape_in_foreign_text_is_shown_instead_of_obeyed() {
+    fn console_shows_escapes_in_foreign_text() {
         assert_eq!(harmless("a\u{1b}[2Jb\tc\nd\r"), "a\u{fffd}[2Jb\tc\nd\u{fffd}");
     }
 

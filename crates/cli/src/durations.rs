@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn plain_numbers_keep_their_unit_and_others_name_theirs() {
+    fn durations_default_to_their_unit() {
         assert_eq!([seconds("90"), seconds("90s"), seconds("1m 30s")], [Ok(90), Ok(90), Ok(90)]);
         assert_eq!([minutes("90"), minutes("2h"), minutes("0")], [Ok(90), Ok(120), Ok(0)]);
         assert_eq!([days("30"), days("4weeks"), days("48h")], [Ok(30), Ok(28), Ok(2)]);
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_duration_is_told_with_one_that_is() {
+    fn durations_refuse_other_text_with_an_example() {
         for text in ["", "soon", "-5", "5 x", "1.5"] {
             assert_eq!(seconds(text), Err("is not a duration, such as 30s, 5m or 2h".to_owned()), "{text}");
         }

@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn what_passes_by_itself_is_answered_with_another_try_and_only_once() {
+    fn hint_for_a_passing_error_is_to_retry_and_given_once() {
         let again = Some("try again in a moment".to_owned());
         assert_eq!(hint(503, "replicas_busy", None, "All are busy"), again);
         assert_eq!(hint(503, "shutting_down", None, "The server is shutting down"), again);
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_model_in_use_points_to_the_endpoints() {
+    fn hint_for_a_model_in_use_says_how_to_find_the_endpoints() {
         let said = hint(400, "model_in_use", Some("model"), "t/two is in use by endpoint-1").unwrap();
         assert_eq!(said, "`dedi endpoints list` shows which endpoints use the model");
         let said = hint(400, "invalid_value", Some("model"), "model is required").unwrap();
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_that_does_not_run_is_started_unless_it_starts_already() {
+    fn hint_for_a_stopped_endpoint_is_to_start_it() {
         let message = |state| format!("The dedicated endpoint for m is not running. It is {state}: because");
         let stopped = not_running("endpoint-1", &message("STOPPED"));
         assert!(stopped.starts_with("start it with `dedi endpoints start endpoint-1 --wait`"), "{stopped}");
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_key_is_told_where_it_was_read() {
+    fn hint_for_a_refused_key_names_its_source() {
         let detail = ErrorDetail {
             message: "Invalid API key".to_owned(),
             kind: "invalid_request_error".to_owned(),

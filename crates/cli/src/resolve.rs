@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn any_unique_way_to_say_it_is_understood() {
+    fn resolve_accepts_ids_names_and_unique_prefixes() {
         let items = [
             item(1, "local/dedi/demo-a32b82a1", Some("demo")),
             item(2, "local/dedi/demo-b32b82a1", Some("demo two")),
@@ -202,14 +202,14 @@ mod tests {
     }
 
     #[test]
-    fn a_beginning_is_not_enough_to_delete() {
+    fn resolve_takes_no_prefix_for_delete() {
         let items = [item(1, "local/dedi/demo-a32b82a1", Some("demo"))];
         assert_eq!(found(&items, "dem", Match::Whole), "none");
         assert_eq!(found(&items, "demo", Match::Whole), "1");
     }
 
     #[test]
-    fn only_a_whole_id_skips_the_list() {
+    fn resolve_skips_the_list_for_a_whole_id_only() {
         assert!(is_id("endpoint-11111111-2222-4333-8444-555555555555"));
         assert!(!is_id("endpoint-11111111") && !is_id("11111111-2222-4333-8444-555555555555"));
     }

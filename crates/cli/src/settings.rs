@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_listens_everywhere_is_reached_by_what_the_host_has() {
+    fn settings_reach_a_server_on_an_unspecified_address_by_loopback() {
         let reached = |text: &str, has_ipv6| loopback(text.parse().unwrap(), || has_ipv6).to_string();
         assert_eq!(reached("::", true), "::1");
         assert_eq!(reached("::", false), "127.0.0.1");
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flag_beats_dedi_variables_beat_together_variables() {
+    fn settings_prefer_flags_then_dedi_then_together_variables() {
         let env = [
             ("DEDI_BASE_URL", "http://b/v1"),
             ("TOGETHER_BASE_URL", "http://c/v1"),
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_base_url_without_a_path_gets_the_apis() {
+    fn settings_add_the_api_path_to_a_bare_base_url() {
         let url = |text: &str| {
             let globals = Globals {
                 base_url: Some(text.to_owned()),
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn the_data_folder_says_address_and_key() {
+    fn settings_read_address_and_key_from_the_data_folder() {
         let temp = tempfile::tempdir().unwrap();
         std::fs::write(temp.path().join("admin.key"), "dedi_abc\n").unwrap();
         std::fs::write(temp.path().join("address"), "0.0.0.0:8123\n").unwrap();
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn the_admin_key_is_not_sent_to_another_host() {
+    fn settings_keep_the_admin_key_from_other_hosts() {
         let temp = tempfile::tempdir().unwrap();
         std::fs::write(temp.path().join("admin.key"), "dedi_abc").unwrap();
         let globals = Globals {
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_key_file_says_what_makes_it() {
+    fn settings_name_the_command_that_creates_a_missing_key_file() {
         let globals = Globals { data_dir: Some(PathBuf::from("/nonexistent")), ..Globals::default() };
         let said = said(resolve(&globals, &[]));
         assert!(
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_not_printed() {
+    fn settings_never_print_a_key() {
         assert_eq!(format!("{:?}", ApiKey("dedi_secret".to_owned())), "ApiKey(…)");
     }
 }

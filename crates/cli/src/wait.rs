@@ -246,7 +246,7 @@ mod tests {
     use crate::render::tests::sample;
 
     #[test]
-    fn the_line_says_stage_bytes_and_time() {
+    fn wait_line_shows_stage_bytes_and_time() {
         assert_eq!(
             line(&sample("STARTING")),
             "STARTING: loading 40 %, 800.0 MiB of 2.0 GiB, 3 s of about 8 s"
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_ends_a_start_with_its_reason_and_next_step() {
+    fn wait_for_start_ends_on_error_with_reason_and_next_step() {
         let mut endpoint = sample("ERROR");
         let status = endpoint.status.as_mut().unwrap();
         status.message = "3 attempts failed".to_owned();
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_goal_is_a_state_or_deleted() {
+    fn wait_goal_is_a_state_or_deleted() {
         assert_eq!("state=STARTED".parse(), Ok(Goal::Started));
         assert_eq!("stopped".parse(), Ok(Goal::Stopped));
         assert_eq!("deleted".parse(), Ok(Goal::Deleted));
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_terminal_a_line_comes_per_change_and_a_reminder_a_minute() {
+    fn wait_without_a_terminal_prints_changes_and_a_reminder_a_minute() {
         let written = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
         let mut console = crate::console::tests::console_of(written.clone());
         let mut reporter = Reporter::new(false);
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stop_by_somebody_else_ends_the_wait_but_a_stale_state_does_not() {
+    fn wait_ends_on_a_stop_by_others_but_not_on_a_stale_state() {
         let mut endpoint = sample("STOPPED");
         assert!(matches!(verdict(&endpoint, Goal::Started), Verdict::OnItsWay));
         endpoint.status.as_mut().unwrap().reason = "stopped_by_user".to_owned();

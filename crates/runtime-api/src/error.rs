@@ -13,7 +13,7 @@ pub enum RuntimeError {
     /// The replica's process could not be started; trying again later may help.
     #[error("could not launch {replica}: {reason}")]
     Launch {
-        /// The replica that was to be.
+        /// The replica to be launched.
         replica: ReplicaId,
         /// What was tried and what the system said.
         reason: String,
@@ -21,7 +21,7 @@ pub enum RuntimeError {
     /// The files of the replica's model are not to be had where it was to run. Nothing was started.
     #[error("{replica} was not launched: {why}")]
     Model {
-        /// The replica that was to be.
+        /// The replica to be launched.
         replica: ReplicaId,
         /// What is wrong with them, and whether that may pass.
         why: ModelUnavailable,
@@ -29,9 +29,9 @@ pub enum RuntimeError {
     /// The runtime could not be asked, or could not do it.
     #[error("{what}")]
     Unavailable {
-        /// What was tried.
+        /// The operation that failed.
         what: String,
-        /// Why it failed.
+        /// The underlying error.
         source: BoxError,
     },
 }

@@ -5,19 +5,19 @@ use dedi_domain::{AssignedDevice, EndpointId, EngineKind, HardwareId, ModelName,
 /// One replica to be. Two launches of the same replica are the same launch: they carry one nonce.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Launch {
-    /// The replica.
+    /// Identifies the replica to start.
     pub replica: ReplicaId,
-    /// What the process must echo.
+    /// Identifies this launch; the process must echo it.
     pub nonce: Nonce,
     /// The endpoint it belongs to.
     pub endpoint: EndpointId,
     /// Counts the endpoint's launches, from 1; names the log.
     pub attempt: u32,
-    /// What serves it. The runtime knows how.
+    /// The engine that serves it.
     pub engine: EngineKind,
-    /// What it serves. The runtime finds the files.
+    /// The model to serve; the runtime locates its files.
     pub model: ModelRef,
-    /// What it runs on.
+    /// Devices or resources it runs on.
     pub placement: Placement,
     /// Tokens of context per request.
     pub context_tokens: u32,
@@ -32,7 +32,7 @@ pub struct Launch {
 /// A model as endpoints know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelRef {
-    /// Its wire name.
+    /// Model name as used in the API.
     pub name: ModelName,
     /// The revision that may be loaded and no other. `None` for files that came from no hub.
     pub revision: Option<String>,

@@ -2,12 +2,12 @@
 
 use dedi_domain::{ObservedReplica, ReplicaId};
 
-/// What a runtime has.
+/// A runtime's replicas.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
-    /// Those it can tell of.
+    /// Replicas whose state could be observed.
     pub replicas: Vec<ObservedReplica>,
-    /// Those it can't: each may live.
+    /// Replicas whose records can't be read: each may still be running.
     pub unreadable: Vec<Unreadable>,
 }
 

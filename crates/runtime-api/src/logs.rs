@@ -10,26 +10,26 @@ use crate::BoxError;
 /// The log of one launch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogName {
-    /// The endpoint.
+    /// The endpoint the replica belongs to.
     pub endpoint: EndpointId,
-    /// Its replica.
+    /// The replica that wrote the log.
     pub replica: ReplicaId,
     /// Which of the endpoint's launches that replica is.
     pub attempt: u32,
 }
 
-/// A place between two lines of a log, in the runtime's own words: one word of ASCII letters, digits, `-`, `_` and `.`.
-/// Only the runtime that gave it can read it. The default is the log's beginning.
+/// A position between two lines of a log, opaque to everyone but the runtime that issued it: ASCII letters, digits, `-`,
+/// `_` and `.`. The default is the log's beginning.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogCursor(String);
 
 impl LogCursor {
-    /// What a runtime calls a place.
+    /// Wraps a runtime's own notation of a position.
     pub fn new(word: impl Into<String>) -> Self {
         Self(word.into())
     }
 
-    /// That word.
+    /// The runtime's notation, as issued.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -44,19 +44,19 @@ impl fmt::Display for LogCursor {
 /// A part of a log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogChunk {
-    /// What was written.
+    /// Log bytes, whole lines only.
     pub bytes: Vec<u8>,
-    /// Where to go on.
+    /// Cursor to continue from.
     pub next: LogCursor,
 }
 
 /// Why a log was not read.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// This runtime gives out no such place.
+    /// The cursor was not issued by this runtime.
     #[error("this is no place in a log")]
     NoPlace,
-    /// It can't be read now.
+    /// Reading failed; a later attempt may succeed.
     #[error("{0}")]
     Unreadable(BoxError),
 }

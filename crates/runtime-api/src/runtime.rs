@@ -5,10 +5,10 @@ use dedi_domain::{Capabilities, Inventory, Nonce, ReplicaId};
 
 use crate::{Launch, Listing, Logs, RuntimeError};
 
-/// What starts and stops replicas.
+/// Starts, observes and stops replicas.
 #[async_trait]
 pub trait Runtime: Logs {
-    /// What it can do.
+    /// Features this runtime supports.
     fn capabilities(&self) -> Capabilities;
 
     /// Makes the replica's process exist as described. Repeating the call for a replica that exists, or did
@@ -33,7 +33,7 @@ pub trait Runtime: Logs {
     async fn inventory(&self) -> Result<Inventory, RuntimeError>;
 
     /// Returns when `list` or `inventory` may answer differently than before. A hint: a caller that misses
-    /// one sees the same on its next look.
+    /// one sees the same the next time it observes.
     async fn changed(&self);
 
     /// Ends the runtime's own work. Replicas go on; what was under way is taken up by whoever opens it next.

@@ -260,14 +260,14 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_key_is_named_with_its_line() {
+    fn config_unknown_key_is_named_with_its_line() {
         let said = read("log = \"info\"\nlistne = \"127.0.0.1:1\"\n").unwrap_err();
         assert!(said.contains("line 2") && said.contains("listne"), "{said}");
         assert_eq!(said.lines().count(), 1, "{said}");
     }
 
     #[test]
-    fn the_printed_config_reads_back_as_itself() {
+    fn config_printed_reads_back_equal() {
         let printed = Config::default().printed().unwrap();
         assert!(printed.contains("\nslots = 4 # 1 to 256\n"), "{printed}");
         let again = read(&printed).unwrap();
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_of_the_wrong_type_is_named_by_its_key() {
+    fn config_value_of_the_wrong_type_is_named_by_its_key() {
         let said = read("[control]\n\nslots = \"4\"").unwrap_err();
         assert!(
             said.contains(
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_without_a_port_is_refused_with_one_that_works() {
+    fn config_address_without_a_port_is_refused_with_an_example() {
         let said = read("listen = \"localhost\"").unwrap_err();
         assert!(
             said.contains(
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn every_table_is_checked() {
+    fn config_checks_every_table() {
         for (text, key) in [
             ("hostnames = [\"http://x/\"]", "hostnames: \"http://x/\""),
             ("hostnames = [\"x:80\"]", "hostnames: \"x:80\""),
@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn an_open_address_needs_the_word_that_tls_is_elsewhere() {
+    fn config_open_address_needs_tls_terminated_elsewhere() {
         assert!(read("listen = \"0.0.0.0:80\"").unwrap_err().contains("tls_terminated_elsewhere"));
         assert!(read("listen = \"0.0.0.0:80\"\ntls_terminated_elsewhere = true").is_ok());
         assert!(read("listen = \"[::ffff:127.0.0.1]:80\"").is_ok());

@@ -78,7 +78,7 @@ pub(crate) async fn answer(State(cors): State<Cors>, request: Request, next: Nex
 ///
 /// # Errors
 ///
-/// That sentence.
+/// The first problem found, as a sentence.
 pub(crate) fn check(origins: &[String]) -> Result<(), String> {
     match origins.iter().find(|it| *it != ALL && !is_origin(it)) {
         Some(wrong) => Err(format!(

@@ -45,7 +45,7 @@ enum Owner {
     There(SocketAddr),
 }
 
-/// The one of a server.
+/// Decides which server answers management requests. Clones share their state.
 #[derive(Clone, Debug)]
 pub(crate) struct Gate {
     owner: Arc<watch::Sender<Owner>>,
@@ -55,7 +55,7 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// Open.
+    /// A gate that answers requests in this server.
     pub(crate) fn new() -> Self {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(DECISION_WAIT));

@@ -1,6 +1,6 @@
-//! What a server still carries after another took over from it. Its requests finish where they are, on replicas
-//! that the new server decides about: so it says which, until the last is done, and a replica is not ended under
-//! a stream because another process holds it.
+//! Load reports between servers during a takeover. Requests of the old server finish there, on replicas that the new
+//! server manages: the old one reports its requests in flight until the last has finished, so that no replica is ended
+//! under a stream of another process.
 
 use std::time::Duration;
 
@@ -12,16 +12,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::takeover::SERVING;
 
-/// Where load reports come from.
+/// Sources of load reports.
 pub(crate) struct Loads {
     /// This server's gateway.
     pub own: watch::Receiver<LoadReport>,
-    /// The server that this one took over from, which says what it still carries.
+    /// The server that this one took over from; it reports its requests still in flight.
     pub predecessor: Option<UnixStream>,
 }
 
-/// Tells the predecessor that this server serves, and publishes this server's load with what that one carries. Until that one has said a word, it may carry
-/// anything: its report is one of no table. Runs until it is dropped.
+/// Announces to the predecessor that this server serves, and publishes both servers' combined load. Until the
+/// predecessor's first report it may have any request in flight: its report counts as one without a routing table. Runs
+/// until it is dropped.
 pub(crate) async fn join(loads: Loads, all: watch::Sender<LoadReport>) {
     let Loads { mut own, predecessor } = loads;
     if let Some(mut stream) = predecessor {
@@ -54,7 +55,7 @@ pub(crate) async fn join(loads: Loads, all: watch::Sender<LoadReport>) {
     }
 }
 
-/// Says what is carried here, with every change, until the successor does not want to know any more.
+/// Reports this server's load, and every change of it, until the successor closes the connection.
 pub(crate) async fn report_to(
     mut successor: UnixStream,
     mut loads: watch::Receiver<LoadReport>,
@@ -78,7 +79,7 @@ pub(crate) async fn report_to(
     }
 }
 
-/// Waits until nothing is carried here or in servers before this one, at most for `limit`.
+/// Waits until no request is in flight here or in earlier servers, at most for `limit`.
 pub(crate) async fn until_idle(loads: &mut watch::Receiver<LoadReport>, limit: Duration) {
     let none = loads.wait_for(|it| it.in_flight.is_empty());
     let _elapsed = tokio::time::timeout(limit, none).await;

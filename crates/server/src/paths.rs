@@ -209,14 +209,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_too_long_for_sockets_is_refused_with_both_numbers() {
+    fn paths_too_long_for_sockets_are_refused_with_both_lengths() {
         let long = PathBuf::from(format!("/{}", "x".repeat(80)));
         let said = DataDir::resolve(Some(&long)).unwrap_err();
         assert!(said.contains("81 bytes") && said.contains("at most 72"), "{said}");
     }
 
     #[test]
-    fn a_folder_of_somebody_else_is_refused_and_left_as_it_is() {
+    fn paths_of_others_are_refused_and_left_unchanged() {
         let temp = tempfile::tempdir().unwrap();
         let data = DataDir::resolve(Some(temp.path())).unwrap();
         fs::set_permissions(temp.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_could_read_is_made_private() {
+    fn paths_that_others_could_read_are_made_private() {
         let temp = tempfile::tempdir().unwrap();
         let data = DataDir::resolve(Some(temp.path())).unwrap();
         data.create().unwrap();

@@ -174,13 +174,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_configured_must_be_there() {
+    fn programs_that_are_configured_must_exist() {
         let config = Config { shim: "/nowhere/dedi-shim".into(), ..Config::default() };
         assert_eq!(shim(&config).unwrap_err(), "shim = \"/nowhere/dedi-shim\" is not a file");
     }
 
     #[tokio::test]
-    async fn what_is_configured_must_be_a_program_and_the_shim_a_shim() {
+    async fn programs_that_are_configured_must_answer() {
         let folder = tempfile::tempdir().unwrap();
         let program = folder.path().join("x");
         let with = |mode: u32, text: &str| {
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_needs_a_loader_is_not_static() {
+    fn programs_that_need_a_loader_are_not_static() {
         // This test is linked as programs usually are.
         assert!(!is_static(&std::env::current_exe().unwrap()).unwrap());
         let folder = tempfile::tempdir().unwrap();

@@ -18,9 +18,9 @@ const HANGUP: &str = "SIGHUP";
 /// What a server is asked by signals, from its first moment to its last.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Asked {
-    /// To end.
+    /// Graceful shutdown was requested.
     pub end: CancellationToken,
-    /// To end now.
+    /// Immediate shutdown was requested.
     pub at_once: CancellationToken,
 }
 
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hangup_never_cuts_and_a_second_order_does() {
+    fn signals_hangup_never_aborts_and_a_second_signal_does() {
         for first in ["SIGTERM", HANGUP] {
             let asked = Asked::default();
             asked.take(first);
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn ignored_signals_are_read_from_the_process_status() {
+    fn signals_that_are_ignored_are_read_from_the_process_status() {
         let status =
             "Name:\tdedi\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000001001\nSigCgt:\t0000000000000000\n";
         assert_eq!(ignored(status), 0x1001);

@@ -14,13 +14,13 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// The one order.
+/// The only command the socket accepts.
 const STOP: &[u8; 5] = b"stop\n";
 
 /// A server's side: hears orders as long as the value lives.
 pub(crate) struct StopSocket {
     path: PathBuf,
-    /// Ends with the value.
+    /// Aborted on drop.
     _task: JoinSet<()>,
 }
 
@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn an_order_is_heard_and_its_connection_ends_with_the_server() {
+    async fn stop_request_is_received_and_its_connection_ends_with_the_server() {
         let folder = tempfile::tempdir().unwrap();
         let stop = CancellationToken::new();
         let server = StopSocket::open(folder.path(), stop.clone()).unwrap();
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_socket_of_a_server_that_was_killed_is_removed() {
+    async fn stop_socket_of_a_killed_server_is_removed() {
         let folder = tempfile::tempdir().unwrap();
         for by_asking in [true, false] {
             let path = folder.path().join("killed.sock");

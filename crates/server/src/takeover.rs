@@ -45,7 +45,7 @@ const TAKE_WAIT: Duration = Duration::from_secs(5);
 pub(crate) struct Offer {
     socket: PathBuf,
     wanted: mpsc::Receiver<Successor>,
-    /// Ends with the value.
+    /// Aborted on drop.
     _task: JoinSet<()>,
 }
 
@@ -203,7 +203,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_socket_changes_hands_and_queued_connections_survive() {
+    async fn takeover_keeps_queued_connections() {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("t.sock");
         let public = StdListener::bind("127.0.0.1:0").unwrap();
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_asks_and_leaves_is_no_successor_and_the_next_is_heard() {
+    async fn takeover_ignores_a_successor_that_leaves() {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("t.sock");
         let public = StdListener::bind("127.0.0.1:0").unwrap();

@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_owner_that_has_no_key_is_told_which_owner_stays() {
+    fn unused_owner_names_the_owner_that_stays() {
         let known = BTreeSet::from(["local", "zoe"].map(|it| Owner::parse(it).unwrap()));
         for used in ["local", "zoe"] {
             assert_eq!(owner(used, &known), None);
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn a_price_without_a_device_is_told_which_devices_there_are() {
+    fn unused_price_names_the_existing_devices() {
         let kind = DeviceKind { product: "cpu".to_owned(), memory_gb: 8, link: String::new() };
         let core = Device {
             id: DeviceId::local("cpu-0"),

@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn each_way_to_end_has_its_cause() {
+    fn classify_names_a_cause_for_each_exit() {
         let full = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB";
         let killed = Ending { code: None, signal: Some(9), ..CRASH };
         assert_eq!(cause(CRASH, "bye"), FailureCause::EngineExited);
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn engines_own_rules_say_what_its_codes_and_lines_mean() {
+    fn classify_by_the_engines_own_rules() {
         let cause = |ending: Ending, line: &str| {
             let rules = [
                 ExitRule { code: Some(2), ..ExitRule::always(FailureCause::SpawnFailed) },
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn own_abort_is_the_engines_exit() {
+    fn classify_own_abort_as_the_engines_exit() {
         for signal in OWN_SIGNALS {
             let ending = Ending { code: None, signal: Some(signal), ..CRASH };
             assert_eq!(cause(ending, "GGML_ASSERT(x) failed"), FailureCause::EngineExited);
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_device_is_final_while_loading_only() {
+    fn classify_out_of_memory_as_final_while_loading_only() {
         for line in [
             "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB",
             "ggml_backend_cuda_buffer_type_alloc_buffer: allocating 1.00 MiB on device 0: cudaMalloc failed: out of memory",

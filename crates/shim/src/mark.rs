@@ -46,11 +46,11 @@ impl Mark {
 /// A running process with a mark.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Marked {
-    /// Which.
+    /// The process that carries the mark.
     pub process: ProcessId,
-    /// Whose.
+    /// The installation, replica and launch it belongs to.
     pub mark: Mark,
-    /// Whether it is the shim.
+    /// `true` for the shim, `false` for the engine and its children.
     pub is_shim: bool,
 }
 

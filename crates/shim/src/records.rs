@@ -157,10 +157,10 @@ pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 /// The engine's folder.
 const OWN: &str = "own";
 
-/// How the replica ended.
+/// The record of how the replica ended.
 const EXIT: &str = "exit.json";
 
-/// Room for that.
+/// Disk space reserved for the exit record.
 const RESERVE: &str = "reserve";
 
 /// Relative to the engine's folder, in which it is started, so that no length limit is met by the engine.
@@ -174,12 +174,12 @@ impl ReplicaDir {
         Self { path: run.join(name) }
     }
 
-    /// That folder.
+    /// The replica folder at a known path.
     pub(crate) fn at(path: PathBuf) -> Self {
         Self { path }
     }
 
-    /// Where it is.
+    /// Path of the folder.
     pub fn path(&self) -> &Path {
         &self.path
     }

@@ -124,7 +124,7 @@ mod tests {
     use crate::endpoints::tests::Program;
 
     #[test]
-    fn an_update_of_nothing_is_refused_before_any_request() {
+    fn update_without_changes_is_refused_before_any_request() {
         let parse = |line: &str| {
             let args = ["dedi", "update", "e"].into_iter().chain(line.split_whitespace());
             let EndpointsCommand::Update(args) = Program::try_parse_from(args).unwrap().command else {

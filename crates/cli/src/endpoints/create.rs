@@ -141,18 +141,18 @@ mod tests {
     }
 
     #[test]
-    fn the_smallest_create_asks_for_one_replica_and_leaves_the_rest_to_the_server() {
+    fn create_with_defaults_asks_for_one_replica() {
         insta::assert_snapshot!(created("").unwrap(), @r#"{"model":"m","hardware":"h","autoscaling":{"min_replicas":1,"max_replicas":1},"state":"STARTED"}"#);
     }
 
     #[test]
-    fn every_flag_of_create_reaches_the_body() {
+    fn create_sends_every_flag() {
         let all = "--min-replicas 0 --max-replicas 3 --no-auto-start --no-speculative-decoding --availability-zone z --inactive-timeout 0";
         insta::assert_snapshot!(created(all).unwrap(), @r#"{"model":"m","hardware":"h","autoscaling":{"min_replicas":0,"max_replicas":3},"state":"STOPPED","inactive_timeout":0,"disable_speculative_decoding":true,"availability_zone":"z"}"#);
     }
 
     #[test]
-    fn one_bound_alone_moves_the_other() {
+    fn create_with_one_bound_moves_the_other() {
         assert!(created("--min-replicas 3").unwrap().contains(r#""min_replicas":3,"max_replicas":3"#));
         assert!(created("--max-replicas 3").unwrap().contains(r#""min_replicas":1,"max_replicas":3"#));
         assert_eq!(

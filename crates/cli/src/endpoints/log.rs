@@ -173,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_printed_once_their_place_is_known() {
+    fn log_lines_are_printed_once_their_position_is_known() {
         let mut lines = Lines::default();
         let mut take = |piece: &str| {
             lines.held.extend_from_slice(piece.as_bytes());

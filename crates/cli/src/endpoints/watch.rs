@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_changed_is_told_and_what_is_gone_once() {
+    fn watch_prints_changes_only_and_deletions_once() {
         let known: BTreeMap<_, _> =
             [item("a", "STARTED"), item("b", "STARTING")].map(|it| (it.listed.id.clone(), it)).into();
         let told = |list: &[Item]| -> Vec<String> {

@@ -25,7 +25,7 @@ async fn create_sends_the_contracts_body_and_prints_the_endpoint() {
 }
 
 #[tokio::test]
-async fn a_display_name_is_found_through_the_list() {
+async fn get_finds_a_display_name_through_the_list() {
     let mut item = endpoint("STARTED");
     item.as_object_mut().unwrap().remove("display_name");
     let server = Server::start(vec![
@@ -85,7 +85,7 @@ async fn hardware_shows_what_is_free_and_who_has_the_rest() {
 }
 
 #[tokio::test]
-async fn the_list_shows_what_people_call_an_endpoint() {
+async fn list_shows_display_names() {
     let mut item = endpoint("STARTED");
     item.as_object_mut().unwrap().remove("display_name");
     let list = json!({"object": "list", "data": [item]});
@@ -103,7 +103,7 @@ async fn the_list_shows_what_people_call_an_endpoint() {
 }
 
 #[tokio::test]
-async fn a_long_list_asks_for_so_many_names_and_says_so() {
+async fn list_shows_display_names_of_the_newest_50_only() {
     let list: Vec<_> = (0..51)
         .map(|n| {
             let mut item = endpoint("STARTED");
@@ -125,7 +125,7 @@ async fn a_long_list_asks_for_so_many_names_and_says_so() {
 }
 
 #[tokio::test]
-async fn an_exact_name_is_no_beginning() {
+async fn exact_names_match_no_prefix() {
     let mut other = endpoint("STOPPED");
     other["display_name"] = json!("My demo in production");
     let list = json!({"object": "list", "data": [other]});
@@ -139,7 +139,7 @@ async fn an_exact_name_is_no_beginning() {
 }
 
 #[tokio::test]
-async fn a_log_that_has_nothing_in_it_says_why() {
+async fn logs_that_are_empty_say_why() {
     let event = |replica: Option<&str>| {
         json!({"object": "list", "data": [{"id": 7, "at": "2026-11-21T07:00:00.123Z", "kind": "created",
             "replica": replica, "message": "made"}]})
@@ -169,7 +169,7 @@ async fn a_log_that_has_nothing_in_it_says_why() {
 }
 
 #[tokio::test]
-async fn a_plan_that_says_no_ends_with_1_and_creates_nothing() {
+async fn plan_that_does_not_fit_exits_with_1_and_creates_nothing() {
     let plan = json!({"object": "endpoint.plan", "model": "m", "hardware": "h", "fits": false, "can_start_now": false,
         "message": "h is too small", "needed_bytes": 2, "needed_bytes_per_device": 2, "weights_bytes": 1,
         "kv_cache_bytes": 1, "compute_bytes": 0, "margin_bytes": 0, "available_bytes": 0, "devices_needed": 1,
@@ -186,7 +186,7 @@ fn no_replicas() -> Answer {
 }
 
 #[tokio::test]
-async fn a_log_is_printed_as_it_is() {
+async fn logs_are_printed_verbatim() {
     let server = Server::start(vec![Answer::text(200, "text/plain", "one\ntwo ä\nunfinished").again()]).await;
     let done = run(&server, &["endpoints", "logs", ID, "--attempt", "2", "--tail", "5", "--follow"]).await;
     assert_eq!((done.exit, done.out.as_str()), (Exit::Done, "one\ntwo ä\nunfinished"), "{done:?}");
@@ -197,7 +197,7 @@ async fn a_log_is_printed_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_log_that_is_cut_goes_on_from_its_last_mark() {
+async fn logs_resume_from_their_last_cursor() {
     let first = Answer::text(200, "text/plain", "one\n\u{1e}3.a\ntwo\n\u{1e}3.b\nthr").cut();
     let busy = json!({"error": {"message": "not now", "type": "server_error", "param": null, "code": "x"}});
     let rest = Answer::text(200, "text/plain", "\u{1e}3.b\nthree\n\u{1e}3.c\n");
@@ -218,7 +218,7 @@ async fn a_log_that_is_cut_goes_on_from_its_last_mark() {
 }
 
 #[tokio::test]
-async fn a_replica_that_never_was_is_told_with_those_that_were() {
+async fn logs_of_an_unknown_replica_name_the_known_ones() {
     let replica = "replica-99999999-2222-4333-8444-555555555555";
     let message = format!("There is no launch of that number or replica: attempt 1 was {replica}");
     let refusal = json!({"id": "req_1", "error": {"message": message, "type": "not_found", "param": null, "code": "not_found"}});

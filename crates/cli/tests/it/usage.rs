@@ -73,7 +73,7 @@ async fn usage_of_an_endpoint_takes_its_display_name() {
 }
 
 #[tokio::test]
-async fn nothing_that_ran_is_said_and_a_wrong_time_is_told() {
+async fn usage_without_runs_says_so_and_a_wrong_time_is_refused() {
     let server = Server::start(vec![Answer::json(200, report(json!([]), 0.0))]).await;
     let done = run(&server, &["usage"]).await;
     assert_eq!((done.exit, done.out.as_str()), (Exit::Done, ""), "{done:?}");

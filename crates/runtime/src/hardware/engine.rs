@@ -58,13 +58,13 @@ struct FileId {
     changed: (i64, i64),
 }
 
-/// What the program said of itself.
+/// What the engine program reports about its backends.
 #[derive(Clone, Debug, PartialEq)]
 enum BackendReport {
     Backends(Vec<Backend>),
-    /// It does not know the question, as engines that are not dedi's.
+    /// It does not support the query; engines other than dedi's do not.
     Nothing,
-    /// It hangs.
+    /// It did not answer in time.
     Late,
 }
 

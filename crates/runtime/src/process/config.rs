@@ -152,7 +152,7 @@ impl ProcessConfig {
     ///
     /// # Errors
     ///
-    /// That sentence.
+    /// The first problem found, as a sentence.
     pub fn check(&self) -> Result<(), String> {
         let default = Self::default();
         check_settings("runtime", &self.numbers(), &default.numbers())?;

@@ -53,7 +53,7 @@ impl Watched {
         }
     }
 
-    /// Kills it.
+    /// Sends SIGKILL. Succeeds if the process has already ended.
     pub(crate) fn kill(&self) -> io::Result<()> {
         match pidfd_send_signal(self.fd.get_ref(), Signal::KILL) {
             Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),

@@ -43,7 +43,7 @@ impl ListenConfig {
     ///
     /// # Errors
     ///
-    /// That sentence.
+    /// The first problem found, as a sentence.
     pub(crate) fn check(&self) -> Result<(), String> {
         check_settings("http", &self.numbers(), &Self::default().numbers())
     }

@@ -1,4 +1,4 @@
-//! Permits for connections. A connection that has asked nothing yet, or asks nothing now, gives its permit to a new one
+//! Permits for connections. A connection without a request in progress loses its permit to a new connection
 //! when there is none left: the longest silent one first, then the longest idle one. Whoever opens connections and says
 //! nothing takes them from himself.
 //!
@@ -17,14 +17,14 @@ use tokio_util::sync::CancellationToken;
 
 /// Connections of one address beyond its limit that may manage the server.
 const RESERVED_PER_IP: u32 = 8;
-/// One permit of so many is in the reserve.
+/// The reserve is one out of this many permits.
 const ONE_RESERVED_OF: usize = 8;
 /// Permits in the reserve at most: enough for every operator and probe at once.
 const RESERVED_MAX: usize = 64;
-/// Between two words in the log about connections that were closed for others.
+/// Shortest time between two log lines about evicted connections.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// All permits.
+/// Limits connections in all and per address.
 #[derive(Debug)]
 pub(super) struct ConnectionPermits {
     max: usize,
@@ -53,13 +53,13 @@ struct OfIp {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Class {
-    /// Has not sent one whole head.
+    /// Has not sent a complete request head.
     Silent,
-    /// Has been answered.
+    /// Has been answered, and has no request in progress.
     Idle,
 }
 
-/// Which goes first.
+/// Eviction order: the lowest is evicted first.
 type Rank = (Class, u64);
 
 #[derive(Debug)]
@@ -74,11 +74,11 @@ pub(super) struct ConnectionPermit {
     permits: Arc<ConnectionPermits>,
     /// `None` for a trusted proxy.
     ip: Option<IpAddr>,
-    /// Where it stands while it has no request.
+    /// Its eviction rank while it has no request in progress.
     rank: Mutex<Option<Rank>>,
     /// Cancelled when the permit was given to another connection.
     pub(super) close: CancellationToken,
-    /// Whether it is of the reserve.
+    /// Taken from the reserve.
     pub(super) is_reserved: bool,
 }
 
@@ -162,7 +162,7 @@ impl State {
         Some(it)
     }
 
-    /// Gives a connection's permit away.
+    /// Evicts a connection: closes it and frees its permit.
     fn close(&mut self, rank: Rank) {
         let Some(it) = self.take(rank) else { return };
         it.close.cancel();
@@ -191,7 +191,7 @@ impl State {
 }
 
 impl ConnectionPermit {
-    /// A request has begun: from now on the permit is kept.
+    /// A request has begun: the connection can't be evicted until [`Self::end`].
     pub(super) fn begin(&self) {
         let mut rank = self.rank.lock();
         if let Some(it) = *rank
@@ -201,7 +201,7 @@ impl ConnectionPermit {
         }
     }
 
-    /// The last request is answered.
+    /// The last request has been answered: the connection may be evicted.
     pub(super) fn end(&self) {
         let mut rank = self.rank.lock();
         if rank.is_some() {
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_gets_its_share_and_gets_it_back() {
+    fn permits_of_an_address_are_limited_and_returned() {
         let permits = ConnectionPermits::new(100, 2);
         let first = busy(&permits, 1).unwrap();
         let second = busy(&permits, 1).unwrap();
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn the_addresses_of_one_network_share() {
+    fn permits_are_shared_by_the_addresses_of_one_network() {
         let permits = ConnectionPermits::new(100, 1);
         let at = |text: &str| permits.enter(text.parse().unwrap(), false).unwrap();
         let first = at("2001:db8::1");
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn silent_connections_go_first_then_idle_ones_and_busy_ones_never() {
+    fn permits_are_evicted_silent_first_then_idle_and_never_busy() {
         let permits = ConnectionPermits::new(4, 100); // without a reserve
         let [running, answered, silent, later] = [1, 1, 1, 2].map(|it| permits.enter(ip(it), false).unwrap());
         running.begin();
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_table_of_busy_connections_has_a_reserve() {
+    fn permits_have_a_reserve_when_all_connections_are_busy() {
         let permits = ConnectionPermits::new(16, 100);
         let all: Vec<_> = (0..16).map(|_| busy(&permits, 1).unwrap()).collect();
         assert!(all.iter().map(|it| it.is_reserved).eq((0..16).map(|it| it >= 14)));
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_place_that_becomes_free_is_told() {
+    async fn permits_that_become_free_wake_the_listener() {
         let permits = ConnectionPermits::new(1, 100);
         let one = busy(&permits, 1).unwrap();
         let waits = tokio::time::timeout(Duration::from_millis(10), permits.free());

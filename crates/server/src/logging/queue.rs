@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_beyond_the_queue_are_dropped_and_told_once_the_reader_goes_on() {
+    fn queue_drops_excess_lines_and_reports_them_when_the_reader_resumes() {
         let (mut reader, writer) = small_pipe();
         let queue = LogQueue::start(writer, note).unwrap();
         let mut line = vec![b'x'; 1000 - LINE_BYTES];
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_for_a_reader_that_left_are_counted() {
+    fn queue_counts_lines_for_a_closed_reader() {
         let (reader, writer) = small_pipe();
         drop(reader);
         let queue = LogQueue::start(writer, note).unwrap();
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_for_a_full_device_are_counted() {
+    fn queue_counts_lines_for_a_full_device() {
         let full = File::options().write(true).open("/dev/full").unwrap();
         let queue = LogQueue::start(full, note).unwrap();
         queue.push(b"line\n".to_vec());
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_writer_that_others_made_nonblocking_loses_nothing() {
+    fn queue_loses_nothing_on_a_nonblocking_writer() {
         let (mut reader, writer) = small_pipe();
         rustix::io::ioctl_fionbio(&writer, true).unwrap();
         let queue = LogQueue::start(writer, note).unwrap();

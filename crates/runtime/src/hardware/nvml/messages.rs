@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nvml_errors_are_told_in_its_words_with_a_cure() {
+    fn nvml_errors_have_a_message_and_a_remedy() {
         for (code, expected, cure_part) in [
             (18, "Driver/library version mismatch (NVML error 18)", "restart the host"),
             (999, "Unknown Error (NVML error 999)", "`nvidia-smi`"),
