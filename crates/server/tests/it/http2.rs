@@ -69,7 +69,8 @@ impl Connection {
 
     async fn get_with(&mut self, path: &str, more: HeaderMap) -> Result<(StatusCode, String), h2::Error> {
         let mut sent = self.begin(Method::GET, path, more).await?;
-        sent.body.send_data(Bytes::new(), true)?;
+        // What is refused by its head may have been answered and reset by now.
+        let _may_be_answered = sent.body.send_data(Bytes::new(), true);
         sent.whole().await
     }
 
@@ -283,7 +284,8 @@ async fn http2_a_client_that_resets_without_end_is_sent_away_and_others_are_answ
             break ended.unwrap().unwrap_err();
         }
     };
-    assert_eq!(reason(&err), Some(Reason::ENHANCE_YOUR_CALM), "{err}");
+    // The reason may be lost with a connection that is closed while more resets are on their way.
+    assert!(err.is_io() || reason(&err) == Some(Reason::ENHANCE_YOUR_CALM), "{err}");
     assert_eq!(plane.anonymous("/healthz").status, 200);
     assert_eq!(Connection::open(&plane).await.get("/v1/endpoints").await.0, StatusCode::OK);
 }
