@@ -53,6 +53,12 @@ async fn what_the_official_clients_send_is_taken() {
         "inactive_timeout":null,"display_name":"x","state":"STOPPED"}"#;
     let it = plane.call("POST", "/v1/endpoints?availability_zone=local", v2).await.json();
     assert_eq!(it["availability_zone"], "local");
+    let both = v2.replace(r#""display_name":"x""#, r#""availability_zone":"local""#);
+    let refused = plane.call("POST", "/v1/endpoints?availability_zone=mars", &both).await;
+    assert_eq!(
+        (refused.status, refused.param().as_deref()),
+        (StatusCode::BAD_REQUEST, Some("availability_zone"))
+    );
     assert_eq!((&it["inactive_timeout"], &it["state"]), (&json!(null), &json!("STOPPED")));
 
     let config = ControlConfig {

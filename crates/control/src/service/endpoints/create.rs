@@ -57,6 +57,11 @@ pub(super) struct Checked {
 }
 
 impl Endpoints {
+    /// Refuses a zone that this server does not have.
+    pub(crate) fn check_zone(&self, asked: Option<&str>) -> Result<(), ServiceError> {
+        rules::zone(&self.config, asked.map(str::to_owned)).map(drop)
+    }
+
     pub(crate) async fn create(
         &self,
         caller: &Caller,

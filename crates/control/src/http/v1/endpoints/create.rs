@@ -33,6 +33,10 @@ pub(crate) async fn create(
     let is_plan = query.boolean("dry_run")?;
     let zone = query.get("availability_zone");
     let request: CreateEndpointRequest = body.read()?;
+    // The body's goes before the query's, which has to be a zone all the same.
+    if request.availability_zone.is_some() {
+        endpoints.check_zone(zone)?;
+    }
     let request = fields::endpoint(request, zone)?;
     if is_plan {
         let plan = endpoints.plan(&caller, request).await?;
