@@ -38,11 +38,11 @@ pub(crate) async fn create(
         endpoints.check_zone(zone)?;
     }
     let request = fields::endpoint(request, zone)?;
+    let key = idempotency_key(&headers)?;
     if is_plan {
         let plan = endpoints.plan(&caller, request).await?;
         return Ok(Json(plan::plan(plan)).into_response());
     }
-    let key = idempotency_key(&headers)?;
     let repeat = Repeat::new(key, &body.0, zone.unwrap_or_default(), is_retry(&headers));
     let Created { endpoint, reply } = endpoints.create(&caller, request, repeat).await?;
     let response = Json(view::endpoint(endpoint, &clock)).into_response();
