@@ -7,7 +7,7 @@ use dedi_domain::{EndpointId, ModelName, Owner};
 
 use crate::clock::Clock;
 use crate::hub::{Due, Pulls};
-use crate::models::{BlockingReader, ModelError, READ_MAX, mismatch, revision};
+use crate::models::{BlockingReader, READ_MAX, mismatch, revision};
 use crate::store::{EndpointRows, Store, StoreError};
 
 /// Does what is due for downloads that have come. What fails here is said; whoever asked may ask again.
@@ -16,7 +16,6 @@ pub(crate) async fn settle(pulls: &Pulls, reader: &BlockingReader, store: &dyn S
         let done = match &due {
             Due::Hold(tenant) => store.hold_model(&model, Some(tenant), None, clock.now()).await,
             Due::Repin(of) => repin(store, reader, clock, &model, of.as_ref()).await,
-            Due::Unclaim(tenant) => unclaim(store, reader, clock, &model, tenant).await,
         };
         if let Err(err) = done {
             tracing::warn!(%model, "what was due for a download was not recorded: {err}");
@@ -24,31 +23,13 @@ pub(crate) async fn settle(pulls: &Pulls, reader: &BlockingReader, store: &dyn S
     }
 }
 
-/// A claim to what never came is given up, or what somebody puts there later would be hidden from everybody else.
-async fn unclaim(
-    store: &dyn Store,
-    reader: &BlockingReader,
-    clock: &Clock,
-    model: &ModelName,
-    tenant: &Owner,
-) -> Result<(), StoreError> {
-    let name = model.clone();
-    let found = reader.ask(READ_MAX, move |models| models.files(&name)).await;
-    let is_absent = matches!(found, Ok(Err(ModelError::Absent(_))));
-    let rows = store.snapshot().await?;
-    let waits = rows.iter().any(|it| it.desired.model == *model && it.desired.owner == *tenant);
-    if is_absent && !waits {
-        store.unhold_model(model, Some(tenant), None, clock.now()).await?;
-    }
-    Ok(())
-}
-
 /// How long a claim is kept that neither an endpoint nor a download stands for: longer than it takes to begin either.
 const CLAIM_WAIT: Duration = Duration::from_secs(60);
 
-/// Keeps the claims to models that have come, and gives up those that nothing is done about any more: after a restart
-/// without the download, for an endpoint that was deleted or never made. `listed` are the models of the store as just
-/// seen.
+/// Keeps the claims to models that have come, and gives up those that nothing is done about any more, or what somebody puts
+/// there later would be hidden from everybody else: at once where the download has failed, otherwise (after a restart,
+/// for an endpoint that was deleted or never made) after a while. `listed` are the models of the store as just seen,
+/// `rows` all endpoints.
 pub(crate) async fn review_claims(
     store: &dyn Store,
     pulls: &Pulls,
@@ -66,7 +47,8 @@ pub(crate) async fn review_claims(
             .iter()
             .map(|it| &it.desired)
             .any(|it| !it.deleted && it.model == claim.model && it.owner == claim.tenant);
-        if !waits && !pulls.is_under_way(&claim.model) && now.since(claim.at) >= CLAIM_WAIT {
+        let has_failed = pulls.has_failed(&claim.model, claim.at);
+        if !waits && has_failed.unwrap_or(now.since(claim.at) >= CLAIM_WAIT) {
             tracing::info!(model = %claim.model, tenant = %claim.tenant, "a claim to a model that did not come is given up");
             store.drop_claim(&claim).await?;
         }

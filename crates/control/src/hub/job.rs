@@ -61,15 +61,13 @@ pub(crate) struct Ask {
     pub(crate) dues: Vec<Due>,
 }
 
-/// What is to be done when a download has ended.
+/// What is to be done when a download has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Due {
     /// The tenant holds the model from then on: the hub has shown it the same as is here.
     Hold(Owner),
     /// Endpoints of this tenant, or of all, are given the revision that is here then.
     Repin(Option<Owner>),
-    /// It has not come, and the tenant claims it no more.
-    Unclaim(Owner),
 }
 
 /// Where it is.

@@ -48,6 +48,8 @@ struct Inner {
     /// Notified when something an endpoint may wait for has changed.
     changed: Arc<Notify>,
     jobs: Mutex<BTreeMap<ModelName, Job>>,
+    /// What is due for downloads that have come.
+    dues: Mutex<Vec<(ModelName, Due)>>,
     slots: DownloadSlots,
     /// Where what came of downloads is removed.
     reader: BlockingReader,
@@ -84,6 +86,7 @@ impl Pulls {
             clock,
             changed,
             jobs: Mutex::default(),
+            dues: Mutex::default(),
             n_launched: AtomicU64::new(0),
             tasks: TaskTracker::new(),
             end: Mutex::default(),
@@ -137,23 +140,17 @@ impl Pulls {
         jobs.get(&source.model).is_some_and(|it| it.pull.source != *source && it.pull.phase.is_on_its_way())
     }
 
-    /// Whether a download of the model has not ended, or what is due for it is not done.
-    pub(crate) fn is_under_way(&self, model: &ModelName) -> bool {
-        self.0.jobs.lock().get(model).is_some_and(|it| it.pull.phase.is_on_its_way() || !it.dues.is_empty())
+    /// Whether the model's download has failed since then; `None` where none has been on its way since.
+    pub(crate) fn has_failed(&self, model: &ModelName, since: Timestamp) -> Option<bool> {
+        match &self.0.jobs.lock().get(model)?.pull.phase {
+            Phase::Queued | Phase::Running | Phase::Done { .. } => Some(false),
+            Phase::Failed { at, .. } => (*at >= since).then_some(true),
+        }
     }
 
-    /// What is to be done for downloads that have ended; each is told once.
+    /// What is due for the downloads that have come, each once.
     pub(crate) fn take_dues(&self) -> Vec<(ModelName, Due)> {
-        let mut jobs = self.0.jobs.lock();
-        let ended = jobs.iter_mut().filter(|(_, job)| !job.pull.phase.is_on_its_way());
-        ended
-            .flat_map(|(model, job)| {
-                let dues = std::mem::take(&mut job.dues);
-                let has_come = matches!(job.pull.phase, Phase::Done { .. });
-                let counts = move |it: &Due| has_come != matches!(it, Due::Unclaim(_));
-                dues.into_iter().filter(counts).map(move |it| (model.clone(), it))
-            })
-            .collect()
+        std::mem::take(&mut *self.0.dues.lock())
     }
 
     /// The tenant asks for the model no more; a download goes on for others that do.
@@ -162,6 +159,7 @@ impl Pulls {
             job.pull.askers.remove(tenant);
             job.dues.retain(|it| *it != Due::Hold(tenant.clone()));
         }
+        self.0.dues.lock().retain(|(of, due)| of != model || *due != Due::Hold(tenant.clone()));
     }
 
     /// Makes the world so that exactly these models, which endpoints have waited for since then, are on their way,
@@ -360,12 +358,9 @@ impl Pulls {
                 inner.ended(&source, number, ended);
             }
         });
-        let mut job = Job { pull, of, progress, cancel, dues, task: Some(task) };
+        let job = Job { pull, of, progress, cancel, dues, task: Some(task) };
         let seen = job.seen();
         forget_ended(jobs);
-        // What is still due for the one before, that did not come.
-        let before = jobs.remove(&model).map(|it| it.dues).unwrap_or_default();
-        job.dues.extend(before.into_iter().filter(|it| !job.dues.contains(it)).collect::<Vec<_>>());
         jobs.insert(model, job);
         seen
     }
@@ -392,7 +387,7 @@ impl Inner {
                 Some(held) => held,
                 None => self.slots.take(&of).await.ok_or(HubError::CalledOff)?,
             };
-            self.set(source, number, |pull| pull.phase = Phase::Running);
+            self.set(source, number, |job| job.pull.phase = Phase::Running);
             tracing::info!(model = %source.model, "fetching {source} from {}", self.config.base_url);
             let now = self.clock.show(self.clock.now());
             tokio::select! {
@@ -400,7 +395,7 @@ impl Inner {
                 done = pull(&self.config, &self.store, source, progress, now, around) => return done,
                 () = self.slots.must_yield(progress) => {
                     tracing::info!(model = %source.model, "{source} comes slowly and lets others go first; what came is kept");
-                    self.set(source, number, |pull| pull.phase = Phase::Queued);
+                    self.set(source, number, |job| job.pull.phase = Phase::Queued);
                     drop(held);
                 }
             }
@@ -424,12 +419,16 @@ impl Inner {
         match ended {
             Ok(commit) => {
                 tracing::info!(model = %source.model, commit, "fetched {source}");
-                self.set(source, number, |pull| pull.phase = Phase::Done { commit, at });
+                self.set(source, number, |job| {
+                    job.pull.phase = Phase::Done { commit, at };
+                    let dues = std::mem::take(&mut job.dues);
+                    self.dues.lock().extend(dues.into_iter().map(|it| (source.model.clone(), it)));
+                });
             }
             Err(HubError::CalledOff) => {
-                self.set(source, number, |pull| {
+                self.set(source, number, |job| {
                     let what = HubError::CalledOff.to_string();
-                    pull.phase = Phase::Failed {
+                    job.pull.phase = Phase::Failed {
                         what,
                         code: HubError::CalledOff.code(),
                         is_final: true,
@@ -442,7 +441,7 @@ impl Inner {
                 let is_final = !err.may_pass();
                 let what = with_causes(&err);
                 tracing::warn!(model = %source.model, "{source} could not be fetched: {what}");
-                self.set(source, number, |pull| {
+                self.set(source, number, |Job { pull, .. }| {
                     pull.n_failures = pull.n_failures.saturating_add(1);
                     // What trying again does not mend is tried at the longest wait: somebody may mend it outside.
                     let longest = self.config.backoff(u32::MAX);
@@ -465,10 +464,10 @@ impl Inner {
     }
 
     /// Changes the download, unless it is another one by now.
-    fn set(&self, source: &Source, number: u64, change: impl FnOnce(&mut Pull)) {
+    fn set(&self, source: &Source, number: u64, change: impl FnOnce(&mut Job)) {
         let mut jobs = self.jobs.lock();
         if let Some(job) = jobs.get_mut(&source.model).filter(|it| it.pull.number == number) {
-            change(&mut job.pull);
+            change(job);
         }
     }
 }

@@ -64,7 +64,9 @@ pub(super) async fn observe(
             with_causes(&err)
         ));
     }
+    // An endpoint that can't be read may be what a claim is for.
     if outcome.is_new
+        && unread.is_empty()
         && let Err(err) = ownership::review_claims(
             observer.store.as_ref(),
             &observer.pulls,

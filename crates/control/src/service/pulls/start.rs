@@ -8,7 +8,7 @@ use crate::hub::{Ask, Due, Pull, Source};
 use crate::service::caller::Caller;
 use crate::service::error::{Conflict, ServiceError};
 use crate::service::models::{must_by_role, named};
-use crate::store::AuditAction;
+use crate::store::{AuditAction, Claim};
 
 /// A download that is asked for.
 pub(crate) struct PullRequest {
@@ -54,10 +54,11 @@ impl ModelPulls {
         // What others fetched is the caller's too when the hub has shown it the same; what is not here, at once, so that
         // nobody else sees it when it comes.
         let claims = !is_here && (!holds || !holders.contains_key(&model));
-        match &of {
-            Some(of) if is_here && !holds => ask.dues.push(Due::Hold(of.clone())),
-            Some(of) if claims => ask.dues.push(Due::Unclaim(of.clone())),
-            Some(_) | None => {}
+        if let Some(of) = &of
+            && is_here
+            && !holds
+        {
+            ask.dues.push(Due::Hold(of.clone()));
         }
         tracing::info!(%model, by = %caller.0.key, "a download of {source} was asked for");
         let entry = caller.audit_entry(AuditAction::ModelPull, model.as_str(), format!("asked for {source}"));
@@ -70,8 +71,8 @@ impl ModelPulls {
         match models.pulls.start(source, ask) {
             Ok(pull) => Ok(pull),
             Err(what) => {
-                if claims && let Some(of) = &of {
-                    models.store.unhold_model(&model, Some(of), None, now).await?;
+                if claims && let Some(tenant) = of {
+                    models.store.drop_claim(&Claim { model, tenant, at: now }).await?;
                 }
                 Err(in_progress(what))
             }

@@ -334,6 +334,21 @@ async fn claim_of_a_download_that_a_restart_ended_keeps_the_name_from_nobody() {
 }
 
 #[tokio::test]
+async fn claim_is_given_up_as_soon_as_its_download_has_failed() {
+    let hub = FakeHub::start();
+    let plane = plane(config(&hub)).await;
+    let (a, b) = (plane.key("aa", Role::Owner).await, plane.key("bb", Role::Owner).await);
+    plane.pull_as(&a, "org/x").await;
+    assert_eq!(plane.ended("org/x").await["state"], "failed");
+    plane.settle_idle().await;
+    hub.put("org/x", HubRepo::default().file("x.gguf", &weights()));
+    plane.pull_as(&b, "org/x").await;
+    assert_eq!(plane.ended("org/x").await["state"], "done");
+    assert_eq!(plane.listed_as(&b).await, ["dedi/demo", "org/x"]);
+    assert_eq!(plane.listed_as(&a).await, ["dedi/demo"]);
+}
+
+#[tokio::test]
 async fn claim_to_a_model_that_has_come_stays_when_its_disk_is_away() {
     let hub = FakeHub::start();
     hub.put("org/x", HubRepo::default().file("x.gguf", &weights()));
