@@ -214,8 +214,8 @@ mod tests {
     fn queue_drops_excess_lines_and_reports_them_when_the_reader_resumes() {
         let (mut reader, writer) = small_pipe();
         let queue = LogQueue::start(writer, note).unwrap();
-        let mut line = vec![b'x'; 1000 - LINE_BYTES];
-        line.extend(b"\n");
+        let mut line = vec![b'x'; 999 - LINE_BYTES];
+        line.extend(b"\n"); // 1,000 bytes of the queue
         let most = QUEUE_BYTES_MAX / 1000;
         for _ in 0..most + 100 {
             queue.push(line.clone());
