@@ -29,24 +29,38 @@ pub trait HolderStore: Send + Sync {
     /// Who holds which model. A holder that can't be read holds nothing, and nobody else gets its part.
     async fn holders(&self) -> Result<HolderTable, StoreError>;
 
-    /// Adds a holder of a model, `None` for everyone, unless it is one.
+    /// Adds a holder of a model, `None` for everyone, unless it is one. A tenant that is added for what is being fetched
+    /// claims it until the model has been seen.
+    async fn add_holder(
+        &self,
+        model: &ModelName,
+        holder: Option<&Owner>,
+        claims: bool,
+        entry: Option<&AuditEntry>,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
+
+    /// Adds a holder of a model that is here.
     async fn hold_model(
         &self,
         model: &ModelName,
         holder: Option<&Owner>,
         entry: Option<&AuditEntry>,
         now: Timestamp,
-    ) -> Result<(), StoreError>;
+    ) -> Result<(), StoreError> {
+        self.add_holder(model, holder, false, entry, now).await
+    }
 
-    /// Adds a holder of a model that is fetched for it, as [`HolderStore::hold_model`]; for a tenant it is a claim until
-    /// the model has been seen.
+    /// Adds a holder of a model that is fetched for it.
     async fn claim_model(
         &self,
         model: &ModelName,
         holder: Option<&Owner>,
         entry: Option<&AuditEntry>,
         now: Timestamp,
-    ) -> Result<(), StoreError>;
+    ) -> Result<(), StoreError> {
+        self.add_holder(model, holder, true, entry, now).await
+    }
 
     /// The claims, and since when each is made.
     async fn claims(&self) -> Result<Vec<Claim>, StoreError>;

@@ -18,31 +18,17 @@ impl HolderStore for MemoryStore {
         Ok(held.collect())
     }
 
-    async fn hold_model(
+    async fn add_holder(
         &self,
         model: &ModelName,
         holder: Option<&Owner>,
-        entry: Option<&AuditEntry>,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let mut tables = self.write()?;
-        tables.holders.entry(model.clone()).or_default().insert(holder.cloned());
-        if let Some(entry) = entry {
-            tables.audit(entry, now);
-        }
-        Ok(())
-    }
-
-    async fn claim_model(
-        &self,
-        model: &ModelName,
-        holder: Option<&Owner>,
+        claims: bool,
         entry: Option<&AuditEntry>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let mut tables = self.write()?;
         let is_new = tables.holders.entry(model.clone()).or_default().insert(holder.cloned());
-        if let (true, Some(tenant)) = (is_new, holder) {
+        if let (true, Some(tenant)) = (claims && is_new, holder) {
             tables.claims.insert((model.clone(), tenant.clone()), now);
         }
         if let Some(entry) = entry {

@@ -32,31 +32,17 @@ impl HolderStore for SqliteStore {
         Ok(table)
     }
 
-    async fn hold_model(
+    async fn add_holder(
         &self,
         model: &ModelName,
         holder: Option<&Owner>,
-        entry: Option<&AuditEntry>,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
-        hold(&mut tx, model, holder, now).await?;
-        if let Some(entry) = entry {
-            audit(&mut tx, entry, now).await?;
-        }
-        self.commit(tx, "hold-model").await
-    }
-
-    async fn claim_model(
-        &self,
-        model: &ModelName,
-        holder: Option<&Owner>,
+        claims: bool,
         entry: Option<&AuditEntry>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
         let is_new = hold(&mut tx, model, holder, now).await?;
-        if let (true, Some(tenant)) = (is_new, holder) {
+        if let (true, Some(tenant)) = (claims && is_new, holder) {
             sqlx::query(sql!("INSERT INTO model_claims (model, holder, at) VALUES (?, ?, ?)"))
                 .bind(model.as_str())
                 .bind(tenant.as_str())
@@ -67,7 +53,7 @@ impl HolderStore for SqliteStore {
         if let Some(entry) = entry {
             audit(&mut tx, entry, now).await?;
         }
-        self.commit(tx, "claim-model").await
+        self.commit(tx, "hold-model").await
     }
 
     async fn claims(&self) -> Result<Vec<Claim>, StoreError> {
